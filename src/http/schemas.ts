@@ -1,0 +1,67 @@
+import {
+  Kind,
+  type SchemaOptions,
+  type TProperties,
+  type TSchema,
+  Type,
+  TypeRegistry,
+} from "@sinclair/typebox";
+
+// The shapes of members that more than one room has, in requests and answers.
+
+/** A request's body: members that are not named are ignored. */
+export function requestBody<Members extends TProperties>(members: Members) {
+  return Type.Object(members, { additionalProperties: true });
+}
+
+/** A member that may be left out or null, which is the same. */
+export function optional<Schema extends TSchema>(schema: Schema) {
+  return Type.Optional(Type.Union([schema, Type.Null()]));
+}
+
+/** An integer that a JSON number holds exactly in every language: up to 2^53 - 1 either way. */
+export function SafeInteger(options: SchemaOptions = {}) {
+  return Type.Integer({
+    minimum: -Number.MAX_SAFE_INTEGER,
+    maximum: Number.MAX_SAFE_INTEGER,
+    ...options,
+  });
+}
+
+/** The number of a user or an order. */
+export function Id(options: SchemaOptions = {}) {
+  return Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, ...options });
+}
+
+/** A string whose length is counted in characters, as JSON Schema has it, not in UTF-16 units. */
+export function Text(minLength: number, maxLength: number, options: SchemaOptions = {}) {
+  return Type.Unsafe<string>({ ...options, [Kind]: "Text", type: "string", minLength, maxLength });
+}
+
+TypeRegistry.Set<{ minLength: number; maxLength: number }>("Text", (schema, value) => {
+  // No character has more than two units: what is longer than that need not be counted.
+  if (typeof value !== "string" || value.length > 2 * schema.maxLength) return false;
+  const { length } = Array.from(value);
+  return length >= schema.minLength && length <= schema.maxLength;
+});
+
+/** What the schema wants, to stand after "must be". */
+export function expectation(schema: TSchema): string {
+  const { anyOf, type, minimum, maximum, minLength, maxLength } = schema;
+  // The alternatives that we have are a value or null, which is the same as leaving it out.
+  if (Array.isArray(anyOf)) return expectation(anyOf[0]);
+  switch (type) {
+    case "integer":
+      return `a whole number from ${minimum} to ${maximum}`;
+    case "string":
+      return minLength === undefined
+        ? "a string"
+        : `a string of ${minLength} to ${maxLength} characters`;
+    case "boolean":
+      return "true or false";
+    case "object":
+      return "a JSON object";
+    default:
+      throw new Error(`no words for a member of type ${type}`);
+  }
+}

@@ -1,0 +1,4 @@
+import { Elysia } from "elysia";
+export function swaggerUi() {
+  return new Elysia();
+}

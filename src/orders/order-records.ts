@@ -1,0 +1,143 @@
+import { and, eq, sql } from "drizzle-orm";
+import type { ChargeOutcome } from "../ports.ts";
+import { prepared, type Tx } from "../store/store.ts";
+import { orders, tariffs, users } from "../store/tables.ts";
+
+export type Order = typeof orders.$inferSelect;
+
+/** An order about to be written; instants in ms. */
+export interface OrderDraft {
+  readonly userId: number;
+  readonly tariffCode: string;
+  readonly idempotencyKey: string | null;
+  readonly paymentKey: string;
+  readonly createdAt: number;
+  readonly dueAt: number;
+  readonly repeatUntil: number | null;
+}
+
+/** What is needed to ask the provider for an order's money. */
+export interface PendingOrder {
+  readonly id: number;
+  readonly paymentKey: string;
+  readonly amountTiyin: number;
+  /** The customer's phone number, E.164. */
+  readonly payer: string;
+  readonly dueAt: number;
+}
+
+// Names written out: in RETURNING the builder drops the tables' names, and both tables have an id.
+const payer = sql<string>`(SELECT phone_number FROM users WHERE users.id = orders.user_id)`;
+
+const insertPending = prepared((tx) =>
+  tx
+    .insert(orders)
+    .select(
+      tx
+        .select({
+          id: sql`NULL`.as("id"),
+          userId: sql`${sql.placeholder("userId")}`.as("user_id"),
+          tariffCode: tariffs.code,
+          amountTiyin: tariffs.priceTiyin,
+          status: sql`'pending'`.as("status"),
+          idempotencyKey: sql`${sql.placeholder("idempotencyKey")}`.as("idempotency_key"),
+          paymentKey: sql`${sql.placeholder("paymentKey")}`.as("payment_key"),
+          createdAt: sql`${sql.placeholder("createdAt")}`.as("created_at"),
+          settledAt: sql`NULL`.as("settled_at"),
+          announcedAt: sql`NULL`.as("announced_at"),
+          dueAt: sql`${sql.placeholder("dueAt")}`.as("due_at"),
+          attempts: sql`0`.as("attempts"),
+          repeatUntil: sql`${sql.placeholder("repeatUntil")}`.as("repeat_until"),
+        })
+        .from(tariffs)
+        .where(
+          and(
+            eq(tariffs.code, sql.placeholder("tariffCode")),
+            eq(tariffs.active, true),
+            sql`(SELECT ${users.id} FROM ${users} WHERE ${users.id} = ${sql.placeholder("userId")}) IS NOT NULL`,
+          ),
+        ),
+    )
+    .onConflictDoNothing()
+    .returning({ id: orders.id, amountTiyin: orders.amountTiyin, payer })
+    .prepare(),
+);
+
+/**
+ * Writes the order, pending, at today's price, in one statement. Undefined where it can't be: no such
+ * user, no active tariff of this code, or it repeats an order that is there.
+ */
+export async function insertPendingOrder(
+  tx: Tx,
+  draft: OrderDraft,
+): Promise<PendingOrder | undefined> {
+  const [row] = await insertPending(tx).execute({ ...draft });
+  return row && { ...row, paymentKey: draft.paymentKey, dueAt: draft.dueAt };
+}
+
+const byId = prepared((tx) =>
+  tx
+    .select()
+    .from(orders)
+    .where(eq(orders.id, sql.placeholder("orderId")))
+    .prepare(),
+);
+
+/** The order with this number, if there is one. */
+export async function orderById(tx: Tx, orderId: number): Promise<Order | undefined> {
+  const [order] = await byId(tx).execute({ orderId });
+  return order;
+}
+
+const settlePending = prepared((tx) =>
+  tx
+    .update(orders)
+    .set({
+      status: sql`${sql.placeholder("outcome")}`,
+      settledAt: sql`${sql.placeholder("now")}`,
+      // A paid order stays due: from now on it is the dispatcher who must be told.
+      dueAt: sql`CASE ${sql.placeholder("outcome")} WHEN 'paid' THEN ${orders.dueAt} END`,
+      attempts: 0,
+    })
+    .where(and(eq(orders.id, sql.placeholder("orderId")), eq(orders.status, "pending")))
+    .returning({ id: orders.id })
+    .prepare(),
+);
+
+/** Records what the provider said; false where the order was settled before. */
+export async function settlePendingOrder(
+  tx: Tx,
+  orderId: number,
+  outcome: ChargeOutcome,
+  now: number,
+): Promise<boolean> {
+  const rows = await settlePending(tx).execute({ orderId, outcome, now });
+  return rows.length > 0;
+}
+
+const announce = prepared((tx) =>
+  tx
+    .update(orders)
+    .set({ announcedAt: sql`${sql.placeholder("now")}`, dueAt: null })
+    .where(and(eq(orders.id, sql.placeholder("orderId")), eq(orders.status, "paid")))
+    .prepare(),
+);
+
+/** Records that the dispatcher knows of this paid order. */
+export async function markAnnounced(tx: Tx, orderId: number, now: number): Promise<void> {
+  await announce(tx).execute({ orderId, now });
+}
+
+const userWithId = prepared((tx) =>
+  tx
+    .select({ id: users.id })
+    .from(users)
+    .where(eq(users.id, sql.placeholder("userId")))
+    .prepare(),
+);
+
+/** Whether there is a user with this number. */
+export async function userExists(tx: Tx, userId: number): Promise<boolean> {
+  const rows = await userWithId(tx).execute({ userId });
+  return rows.length > 0;
+}

@@ -1,0 +1,130 @@
+import { type Static, Type } from "@sinclair/typebox";
+import { Elysia } from "elysia";
+import { BODY_REFUSALS, problemSchemas, refuse } from "../http/problems.ts";
+import { Id, requestBody } from "../http/schemas.ts";
+import { createOrder, type OrderParts } from "./create-order.ts";
+import { type Order, orderById } from "./order-records.ts";
+
+const PAID = Type.Object({
+  status: Type.Literal("ok"),
+  order_id: Id({ examples: [7] }),
+  message: Type.Literal("Order created and payment processed"),
+});
+
+const PENDING = Type.Object({
+  status: Type.Literal("pending"),
+  order_id: Id({ examples: [7] }),
+  message: Type.String(),
+});
+
+const INSTANT = Type.String({ format: "date-time", examples: ["2026-11-23T09:30:00.000Z"] });
+
+const ORDER = Type.Object({
+  order_id: Id({ examples: [7] }),
+  user_id: Id({ examples: [1] }),
+  tariff_code: Type.String({ examples: ["standard_300"] }),
+  amount_tiyin: Type.Integer({ minimum: 1, examples: [30_000] }),
+  currency: Type.Literal("UZS"),
+  status: Type.Unsafe<Order["status"]>(Type.String({ enum: ["pending", "paid", "declined"] })),
+  created_at: INSTANT,
+  settled_at: Type.Union([INSTANT, Type.Null()]),
+});
+
+/** `POST /create_order` and `GET /orders/{order_id}`. */
+export function orderRoutes(parts: OrderParts) {
+  return new Elysia({ normalize: false })
+    .post(
+      "/create_order",
+      async ({ body, set, status }) => {
+        const outcome = await createOrder(parts, {
+          userId: body.user_id,
+          tariffCode: body.tariff_code,
+        });
+        switch (outcome.kind) {
+          case "refused":
+            return refuse(set, outcome.code);
+          case "declined":
+            return refuse(set, "payment_declined", { order_id: outcome.orderId });
+          case "pending":
+            set.headers["retry-after"] = secondsUntil(outcome.dueAt, parts.now());
+            return status(202, {
+              status: "pending" as const,
+              order_id: outcome.orderId,
+              message: "Order created, payment is being checked",
+            });
+          case "paid":
+            return {
+              status: "ok" as const,
+              order_id: outcome.orderId,
+              message: "Order created and payment processed" as const,
+            };
+        }
+      },
+      {
+        parse: "json",
+        body: requestBody({
+          user_id: Id({ examples: [1], description: "From the answer of /register." }),
+          tariff_code: Type.String({ examples: ["standard_300"] }),
+        }),
+        response: {
+          200: PAID,
+          202: PENDING,
+          ...problemSchemas(
+            ...BODY_REFUSALS,
+            "payment_declined",
+            "user_not_found",
+            "tariff_not_found",
+          ),
+        },
+        detail: {
+          operationId: "createOrder",
+          tags: ["Orders"],
+          summary: "Order a specialist and pay",
+          description:
+            "Takes the tariff's price of today, and tells the dispatcher once it is paid.",
+        },
+      },
+    )
+    .get(
+      "/orders/:order_id",
+      async ({ params, set }) => {
+        const orderId = parseOrderId(params.order_id);
+        const order = orderId && (await parts.store.run((tx) => orderById(tx, orderId)));
+        return order ? toJson(order) : refuse(set, "order_not_found");
+      },
+      {
+        response: {
+          200: ORDER,
+          ...problemSchemas("order_not_found", "internal_error", "unavailable"),
+        },
+        detail: {
+          operationId: "getOrder",
+          tags: ["Orders"],
+          summary: "Look an order up",
+          description: "What became of it: pending, paid or declined.",
+        },
+      },
+    );
+}
+
+function secondsUntil(instant: number, now: number): string {
+  return String(Math.max(1, Math.ceil((instant - now) / 1000)));
+}
+
+function parseOrderId(text: string): number | undefined {
+  const orderId = /^[1-9]\d*$/.test(text) ? Number(text) : Number.NaN;
+  return Number.isSafeInteger(orderId) ? orderId : undefined;
+}
+
+function toJson(order: Order): Static<typeof ORDER> {
+  return {
+    order_id: order.id,
+    user_id: order.userId,
+    tariff_code: order.tariffCode,
+    amount_tiyin: order.amountTiyin,
+    currency: "UZS",
+    status: order.status,
+    created_at: new Date(order.createdAt).toISOString(),
+    settled_at: order.settledAt === null ? null : new Date(order.settledAt).toISOString(),
+  };
+}

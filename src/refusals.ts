@@ -1,0 +1,17 @@
+/** What the service may answer instead of a success; clients rely on these words. */
+export type RefusalCode =
+  | "invalid_json"
+  | "invalid_idempotency_key"
+  | "payment_declined"
+  | "not_found"
+  | "user_not_found"
+  | "tariff_not_found"
+  | "order_not_found"
+  | "method_not_allowed"
+  | "body_too_large"
+  | "unsupported_media_type"
+  | "validation_failed"
+  | "invalid_phone_number"
+  | "idempotency_key_reused"
+  | "internal_error"
+  | "unavailable";

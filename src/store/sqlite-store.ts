@@ -1,0 +1,93 @@
+import { Database } from "bun:sqlite";
+import { existsSync, mkdirSync, realpathSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { drizzle } from "drizzle-orm/bun-sqlite";
+import { migrate } from "drizzle-orm/bun-sqlite/migrator";
+import { createGroupCommit } from "./group-commit.ts";
+import type { Store } from "./store.ts";
+
+const MIGRATIONS = join(import.meta.dir, "../../drizzle");
+
+/** How long to wait for somebody who looks into the file, such as a backup. */
+const BUSY_TIMEOUT_MS = 2000;
+
+/** The database can't be opened; the message says why in a sentence for the owner. */
+export class DatabaseRefused extends Error {
+  override readonly name = "DatabaseRefused";
+}
+
+/**
+ * Opens the SQLite database at `path` (`:memory:` for one that ends with the process), made or brought
+ * up to date first. Throws `DatabaseRefused` when another process has it or it can't be used.
+ */
+export function openSqliteStore(path: string): Store {
+  try {
+    return path === ":memory:" ? storeOn(":memory:", () => {}) : storeInFile(path);
+  } catch (error) {
+    if (error instanceof DatabaseRefused) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new DatabaseRefused(`The database ${path} can't be opened: ${reason}`, { cause: error });
+  }
+}
+
+function storeInFile(path: string): Store {
+  mkdirSync(dirname(path), { recursive: true });
+  const unlock = lock(path);
+  try {
+    return storeOn(path, unlock);
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+/**
+ * Keeps a second process off the file, from before it is migrated until this process is gone. The lock
+ * is SQLite's own on an empty file beside it: the system frees it however the process ends, and the
+ * database itself stays open to readers such as a backup.
+ */
+function lock(path: string): () => void {
+  const real = existsSync(path)
+    ? realpathSync(path)
+    : join(realpathSync(dirname(path)), basename(path));
+  const holder = new Database(`${real}.lock`, { create: true, readwrite: true });
+  try {
+    holder.run("BEGIN EXCLUSIVE");
+  } catch (cause) {
+    holder.close();
+    throw new DatabaseRefused(`The database ${path} is in use by another process.`, { cause });
+  }
+  return () => holder.close();
+}
+
+function storeOn(path: string, unlock: () => void): Store {
+  const database = new Database(path, { create: true, readwrite: true, strict: true });
+  try {
+    // First, because every later line may have to wait for a reader.
+    database.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+    database.run("PRAGMA journal_mode = WAL");
+    database.run("PRAGMA synchronous = FULL");
+    const tx = drizzle({ client: database, casing: "snake_case" });
+    // With foreign keys on, a migration that rebuilds a table would delete the rows that refer to it.
+    migrate(tx, { migrationsFolder: MIGRATIONS });
+    const orphans = database.query("PRAGMA foreign_key_check").all();
+    if (orphans.length > 0)
+      throw new Error(`${orphans.length} rows refer to rows that are missing`);
+    database.run("PRAGMA foreign_keys = ON");
+
+    const { run, close } = createGroupCommit(database, tx);
+    return {
+      run,
+      async close() {
+        await close();
+        // Leaves one file behind, not three.
+        database.run("PRAGMA wal_checkpoint(TRUNCATE)");
+        database.close();
+        unlock();
+      },
+    };
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}

@@ -1,0 +1,38 @@
+import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
+
+/** What a step may do with the data: build and run queries, and nothing that ends the step. */
+export type Tx = Pick<BunSQLiteDatabase, "select" | "insert" | "update" | "delete">;
+
+/** The one way to the data; an engine is one implementation of this. */
+export interface Store {
+  /**
+   * Runs `work` as one atomic step. When the promise resolves, all that the work has written is on
+   * disk; when it rejects, nothing of it is. The work awaits nothing but its `tx`: whatever it awaits
+   * holds up every other step. Rejects with `StoreUnavailable` when the data cannot be written now,
+   * else with what the work threw.
+   */
+  run<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** Lets the steps under way finish, refuses new ones and closes the data. */
+  close(): Promise<void>;
+}
+
+/** The data can't be written now (disk full, failing, closed): nothing of the step was kept. */
+export class StoreUnavailable extends Error {
+  override readonly name = "StoreUnavailable";
+}
+
+/**
+ * A query that is built once for each engine connection and then only run: building one costs ten
+ * times as much as running it.
+ */
+export function prepared<Query>(build: (tx: Tx) => Query): (tx: Tx) => Query {
+  const built = new WeakMap<Tx, Query>();
+  return (tx) => {
+    let query = built.get(tx);
+    if (query === undefined) {
+      query = build(tx);
+      built.set(tx, query);
+    }
+    return query;
+  };
+}
