@@ -15,3 +15,8 @@ export type RefusalCode =
   | "idempotency_key_reused"
   | "internal_error"
   | "unavailable";
+
+/** Nothing can be stored now (disk full, failing, closed), and nothing of what was asked was kept. */
+export class Unavailable extends Error {
+  override readonly name = "Unavailable";
+}

@@ -1,8 +1,7 @@
 import { ValueErrorType } from "@sinclair/typebox/errors";
 import { type Context, type Elysia, ValidationError } from "elysia";
 import type { Log } from "../log.ts";
-import type { RefusalCode } from "../refusals.ts";
-import { StoreUnavailable } from "../store/store.ts";
+import { type RefusalCode, Unavailable } from "../refusals.ts";
 import { refuse } from "./problems.ts";
 import { expectation } from "./schemas.ts";
 
@@ -46,7 +45,7 @@ export function frontDoor({ log, randomId }: { log: Log; randomId: () => string 
           return refuse(set, "validation_failed", { errors: fieldErrors(error) });
         }
         log.error(`Request ${set.headers["x-request-id"]} failed.`, error);
-        return refuse(set, error instanceof StoreUnavailable ? "unavailable" : "internal_error");
+        return refuse(set, error instanceof Unavailable ? "unavailable" : "internal_error");
       });
 }
 

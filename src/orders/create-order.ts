@@ -1,6 +1,6 @@
 import { withDeadline } from "../deadline.ts";
 import type { Log } from "../log.ts";
-import type { ChargeOutcome, PaymentGateway } from "../ports.ts";
+import type { Charge, ChargeOutcome, PaymentGateway } from "../ports.ts";
 import type { Settings } from "../settings.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { announceOrder, type AnnounceParts } from "./announce-orders.ts";
@@ -66,26 +66,30 @@ async function openOrder(tx: Tx, draft: OrderDraft): Promise<Opening> {
   return { kind: "refused", code };
 }
 
-async function settleOrder(parts: OrderParts, order: PendingOrder): Promise<OrderOutcome> {
-  const outcome = await ask(parts, order);
-  if (outcome === "in doubt") return { kind: "pending", orderId: order.id, dueAt: order.dueAt };
-  await parts.store.run((tx) => settlePendingOrder(tx, order.id, outcome, parts.now()));
-  if (outcome === "paid") void announceOrder(parts, order.id);
-  return { kind: outcome, orderId: order.id };
+async function settleOrder(
+  parts: OrderParts,
+  { charge, dueAt }: PendingOrder,
+): Promise<OrderOutcome> {
+  const { orderId } = charge;
+  const outcome = await ask(parts, charge);
+  if (outcome === "in doubt") return { kind: "pending", orderId, dueAt };
+  await parts.store.run((tx) => settlePendingOrder(tx, orderId, outcome, parts.now()));
+  if (outcome === "paid") void announceOrder(parts, orderId);
+  return { kind: outcome, orderId };
 }
 
 async function ask(
   { payment, settings, log }: OrderParts,
-  { id, ...order }: PendingOrder,
+  charge: Charge,
 ): Promise<ChargeOutcome | "in doubt"> {
   try {
     const outcome: unknown = await withDeadline(settings.paymentTimeoutMs, (signal) =>
-      payment.charge({ orderId: id, ...order }, signal),
+      payment.charge(charge, signal),
     );
     if (outcome === "paid" || outcome === "declined") return outcome;
-    log.warn(`The payment provider gave no answer that is known for order ${id}.`);
+    log.warn(`The payment provider's answer for order ${charge.orderId} is none that we know.`);
   } catch (fault) {
-    log.warn(`The payment of order ${id} is in doubt.`, fault);
+    log.warn(`The payment of order ${charge.orderId} is in doubt.`, fault);
   }
   return "in doubt";
 }

@@ -1,5 +1,5 @@
 import { and, eq, sql } from "drizzle-orm";
-import type { ChargeOutcome } from "../ports.ts";
+import type { Charge, ChargeOutcome } from "../ports.ts";
 import { prepared, type Tx } from "../store/store.ts";
 import { orders, tariffs, users } from "../store/tables.ts";
 
@@ -16,13 +16,10 @@ export interface OrderDraft {
   readonly repeatUntil: number | null;
 }
 
-/** What is needed to ask the provider for an order's money. */
+/** An order that the provider is to be asked about. */
 export interface PendingOrder {
-  readonly id: number;
-  readonly paymentKey: string;
-  readonly amountTiyin: number;
-  /** The customer's phone number, E.164. */
-  readonly payer: string;
+  readonly charge: Charge;
+  /** When to ask next, should this time bring no answer. */
   readonly dueAt: number;
 }
 
@@ -59,7 +56,7 @@ const insertPending = prepared((tx) =>
         ),
     )
     .onConflictDoNothing()
-    .returning({ id: orders.id, amountTiyin: orders.amountTiyin, payer })
+    .returning({ orderId: orders.id, amountTiyin: orders.amountTiyin, payer })
     .prepare(),
 );
 
@@ -72,7 +69,7 @@ export async function insertPendingOrder(
   draft: OrderDraft,
 ): Promise<PendingOrder | undefined> {
   const [row] = await insertPending(tx).execute({ ...draft });
-  return row && { ...row, paymentKey: draft.paymentKey, dueAt: draft.dueAt };
+  return row && { charge: { ...row, paymentKey: draft.paymentKey }, dueAt: draft.dueAt };
 }
 
 const byId = prepared((tx) =>

@@ -1,5 +1,6 @@
 import type { Database } from "bun:sqlite";
-import { StoreUnavailable, type Tx } from "./store.ts";
+import { Unavailable } from "../refusals.ts";
+import type { Tx } from "./store.ts";
 
 /** A step waits for the disk only; with this many waiting, the disk has hung for seconds. */
 const MAX_WAITING = 100_000;
@@ -14,7 +15,7 @@ interface Step {
 /**
  * Runs all steps that arrive in one turn of the event loop in one transaction, each in a savepoint of
  * its own, so that many share one wait for the disk. A step settles only after the COMMIT; one that
- * fails takes no other with it; if the COMMIT fails, all of them are refused with `StoreUnavailable`.
+ * fails takes no other with it; if the COMMIT fails, all of them are refused with `Unavailable`.
  */
 export function createGroupCommit(database: Database, tx: Tx) {
   const begin = database.prepare("BEGIN IMMEDIATE");
@@ -30,8 +31,8 @@ export function createGroupCommit(database: Database, tx: Tx) {
 
   function run<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      if (closed) return reject(new StoreUnavailable("the store is closed"));
-      if (waiting.length >= MAX_WAITING) return reject(new StoreUnavailable("too many steps wait"));
+      if (closed) return reject(new Unavailable("the store is closed"));
+      if (waiting.length >= MAX_WAITING) return reject(new Unavailable("too many steps wait"));
       // `as`: only what this step's own work returns is ever handed to its resolve.
       waiting.push({ work, resolve: resolve as (value: unknown) => void, reject, settle() {} });
       flushing ??= flush();
@@ -47,7 +48,7 @@ export function createGroupCommit(database: Database, tx: Tx) {
         await commitTogether(batch);
       } catch (cause) {
         if (database.inTransaction) rollback.run();
-        const refusal = new StoreUnavailable("the data could not be written", { cause });
+        const refusal = new Unavailable("the data could not be written", { cause });
         for (const step of batch) step.settle = () => step.reject(refusal);
       }
       for (const step of batch) step.settle();

@@ -52,6 +52,8 @@ function lock(path: string): () => void {
     : join(realpathSync(dirname(path)), basename(path));
   const holder = new Database(`${real}.lock`, { create: true, readwrite: true });
   try {
+    // Nothing is ever written to it, so it wants no journal beside it.
+    holder.run("PRAGMA journal_mode = MEMORY");
     holder.run("BEGIN EXCLUSIVE");
   } catch (cause) {
     holder.close();
@@ -80,7 +82,7 @@ function storeOn(path: string, unlock: () => void): Store {
       run,
       async close() {
         await close();
-        // Leaves one file behind, not three.
+        // All is in the one file now; what may stay beside it is empty.
         database.run("PRAGMA wal_checkpoint(TRUNCATE)");
         database.close();
         unlock();

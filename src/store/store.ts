@@ -8,17 +8,12 @@ export interface Store {
   /**
    * Runs `work` as one atomic step. When the promise resolves, all that the work has written is on
    * disk; when it rejects, nothing of it is. The work awaits nothing but its `tx`: whatever it awaits
-   * holds up every other step. Rejects with `StoreUnavailable` when the data cannot be written now,
+   * holds up every other step. Rejects with `Unavailable` when the data cannot be written now,
    * else with what the work threw.
    */
   run<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** Lets the steps under way finish, refuses new ones and closes the data. */
   close(): Promise<void>;
-}
-
-/** The data can't be written now (disk full, failing, closed): nothing of the step was kept. */
-export class StoreUnavailable extends Error {
-  override readonly name = "StoreUnavailable";
 }
 
 /**

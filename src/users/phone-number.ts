@@ -9,7 +9,8 @@ export type PhoneNumber = string & { readonly brand: unique symbol };
  * result; undefined where the text is no number, or is more than a number.
  */
 export function parsePhoneNumber(text: string): PhoneNumber | undefined {
-  return parse(text) ?? parse(`+${text.trim()}`);
+  const trimmed = text.trim();
+  return parse(trimmed) ?? parse(`+${trimmed}`);
 }
 
 function parse(text: string): PhoneNumber | undefined {

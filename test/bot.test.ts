@@ -1,0 +1,42 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { spawnService, temporaryFolder } from "./support/process.ts";
+
+/** A Python that has the module, if there is one: Debian's packages are not in every Python. */
+function pythonWith(module: string): string | undefined {
+  return ["python3", "/usr/bin/python3", "python"].find((python) => {
+    if (Bun.which(python) === null) return false;
+    return Bun.spawnSync([python, "-c", `import ${module}`]).exitCode === 0;
+  });
+}
+
+test.each(["requests", "aiohttp"])(
+  "a bot holds its conversation with Python's %s",
+  async (module) => {
+    const python = pythonWith(module);
+    if (python === undefined) {
+      if (process.env["CI"] === "true") throw new Error(`Python's ${module} is missing`);
+      console.warn(
+        `Skipped: the bot's conversation with Python's ${module}, which is not installed.`,
+      );
+      return;
+    }
+    using folder = temporaryFolder();
+    await using service = await spawnService({ DATABASE_URL: `file:${join(folder.path, "x.db")}` });
+    const bot = Bun.spawn([python, join(import.meta.dir, "support/bot.py"), module, service.url], {
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [heard, complaints] = await Promise.all([bot.stdout.text(), bot.stderr.text()]);
+    expect(complaints).toBe("");
+    expect(heard.trim().split("\n")).toEqual([
+      "health 200 NoMus API is running",
+      "register 200 ok 1",
+      "register again 200 ok 1",
+      "order 200 ok 1",
+      "declined 402 payment_declined 2",
+      "unknown tariff 404 tariff_not_found",
+      "invalid 422 validation_failed",
+    ]);
+  },
+);

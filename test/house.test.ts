@@ -1,0 +1,94 @@
+import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { engines, packageManager } from "../package.json";
+
+const ROOT = join(import.meta.dir, "..");
+const SRC = join(ROOT, "src");
+
+/** From the roof to the ground: a file imports from floors below its own, or from its own folder. */
+const FLOORS = [
+  ["main.ts"],
+  ["service.ts"],
+  ["app.ts"],
+  ["users", "orders", "tariffs"],
+  ["http", "store", "adapters"],
+  ["ports.ts", "settings.ts"],
+  ["refusals.ts", "log.ts", "deadline.ts"],
+];
+
+const sources = readdirSync(SRC, { recursive: true, encoding: "utf8" })
+  .filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"))
+  .map((path) => ({ path, text: readFileSync(join(SRC, path), "utf8") }));
+
+const room = (path: string) => path.split("/")[0] ?? path;
+const floor = (path: string) => FLOORS.findIndex((rooms) => rooms.includes(room(path)));
+
+function importsOf({ path, text }: { path: string; text: string }): string[] {
+  const specifiers = Array.from(
+    text.matchAll(/from "(\.[^"]+\.ts)"/g),
+    ([, specifier]) => specifier,
+  );
+  return specifiers.map((specifier) => relative(SRC, join(SRC, dirname(path), specifier ?? "")));
+}
+
+describe("the house", () => {
+  test("has a floor for every file", () => {
+    expect(sources.filter(({ path }) => floor(path) === -1)).toEqual([]);
+  });
+
+  test("has no import that climbs a stair or crosses a corridor", () => {
+    const wrong = sources.flatMap((source) =>
+      importsOf(source)
+        .filter((imported) => room(imported) !== room(source.path))
+        .filter((imported) => floor(imported) <= floor(source.path))
+        .map((imported) => `${source.path} imports ${imported}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test.each([
+    ["the environment", /process\.env|Bun\.env/, ["main.ts"]],
+    ["the clock", /Date\.now|new Date\(\)|performance\.now/, ["main.ts"]],
+    ["chance", /Math\.random|crypto\./, ["main.ts"]],
+    ["printing", /console\./, ["main.ts"]],
+    ["fetch", /\bfetch\(/, []],
+    [
+      "a transaction",
+      /"(BEGIN|COMMIT)|\.transaction\(/,
+      ["store/group-commit.ts", "store/sqlite-store.ts"],
+    ],
+  ])("has one home for %s", (_what, pattern, homes) => {
+    const found = sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
+    expect(found.toSorted()).toEqual(homes);
+  });
+
+  test("has no any, no non-null !, and a reason beside each as", () => {
+    const wrong = sources.flatMap(({ path, text }) => {
+      const code = text
+        .split("\n")
+        .map((line) => line.replace(/".*?"|`.*?`|\/\*.*|^\s*(\*|\/\/).*/g, ""));
+      return code.flatMap((line, at) => {
+        const reason = text
+          .split("\n")
+          .slice(Math.max(0, at - 2), at)
+          .join("\n")
+          .includes("`as`");
+        const asserted = /\bas (?!const\b)/.test(line) && !/\bimport\b/.test(line) && !reason;
+        const careless = /\bany\b|[\w)\]]!(?!=)/.test(line);
+        return asserted || careless ? [`${path}:${at + 1}: ${line.trim()}`] : [];
+      });
+    });
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe("the project", () => {
+  test("has no registry address in its lock file", () => {
+    expect(readFileSync(join(ROOT, "bun.lock"), "utf8")).not.toMatch(/https?:/);
+  });
+
+  test("names one version of Bun", () => {
+    expect(packageManager).toBe(`bun@${engines.bun}`);
+  });
+});

@@ -1,0 +1,114 @@
+import { describe, expect, test } from "bun:test";
+import { users } from "../src/store/tables.ts";
+import { createService } from "./support/service.ts";
+
+describe("registering", () => {
+  test("answers with the user's number", async () => {
+    const { register } = createService();
+    const { status, body } = await register("+998901234567");
+    expect(status).toBe(200);
+    expect(body).toEqual({ status: "ok", message: "User registered successfully", user_id: 1 });
+  });
+
+  test.each([
+    "+998901234567",
+    "998901234567",
+    "901234567",
+    "00998901234567",
+    "+998 (90) 123-45-67",
+    "90 123 45 67",
+    "90-123-45-67",
+    " +998901234567 ",
+    "+998.90.123.45.67",
+  ])("takes %p for the user +998901234567", async (spelling) => {
+    const { register, userId } = createService();
+    const first = await userId("+998901234567");
+    expect((await register(spelling)).body["user_id"]).toBe(first);
+  });
+
+  test.each([
+    ["+79161234567", "79161234567"],
+    ["+12025550123", "0012025550123"],
+    ["+8613812345678", "+86 138 1234 5678"],
+  ])("takes the foreign number %p, also as %p", async (number, spelling) => {
+    const { userId } = createService();
+    expect(await userId(number)).toBe(await userId(spelling));
+  });
+
+  test("of five spellings of one number, fifty at once, makes one user", async () => {
+    const { register, parts } = createService();
+    const spellings = [
+      "+998901234567",
+      "998901234567",
+      "901234567",
+      "90 123-45-67",
+      "00998901234567",
+    ];
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, (_, i) => register(spellings[i % spellings.length])),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(Array(50).fill(200));
+    expect(new Set(answers.map(({ body }) => body["user_id"]))).toEqual(new Set([1]));
+    expect(await parts.store.run((tx) => tx.select().from(users))).toHaveLength(1);
+  });
+
+  test("a second time adds and changes what is given, and forgets nothing", async () => {
+    const { register, parts } = createService();
+    await register("901234567", { chat_id: -5, full_name: "Aziza" });
+    await register("901234567", { id: 99, full_name: "Aziza Karimova", chat_id: null });
+    await register("901234567");
+    const [user] = await parts.store.run((tx) => tx.select().from(users));
+    expect(user).toMatchObject({ id: 1, chatId: -5, fullName: "Aziza Karimova" });
+  });
+
+  test("keeps a name of 200 characters that are two units each", async () => {
+    const { register, parts } = createService();
+    const name = "😀".repeat(200);
+    expect((await register("901234567", { full_name: name })).status).toBe(200);
+    const [user] = await parts.store.run((tx) => tx.select().from(users));
+    expect(user?.fullName).toBe(name);
+  });
+
+  test("sends one SMS in the cooldown, and one after it", async () => {
+    const { register, world } = createService({ SMS_COOLDOWN_S: "60" });
+    await Promise.all(Array.from({ length: 30 }, () => register("901234567")));
+    expect(world.sms).toEqual(["+998901234567"]);
+    world.nowMs += 59_999;
+    await register("901234567");
+    expect(world.sms).toHaveLength(1);
+    world.nowMs += 1;
+    await register("901234567");
+    expect(world.sms).toHaveLength(2);
+  });
+
+  test("answers also when the SMS gateway fails, and says so in the log with the number masked", async () => {
+    const { register, world } = createService();
+    world.sendCode = async (number) => Promise.reject(new Error(`no route to ${number}`));
+    expect((await register("901234567")).status).toBe(200);
+    const lines = world.lines.join("\n");
+    expect(lines).toContain("The SMS to +998*****67 was not accepted.");
+    expect(lines).toContain("no route to +998*****67");
+    expect(lines).not.toContain("901234567");
+  });
+
+  test.each([
+    "",
+    "   ",
+    "abc",
+    "call 901234567",
+    "901234567 please",
+    "90123456",
+    "9012345678901234",
+    "9".repeat(300),
+    "+998901234567 ext. 5",
+    "tel:+998901234567",
+    "+",
+    "++998901234567",
+    "+998+901234567",
+  ])("refuses %p, which is no phone number, and keeps nothing", async (text) => {
+    const { register, parts } = createService();
+    const { status, body } = await register(text);
+    expect([status, body["code"]]).toEqual([422, "invalid_phone_number"]);
+    expect(await parts.store.run((tx) => tx.select().from(users))).toHaveLength(0);
+  });
+});

@@ -1,0 +1,222 @@
+import { Database } from "bun:sqlite";
+import { describe, expect, test } from "bun:test";
+import { cpSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { openSqliteStore } from "../src/store/sqlite-store.ts";
+import type { Tx } from "../src/store/store.ts";
+import { orders, tariffs, users } from "../src/store/tables.ts";
+import { temporaryFolder } from "./support/process.ts";
+
+const ROOT = join(import.meta.dir, "..");
+
+const addUser = (phoneNumber: string) => (tx: Tx) =>
+  tx.insert(users).values({ phoneNumber, createdAt: 0, smsTriedAt: 0 }).returning();
+
+const allUsers = (tx: Tx) => tx.select().from(users);
+
+describe("a step of the store", () => {
+  test("is kept whole, or not at all", async () => {
+    const store = openSqliteStore(":memory:");
+    const failing = store.run(async (tx) => {
+      await addUser("+998900000001")(tx);
+      throw new Error("halfway");
+    });
+    await expect(failing).rejects.toThrow("halfway");
+    expect(await store.run(allUsers)).toEqual([]);
+  });
+
+  test("that fails takes none of its batch with it", async () => {
+    const store = openSqliteStore(":memory:");
+    const settled = await Promise.allSettled([
+      store.run(addUser("+998900000001")),
+      store.run(addUser("+998900000001")),
+      store.run(addUser("+998900000002")),
+      store.run(() => Promise.reject(new Error("refused"))),
+    ]);
+    expect(settled.map(({ status }) => status)).toEqual([
+      "fulfilled",
+      "rejected",
+      "fulfilled",
+      "rejected",
+    ]);
+    expect(await store.run(allUsers)).toHaveLength(2);
+  });
+
+  test("that takes its time lets no other in between", async () => {
+    const store = openSqliteStore(":memory:");
+    const order: string[] = [];
+    const slow = store.run(async (tx) => {
+      order.push("slow begins");
+      await tx.select().from(users);
+      await Bun.sleep(1);
+      order.push("slow ends");
+    });
+    const quick = store.run(async () => void order.push("quick"));
+    await Promise.all([slow, quick]);
+    expect(order).toEqual(["slow begins", "slow ends", "quick"]);
+  });
+
+  test("is refused once the store is closed, and those under way are finished first", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openSqliteStore(path);
+    const underway = store.run(addUser("+998900000001"));
+    await store.close();
+    expect(await underway).toMatchObject([{ id: 1 }]);
+    await expect(store.run(allUsers)).rejects.toThrow("closed");
+    expect(Bun.file(`${path}-wal`).size).toBe(0);
+  });
+
+  test("is refused as unavailable where the COMMIT fails, with all of its batch", async () => {
+    const store = openSqliteStore(":memory:");
+    const settled = await Promise.allSettled([
+      store.run(addUser("+998900000001")),
+      // The engine gives up the transaction by itself, as it does when the disk is full.
+      store.run(async (tx) => {
+        await addUser("+998900000002")(tx);
+        (tx as unknown as { $client: Database }).$client.run("ROLLBACK");
+      }),
+    ]);
+    expect(settled).toMatchObject([
+      { status: "rejected", reason: { name: "Unavailable" } },
+      { status: "rejected", reason: { name: "Unavailable" } },
+    ]);
+    expect(await store.run(allUsers)).toEqual([]);
+  });
+});
+
+describe("the database", () => {
+  test("forgets no number, so that none is used twice", async () => {
+    const store = openSqliteStore(":memory:");
+    await store.run(addUser("+998900000001"));
+    await store.run((tx) => tx.delete(users));
+    expect(await store.run(addUser("+998900000002"))).toMatchObject([{ id: 2 }]);
+  });
+
+  test("takes only states that make sense", async () => {
+    const store = openSqliteStore(":memory:");
+    await store.run(addUser("+998900000001"));
+    const order = {
+      userId: 1,
+      tariffCode: "standard_300",
+      amountTiyin: 1,
+      status: "pending" as const,
+      paymentKey: "k",
+      createdAt: 0,
+      dueAt: 1,
+      attempts: 0,
+    };
+    const insert = (values: object) =>
+      store.run((tx) => tx.insert(orders).values({ ...order, ...values }));
+    await insert({});
+    for (const wrong of [
+      { status: "free" },
+      { amountTiyin: 0 },
+      { amountTiyin: "much" },
+      { userId: 2 },
+      { tariffCode: "nope" },
+      { dueAt: null },
+      { settledAt: 5 },
+      { status: "paid" },
+      { status: "paid", settledAt: 5, dueAt: null },
+      { status: "declined", settledAt: 5 },
+      { status: "declined", settledAt: 5, dueAt: null, announcedAt: 5 },
+    ]) {
+      await expect(insert(wrong)).rejects.toThrow(/constraint failed|cannot store/);
+    }
+  });
+
+  test("has one pending or recent order without a key for a user and a tariff, and one for each key", async () => {
+    const store = openSqliteStore(":memory:");
+    await store.run(addUser("+998900000001"));
+    const insert = (values: { idempotencyKey?: string; repeatUntil?: number }) =>
+      store.run((tx) =>
+        tx.insert(orders).values({
+          userId: 1,
+          tariffCode: "standard_300",
+          amountTiyin: 1,
+          status: "pending",
+          paymentKey: "k",
+          createdAt: 0,
+          dueAt: 1,
+          attempts: 0,
+          ...values,
+        }),
+      );
+    await insert({ idempotencyKey: "a" });
+    await insert({ repeatUntil: 5 });
+    await insert({});
+    await expect(insert({ idempotencyKey: "a" })).rejects.toThrow("UNIQUE");
+    await expect(insert({ repeatUntil: 9 })).rejects.toThrow("UNIQUE");
+  });
+
+  test("is made with WAL, full syncs, foreign keys and strict tables", async () => {
+    using folder = temporaryFolder();
+    const store = openSqliteStore(join(folder.path, "x.db"));
+    await store.run(async (tx) => {
+      const { $client } = tx as unknown as { $client: Database };
+      const pragma = (name: string) =>
+        Object.values($client.query(`PRAGMA ${name}`).get() ?? {})[0];
+      expect(pragma("journal_mode")).toBe("wal");
+      expect(pragma("synchronous")).toBe(2);
+      expect(pragma("foreign_keys")).toBe(1);
+      const tables = $client.query("PRAGMA table_list").all() as { name: string; strict: number }[];
+      const strict = tables.filter(({ strict }) => strict === 1).map(({ name }) => name);
+      expect(strict.toSorted()).toEqual(["orders", "tariffs", "users"]);
+    });
+    await store.close();
+  });
+
+  test("keeps its rows when it is opened again", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "deep/er/x.db");
+    const first = openSqliteStore(path);
+    await first.run(addUser("+998900000001"));
+    await first.run((tx) => tx.update(tariffs).set({ priceTiyin: 5 }));
+    await first.close();
+    const second = openSqliteStore(path);
+    expect(await second.run(allUsers)).toHaveLength(1);
+    expect(await second.run((tx) => tx.select().from(tariffs))).toMatchObject([{ priceTiyin: 5 }]);
+    await second.close();
+  });
+
+  test("is refused while another has it open, and free again after", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openSqliteStore(path);
+    expect(() => openSqliteStore(path)).toThrow("in use by another process");
+    await store.close();
+    await openSqliteStore(path).close();
+  });
+
+  test("is refused in a sentence where the file is none", () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    writeFileSync(path, "This is a letter to my aunt.\n".repeat(100));
+    expect(() => openSqliteStore(path)).toThrow(/can't be opened: file is not a database/);
+  });
+
+  test("has migrations that make what the tables say", async () => {
+    using folder = temporaryFolder();
+    cpSync(join(ROOT, "drizzle"), join(folder.path, "drizzle"), { recursive: true });
+    const generate = Bun.spawn(
+      [
+        process.execPath,
+        "x",
+        "drizzle-kit",
+        "generate",
+        "--dialect=sqlite",
+        "--casing=snake_case",
+        "--schema=src/store/tables.ts",
+        // From the working directory: it takes no absolute path.
+        `--out=${relative(ROOT, join(folder.path, "drizzle"))}`,
+      ],
+      { cwd: ROOT, stdout: "pipe", stderr: "pipe" },
+    );
+    const [printed, complaints] = await Promise.all([
+      generate.stdout.text(),
+      generate.stderr.text(),
+    ]);
+    expect(printed + complaints).toContain("No schema changes");
+  });
+});

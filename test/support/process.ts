@@ -1,0 +1,62 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createClient } from "./client.ts";
+
+const ROOT = join(import.meta.dir, "../..");
+
+/** A folder for a database, gone after the test. */
+export function temporaryFolder() {
+  const path = mkdtempSync(join(tmpdir(), "nmservis-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** The real process on a free port, listening once this resolves. */
+export async function spawnService(environment: Record<string, string>) {
+  const child = Bun.spawn([process.execPath, "src/main.ts"], {
+    cwd: ROOT,
+    env: { ...process.env, PORT: "0", PAYMENT_STUB_DELAY_MS: "0", ...environment },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const output = { text: "" };
+  const listening = Promise.withResolvers<string>();
+  const ended = (async () => {
+    for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
+      output.text += chunk;
+      const url = /listening on (http:\S+)\n/.exec(output.text)?.[1];
+      if (url !== undefined) listening.resolve(url);
+    }
+    output.text += await child.stderr.text();
+    listening.reject(new Error(`the service ended: ${output.text}`));
+  })();
+  const url = await listening.promise;
+  return {
+    ...createClient(fetch, url),
+    url,
+    /** All that the process has printed so far. */
+    printed: () => output.text,
+    /** Ends the process and resolves to its exit status. */
+    async end(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
+      child.kill(signal);
+      await ended;
+      return await child.exited;
+    },
+    [Symbol.asyncDispose]: async () => {
+      child.kill("SIGKILL");
+      await ended;
+    },
+  };
+}
+
+/** Starts a process that is expected to end by itself; resolves to its exit status and its words. */
+export async function failToStart(environment: Record<string, string>) {
+  const child = Bun.spawn([process.execPath, "src/main.ts"], {
+    cwd: ROOT,
+    env: { ...process.env, PORT: "0", ...environment },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  return { status: await child.exited, printed: stdout + stderr };
+}
