@@ -2,18 +2,41 @@ import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { frontDoor } from "./http/front-door.ts";
 import { swaggerUi } from "./http/swagger-ui.ts";
-import type { OrderParts } from "./orders/create-order.ts";
+import type { Log } from "./log.ts";
+import { createAnnouncer } from "./orders/announce-orders.ts";
+import { makeAllDue } from "./orders/due-orders.ts";
 import { orderRoutes } from "./orders/routes.ts";
+import { createSettler } from "./orders/settle-orders.ts";
+import type { DispatcherNotifier, PaymentGateway, SmsSender } from "./ports.ts";
+import type { Settings } from "./settings.ts";
+import type { Store } from "./store/store.ts";
 import { tariffRoutes } from "./tariffs/routes.ts";
-import type { RegisterParts } from "./users/register-user.ts";
+import { createSmsDesk } from "./users/register-user.ts";
 import { userRoutes } from "./users/routes.ts";
 
-/** All that the service is made of; the outside world, the clock and chance are among it. */
-export type Parts = RegisterParts & OrderParts;
+/** What the service is given: its data, the outside world, the clock, chance. */
+export interface Parts {
+  readonly store: Store;
+  readonly sms: SmsSender;
+  readonly payment: PaymentGateway;
+  readonly dispatcher: DispatcherNotifier;
+  readonly log: Log;
+  /** The time in ms since 1970. */
+  readonly now: () => number;
+  readonly randomId: () => string;
+  readonly settings: Settings;
+}
 
-/** The whole service as one request handler; it listens to nobody yet. */
+export type App = ReturnType<typeof createApp>;
+
+/** The whole service, which listens to nobody yet. */
 export function createApp(parts: Parts) {
-  return new Elysia({ normalize: false })
+  const smsDesk = createSmsDesk(parts);
+  const announcer = createAnnouncer(parts);
+  const settler = createSettler({ ...parts, announcer });
+  const duties = [settler, announcer];
+
+  const http = new Elysia({ normalize: false })
     .use(frontDoor(parts))
     .use(swaggerUi())
     .get("/", () => ({ message: "NoMus API is running" as const }), {
@@ -25,7 +48,20 @@ export function createApp(parts: Parts) {
         description: "The bot's health check.",
       },
     })
-    .use(userRoutes(parts))
-    .use(orderRoutes(parts))
+    .use(userRoutes({ ...parts, smsDesk }))
+    .use(orderRoutes({ ...parts, settler, underway: new Map() }))
     .use(tariffRoutes(parts));
+
+  return {
+    /** Answers requests. */
+    http,
+    settler,
+    announcer,
+    /** Makes all that an earlier process left due now. */
+    resume: () => parts.store.run((tx) => makeAllDue(tx, parts.now())),
+    /** Does what is due, until the signal. */
+    run: (signal: AbortSignal) => Promise.all(duties.map((duty) => duty.run(signal))),
+    /** Resolves when nothing goes on beside the requests. */
+    idle: () => Promise.all([smsDesk.idle(), ...duties.map((duty) => duty.idle())]),
+  };
 }

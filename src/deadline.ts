@@ -18,7 +18,7 @@ export function withDeadline<T>(
       reject(exceeded);
       controller.abort(exceeded);
     }, timeoutMs);
-    call(controller.signal)
+    Promise.try(call, controller.signal)
       .then(resolve, reject)
       .finally(() => clearTimeout(timer));
   });

@@ -9,7 +9,7 @@ import { DatabaseRefused, openSqliteStore } from "./store/sqlite-store.ts";
 try {
   const settings = readSettings(process.env);
   const log = createLog(settings.logLevel, (line) => console.log(line));
-  const service = startService({
+  const service = await startService({
     store: openSqliteStore(settings.databasePath),
     sms: createSmsStub(log),
     payment: createPaymentStub(log, settings.paymentStubDelayMs),

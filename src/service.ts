@@ -1,5 +1,4 @@
-import { createApp, type Parts } from "./app.ts";
-import type { Settings } from "./settings.ts";
+import { type App, createApp, type Parts } from "./app.ts";
 
 /** Bun refuses what is larger by itself, before the front door could say why. */
 const MAX_REQUEST_BYTES = 1024 * 1024;
@@ -19,15 +18,37 @@ export interface Service {
   stop(): Promise<void>;
 }
 
-/** Serves requests from when this returns on. Throws `AddressRefused` where the port is taken. */
-export function startService(
-  parts: Parts & { readonly settings: Pick<Settings, "host" | "port" | "paymentTimeoutMs"> },
-): Service {
+/** Serves requests from when this resolves on. Rejects with `AddressRefused` where it can't listen. */
+export async function startService(parts: Parts): Promise<Service> {
   const { host, port, paymentTimeoutMs } = parts.settings;
   const app = createApp(parts);
+  await app.resume();
+  const server = listen(app.http, host, port, paymentTimeoutMs);
+  const ending = new AbortController();
+  const duties = app.run(ending.signal);
+
+  async function finish() {
+    await Promise.all([server.stop(), duties]);
+    await app.idle();
+  }
+
+  return {
+    url: server.url.origin,
+    async stop() {
+      ending.abort();
+      // What is still in hand at the deadline is cut: it is due, and the next process will find it.
+      const deadline = setTimeout(() => server.stop(true), paymentTimeoutMs);
+      await Promise.race([finish(), Bun.sleep(paymentTimeoutMs)]);
+      clearTimeout(deadline);
+      await parts.store.close();
+    },
+  };
+}
+
+function listen(http: App["http"], hostname: string, port: number, paymentTimeoutMs: number) {
   try {
-    app.listen({
-      hostname: host,
+    http.listen({
+      hostname,
       port,
       // With it a second copy would start and silently take half of the requests.
       reusePort: false,
@@ -37,18 +58,8 @@ export function startService(
     });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new AddressRefused(`Can't listen on ${host}, port ${port}: ${reason}`, { cause });
+    throw new AddressRefused(`Can't listen on ${hostname}, port ${port}: ${reason}`, { cause });
   }
-  const { server } = app;
-  if (server === null) throw new Error("Elysia listens without a server");
-
-  return {
-    url: server.url.origin,
-    async stop() {
-      const cut = setTimeout(() => server.stop(true), paymentTimeoutMs);
-      await server.stop();
-      clearTimeout(cut);
-      await parts.store.close();
-    },
-  };
+  if (http.server === null) throw new Error("Elysia listens without a server");
+  return http.server;
 }

@@ -14,7 +14,7 @@ const FLOORS = [
   ["users", "orders", "tariffs"],
   ["http", "store", "adapters"],
   ["ports.ts", "settings.ts"],
-  ["refusals.ts", "log.ts", "deadline.ts"],
+  ["refusals.ts", "log.ts", "deadline.ts", "lanes.ts"],
 ];
 
 const sources = readdirSync(SRC, { recursive: true, encoding: "utf8" })

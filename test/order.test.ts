@@ -23,16 +23,6 @@ describe("ordering", () => {
     ]);
   });
 
-  test("tells the dispatcher of a paid order and of no other", async () => {
-    const { order, userId, world } = createService();
-    const user = await userId();
-    await order(user);
-    world.charge = async () => "declined";
-    await order(user);
-    await Bun.sleep(0);
-    expect(world.announced).toEqual([1]);
-  });
-
   test("that the provider declines is answered with 402 and the order's number", async () => {
     const { order, get, userId, world } = createService();
     world.charge = async () => "declined";
@@ -54,7 +44,7 @@ describe("ordering", () => {
   });
 
   test("keeps its price when the tariff's changes, and the next has the new one", async () => {
-    const { order, get, userId, parts } = createService();
+    const { order, get, userId, parts } = createService({ ORDER_REPEAT_WINDOW_S: "0" });
     const user = await userId();
     await order(user);
     await parts.store.run((tx) => tx.update(tariffs).set({ priceTiyin: 40_000 }));

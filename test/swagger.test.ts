@@ -3,7 +3,7 @@ import { createService } from "./support/service.ts";
 
 async function text(path: string): Promise<{ type: string | null; body: string }> {
   const { app } = createService();
-  const response = await app.handle(new Request(`http://localhost${path}`));
+  const response = await app.http.handle(new Request(`http://localhost${path}`));
   expect(response.status).toBe(200);
   return { type: response.headers.get("content-type"), body: await response.text() };
 }
@@ -41,7 +41,7 @@ describe("Swagger UI", () => {
     await post("/register", {});
     await get("/nope");
     expect(await document()).toBe(before);
-    const endpoints = app.routes.filter(({ path }) => !path.startsWith("/swagger"));
+    const endpoints = app.http.routes.filter(({ path }) => !path.startsWith("/swagger"));
     for (const { path } of endpoints)
       expect(before).toContain(`"${path.replace(":order_id", "{order_id}")}"`);
   });

@@ -1,17 +1,23 @@
 import type { Log } from "../log.ts";
 import type { PaymentGateway } from "../ports.ts";
 
-/** This payer is declined, so that a client can try the branch by hand. */
+// Payers with a set fate, so that a client can try every branch by hand.
 const DECLINED_PAYER = "+998900000002";
+const SILENT_AT_FIRST_PAYER = "+998900000003";
 
 const TIYIN_PER_SUM = 100;
 
-/** A payment provider that takes `delayMs` and no money: everybody has paid, but the set number. */
+/** A payment provider that takes `delayMs` and no money: all have paid but the payers of a set fate. */
 export function createPaymentStub(log: Log, delayMs: number): PaymentGateway {
+  const heardOf = new Set<string>();
   return {
-    async charge({ amountTiyin, payer }) {
+    async charge({ paymentKey, amountTiyin, payer }) {
       log.info(`[STUB-PAYMENT] Processing payment of ${amountTiyin / TIYIN_PER_SUM} sum...`);
       if (delayMs > 0) await Bun.sleep(delayMs);
+      if (payer === SILENT_AT_FIRST_PAYER && !heardOf.has(paymentKey)) {
+        heardOf.add(paymentKey);
+        return new Promise(() => {});
+      }
       return payer === DECLINED_PAYER ? "declined" : "paid";
     },
   };

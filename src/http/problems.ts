@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { type Context, status } from "elysia";
+import { type Context, type ElysiaCustomStatusResponse, status } from "elysia";
 import type { RefusalCode } from "../refusals.ts";
 
 /** The one table from a refusal to its status and its sentence. */
@@ -72,10 +72,10 @@ export function refuse<Code extends RefusalCode>(
   set: Context["set"],
   code: Code,
   extension: Extension = {},
-) {
+): Refused<Code> {
   const problem = PROBLEMS[code];
   set.headers["content-type"] = "application/problem+json";
-  return status<StatusOf<Code>, Problem<Code>>(problem.status, {
+  const answer: Problem<Code> = {
     type: "about:blank",
     title: TITLES[problem.status],
     status: problem.status,
@@ -83,8 +83,14 @@ export function refuse<Code extends RefusalCode>(
     code,
     request_id: String(set.headers["x-request-id"]),
     ...extension,
-  });
+  };
+  // `as`: the compiler does not see that a code and its own status belong together.
+  return status(problem.status, answer) as unknown as Refused<Code>;
 }
+
+type Refused<Code> = Code extends RefusalCode
+  ? ElysiaCustomStatusResponse<StatusOf<Code>, Problem<Code>>
+  : never;
 
 interface Problem<Code extends RefusalCode> extends Extension {
   type: string;

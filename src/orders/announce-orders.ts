@@ -1,28 +1,45 @@
 import { withDeadline } from "../deadline.ts";
-import type { Log } from "../log.ts";
+import { createLanes } from "../lanes.ts";
 import type { DispatcherNotifier } from "../ports.ts";
-import type { Store } from "../store/store.ts";
+import { createDuty, type Duty, type DutyParts, LANES } from "./due-orders.ts";
 import { markAnnounced } from "./order-records.ts";
 
 /** A dispatcher's system that takes longer has most likely not heard. */
-const NOTIFY_TIMEOUT_MS = 5000;
+export const NOTIFY_TIMEOUT_MS = 5000;
 
-export interface AnnounceParts {
-  readonly store: Store;
+/** Beyond this the memory is better used otherwise: the order is found when it is due. */
+const MAX_WAITING = 10_000;
+
+export interface AnnounceParts extends DutyParts {
   readonly dispatcher: DispatcherNotifier;
-  readonly log: Log;
-  readonly now: () => number;
 }
 
-/** Tells the dispatcher of a paid order; if that fails, the order stays due. */
-export async function announceOrder(
-  { store, dispatcher, log, now }: AnnounceParts,
-  orderId: number,
-): Promise<void> {
-  try {
-    await withDeadline(NOTIFY_TIMEOUT_MS, (signal) => dispatcher.notify(orderId, signal));
-    await store.run((tx) => markAnnounced(tx, orderId, now()));
-  } catch (fault) {
-    log.warn(`The dispatcher was not told of order ${orderId}.`, fault);
-  }
+export interface Announcer extends Duty {
+  /** Tells the dispatcher of an order that was paid just now, as soon as possible. */
+  announce(orderId: number): void;
+}
+
+/** Sees to it that the dispatcher is told of every paid order, at least once. */
+export function createAnnouncer(parts: AnnounceParts): Announcer {
+  const { store, dispatcher, log, now } = parts;
+
+  const lanes = createLanes<{ readonly orderId: number }>(
+    LANES,
+    ({ orderId }) => orderId,
+    async ({ orderId }) => {
+      try {
+        await withDeadline(NOTIFY_TIMEOUT_MS, (signal) => dispatcher.notify(orderId, signal));
+        await store.run((tx) => markAnnounced(tx, orderId, now()));
+      } catch (fault) {
+        log.warn(`The dispatcher was not told of order ${orderId}; it is tried again.`, fault);
+      }
+    },
+  );
+
+  return {
+    ...createDuty(parts, "paid", NOTIFY_TIMEOUT_MS, lanes),
+    announce(orderId) {
+      if (lanes.load() < MAX_WAITING) lanes.offer({ orderId });
+    },
+  };
 }

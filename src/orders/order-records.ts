@@ -1,4 +1,4 @@
-import { and, eq, sql } from "drizzle-orm";
+import { and, eq, isNotNull, sql } from "drizzle-orm";
 import type { Charge, ChargeOutcome } from "../ports.ts";
 import { prepared, type Tx } from "../store/store.ts";
 import { orders, tariffs, users } from "../store/tables.ts";
@@ -16,15 +16,16 @@ export interface OrderDraft {
   readonly repeatUntil: number | null;
 }
 
-/** An order that the provider is to be asked about. */
-export interface PendingOrder {
-  readonly charge: Charge;
-  /** When to ask next, should this time bring no answer. */
+/** An order that something is to be done for, with what a provider needs to know of it. */
+export interface DueOrder extends Charge {
+  readonly createdAt: number;
+  /** When it is to be tried again, should this time come to nothing. */
   readonly dueAt: number;
 }
 
+/** The customer's phone number, of the order at hand. */
 // Names written out: in RETURNING the builder drops the tables' names, and both tables have an id.
-const payer = sql<string>`(SELECT phone_number FROM users WHERE users.id = orders.user_id)`;
+export const payer = sql<string>`(SELECT phone_number FROM users WHERE users.id = orders.user_id)`;
 
 const insertPending = prepared((tx) =>
   tx
@@ -43,7 +44,7 @@ const insertPending = prepared((tx) =>
           settledAt: sql`NULL`.as("settled_at"),
           announcedAt: sql`NULL`.as("announced_at"),
           dueAt: sql`${sql.placeholder("dueAt")}`.as("due_at"),
-          attempts: sql`0`.as("attempts"),
+          attempts: sql`1`.as("attempts"),
           repeatUntil: sql`${sql.placeholder("repeatUntil")}`.as("repeat_until"),
         })
         .from(tariffs)
@@ -64,12 +65,11 @@ const insertPending = prepared((tx) =>
  * Writes the order, pending, at today's price, in one statement. Undefined where it can't be: no such
  * user, no active tariff of this code, or it repeats an order that is there.
  */
-export async function insertPendingOrder(
-  tx: Tx,
-  draft: OrderDraft,
-): Promise<PendingOrder | undefined> {
+export async function insertPendingOrder(tx: Tx, draft: OrderDraft): Promise<DueOrder | undefined> {
   const [row] = await insertPending(tx).execute({ ...draft });
-  return row && { charge: { ...row, paymentKey: draft.paymentKey }, dueAt: draft.dueAt };
+  if (row === undefined) return undefined;
+  const { paymentKey, createdAt, dueAt } = draft;
+  return { ...row, paymentKey, createdAt, dueAt };
 }
 
 const byId = prepared((tx) =>
@@ -86,29 +86,91 @@ export async function orderById(tx: Tx, orderId: number): Promise<Order | undefi
   return order;
 }
 
+const byIdempotencyKey = prepared((tx) =>
+  tx
+    .select()
+    .from(orders)
+    .where(
+      and(
+        eq(orders.userId, sql.placeholder("userId")),
+        eq(orders.idempotencyKey, sql.placeholder("idempotencyKey")),
+      ),
+    )
+    .prepare(),
+);
+
+const byTariff = prepared((tx) =>
+  tx
+    .select()
+    .from(orders)
+    .where(
+      and(
+        eq(orders.userId, sql.placeholder("userId")),
+        eq(orders.tariffCode, sql.placeholder("tariffCode")),
+        isNotNull(orders.repeatUntil),
+      ),
+    )
+    .prepare(),
+);
+
+/** The order that stands where this one was to be written, if one does. */
+export async function orderInTheWay(tx: Tx, draft: OrderDraft): Promise<Order | undefined> {
+  const { userId, tariffCode, idempotencyKey, repeatUntil } = draft;
+  if (idempotencyKey !== null) {
+    return (await byIdempotencyKey(tx).execute({ userId, idempotencyKey }))[0];
+  }
+  if (repeatUntil === null) return undefined;
+  return (await byTariff(tx).execute({ userId, tariffCode }))[0];
+}
+
+const clearRepeat = prepared((tx) =>
+  tx
+    .update(orders)
+    .set({ repeatUntil: null })
+    .where(eq(orders.id, sql.placeholder("orderId")))
+    .prepare(),
+);
+
+/** From now on an order without a key repeats this one no more. */
+export async function endRepeat(tx: Tx, orderId: number): Promise<void> {
+  await clearRepeat(tx).execute({ orderId });
+}
+
 const settlePending = prepared((tx) =>
   tx
     .update(orders)
     .set({
       status: sql`${sql.placeholder("outcome")}`,
-      settledAt: sql`${sql.placeholder("now")}`,
-      // A paid order stays due: from now on it is the dispatcher who must be told.
-      dueAt: sql`CASE ${sql.placeholder("outcome")} WHEN 'paid' THEN ${orders.dueAt} END`,
-      attempts: 0,
+      settledAt: sql`${sql.placeholder("settledAt")}`,
+      dueAt: sql`CASE
+        WHEN ${sql.placeholder("outcome")} = 'declined' THEN NULL
+        WHEN ${orders.dueAt} BETWEEN ${sql.placeholder("dueFrom")} AND ${sql.placeholder("dueTo")} THEN ${orders.dueAt}
+        ELSE ${sql.placeholder("dueFrom")}
+      END`,
+      attempts: 1,
+      // A new attempt after a decline is a new order, unless the client's key says otherwise.
+      repeatUntil: sql`CASE ${sql.placeholder("outcome")} WHEN 'paid' THEN ${orders.repeatUntil} END`,
     })
     .where(and(eq(orders.id, sql.placeholder("orderId")), eq(orders.status, "pending")))
     .returning({ id: orders.id })
     .prepare(),
 );
 
-/** Records what the provider said; false where the order was settled before. */
+/**
+ * Records what the provider said; false where the order was settled before. A paid order is due to be
+ * announced between `dueFrom` and `dueTo`: where it is due then anyway, its place in the index stays.
+ */
 export async function settlePendingOrder(
   tx: Tx,
-  orderId: number,
-  outcome: ChargeOutcome,
-  now: number,
+  settlement: {
+    readonly orderId: number;
+    readonly outcome: ChargeOutcome;
+    readonly settledAt: number;
+    readonly dueFrom: number;
+    readonly dueTo: number;
+  },
 ): Promise<boolean> {
-  const rows = await settlePending(tx).execute({ orderId, outcome, now });
+  const rows = await settlePending(tx).execute({ ...settlement });
   return rows.length > 0;
 }
 

@@ -14,7 +14,7 @@ const PAID = Type.Object({
 const PENDING = Type.Object({
   status: Type.Literal("pending"),
   order_id: Id({ examples: [7] }),
-  message: Type.String(),
+  message: Type.Literal("Order created, the payment is being checked"),
 });
 
 const INSTANT = Type.String({ format: "date-time", examples: ["2026-11-23T09:30:00.000Z"] });
@@ -30,16 +30,27 @@ const ORDER = Type.Object({
   settled_at: Type.Union([INSTANT, Type.Null()]),
 });
 
+const IDEMPOTENCY_KEY = {
+  name: "Idempotency-Key",
+  in: "header" as const,
+  description: "The client's own name for this order, such as a UUID; it is the user's for ever.",
+  schema: { type: "string" as const, minLength: 1, maxLength: 255 },
+};
+
 /** `POST /create_order` and `GET /orders/{order_id}`. */
 export function orderRoutes(parts: OrderParts) {
   return new Elysia({ normalize: false })
     .post(
       "/create_order",
-      async ({ body, set, status }) => {
+      async ({ body, request, set, status }) => {
+        const idempotencyKey = readIdempotencyKey(request.headers);
+        if (idempotencyKey === undefined) return refuse(set, "invalid_idempotency_key");
         const outcome = await createOrder(parts, {
           userId: body.user_id,
           tariffCode: body.tariff_code,
+          idempotencyKey,
         });
+        if ("repeated" in outcome && outcome.repeated) set.headers["idempotent-replayed"] = "true";
         switch (outcome.kind) {
           case "refused":
             return refuse(set, outcome.code);
@@ -50,7 +61,7 @@ export function orderRoutes(parts: OrderParts) {
             return status(202, {
               status: "pending" as const,
               order_id: outcome.orderId,
-              message: "Order created, payment is being checked",
+              message: "Order created, the payment is being checked" as const,
             });
           case "paid":
             return {
@@ -71,9 +82,11 @@ export function orderRoutes(parts: OrderParts) {
           202: PENDING,
           ...problemSchemas(
             ...BODY_REFUSALS,
+            "invalid_idempotency_key",
             "payment_declined",
             "user_not_found",
             "tariff_not_found",
+            "idempotency_key_reused",
           ),
         },
         detail: {
@@ -81,7 +94,8 @@ export function orderRoutes(parts: OrderParts) {
           tags: ["Orders"],
           summary: "Order a specialist and pay",
           description:
-            "Takes the tariff's price of today, and tells the dispatcher once it is paid.",
+            "Takes the tariff's price of today, and tells the dispatcher once it is paid. The same request again, with the same Idempotency-Key or soon after, gets the same answer and is not charged again.",
+          parameters: [IDEMPOTENCY_KEY],
         },
       },
     )
@@ -105,6 +119,17 @@ export function orderRoutes(parts: OrderParts) {
         },
       },
     );
+}
+
+/**
+ * The key in the header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), as a structured
+ * string or bare: null where there is no such header, undefined where it is no key.
+ */
+function readIdempotencyKey(headers: Headers): string | null | undefined {
+  const value = headers.get("idempotency-key");
+  if (value === null) return null;
+  const key = /^".*"$/.test(value) && value.length > 1 ? value.slice(1, -1) : value;
+  return /^[!-~]{1,255}$/.test(key) ? key : undefined;
 }
 
 function secondsUntil(instant: number, now: number): string {

@@ -1,4 +1,5 @@
 import { withDeadline } from "../deadline.ts";
+import { createLanes, type Lanes } from "../lanes.ts";
 import type { Log } from "../log.ts";
 import type { SmsSender } from "../ports.ts";
 import type { Settings } from "../settings.ts";
@@ -9,10 +10,12 @@ import { upsertUser } from "./user-records.ts";
 /** A gateway that takes longer has most likely lost the message. */
 const SMS_TIMEOUT_MS = 5000;
 
+/** SMS on their way to the gateway at a time. */
+const SMS_LANES = 64;
+
 export interface RegisterParts {
   readonly store: Store;
-  readonly sms: SmsSender;
-  readonly log: Log;
+  readonly smsDesk: Lanes<PhoneNumber>;
   /** The time in ms since 1970. */
   readonly now: () => number;
   readonly settings: Pick<Settings, "smsCooldownMs">;
@@ -42,14 +45,21 @@ export async function registerUser(
   const { userId, smsDue } = await parts.store.run((tx) =>
     upsertUser(tx, draft, parts.now(), parts.settings.smsCooldownMs),
   );
-  if (smsDue) void sendSms(parts, phoneNumber);
+  if (smsDue) parts.smsDesk.offer(phoneNumber);
   return { kind: "registered", userId };
 }
 
-async function sendSms({ sms, log }: RegisterParts, phoneNumber: PhoneNumber): Promise<void> {
-  try {
-    await withDeadline(SMS_TIMEOUT_MS, (signal) => sms.sendCode(phoneNumber, signal));
-  } catch (fault) {
-    log.warn(`The SMS to ${phoneNumber} was not accepted.`, fault);
-  }
+/** Sends what registrations ask for, beside them: what the gateway does costs no answer anything. */
+export function createSmsDesk({ sms, log }: { sms: SmsSender; log: Log }): Lanes<PhoneNumber> {
+  return createLanes<PhoneNumber>(
+    SMS_LANES,
+    (phoneNumber) => phoneNumber,
+    async (phoneNumber) => {
+      try {
+        await withDeadline(SMS_TIMEOUT_MS, (signal) => sms.sendCode(phoneNumber, signal));
+      } catch (fault) {
+        log.warn(`The SMS to ${phoneNumber} was not accepted.`, fault);
+      }
+    },
+  );
 }

@@ -8,6 +8,6 @@ export function createService(environment: Record<string, string> = {}) {
   const parts = createParts(world, environment);
   const app = createApp(parts);
   // The framework finds a path from the 11th character of the URL on, so the host is a long one.
-  const client = createClient((request) => app.handle(request), "http://localhost");
+  const client = createClient((request) => app.http.handle(request), "http://localhost");
   return { ...client, world, parts, app };
 }

@@ -1,0 +1,47 @@
+/** Work that goes on beside the requests: so many items at a time, and each item once at a time. */
+export interface Lanes<Item> {
+  /** Takes the item as soon as a lane is free; an item that is waiting or in hand is not taken again. */
+  offer(item: Item): void;
+  /** How many items are waiting or in hand. */
+  load(): number;
+  /** Resolves when nothing is waiting or in hand. */
+  idle(): Promise<void>;
+}
+
+/** Lanes that hand each item to `handle`, which sees to its own errors. */
+export function createLanes<Item>(
+  count: number,
+  keyOf: (item: Item) => unknown,
+  handle: (item: Item) => Promise<void>,
+): Lanes<Item> {
+  const keys = new Set<unknown>();
+  const waiting: Item[] = [];
+  let busy = 0;
+  let whenIdle = Promise.withResolvers<void>();
+
+  function offer(item: Item) {
+    const key = keyOf(item);
+    if (keys.has(key)) return;
+    keys.add(key);
+    waiting.push(item);
+    if (busy < count) void drive();
+  }
+
+  async function drive() {
+    busy += 1;
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) {
+      await handle(item);
+      keys.delete(keyOf(item));
+    }
+    busy -= 1;
+    if (keys.size > 0) return;
+    whenIdle.resolve();
+    whenIdle = Promise.withResolvers();
+  }
+
+  return {
+    offer,
+    load: () => keys.size,
+    idle: () => (keys.size === 0 ? Promise.resolve() : whenIdle.promise),
+  };
+}

@@ -1,0 +1,81 @@
+import { withDeadline } from "../deadline.ts";
+import { createLanes } from "../lanes.ts";
+import type { ChargeOutcome, PaymentGateway } from "../ports.ts";
+import type { Settings } from "../settings.ts";
+import { type Announcer, NOTIFY_TIMEOUT_MS } from "./announce-orders.ts";
+import { createDuty, type Duty, type DutyParts, LANES, pauseMs } from "./due-orders.ts";
+import { type DueOrder, orderById, settlePendingOrder } from "./order-records.ts";
+
+/** From this age on an order in doubt is worth a warning: somebody has to call the provider. */
+const OLD_MS = 3_600_000;
+
+/** A paid order is found due within this of the time when its first announcement has failed. */
+const LATEST_SECOND_ANNOUNCEMENT_MS = 10_000;
+
+export interface SettleParts extends DutyParts {
+  readonly payment: PaymentGateway;
+  readonly announcer: Announcer;
+  readonly settings: Pick<Settings, "paymentTimeoutMs">;
+}
+
+export interface Settler extends Duty {
+  /**
+   * Asks the provider for the order's money and records the answer, which is on disk when this
+   * resolves. In doubt nothing is recorded: the order stays pending, and is due already.
+   */
+  settle(order: DueOrder): Promise<ChargeOutcome | "in doubt">;
+}
+
+/** Sees to it that the provider is asked about every pending order until it has answered. */
+export function createSettler(parts: SettleParts): Settler {
+  const { store, payment, announcer, log, now } = parts;
+  const { paymentTimeoutMs } = parts.settings;
+
+  async function settle(order: DueOrder) {
+    const { orderId } = order;
+    const outcome = await ask(order);
+    if (outcome === "in doubt") return outcome;
+    const settled = await store.run(async (tx) => {
+      const settledAt = now();
+      const dueFrom = settledAt + NOTIFY_TIMEOUT_MS + pauseMs(1);
+      const dueTo = dueFrom + LATEST_SECOND_ANNOUNCEMENT_MS;
+      const settlement = { orderId, outcome, settledAt, dueFrom, dueTo };
+      if (await settlePendingOrder(tx, settlement)) return outcome;
+      return (await orderById(tx, orderId))?.status;
+    });
+    // Two askers may meet here; a provider that keeps its promise has told both the same.
+    if (settled !== outcome) log.error(`Order ${orderId} is ${settled}, but now it is ${outcome}.`);
+    else if (outcome === "paid") announcer.announce(orderId);
+    return settled === "paid" || settled === "declined" ? settled : "in doubt";
+  }
+
+  async function ask(order: DueOrder): Promise<ChargeOutcome | "in doubt"> {
+    const { orderId, paymentKey, amountTiyin, payer } = order;
+    const charge = { orderId, paymentKey, amountTiyin, payer };
+    try {
+      const outcome: unknown = await withDeadline(paymentTimeoutMs, (signal) =>
+        payment.charge(charge, signal),
+      );
+      if (outcome === "paid" || outcome === "declined") return outcome;
+      throw new Error("the provider's answer is none that we know");
+    } catch (fault) {
+      const old = now() - order.createdAt >= OLD_MS;
+      log[old ? "warn" : "info"](`The payment of order ${orderId} is in doubt.`, fault);
+      return "in doubt";
+    }
+  }
+
+  const lanes = createLanes<DueOrder>(
+    LANES,
+    ({ orderId }) => orderId,
+    async (order) => {
+      try {
+        await settle(order);
+      } catch (fault) {
+        log.error(`Can't record what became of order ${order.orderId}; it is tried again.`, fault);
+      }
+    },
+  );
+
+  return { ...createDuty(parts, "pending", paymentTimeoutMs, lanes), settle };
+}

@@ -1,0 +1,95 @@
+import { describe, expect, test } from "bun:test";
+import { orders } from "../src/store/tables.ts";
+import { createService } from "./support/service.ts";
+
+const MINUTE_MS = 60_000;
+
+describe("the dispatcher", () => {
+  test("hears of a paid order right after it is paid, and of it once where all goes well", async () => {
+    const { order, userId, world, app } = createService();
+    await order(await userId());
+    await app.idle();
+    expect(world.announced).toEqual([1]);
+    world.nowMs += MINUTE_MS;
+    expect(await app.announcer.runOnce()).toBe(0);
+  });
+
+  test("hears of no order that is declined or in doubt", async () => {
+    const { order, userId, world, app } = createService();
+    world.charge = async () => "declined";
+    await order(await userId("+998901234567"));
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId("+998901234568"));
+    world.nowMs += MINUTE_MS;
+    expect(await app.announcer.runOnce()).toBe(0);
+    await app.idle();
+    expect(world.announced).toEqual([]);
+  });
+
+  test("who does not answer fails no customer's order, and is told again when it is due", async () => {
+    const { order, userId, world, app, parts } = createService();
+    world.notify = () => Promise.reject(new Error("busy"));
+    expect((await order(await userId())).status).toBe(200);
+    await app.idle();
+    const pauses: number[] = [];
+    for (let attempt = 2; attempt <= 5; attempt++) {
+      const [row] = await parts.store.run((tx) => tx.select().from(orders));
+      const dueAt = row?.dueAt ?? 0;
+      pauses.push((dueAt - world.nowMs) / 1000);
+      world.nowMs = dueAt;
+      expect(await app.announcer.runOnce()).toBe(1);
+      await app.idle();
+    }
+    // The first is when the payment would have been asked about again, the others 5 s and a pause.
+    expect(pauses).toEqual([9, 21, 86, 261]);
+    world.notify = async () => {};
+    world.nowMs += 60 * MINUTE_MS;
+    await app.announcer.runOnce();
+    await app.idle();
+    expect(world.announced).toEqual(Array(6).fill(1));
+    world.nowMs += 60 * MINUTE_MS;
+    expect(await app.announcer.runOnce()).toBe(0);
+  });
+
+  test("who can't be told of one order is told of the others", async () => {
+    const { order, userId, world, app } = createService();
+    world.notify = (orderId) => (orderId === 1 ? new Promise(() => {}) : Promise.resolve());
+    await order(await userId("+998901234567"));
+    await order(await userId("+998901234568"));
+    while (world.announced.length < 2) await Bun.sleep(0);
+    expect(world.announced).toEqual([1, 2]);
+    // The one that hangs is in hand: it is claimed, but not told a second time meanwhile.
+    world.nowMs += MINUTE_MS;
+    expect(await app.announcer.runOnce()).toBe(1);
+    expect(world.announced).toEqual([1, 2]);
+  });
+
+  test("is told of at most 64 orders at a time", async () => {
+    const { order, register, world } = createService();
+    const release = Promise.withResolvers<void>();
+    world.notify = () => release.promise;
+    for (let i = 0; i < 80; i++) {
+      await order((await register(`+99890${1_000_000 + i}`)).body["user_id"]);
+    }
+    expect(world.announced).toHaveLength(64);
+    release.resolve();
+    while (world.announced.length < 80) await Bun.sleep(0);
+  });
+
+  test("is told again, not never, where the process ends before it has noted that he was", async () => {
+    const { order, userId, world, app, parts } = createService();
+    const { run } = parts.store;
+    world.notify = async () => {
+      // The disk fails between the telling and the noting.
+      parts.store.run = () => Promise.reject(new Error("full"));
+    };
+    await order(await userId());
+    await app.idle();
+    parts.store.run = run;
+    world.notify = async () => {};
+    await app.resume();
+    await app.announcer.runOnce();
+    await app.idle();
+    expect(world.announced).toEqual([1, 1]);
+  });
+});

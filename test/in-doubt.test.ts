@@ -1,0 +1,153 @@
+import { describe, expect, test } from "bun:test";
+import { orders } from "../src/store/tables.ts";
+import { createService } from "./support/service.ts";
+
+const MINUTE_MS = 60_000;
+
+describe("a payment in doubt", () => {
+  test.each([
+    ["does not answer", () => new Promise<never>(() => {})],
+    ["fails", () => Promise.reject(new Error("502 Bad Gateway"))],
+    [
+      "throws at once",
+      () => {
+        throw new Error("no route");
+      },
+    ],
+    ["answers nonsense", async () => "maybe" as never],
+    ["answers nothing", async () => undefined as never],
+  ])("is neither success nor failure when the provider %s", async (_how, charge) => {
+    const { order, get, userId, world } = createService({ PAYMENT_TIMEOUT_MS: "20" });
+    const user = await userId();
+    world.charge = charge;
+    const { status, body, headers } = await order(user);
+    expect(status).toBe(202);
+    expect(body).toMatchObject({ status: "pending", order_id: 1 });
+    expect(headers.get("retry-after")).toBe("2");
+    expect(headers.get("idempotent-replayed")).toBeNull();
+    expect((await get("/orders/1")).body).toMatchObject({ status: "pending", settled_at: null });
+    expect(world.announced).toEqual([]);
+  });
+
+  test("tells the provider that nobody waits any more", async () => {
+    const { order, userId, world } = createService({ PAYMENT_TIMEOUT_MS: "20" });
+    const signals: AbortSignal[] = [];
+    world.charge = (_charge, signal) => {
+      signals.push(signal);
+      return new Promise(() => {});
+    };
+    await order(await userId());
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
+  });
+
+  test("is asked about again with the same key when it is due, and then settled and announced", async () => {
+    const { order, get, userId, world, app } = createService();
+    const user = await userId();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(user);
+    world.charge = async () => "paid";
+    world.nowMs += 8999;
+    expect(await app.settler.runOnce()).toBe(0);
+    world.nowMs += 1;
+    expect(await app.settler.runOnce()).toBe(1);
+    await app.idle();
+    expect((await get("/orders/1")).body["status"]).toBe("paid");
+    expect(world.charges).toHaveLength(2);
+    expect(new Set(world.charges.map((charge) => JSON.stringify(charge))).size).toBe(1);
+    expect(world.announced).toEqual([1]);
+    const repeat = await order(user);
+    expect([repeat.status, repeat.headers.get("idempotent-replayed")]).toEqual([200, "true"]);
+  });
+
+  test("may turn out to be declined, and is never announced then", async () => {
+    const { order, get, userId, world, app } = createService();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    world.charge = async () => "declined";
+    world.nowMs += MINUTE_MS;
+    await app.settler.runOnce();
+    await app.idle();
+    expect((await get("/orders/1")).body["status"]).toBe("declined");
+    world.nowMs += MINUTE_MS;
+    expect(await app.announcer.runOnce()).toBe(0);
+    expect(world.announced).toEqual([]);
+  });
+
+  test("is asked about with growing pauses, at most an hour, without end", async () => {
+    const { order, userId, world, app, parts } = createService({ PAYMENT_TIMEOUT_MS: "1000" });
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    const pauses: number[] = [];
+    for (let attempt = 1; attempt <= 10; attempt++) {
+      const [row] = await parts.store.run((tx) => tx.select().from(orders));
+      const dueAt = row?.dueAt ?? 0;
+      pauses.push((dueAt - world.nowMs) / 1000 - 1);
+      world.nowMs = dueAt;
+      expect(await app.settler.runOnce()).toBe(1);
+      await app.idle();
+    }
+    expect(pauses).toEqual([1, 16, 81, 256, 625, 1296, 2401, 3600, 3600, 3600]);
+    expect(new Set(world.charges.map(({ paymentKey }) => paymentKey)).size).toBe(1);
+  });
+
+  test("is worth a warning from its first hour on", async () => {
+    const { order, userId, world, app } = createService();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    const warned = () => world.lines.filter((line) => line.startsWith("Warning")).length;
+    world.nowMs += 59 * MINUTE_MS;
+    await app.settler.runOnce();
+    await app.idle();
+    expect(warned()).toBe(0);
+    world.nowMs += 2 * MINUTE_MS;
+    await app.settler.runOnce();
+    await app.idle();
+    expect(warned()).toBe(1);
+    expect(world.lines.at(-1)).toMatch(/^Warning: The payment of order 1 is in doubt.*502/s);
+  });
+
+  test("holds up no other, and no more than 64 are asked about at a time", async () => {
+    const { get, order, register, world, app } = createService();
+    world.charge = () => Promise.reject(new Error("502"));
+    for (let i = 0; i < 100; i++) {
+      const { body } = await register(`+99890${1_000_000 + i}`);
+      await order(body["user_id"]);
+    }
+    world.charges.length = 0;
+    world.charge = ({ orderId }) =>
+      orderId === 1 ? new Promise(() => {}) : Promise.resolve("paid");
+    world.nowMs += MINUTE_MS;
+    expect(await app.settler.runOnce()).toBe(64);
+    expect(world.charges).toHaveLength(64);
+    // The 63 that were paid have left their lanes; the one that hangs has not.
+    while (world.announced.length < 63) await get("/orders/1");
+    expect(await app.settler.runOnce()).toBe(36);
+  });
+
+  test("is due at once when the process starts again, and no row says otherwise", async () => {
+    const { order, userId, world, app } = createService();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    expect(await app.settler.runOnce()).toBe(0);
+    await app.resume();
+    expect(await app.settler.runOnce()).toBe(1);
+  });
+
+  test("is not recorded twice where two askers meet", async () => {
+    const { order, get, userId, world, app } = createService();
+    const user = await userId();
+    const answers = [Promise.withResolvers<"paid">(), Promise.withResolvers<"paid">()];
+    world.charge = () => answers[world.charges.length - 1]?.promise ?? Promise.resolve("paid");
+    const first = order(user);
+    while (world.charges.length < 1) await Bun.sleep(0);
+    await app.resume();
+    await app.settler.runOnce();
+    answers[1]?.resolve("paid");
+    await app.settler.idle();
+    expect((await get("/orders/1")).body["status"]).toBe("paid");
+    answers[0]?.resolve("paid");
+    expect((await first).status).toBe(200);
+    await app.idle();
+    expect(world.lines.filter((line) => line.startsWith("Error"))).toEqual([]);
+  });
+});

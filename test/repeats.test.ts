@@ -1,0 +1,246 @@
+import { describe, expect, test } from "bun:test";
+import { eq } from "drizzle-orm";
+import type { ChargeOutcome } from "../src/ports.ts";
+import { orders, tariffs } from "../src/store/tables.ts";
+import { createService } from "./support/service.ts";
+
+const key = (idempotencyKey: string) => ({ "idempotency-key": idempotencyKey });
+
+/** A provider that answers when the test says so. */
+function createSlowProvider() {
+  const answer = Promise.withResolvers<ChargeOutcome>();
+  const asked = Promise.withResolvers<void>();
+  return {
+    charge: () => {
+      asked.resolve();
+      return answer.promise;
+    },
+    asked: asked.promise,
+    answer: answer.resolve,
+  };
+}
+
+describe("a repeat with the same Idempotency-Key", () => {
+  test("gets the same 200, says that it is one, and charges nothing", async () => {
+    const { order, userId, world } = createService();
+    const user = await userId();
+    const first = await order(user, key("a"));
+    expect(first.headers.get("idempotent-replayed")).toBeNull();
+    world.nowMs += 10 * 365 * 86_400_000;
+    const again = await order(user, key("a"));
+    expect([again.status, again.body]).toEqual([200, first.body]);
+    expect(again.headers.get("idempotent-replayed")).toBe("true");
+    expect(world.charges).toHaveLength(1);
+  });
+
+  test("gets the same 402", async () => {
+    const { order, userId, world } = createService();
+    const user = await userId();
+    world.charge = async () => "declined";
+    await order(user, key("a"));
+    world.charge = async () => "paid";
+    const again = await order(user, key("a"));
+    expect([again.status, again.body["order_id"]]).toEqual([402, 1]);
+    expect(again.headers.get("idempotent-replayed")).toBe("true");
+    expect(world.charges).toHaveLength(1);
+  });
+
+  test("is answered also when the tariff is gone by now", async () => {
+    const { order, userId, parts } = createService();
+    const user = await userId();
+    await order(user, key("a"));
+    await parts.store.run((tx) => tx.update(tariffs).set({ active: false }));
+    expect((await order(user, key("a"))).status).toBe(200);
+    expect((await order(user, key("b"))).body["code"]).toBe("tariff_not_found");
+  });
+
+  test("may quote the key: the quotes do not count", async () => {
+    const { order, userId, world } = createService();
+    const user = await userId();
+    await order(user, key("a"));
+    expect((await order(user, key('"a"'))).body["order_id"]).toBe(1);
+    expect(world.charges).toHaveLength(1);
+  });
+
+  test("of another tariff is refused", async () => {
+    const { order, userId, parts, world } = createService();
+    const user = await userId();
+    await parts.store.run((tx) =>
+      tx.insert(tariffs).values({ code: "gold", title: "Gold", priceTiyin: 1, active: true }),
+    );
+    await order(user, key("a"));
+    for (const tariff of ["gold", "unknown"]) {
+      const { status, body } = await order(user, key("a"), tariff);
+      expect([status, body["code"]]).toEqual([422, "idempotency_key_reused"]);
+    }
+    expect(world.charges).toHaveLength(1);
+  });
+
+  test("of another user is another order", async () => {
+    const { order, userId } = createService();
+    await order(await userId("+998901234567"), key("a"));
+    const { body } = await order(await userId("+998901234568"), key("a"));
+    expect(body["order_id"]).toBe(2);
+  });
+
+  test.each(["", " ", "a b", "x".repeat(256), '""', "ключ", "a,b c"])(
+    "needs a key that is one, which %j is not",
+    async (unfit) => {
+      const { order, userId, world } = createService();
+      const user = await userId();
+      const headers = new Headers();
+      // Sent as its bytes, as a client would.
+      headers.set("idempotency-key", Buffer.from(unfit).toString("latin1"));
+      const { status, body } = await order(user, Object.fromEntries(headers));
+      expect([status, body["code"]]).toEqual([400, "invalid_idempotency_key"]);
+      expect(world.charges).toEqual([]);
+    },
+  );
+
+  test.each(["a", "x".repeat(255), `"${"x".repeat(255)}"`, '"', "!~"])(
+    "may have the key %j",
+    async (fit) => {
+      const { order, userId } = createService();
+      expect((await order(await userId(), key(fit))).status).toBe(200);
+    },
+  );
+});
+
+describe("a repeat without a key", () => {
+  test("is one of the same user and tariff within the window after a paid order", async () => {
+    const { order, userId, world } = createService({ ORDER_REPEAT_WINDOW_S: "120" });
+    const user = await userId();
+    await order(user);
+    world.nowMs += 119_999;
+    const again = await order(user);
+    expect(again.body["order_id"]).toBe(1);
+    expect(again.headers.get("idempotent-replayed")).toBe("true");
+    world.nowMs += 1;
+    const later = await order(user);
+    expect(later.body["order_id"]).not.toBe(1);
+    expect(later.headers.get("idempotent-replayed")).toBeNull();
+    expect((await order(user)).body["order_id"]).toBe(later.body["order_id"]);
+    expect(world.charges).toHaveLength(2);
+  });
+
+  test("after a decline is a new order", async () => {
+    const { order, userId, world } = createService();
+    const user = await userId();
+    world.charge = async () => "declined";
+    await order(user);
+    world.charge = async () => "paid";
+    const { status, body } = await order(user);
+    expect([status, body["order_id"]]).toEqual([200, 2]);
+  });
+
+  test("of a pending order is one however late", async () => {
+    const { order, userId, world } = createService();
+    const user = await userId();
+    world.charge = async () => Promise.reject(new Error("502"));
+    await order(user);
+    world.nowMs += 86_400_000;
+    const { status, body } = await order(user);
+    expect([status, body["order_id"]]).toEqual([202, 1]);
+    expect(world.charges).toHaveLength(1);
+  });
+
+  test("is none of an order with a key, nor the other way round", async () => {
+    const { order, userId } = createService();
+    const user = await userId();
+    const answers = [await order(user, key("a")), await order(user), await order(user, key("b"))];
+    expect(answers.map(({ body }) => body["order_id"])).toEqual([1, 2, 3]);
+  });
+
+  test("is none of another tariff or another user", async () => {
+    const { order, userId, parts } = createService();
+    await parts.store.run((tx) =>
+      tx.insert(tariffs).values({ code: "gold", title: "Gold", priceTiyin: 1, active: true }),
+    );
+    const user = await userId("+998901234567");
+    const other = await userId("+998901234568");
+    const answers = [await order(user), await order(user, {}, "gold"), await order(other)];
+    expect(answers.map(({ body }) => body["order_id"])).toEqual([1, 2, 3]);
+  });
+
+  test("is none at all where the window is off", async () => {
+    const { order, userId } = createService({ ORDER_REPEAT_WINDOW_S: "0" });
+    const user = await userId();
+    await order(user);
+    expect((await order(user)).body["order_id"]).toBe(2);
+  });
+
+  test("leaves an entry in the index only where there is something to repeat", async () => {
+    const { order, userId, parts, world } = createService();
+    const user = await userId();
+    world.charge = async () => "declined";
+    await order(user);
+    await order(user, key("a"));
+    const rows = await parts.store.run((tx) => tx.select().from(orders));
+    expect(rows.map(({ repeatUntil }) => repeatUntil)).toEqual([null, null]);
+  });
+});
+
+describe("thirty requests at once", () => {
+  test.each([
+    ["with one key", key("a")],
+    ["without a key", {}],
+  ])("%s make one order, one charge and one answer", async (_how, headers) => {
+    const { order, userId, world, parts } = createService();
+    const user = await userId();
+    const provider = createSlowProvider();
+    world.charge = provider.charge;
+    const all = Promise.all(Array.from({ length: 30 }, () => order(user, headers)));
+    await provider.asked;
+    provider.answer("paid");
+    const answers = await all;
+    expect(new Set(answers.map(({ status, body }) => `${status} ${body["order_id"]}`))).toEqual(
+      new Set(["200 1"]),
+    );
+    const first = answers.filter(({ headers }) => headers.get("idempotent-replayed") === null);
+    expect(first).toHaveLength(1);
+    expect(world.charges).toHaveLength(1);
+    expect(await parts.store.run((tx) => tx.select().from(orders))).toHaveLength(1);
+  });
+});
+
+describe("a repeat while the first is being paid", () => {
+  test.each(["paid", "declined"] as const)("waits for it, and is %s as well", async (outcome) => {
+    const { order, userId, world } = createService();
+    const user = await userId();
+    const provider = createSlowProvider();
+    world.charge = provider.charge;
+    const first = order(user, key("a"));
+    await provider.asked;
+    const second = order(user, key("a"));
+    // Goes through the store after the second has, so the second is waiting by now.
+    await order(user + 1, {});
+    provider.answer(outcome);
+    const [one, two] = await Promise.all([first, second]);
+    expect(two.status).toBe(outcome === "paid" ? 200 : 402);
+    expect(two.body["order_id"]).toBe(one.body["order_id"]);
+    expect(two.headers.get("idempotent-replayed")).toBe("true");
+  });
+
+  test("is in doubt as well, when the first is", async () => {
+    const { order, userId, world } = createService({ PAYMENT_TIMEOUT_MS: "20" });
+    const user = await userId();
+    world.charge = () => new Promise(() => {});
+    const answers = await Promise.all([order(user), order(user)]);
+    expect(answers.map(({ status }) => status)).toEqual([202, 202]);
+  });
+
+  test("fails as the first does, when the result can't be stored", async () => {
+    const { order, userId, world, parts } = createService();
+    const user = await userId();
+    const provider = createSlowProvider();
+    world.charge = provider.charge;
+    const first = order(user);
+    await provider.asked;
+    const second = order(user);
+    await order(user + 1, {});
+    await parts.store.run((tx) => tx.delete(orders).where(eq(orders.id, 999)));
+    await parts.store.close();
+    provider.answer("paid");
+    expect((await Promise.all([first, second])).map(({ status }) => status)).toEqual([503, 503]);
+  });
+});
