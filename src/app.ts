@@ -5,6 +5,7 @@ import { swaggerUi } from "./http/swagger-ui.ts";
 import type { Log } from "./log.ts";
 import { createAnnouncer } from "./orders/announce-orders.ts";
 import { makeAllDue } from "./orders/due-orders.ts";
+import type { OrderParts } from "./orders/create-order.ts";
 import { orderRoutes } from "./orders/routes.ts";
 import { createSettler } from "./orders/settle-orders.ts";
 import type { DispatcherNotifier, PaymentGateway, SmsSender } from "./ports.ts";
@@ -35,6 +36,7 @@ export function createApp(parts: Parts) {
   const announcer = createAnnouncer(parts);
   const settler = createSettler({ ...parts, announcer });
   const duties = [settler, announcer];
+  const underway: OrderParts["underway"] = new Map();
 
   const http = new Elysia({ normalize: false })
     .use(frontDoor(parts))
@@ -49,7 +51,7 @@ export function createApp(parts: Parts) {
       },
     })
     .use(userRoutes({ ...parts, smsDesk }))
-    .use(orderRoutes({ ...parts, settler, underway: new Map() }))
+    .use(orderRoutes({ ...parts, settler, underway }))
     .use(tariffRoutes(parts));
 
   return {
@@ -61,6 +63,12 @@ export function createApp(parts: Parts) {
     resume: () => parts.store.run((tx) => makeAllDue(tx, parts.now())),
     /** Does what is due, until the signal. */
     run: (signal: AbortSignal) => Promise.all(duties.map((duty) => duty.run(signal))),
+    /** Resolves when the orders that are being paid now have their answers. */
+    async ordersAnswered() {
+      await Promise.allSettled(underway.values());
+      // Their answers are written in the same turn.
+      await new Promise((resolve) => setImmediate(resolve));
+    },
     /** Resolves when nothing goes on beside the requests. */
     idle: () => Promise.all([smsDesk.idle(), ...duties.map((duty) => duty.idle())]),
   };

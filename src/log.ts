@@ -13,7 +13,7 @@ export function createLog(level: LogLevel, write: (line: string) => void): Log {
   const threshold = LOG_LEVELS.indexOf(level);
   function print(own: LogLevel, message: string, fault?: unknown) {
     if (LOG_LEVELS.indexOf(own) < threshold) return;
-    write(maskPhoneNumbers(fault === undefined ? message : `${message} ${Bun.inspect(fault)}`));
+    write(maskPhoneNumbers(fault === undefined ? message : `${message}\n${describe(fault)}`));
   }
   return {
     info: (message) => print("info", message),
@@ -22,13 +22,23 @@ export function createLog(level: LogLevel, write: (line: string) => void): Log {
   };
 }
 
-/** E.164 numbers, and Uzbek ones also as providers write them, without the plus. */
-const PHONE_NUMBER = /(\+\d{3}|\b998)\d{3,10}(\d\d)\b/g;
+/**
+ * A plus (or what a URL makes of it) and at least six digits, however they are grouped; and twelve
+ * digits that begin with the Uzbek 998, which is how providers write a number without the plus.
+ */
+const PHONE_NUMBER = /(?:\+|%2B)(?:[ ().-]*\d){6,15}|(?<!\d)998(?:[ ().-]*\d){9}(?!\d)/g;
 
 /**
  * `+998901234567` becomes `+998*****67`: enough for the owner to tell customers apart. It is done to
  * every line, because a provider's error may repeat what it was sent.
  */
 function maskPhoneNumbers(line: string): string {
-  return line.replace(PHONE_NUMBER, "$1*****$2");
+  return line.replace(PHONE_NUMBER, (number) => `${number.slice(0, 4)}*****${number.slice(-2)}`);
+}
+
+/** The fault with its stack, and what caused it with theirs. */
+function describe(fault: unknown): string {
+  if (!(fault instanceof Error)) return Bun.inspect(fault);
+  const own = fault.stack ?? `${fault.name}: ${fault.message}`;
+  return fault.cause === undefined ? own : `${own}\nCaused by: ${describe(fault.cause)}`;
 }

@@ -6,6 +6,9 @@ const MAX_REQUEST_BYTES = 1024 * 1024;
 /** What a connection may be silent for beyond the longest answer, before it is closed. */
 const IDLE_MARGIN_S = 5;
 
+/** For what goes on beside the requests when the last of them is answered. */
+const STOP_MARGIN_MS = 500;
+
 /** The service can't listen; the message says why in a sentence for the owner. */
 export class AddressRefused extends Error {
   override readonly name = "AddressRefused";
@@ -27,19 +30,18 @@ export async function startService(parts: Parts): Promise<Service> {
   const ending = new AbortController();
   const duties = app.run(ending.signal);
 
-  async function finish() {
-    await Promise.all([server.stop(), duties]);
-    await app.idle();
-  }
-
   return {
     url: server.url.origin,
     async stop() {
       ending.abort();
-      // What is still in hand at the deadline is cut: it is due, and the next process will find it.
-      const deadline = setTimeout(() => server.stop(true), paymentTimeoutMs);
-      await Promise.race([finish(), Bun.sleep(paymentTimeoutMs)]);
-      clearTimeout(deadline);
+      const drained = server.stop();
+      await Promise.race([drained, Bun.sleep(paymentTimeoutMs)]);
+      // What is left has been received late, or not at all: the first is answered, the second is cut.
+      await app.ordersAnswered();
+      await server.stop(true);
+      await duties;
+      // What else is in hand is due already: the next process will find it.
+      await Promise.race([app.idle(), Bun.sleep(STOP_MARGIN_MS)]);
       await parts.store.close();
     },
   };

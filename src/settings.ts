@@ -79,8 +79,6 @@ function parseWhole(text: string, min: number, max: number): number | undefined 
 }
 
 function parseFileUrl(text: string): string | undefined {
-  const path = text.startsWith("file:")
-    ? text.slice("file:".length).replace(/^\/\/(?=\/)/, "")
-    : "";
-  return path === "" || path.endsWith("/") ? undefined : path;
+  // Neither a host (file://host/path) nor SQLite's name for a database that ends with the process.
+  return /^file:(?:\/\/(?=\/))?((?!\/\/|:memory:).*[^/])$/.exec(text)?.[1];
 }

@@ -84,3 +84,117 @@ describe("the process", () => {
     }
   });
 });
+
+describe("on SIGTERM the process", () => {
+  async function start(environment: Record<string, string>) {
+    const folder = temporaryFolder();
+    const service = await spawnService({
+      DATABASE_URL: `file:${join(folder.path, "x.db")}`,
+      ...environment,
+    });
+    return {
+      service,
+      folder,
+      [Symbol.asyncDispose]: async () => {
+        await service[Symbol.asyncDispose]();
+        folder[Symbol.dispose]();
+      },
+    };
+  }
+
+  async function connect(url: string) {
+    const { hostname, port } = new URL(url);
+    const heard = { text: "" };
+    const closed = Promise.withResolvers<void>();
+    const socket = await Bun.connect({
+      hostname,
+      port: Number(port),
+      socket: {
+        data: (_socket, chunk) => void (heard.text += chunk.toString()),
+        close: () => closed.resolve(),
+      },
+    });
+    return { socket, heard, closed: closed.promise };
+  }
+
+  test("ends within the payment deadline also when a client has sent half a request", async () => {
+    await using started = await start({ PAYMENT_TIMEOUT_MS: "300" });
+    const { socket, closed } = await connect(started.service.url);
+    socket.write(
+      "POST /register HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n",
+    );
+    socket.write("Content-Length: 100\r\n\r\n{");
+    await started.service.userId();
+    expect(await started.service.end("SIGTERM")).toBe(0);
+    await closed;
+  });
+
+  test("answers what hangs at the provider as in doubt, and the next process asks about it at once", async () => {
+    await using started = await start({ PAYMENT_TIMEOUT_MS: "300" });
+    const { service, folder } = started;
+    const running = service.order(await service.userId("+998900000003"));
+    while (!service.printed().includes("Processing payment")) await Bun.sleep(5);
+    const status = service.end("SIGTERM");
+    expect((await running).status).toBe(202);
+    expect(await status).toBe(0);
+
+    await using next = await spawnService({
+      DATABASE_URL: `file:${join(folder.path, "x.db")}`,
+      PAYMENT_TIMEOUT_MS: "50",
+    });
+    while (!next.printed().includes("Processing payment")) await Bun.sleep(5);
+  });
+
+  test("answers a request that came in the very moment, or whose body came late", async () => {
+    await using started = await start({
+      PAYMENT_TIMEOUT_MS: "1500",
+      PAYMENT_STUB_DELAY_MS: "1000",
+    });
+    const { service } = started;
+    const user = await service.userId();
+    const body = JSON.stringify({ user_id: user, tariff_code: "standard_300" });
+    const { socket, heard, closed } = await connect(service.url);
+    socket.write("POST /create_order HTTP/1.1\r\nHost: localhost\r\n");
+    socket.write(`Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n{`);
+    const other = service.order(await service.userId("+998901234568"));
+    while (!service.printed().includes("Processing payment")) await Bun.sleep(1);
+    const status = service.end("SIGTERM");
+    // Long before the deadline, and so late that the answer comes after it.
+    await Bun.sleep(700);
+    socket.write(body.slice(1));
+    expect((await other).status).toBe(200);
+    await closed;
+    expect(heard.text).toStartWith("HTTP/1.1 200 OK");
+    expect(await status).toBe(0);
+  });
+
+  test("changes nothing at a second signal", async () => {
+    await using started = await start({ PAYMENT_STUB_DELAY_MS: "300" });
+    const { service } = started;
+    const running = service.order(await service.userId());
+    while (!service.printed().includes("Processing payment")) await Bun.sleep(5);
+    service.signal("SIGINT");
+    service.signal("SIGTERM");
+    const status = service.end("SIGINT");
+    expect((await running).status).toBe(200);
+    expect(await status).toBe(0);
+  });
+
+  test("takes no more connections", async () => {
+    await using started = await start({ PAYMENT_STUB_DELAY_MS: "300" });
+    const { service } = started;
+    const running = service.order(await service.userId());
+    while (!service.printed().includes("Processing payment")) await Bun.sleep(5);
+    service.signal("SIGTERM");
+    const refused = async () => {
+      try {
+        await connect(service.url);
+        return false;
+      } catch {
+        return true;
+      }
+    };
+    while (!(await refused())) await Bun.sleep(5);
+    expect((await running).status).toBe(200);
+  });
+});

@@ -20,6 +20,8 @@ describe("registering", () => {
     "90-123-45-67",
     " +998901234567 ",
     "+998.90.123.45.67",
+    "\u202a+998 90 123 45 67\u202c",
+    "\u200e+998901234567",
   ])("takes %p for the user +998901234567", async (spelling) => {
     const { register, userId } = createService();
     const first = await userId("+998901234567");
@@ -101,6 +103,7 @@ describe("registering", () => {
     "9012345678901234",
     "9".repeat(300),
     "+998901234567 ext. 5",
+    "901234567;isub=1",
     "tel:+998901234567",
     "+",
     "++998901234567",

@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { cpSync, writeFileSync } from "node:fs";
+import { cpSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { openSqliteStore } from "../src/store/sqlite-store.ts";
 import type { Tx } from "../src/store/store.ts";
@@ -193,6 +193,23 @@ describe("the database", () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     writeFileSync(path, "This is a letter to my aunt.\n".repeat(100));
+    expect(() => openSqliteStore(path)).toThrow(/can't be opened: file is not a database/);
+  });
+
+  test("is refused also by another name of the same file, there or not yet", async () => {
+    using folder = temporaryFolder();
+    const link = join(folder.path, "link.db");
+    symlinkSync("x.db", link);
+    const store = openSqliteStore(link);
+    expect(() => openSqliteStore(join(folder.path, "x.db"))).toThrow("in use by another process");
+    await store.close();
+  });
+
+  test("is refused in a sentence where it is a folder, or its lock is something else", () => {
+    using folder = temporaryFolder();
+    expect(() => openSqliteStore(folder.path)).toThrow("it is a folder");
+    const path = join(folder.path, "x.db");
+    writeFileSync(`${path}.lock`, "This is a letter to my aunt.\n".repeat(100));
     expect(() => openSqliteStore(path)).toThrow(/can't be opened: file is not a database/);
   });
 

@@ -91,7 +91,8 @@ function unroutable(app: Elysia, { url, method }: Request, set: Answer): Refusal
 
 function matches(path: string, pathname: string): boolean {
   const pattern = path.split("/");
-  const segments = pathname.split("/");
+  // The router takes a trailing slash for none as well.
+  const segments = pathname.replace(/(?<=.)\/$/, "").split("/");
   return (
     pattern.length === segments.length &&
     pattern.every((name, at) => name.startsWith(":") || name === segments[at])

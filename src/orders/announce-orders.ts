@@ -31,7 +31,10 @@ export function createAnnouncer(parts: AnnounceParts): Announcer {
         await withDeadline(NOTIFY_TIMEOUT_MS, (signal) => dispatcher.notify(orderId, signal));
         await store.run((tx) => markAnnounced(tx, orderId, now()));
       } catch (fault) {
-        log.warn(`The dispatcher was not told of order ${orderId}; it is tried again.`, fault);
+        log.warn(
+          `Telling the dispatcher of order ${orderId} has failed; it is tried again.`,
+          fault,
+        );
       }
     },
   );

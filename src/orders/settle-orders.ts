@@ -2,6 +2,7 @@ import { withDeadline } from "../deadline.ts";
 import { createLanes } from "../lanes.ts";
 import type { ChargeOutcome, PaymentGateway } from "../ports.ts";
 import type { Settings } from "../settings.ts";
+import type { Tx } from "../store/store.ts";
 import { type Announcer, NOTIFY_TIMEOUT_MS } from "./announce-orders.ts";
 import { createDuty, type Duty, type DutyParts, LANES, pauseMs } from "./due-orders.ts";
 import { type DueOrder, orderById, settlePendingOrder } from "./order-records.ts";
@@ -21,7 +22,8 @@ export interface SettleParts extends DutyParts {
 export interface Settler extends Duty {
   /**
    * Asks the provider for the order's money and records the answer, which is on disk when this
-   * resolves. In doubt nothing is recorded: the order stays pending, and is due already.
+   * resolves. In doubt nothing is recorded, also where the answer can't be: the order stays pending,
+   * and is due already. Never rejects.
    */
   settle(order: DueOrder): Promise<ChargeOutcome | "in doubt">;
 }
@@ -31,22 +33,32 @@ export function createSettler(parts: SettleParts): Settler {
   const { store, payment, announcer, log, now } = parts;
   const { paymentTimeoutMs } = parts.settings;
 
-  async function settle(order: DueOrder) {
+  async function settle(order: DueOrder): Promise<ChargeOutcome | "in doubt"> {
     const { orderId } = order;
     const outcome = await ask(order);
     if (outcome === "in doubt") return outcome;
-    const settled = await store.run(async (tx) => {
-      const settledAt = now();
-      const dueFrom = settledAt + NOTIFY_TIMEOUT_MS + pauseMs(1);
-      const dueTo = dueFrom + LATEST_SECOND_ANNOUNCEMENT_MS;
-      const settlement = { orderId, outcome, settledAt, dueFrom, dueTo };
-      if (await settlePendingOrder(tx, settlement)) return outcome;
-      return (await orderById(tx, orderId))?.status;
-    });
-    // Two askers may meet here; a provider that keeps its promise has told both the same.
-    if (settled !== outcome) log.error(`Order ${orderId} is ${settled}, but now it is ${outcome}.`);
-    else if (outcome === "paid") announcer.announce(orderId);
-    return settled === "paid" || settled === "declined" ? settled : "in doubt";
+    try {
+      const recorded = await store.run((tx) => record(tx, orderId, outcome));
+      // Two askers may have met; a provider that keeps its promise has told both the same.
+      if (recorded !== outcome) throw new Error(`it is ${recorded}, and now said to be ${outcome}`);
+    } catch (fault) {
+      log.error(
+        `Can't record that order ${orderId} is ${outcome}; it is asked about again.`,
+        fault,
+      );
+      return "in doubt";
+    }
+    if (outcome === "paid") announcer.announce(orderId);
+    return outcome;
+  }
+
+  async function record(tx: Tx, orderId: number, outcome: ChargeOutcome) {
+    const settledAt = now();
+    const dueFrom = settledAt + NOTIFY_TIMEOUT_MS + pauseMs(1);
+    const dueTo = dueFrom + LATEST_SECOND_ANNOUNCEMENT_MS;
+    const settlement = { orderId, outcome, settledAt, dueFrom, dueTo };
+    if (await settlePendingOrder(tx, settlement)) return outcome;
+    return (await orderById(tx, orderId))?.status;
   }
 
   async function ask(order: DueOrder): Promise<ChargeOutcome | "in doubt"> {
@@ -68,13 +80,7 @@ export function createSettler(parts: SettleParts): Settler {
   const lanes = createLanes<DueOrder>(
     LANES,
     ({ orderId }) => orderId,
-    async (order) => {
-      try {
-        await settle(order);
-      } catch (fault) {
-        log.error(`Can't record what became of order ${order.orderId}; it is tried again.`, fault);
-      }
-    },
+    async (order) => void (await settle(order)),
   );
 
   return { ...createDuty(parts, "pending", paymentTimeoutMs, lanes), settle };

@@ -47,13 +47,22 @@ export function createGroupCommit(database: Database, tx: Tx) {
       try {
         await commitTogether(batch);
       } catch (cause) {
-        if (database.inTransaction) rollback.run();
+        abandon();
         const refusal = new Unavailable("the data could not be written", { cause });
         for (const step of batch) step.settle = () => step.reject(refusal);
       }
       for (const step of batch) step.settle();
     }
     flushing = undefined;
+  }
+
+  /** Ends the transaction, if the engine has not done so; should it fail, the next BEGIN fails as well. */
+  function abandon() {
+    try {
+      if (database.inTransaction) rollback.run();
+    } catch {
+      // The fault that has led here says more, and is what the steps are refused with.
+    }
   }
 
   async function commitTogether(batch: Step[]): Promise<void> {

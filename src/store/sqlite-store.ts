@@ -1,6 +1,6 @@
-import { Database } from "bun:sqlite";
-import { existsSync, mkdirSync, realpathSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { Database, SQLiteError } from "bun:sqlite";
+import { closeSync, existsSync, mkdirSync, openSync, realpathSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { migrate } from "drizzle-orm/bun-sqlite/migrator";
 import { createGroupCommit } from "./group-commit.ts";
@@ -8,8 +8,11 @@ import type { Store } from "./store.ts";
 
 const MIGRATIONS = join(import.meta.dir, "../../drizzle");
 
-/** How long to wait for somebody who looks into the file, such as a backup. */
-const BUSY_TIMEOUT_MS = 2000;
+/**
+ * How long to wait where somebody else writes to the file, which nobody should: readers, such as a
+ * backup, hold up no writer. Nothing else goes on meanwhile.
+ */
+const BUSY_TIMEOUT_MS = 500;
 
 /** The database can't be opened; the message says why in a sentence for the owner. */
 export class DatabaseRefused extends Error {
@@ -32,6 +35,9 @@ export function openSqliteStore(path: string): Store {
 
 function storeInFile(path: string): Store {
   mkdirSync(dirname(path), { recursive: true });
+  if (existsSync(path) && statSync(path).isDirectory()) throw new Error("it is a folder");
+  // The lock is found by the file's real name, which a link to nowhere has not.
+  closeSync(openSync(path, "a"));
   const unlock = lock(path);
   try {
     return storeOn(path, unlock);
@@ -47,16 +53,14 @@ function storeInFile(path: string): Store {
  * database itself stays open to readers such as a backup.
  */
 function lock(path: string): () => void {
-  const real = existsSync(path)
-    ? realpathSync(path)
-    : join(realpathSync(dirname(path)), basename(path));
-  const holder = new Database(`${real}.lock`, { create: true, readwrite: true });
+  const holder = new Database(`${realpathSync(path)}.lock`, { create: true, readwrite: true });
   try {
     // Nothing is ever written to it, so it wants no journal beside it.
     holder.run("PRAGMA journal_mode = MEMORY");
     holder.run("BEGIN EXCLUSIVE");
   } catch (cause) {
     holder.close();
+    if (!(cause instanceof SQLiteError) || cause.code !== "SQLITE_BUSY") throw cause;
     throw new DatabaseRefused(`The database ${path} is in use by another process.`, { cause });
   }
   return () => holder.close();

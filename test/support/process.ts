@@ -36,6 +36,7 @@ export async function spawnService(environment: Record<string, string>) {
     url,
     /** All that the process has printed so far. */
     printed: () => output.text,
+    signal: (signal: NodeJS.Signals) => child.kill(signal),
     /** Ends the process and resolves to its exit status. */
     async end(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
       child.kill(signal);

@@ -1,0 +1,143 @@
+import { describe, expect, test } from "bun:test";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { KILL_POINTS, SABOTAGES } from "./crash/kill-points.ts";
+import { killRepeatedly } from "./crash/kill-run.ts";
+import { compiler, cutPowerEverywhere, type PowerSabotage } from "./crash/power-cut.ts";
+import { spawnService, temporaryFolder } from "./support/process.ts";
+
+// Breaks the service on purpose. The short version is part of every run; `bun run test:crash` runs the
+// long one.
+
+const LONG = process.env["CRASH"] === "long";
+const KILLS = LONG ? 1008 : 36;
+const BITING_KILLS = LONG ? 45 : 9;
+
+/** One way to lose what is not synced for each cut, or every one. */
+const VARIANTS = LONG ? [0, 1, 2, 3, 4, 5] : [0];
+const ORDERS = 300;
+
+const TIMEOUT_MS = LONG ? 1_800_000 : 60_000;
+
+/** A tool is missing: said aloud, and a failure where nothing may be skipped. */
+function skip(what: string): void {
+  if (process.env["CI"] === "true") throw new Error(`${what}, and nothing is skipped under CI`);
+  console.warn(`Skipped: ${what}.`);
+}
+
+describe("killed again and again, at every point of the money's way", () => {
+  test(
+    "the service charges once, loses no answered order, and leaves no paid order unannounced",
+    async () => {
+      const { kills, wrongs, ...figures } = await killRepeatedly(KILLS);
+      const counts = Object.entries(kills).map(([point, count]) => `${count} ${point}`);
+      console.log(
+        `${KILLS} kills (${counts.join(", ")}): ${figures.orders} orders, ${figures.answers} answers, ` +
+          `${figures.charges} charges, ${figures.announcements} announcements, ${wrongs.length} wrongs`,
+      );
+      expect(wrongs).toEqual([]);
+      for (const point of KILL_POINTS) expect([point, kills[point] > 0]).toEqual([point, true]);
+      expect(figures.charges).toBeGreaterThan(KILLS);
+    },
+    TIMEOUT_MS,
+  );
+
+  test.each(SABOTAGES)(
+    "and the harness notices where it does %p",
+    async (sabotage) => {
+      const { wrongs } = await killRepeatedly(BITING_KILLS, sabotage);
+      console.log(`${sabotage}: caught, ${wrongs.length} wrongs, such as: ${wrongs[0]}`);
+      expect(wrongs).not.toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe("with the power cut at every single write", () => {
+  test(
+    "no order that was answered is lost, and no database is corrupt",
+    async () => {
+      if (compiler === null) return skip("the power cuts, which need a C compiler");
+      const { cuts, acknowledged, syncs, wrongs } = await cutPowerEverywhere(ORDERS, VARIANTS);
+      console.log(
+        `${cuts} power cuts in ${acknowledged} orders with ${syncs} syncs: ${wrongs.length} wrongs`,
+      );
+      expect(wrongs).toEqual([]);
+      expect(acknowledged).toBe(ORDERS);
+      expect(cuts).toBeGreaterThan(ORDERS);
+    },
+    TIMEOUT_MS,
+  );
+
+  test.each<PowerSabotage>(["synchronous off", "a disk that drops syncs"])(
+    "and the harness notices %p",
+    async (sabotage) => {
+      if (compiler === null) return skip("the power cuts, which need a C compiler");
+      const { cuts, wrongs } = await cutPowerEverywhere(ORDERS, VARIANTS, sabotage);
+      console.log(`${sabotage}: caught in ${cuts} cuts, ${wrongs.length} wrongs`);
+      expect(wrongs).not.toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe("on a full disk", () => {
+  /** A disk of this size, if the machine lets us have one. */
+  function mountDisk(path: string, size: string) {
+    mkdirSync(path);
+    const { success } = Bun.spawnSync([
+      "mount",
+      "-t",
+      "tmpfs",
+      "-o",
+      `size=${size}`,
+      "tmpfs",
+      path,
+    ]);
+    return success
+      ? { [Symbol.dispose]: () => void Bun.spawnSync(["umount", "-l", path]) }
+      : undefined;
+  }
+
+  test(
+    "orders are refused as unavailable, none that was answered is lost, and it goes on when there is room",
+    async () => {
+      using folder = temporaryFolder();
+      const path = join(folder.path, "disk");
+      using disk = Bun.which("mount") === null ? undefined : mountDisk(path, "1m");
+      if (disk === undefined) return skip("the full disk, which needs the right to mount one");
+      const filler = join(path, "filler");
+      writeFileSync(filler, Buffer.alloc(256 * 1024));
+      const DATABASE_URL = `file:${join(path, "x.db")}`;
+      const environment = { DATABASE_URL, ORDER_REPEAT_WINDOW_S: "0", LOG_LEVEL: "error" };
+      const paid: unknown[] = [];
+      {
+        await using service = await spawnService(environment);
+        const user = await service.userId();
+        let refusals = 0;
+        for (let i = 0; i < 20_000 && refusals < 5; i++) {
+          const { status, body } = await service.order(user);
+          if (status === 200) paid.push(body["order_id"]);
+          // In doubt: written, charged, and then there was no room to say so.
+          else if (status !== 202) {
+            expect([status, body["code"]]).toEqual([503, "unavailable"]);
+            refusals += 1;
+          }
+        }
+        expect(refusals).toBe(5);
+        expect((await service.get(`/orders/${paid.at(-1)}`)).body["status"]).toBe("paid");
+        rmSync(filler);
+        const again = await service.order(user);
+        expect(again.status).toBe(200);
+        paid.push(again.body["order_id"]);
+        await service.end("SIGKILL");
+      }
+      await using service = await spawnService(environment);
+      for (const orderId of paid) {
+        expect((await service.get(`/orders/${orderId}`)).body["status"]).toBe("paid");
+      }
+      console.log(`Full disk: ${paid.length} orders before and after, none lost`);
+    },
+    TIMEOUT_MS,
+  );
+});

@@ -1,0 +1,74 @@
+import type { Database } from "bun:sqlite";
+import { dlopen, FFIType } from "bun:ffi";
+import { createApp } from "../../src/app.ts";
+import { createLog } from "../../src/log.ts";
+import { readSettings } from "../../src/settings.ts";
+import { openSqliteStore } from "../../src/store/sqlite-store.ts";
+
+// Takes orders with the real parts, every write of SQLite written down by write-log.c, and notes there
+// each answer that a customer was given. Arguments: the library, the database, how many orders.
+
+const [library = "", databasePath = "", count = "0"] = process.argv.slice(2);
+
+/** Orders on their way at a time, so that steps share commits. */
+const CUSTOMERS = 10;
+
+/** Small, so that the log is moved into the database many times. */
+const CHECKPOINT_PAGES = 30;
+
+const { symbols } = dlopen(library, {
+  write_log_acknowledge: { args: [FFIType.i64, FFIType.i32], returns: FFIType.void },
+});
+
+const store = openSqliteStore(databasePath);
+await store.run(async (tx) => {
+  // `as`: the connection under the store, to set what no owner can set.
+  const { $client } = tx as unknown as { $client: Database };
+  $client.run(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+});
+if (process.env["SABOTAGE"] === "synchronous off") {
+  await store.run(async (tx) => {
+    // SQLite ignores it within a transaction, so it is set when this one is over.
+    const { $client } = tx as unknown as { $client: Database };
+    setImmediate(() => $client.run("PRAGMA synchronous = OFF"));
+  });
+  await Bun.sleep(1);
+}
+
+const app = createApp({
+  store,
+  settings: readSettings({ LOG_LEVEL: "error" }),
+  sms: { sendCode: async () => {} },
+  payment: { charge: async ({ orderId }) => (orderId % 5 === 0 ? "declined" : "paid") },
+  dispatcher: { notify: async () => {} },
+  log: createLog("error", console.error),
+  now: Date.now,
+  randomId: () => crypto.randomUUID(),
+});
+
+async function post(path: string, body: object, key = crypto.randomUUID() as string) {
+  const response = await app.http.handle(
+    new Request(`http://localhost${path}`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "idempotency-key": key },
+      body: JSON.stringify(body),
+    }),
+  );
+  // `as`: the answers of the contract.
+  const answer = (await response.json()) as { user_id: number; order_id: number };
+  return { ...answer, status: response.status };
+}
+
+let left = Number(count);
+async function customer(phoneNumber: string) {
+  const { user_id } = await post("/register", { phone_number: phoneNumber });
+  while (left-- > 0) {
+    const { status, order_id } = await post("/create_order", {
+      user_id,
+      tariff_code: "standard_300",
+    });
+    symbols.write_log_acknowledge(order_id, status);
+  }
+}
+await Promise.all(Array.from({ length: CUSTOMERS }, (_, i) => customer(`+99890${1_000_000 + i}`)));
+process.exit(0);
