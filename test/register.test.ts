@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { createApp } from "../src/app.ts";
 import { users } from "../src/store/tables.ts";
 import { createService } from "./support/service.ts";
 
@@ -81,6 +82,25 @@ describe("registering", () => {
     world.nowMs += 1;
     await register("901234567");
     expect(world.sms).toHaveLength(2);
+  });
+
+  test("sends none within the cooldown also after a restart", async () => {
+    const { register, world, parts } = createService();
+    await register("901234567");
+    const restarted = createApp(parts);
+    const body = JSON.stringify({ phone_number: "901234567" });
+    const headers = { "content-type": "application/json" };
+    await restarted.http.handle(
+      new Request("http://localhost/register", { method: "POST", headers, body }),
+    );
+    expect(world.sms).toEqual(["+998901234567"]);
+  });
+
+  test("answers also when the SMS gateway hangs", async () => {
+    const { register, world } = createService();
+    world.sendCode = () => new Promise(() => {});
+    expect((await register("901234567")).status).toBe(200);
+    expect(world.sms).toEqual(["+998901234567"]);
   });
 
   test("answers also when the SMS gateway fails, and says so in the log with the number masked", async () => {
