@@ -1,6 +1,8 @@
-import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
+import { healthRoutes } from "./health/routes.ts";
 import { frontDoor } from "./http/front-door.ts";
+import { createKeys } from "./http/keys.ts";
+import { requestLog } from "./http/request-log.ts";
 import { swaggerUi } from "./http/swagger-ui.ts";
 import type { Log } from "./log.ts";
 import { createAnnouncer } from "./orders/announce-orders.ts";
@@ -28,10 +30,12 @@ export interface Parts {
   readonly settings: Settings;
 }
 
-export type App = ReturnType<typeof createApp>;
+/** The service's HTTP interface, for a typed client (Eden). */
+export type App = ReturnType<typeof createApp>["http"];
 
 /** The whole service, which listens to nobody yet. */
 export function createApp(parts: Parts) {
+  const callerOf = createKeys(parts.settings);
   const smsDesk = createSmsDesk(parts);
   const announcer = createAnnouncer(parts);
   const settler = createSettler({ ...parts, announcer });
@@ -39,20 +43,13 @@ export function createApp(parts: Parts) {
   const underway: OrderParts["underway"] = new Map();
 
   const http = new Elysia({ normalize: false })
-    .use(frontDoor(parts))
+    .use(requestLog(parts))
+    .use(frontDoor({ ...parts, callerOf }))
     .use(swaggerUi())
-    .get("/", () => ({ message: "NoMus API is running" as const }), {
-      response: { 200: Type.Object({ message: Type.Literal("NoMus API is running") }) },
-      detail: {
-        operationId: "getRoot",
-        tags: ["Service"],
-        summary: "Is it running?",
-        description: "The bot's health check.",
-      },
-    })
+    .use(healthRoutes(parts))
     .use(userRoutes({ ...parts, smsDesk }))
     .use(orderRoutes({ ...parts, settler, underway }))
-    .use(tariffRoutes(parts));
+    .use(tariffRoutes({ ...parts, callerOf }));
 
   return {
     /** Answers requests. */

@@ -1,24 +1,50 @@
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+/** What a machine reads of a line beside its words. */
+export type Fields = Readonly<Record<string, string | number>>;
+
 /** Lines for the owner, in plain words. A fault is printed whole, with its stack and its causes. */
 export interface Log {
-  info(message: string): void;
+  /** Whether lines of this level are printed at all. */
+  prints(level: LogLevel): boolean;
+  debug(message: string): void;
+  info(message: string, fields?: Fields): void;
   warn(message: string, fault?: unknown): void;
   error(message: string, fault?: unknown): void;
 }
 
-/** A log that hands every line at or above `level` to `write`, each phone number in it masked. */
-export function createLog(level: LogLevel, write: (line: string) => void): Log {
-  const threshold = LOG_LEVELS.indexOf(level);
-  function print(own: LogLevel, message: string, fault?: unknown) {
-    if (LOG_LEVELS.indexOf(own) < threshold) return;
-    write(maskPhoneNumbers(fault === undefined ? message : `${message}\n${describe(fault)}`));
+export interface LogSettings {
+  readonly level: LogLevel;
+  /** JSON, one object a line, for machines; else plain text for people. */
+  readonly json: boolean;
+  readonly write: (line: string) => void;
+  /** The time in ms since 1970. */
+  readonly now: () => number;
+}
+
+/** A log of every line at or above the level, with each phone number in it masked. */
+export function createLog({ level, json, write, now }: LogSettings): Log {
+  const prints = (own: LogLevel) => LOG_LEVELS.indexOf(own) >= LOG_LEVELS.indexOf(level);
+
+  function print(own: LogLevel, message: string, fields?: Fields, fault?: unknown) {
+    if (!prints(own)) return;
+    const description = fault === undefined ? undefined : describe(fault);
+    if (json) {
+      const time = new Date(now()).toISOString();
+      const line = { time, level: own, message, ...fields, fault: description };
+      return write(maskPhoneNumbers(JSON.stringify(line)));
+    }
+    const prefix = { debug: "", info: "", warn: "Warning: ", error: "Error: " }[own];
+    write(maskPhoneNumbers([prefix + message, description].filter(Boolean).join("\n")));
   }
+
   return {
-    info: (message) => print("info", message),
-    warn: (message, fault) => print("warn", `Warning: ${message}`, fault),
-    error: (message, fault) => print("error", `Error: ${message}`, fault),
+    prints,
+    debug: (message) => print("debug", message),
+    info: (message, fields) => print("info", message, fields),
+    warn: (message, fault) => print("warn", message, undefined, fault),
+    error: (message, fault) => print("error", message, undefined, fault),
   };
 }
 

@@ -3,12 +3,24 @@ import { createPaymentStub } from "./adapters/payment-stub.ts";
 import { createSmsStub } from "./adapters/sms-stub.ts";
 import { createLog } from "./log.ts";
 import { AddressRefused, startService } from "./service.ts";
-import { readSettings, SettingsRefused } from "./settings.ts";
+import { describeSettings, readSettings, SettingsRefused } from "./settings.ts";
 import { DatabaseRefused, openSqliteStore } from "./store/sqlite-store.ts";
 
 try {
   const settings = readSettings(process.env);
-  const log = createLog(settings.logLevel, (line) => console.log(line));
+  const log = createLog({
+    level: settings.logLevel,
+    json: !process.stdout.isTTY,
+    write: (line) => console.log(line),
+    now: Date.now,
+  });
+  const inForce = describeSettings(settings);
+  const words = Object.entries(inForce).map(([name, value]) => `${name}=${value}`);
+  log.info(`Settings: ${words.join(" ")}`, inForce);
+  if (settings.apiKeys.length === 0) {
+    log.warn("There is no API_KEY: everybody on this machine may do everything, prices too.");
+  }
+
   const service = await startService({
     store: openSqliteStore(settings.databasePath),
     sms: createSmsStub(log),

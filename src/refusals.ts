@@ -2,6 +2,9 @@
 export type RefusalCode =
   | "invalid_json"
   | "invalid_idempotency_key"
+  | "invalid_host"
+  | "missing_api_key"
+  | "invalid_api_key"
   | "payment_declined"
   | "not_found"
   | "user_not_found"

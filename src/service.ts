@@ -47,7 +47,7 @@ export async function startService(parts: Parts): Promise<Service> {
   };
 }
 
-function listen(http: App["http"], hostname: string, port: number, paymentTimeoutMs: number) {
+function listen(http: App, hostname: string, port: number, paymentTimeoutMs: number) {
   try {
     http.listen({
       hostname,

@@ -124,12 +124,12 @@ describe("a request that no endpoint takes", () => {
   });
 
   test.each([
-    ["GET", "/register", "POST"],
-    ["PUT", "/create_order", "POST"],
-    ["DELETE", "/create_order", "POST"],
-    ["POST", "/orders/1", "GET, HEAD"],
-    ["PATCH", "/tariffs", "GET, HEAD"],
-    ["POST", "/", "GET, HEAD"],
+    ["GET", "/register", "POST, OPTIONS"],
+    ["PUT", "/create_order", "POST, OPTIONS"],
+    ["DELETE", "/create_order", "POST, OPTIONS"],
+    ["POST", "/orders/1", "GET, HEAD, OPTIONS"],
+    ["PATCH", "/tariffs", "GET, HEAD, OPTIONS"],
+    ["POST", "/", "GET, HEAD, OPTIONS"],
   ])("with %s %s is answered 405 with the methods that are", async (method, path, allow) => {
     const { request } = createService();
     const { status, body, headers } = await request(path, { method });

@@ -11,7 +11,7 @@ const FLOORS = [
   ["main.ts"],
   ["service.ts"],
   ["app.ts"],
-  ["users", "orders", "tariffs"],
+  ["users", "orders", "tariffs", "health"],
   ["http", "store", "adapters"],
   ["ports.ts", "settings.ts"],
   ["refusals.ts", "log.ts", "deadline.ts", "lanes.ts"],

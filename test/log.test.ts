@@ -3,7 +3,10 @@ import { createLog } from "../src/log.ts";
 
 function logged(message: string, fault?: unknown): string {
   const lines: string[] = [];
-  createLog("info", (line) => lines.push(line)).warn(message, fault);
+  createLog({ level: "info", json: false, write: (line) => lines.push(line), now: () => 0 }).warn(
+    message,
+    fault,
+  );
   return lines.join("\n");
 }
 

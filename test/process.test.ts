@@ -53,7 +53,7 @@ describe("the process", () => {
     await using service = await spawnService({ DATABASE_URL });
     const sameDatabase = await failToStart({ DATABASE_URL });
     expect(sameDatabase.status).toBe(1);
-    expect(sameDatabase.printed).toBe(
+    expect(sameDatabase.printed).toEndWith(
       `The database ${join(folder.path, "x.db")} is in use by another process.\n`,
     );
     const samePort = await failToStart({

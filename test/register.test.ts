@@ -89,7 +89,7 @@ describe("registering", () => {
     await register("901234567");
     const restarted = createApp(parts);
     const body = JSON.stringify({ phone_number: "901234567" });
-    const headers = { "content-type": "application/json" };
+    const headers = { host: "localhost", "content-type": "application/json" };
     await restarted.http.handle(
       new Request("http://localhost/register", { method: "POST", headers, body }),
     );

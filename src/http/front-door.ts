@@ -2,14 +2,23 @@ import { ValueErrorType } from "@sinclair/typebox/errors";
 import { type Context, type Elysia, ValidationError } from "elysia";
 import type { Log } from "../log.ts";
 import { type RefusalCode, Unavailable } from "../refusals.ts";
+import type { Settings } from "../settings.ts";
+import { createHostCheck } from "./allowed-hosts.ts";
+import { admits, type Caller } from "./keys.ts";
 import { refuse } from "./problems.ts";
+import { createRouteFinder, type Route } from "./route-map.ts";
 import { expectation } from "./schemas.ts";
 
 const MAX_BODY_BYTES = 16 * 1024;
 
 const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
-type Answer = Context["set"];
+export interface FrontDoorParts {
+  readonly log: Log;
+  readonly randomId: () => string;
+  readonly callerOf: (headers: Headers) => Caller;
+  readonly settings: Pick<Settings, "allowedHosts">;
+}
 
 /** A body without a declared length turned out to be longer than is read. */
 class BodyTooLarge extends Error {
@@ -20,26 +29,50 @@ class BodyTooLarge extends Error {
  * What every request passes before a room sees it, and what becomes of everything that goes wrong:
  * checks what can be known before the body is read, and answers each fault with problem details.
  */
-export function frontDoor({ log, randomId }: { log: Log; randomId: () => string }) {
-  return (app: Elysia) =>
+export function frontDoor({ log, randomId, callerOf, settings }: FrontDoorParts) {
+  const isAllowedHost = createHostCheck(settings.allowedHosts);
+
+  // The type that is promised has no answers: those given here stand in the document by themselves.
+  return (app: Elysia): Elysia => {
+    const routesFor = createRouteFinder(app);
+
+    /** Why the request is not let in, if it isn't; the first reason there is, in the contract's order. */
+    function turnedAway(request: Request, set: Context["set"]): RefusalCode | undefined {
+      const { method, headers } = request;
+      if (!isAllowedHost(headers.get("host"))) return "invalid_host";
+      const routes = routesFor(request);
+      const route = routes?.get(method === "HEAD" ? "GET" : method);
+      const caller = callerOf(headers);
+      if (!admits(route?.access ?? "client", caller)) {
+        return caller === "stranger" ? "missing_api_key" : "invalid_api_key";
+      }
+      if (routes === undefined) return "not_found";
+      if (route === undefined) {
+        set.headers["allow"] = allowedMethods(routes);
+        return "method_not_allowed";
+      }
+      return method === "POST" || method === "PUT" ? refusedBody(headers) : undefined;
+    }
+
     app
       .onRequest((context) => {
         const { request, set } = context;
-        set.headers["x-request-id"] = requestId(request) ?? randomId();
+        set.headers["x-request-id"] = requestId(request.headers) ?? randomId();
         set.headers["x-content-type-options"] = "nosniff";
-        if (request.method !== "POST" && request.method !== "PUT") return;
-        const refused = refusedBody(request);
-        if (refused !== undefined) return refuse(set, unroutable(app, request, set) ?? refused);
-        if (!request.headers.has("content-length")) context.request = counted(request);
+        const code = turnedAway(request, set);
+        if (code === "method_not_allowed" && request.method === "OPTIONS") {
+          set.status = 204;
+          return "";
+        }
+        if (code !== undefined) return refuse(set, code);
+        if (declaredLength(request.headers) === undefined) context.request = counted(request);
         return;
       })
-      .onError({ as: "global" }, ({ code, error, request, set }) => {
-        if (code === "NOT_FOUND") return refuse(set, unroutable(app, request, set) ?? "not_found");
+      .onError({ as: "global" }, ({ code, error, set }) => {
+        if (code === "NOT_FOUND") return refuse(set, "not_found");
         if (code === "PARSE") {
-          return refuse(
-            set,
-            error.cause instanceof BodyTooLarge ? "body_too_large" : "invalid_json",
-          );
+          const { cause } = error;
+          return refuse(set, cause instanceof BodyTooLarge ? "body_too_large" : "invalid_json");
         }
         if (error instanceof ValidationError && error.type === "body") {
           return refuse(set, "validation_failed", { errors: fieldErrors(error) });
@@ -47,20 +80,32 @@ export function frontDoor({ log, randomId }: { log: Log; randomId: () => string 
         log.error(`Request ${set.headers["x-request-id"]} failed.`, error);
         return refuse(set, error instanceof Unavailable ? "unavailable" : "internal_error");
       });
+    return app;
+  };
 }
 
 /** The client's own name for the request, if it is fit to be printed and sent back. */
-function requestId(request: Request): string | undefined {
-  const id = request.headers.get("x-request-id");
+function requestId(headers: Headers): string | undefined {
+  const id = headers.get("x-request-id");
   return id !== null && REQUEST_ID.test(id) ? id : undefined;
 }
 
+function allowedMethods(routes: ReadonlyMap<string, Route>): string {
+  const methods = Array.from(routes.keys(), (method) => (method === "GET" ? "GET, HEAD" : method));
+  return [...methods, "OPTIONS"].join(", ");
+}
+
 /** Why the body of this request is not read, if it isn't. */
-function refusedBody({ headers }: Request): RefusalCode | undefined {
+function refusedBody(headers: Headers): RefusalCode | undefined {
   const [mediaType = ""] = (headers.get("content-type") ?? "").split(";", 1);
   // Anything else a page of a stranger could post from the owner's browser without asking.
   if (mediaType.trim().toLowerCase() !== "application/json") return "unsupported_media_type";
-  return Number(headers.get("content-length")) > MAX_BODY_BYTES ? "body_too_large" : undefined;
+  return (declaredLength(headers) ?? 0) > MAX_BODY_BYTES ? "body_too_large" : undefined;
+}
+
+function declaredLength(headers: Headers): number | undefined {
+  const length = headers.get("content-length");
+  return length !== null && /^\d+$/.test(length) ? Number(length) : undefined;
 }
 
 /** The same request, whose body breaks off when it gets too long. */
@@ -75,28 +120,6 @@ function counted(request: Request): Request {
     },
   });
   return new Request(request, { body: request.body.pipeThrough(limit) });
-}
-
-/** Why no room takes this request, if none does; names the methods that the path takes. */
-function unroutable(app: Elysia, { url, method }: Request, set: Answer): RefusalCode | undefined {
-  const { pathname } = new URL(url);
-  const methods = app.routes
-    .filter(({ path }) => matches(path, pathname))
-    .map((route) => route.method);
-  if (methods.length === 0) return "not_found";
-  if (methods.includes(method)) return undefined;
-  set.headers["allow"] = methods.flatMap((m) => (m === "GET" ? ["GET", "HEAD"] : [m])).join(", ");
-  return "method_not_allowed";
-}
-
-function matches(path: string, pathname: string): boolean {
-  const pattern = path.split("/");
-  // The router takes a trailing slash for none as well.
-  const segments = pathname.replace(/(?<=.)\/$/, "").split("/");
-  return (
-    pattern.length === segments.length &&
-    pattern.every((name, at) => name.startsWith(":") || name === segments[at])
-  );
 }
 
 /** What is wrong with the body, member by member, without a word of what was sent. */

@@ -6,9 +6,10 @@ interface Document {
   paths: Record<string, Record<string, Operation>>;
 }
 interface Operation {
+  operationId?: string;
   parameters?: object[];
   requestBody?: { content: Content };
-  responses: Record<string, { description?: string; content?: Content; [member: string]: unknown }>;
+  responses: Record<string, { content?: Content }>;
 }
 type Content = Record<string, { schema: Schema; example?: unknown }>;
 interface Schema {
@@ -22,33 +23,54 @@ const HEADERS = {
     description: "The name of this request in the log; the client's own, if it sent one.",
     schema: { type: "string", pattern: "^[A-Za-z0-9_-]{1,64}$" },
   },
+  "X-Content-Type-Options": {
+    description: "The body is of the type that it is declared as.",
+    schema: { type: "string", const: "nosniff" },
+  },
 };
+
+/** What `createOrder` answers beside that, by status; schemas of bodies have no place for it. */
+const ORDER_HEADERS: Record<string, object> = {
+  200: replayed("paid"),
+  202: {
+    "Retry-After": {
+      description: "Seconds until the provider is asked again.",
+      schema: { type: "string", pattern: "^[0-9]+$" },
+    },
+  },
+  402: replayed("declined"),
+};
+
+function replayed(outcome: string) {
+  return {
+    "Idempotent-Replayed": {
+      description: `Another request made this order, which was ${outcome} already or is now.`,
+      schema: { type: "string", const: "true" },
+    },
+  };
+}
 
 /**
  * The plugin's OpenAPI document as the service really answers: each body in one media type, problems as
- * `application/problem+json`, a description for each response, a body to try for each request. Its
- * schemas are JSON Schema, which is what OpenAPI 3.1 has and 3.0 has not.
+ * `application/problem+json`, a description and headers for each response, a body to try for each
+ * request. Its schemas are JSON Schema, which is what OpenAPI 3.1 has and 3.0 has not.
  */
 export function tidyDocument(raw: Document): Document {
-  const paths: Document["paths"] = {};
-  for (const [path, operations] of Object.entries(raw.paths)) {
-    const tidied = Object.entries(operations).map(([method, one]) => [method, tidyOperation(one)]);
-    paths[path] = Object.fromEntries(tidied);
-  }
+  const paths = mapValues(raw.paths, (operations) => mapValues(operations, tidyOperation));
   return { ...raw, openapi: "3.1.0", paths };
 }
 
 function tidyOperation(operation: Operation): Operation {
-  const responses: Operation["responses"] = {};
-  for (const [status, response] of Object.entries(operation.responses)) {
-    const json = response.content?.["application/json"];
+  const responses = mapValues(operation.responses, ({ content }, status) => {
+    const json = content?.["application/json"];
     const mediaType = Number(status) < 400 ? "application/json" : "application/problem+json";
-    responses[status] = {
+    const more = operation.operationId === "createOrder" ? ORDER_HEADERS[status] : {};
+    return {
       description: STATUS_CODES[status] ?? status,
-      headers: HEADERS,
+      headers: { ...HEADERS, ...more },
       ...(json && { content: { [mediaType]: json } }),
     };
-  }
+  });
   const body = operation.requestBody?.content["application/json"];
   if (body === undefined) return { ...operation, responses };
   const content = { "application/json": { ...body, example: exampleOf(body.schema) } };
@@ -57,9 +79,14 @@ function tidyOperation(operation: Operation): Operation {
 
 /** A body made of the examples of its members. */
 function exampleOf({ properties = {} }: Schema): Record<string, unknown> {
-  const members = Object.entries(properties).map(([name, schema]) => {
-    const [example] = schema.examples ?? schema.anyOf?.[0]?.examples ?? [];
-    return [name, example];
-  });
-  return Object.fromEntries(members);
+  return mapValues(properties, ({ examples, anyOf }) => (examples ?? anyOf?.[0]?.examples)?.[0]);
+}
+
+function mapValues<In, Out>(
+  record: Record<string, In>,
+  map: (value: In, name: string) => Out,
+): Record<string, Out> {
+  return Object.fromEntries(
+    Object.entries(record).map(([name, value]) => [name, map(value, name)]),
+  );
 }

@@ -9,6 +9,9 @@ const PROBLEMS = {
     status: 400,
     detail: "Idempotency-Key must be 1 to 255 visible ASCII characters.",
   },
+  invalid_host: { status: 400, detail: "The header Host does not name this service." },
+  missing_api_key: { status: 401, detail: "The header X-API-Key is missing." },
+  invalid_api_key: { status: 403, detail: "The key in X-API-Key does not open this." },
   payment_declined: { status: 402, detail: "The payment provider declined the payment." },
   not_found: { status: 404, detail: "There is nothing at this path." },
   user_not_found: { status: 404, detail: "There is no user with this user_id." },
@@ -30,7 +33,9 @@ const PROBLEMS = {
 /** The reason phrases of RFC 9110. */
 const TITLES = {
   400: "Bad Request",
+  401: "Unauthorized",
   402: "Payment Required",
+  403: "Forbidden",
   404: "Not Found",
   405: "Method Not Allowed",
   413: "Content Too Large",
@@ -40,15 +45,25 @@ const TITLES = {
   503: "Service Unavailable",
 } as const satisfies Record<StatusOf<RefusalCode>, string>;
 
+/** What every operation may refuse. */
+export const OPEN_REFUSALS = ["invalid_host", "internal_error"] as const;
+
+/** What every operation that needs a key may refuse; each of them needs the store as well. */
+export const KEYED_REFUSALS = [
+  ...OPEN_REFUSALS,
+  "missing_api_key",
+  "invalid_api_key",
+  "unavailable",
+] as const;
+
 /** What every operation with a body may refuse. */
 export const BODY_REFUSALS = [
+  ...KEYED_REFUSALS,
   "invalid_json",
   "body_too_large",
   "unsupported_media_type",
   "validation_failed",
-  "internal_error",
-  "unavailable",
-] as const satisfies RefusalCode[];
+] as const;
 
 type StatusOf<Code extends RefusalCode> = (typeof PROBLEMS)[Code]["status"];
 
@@ -115,14 +130,19 @@ export function problemSchemas<Code extends RefusalCode>(...codes: Code[]) {
 }
 
 function problemSchema<Code extends RefusalCode>(codes: Code[]) {
-  return Type.Object({
-    type: Type.String(),
-    title: Type.String(),
-    status: Type.Integer(),
-    detail: Type.String(),
-    code: Type.Unsafe<Code>(Type.String({ enum: codes })),
-    request_id: Type.String(),
-    order_id: Type.Optional(Type.Integer()),
-    errors: Type.Optional(Type.Array(FIELD_ERROR)),
-  });
+  const detailed: readonly RefusalCode[] = codes;
+  return Type.Unsafe<Problem<Code>>(
+    Type.Object({
+      type: Type.Literal("about:blank"),
+      title: Type.String(),
+      status: Type.Integer(),
+      detail: Type.String({ description: "One English sentence for the developer." }),
+      code: Type.String({ enum: codes, description: "What to map to a text for the customer." }),
+      request_id: Type.String(),
+      ...(detailed.includes("payment_declined") && { order_id: Type.Integer() }),
+      ...(detailed.includes("validation_failed") && {
+        errors: Type.Optional(Type.Array(FIELD_ERROR)),
+      }),
+    }),
+  );
 }

@@ -5,6 +5,7 @@ import bundlePath from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file
 import cssPath from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 import { version } from "../../package.json";
 import { tidyDocument } from "./openapi-document.ts";
+import { OWNER_KEY } from "./route-map.ts";
 
 const PAGE = `<!doctype html>
 <html lang="en">
@@ -29,13 +30,34 @@ const PAGE = `<!doctype html>
 </html>
 `;
 
+const CLIENT_KEY = "ClientKey";
+
 const DOCUMENTATION = {
   info: {
     title: "NMservis",
     version,
     description: "Takes orders for a specialist at home, takes the payment, tells the dispatcher.",
   },
+  servers: [{ url: "/", description: "The service that shows this page." }],
+  tags: [
+    { name: "Users", description: "Who orders." },
+    { name: "Orders", description: "What is ordered and paid." },
+    { name: "Tariffs", description: "What can be ordered, and for how much." },
+    { name: "Service", description: "Is it there, and can it work?" },
+  ],
+  // Either opens what needs a key; the routes that only the owner's opens say so themselves.
+  security: [{ [CLIENT_KEY]: [] }, { [OWNER_KEY]: [] }],
+  components: {
+    securitySchemes: {
+      [CLIENT_KEY]: apiKey("A client's key: one of API_KEY."),
+      [OWNER_KEY]: apiKey("The owner's key: one of ADMIN_API_KEY."),
+    },
+  },
 };
+
+function apiKey(description: string) {
+  return { type: "apiKey" as const, in: "header" as const, name: "X-API-Key", description };
+}
 
 const hidden = { detail: { hide: true } };
 

@@ -53,7 +53,10 @@ export function createDuty(
     const limit = LANES - lanes.load();
     if (limit <= 0) return 0;
     const claimed = await store.run((tx) => claim(tx, status, timeoutMs, now(), limit));
-    for (const order of claimed) lanes.offer(order);
+    for (const order of claimed) {
+      log.debug(`Order ${order.orderId} is ${status}, and due.`);
+      lanes.offer(order);
+    }
     return claimed.length;
   }
 

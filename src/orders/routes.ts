@@ -1,6 +1,6 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { BODY_REFUSALS, problemSchemas, refuse } from "../http/problems.ts";
+import { BODY_REFUSALS, KEYED_REFUSALS, problemSchemas, refuse } from "../http/problems.ts";
 import { Id, requestBody } from "../http/schemas.ts";
 import { createOrder, type OrderParts } from "./create-order.ts";
 import { type Order, orderById } from "./order-records.ts";
@@ -109,13 +109,23 @@ export function orderRoutes(parts: OrderParts) {
       {
         response: {
           200: ORDER,
-          ...problemSchemas("order_not_found", "internal_error", "unavailable"),
+          ...problemSchemas(...KEYED_REFUSALS, "order_not_found"),
         },
         detail: {
           operationId: "getOrder",
           tags: ["Orders"],
           summary: "Look an order up",
           description: "What became of it: pending, paid or declined.",
+          parameters: [
+            {
+              name: "order_id",
+              in: "path",
+              required: true,
+              description: "From the answer of /create_order.",
+              schema: { type: "integer", minimum: 1, maximum: Number.MAX_SAFE_INTEGER },
+              example: 1,
+            },
+          ],
         },
       },
     );

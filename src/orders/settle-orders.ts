@@ -71,8 +71,9 @@ export function createSettler(parts: SettleParts): Settler {
       if (outcome === "paid" || outcome === "declined") return outcome;
       throw new Error("the provider's answer is none that we know");
     } catch (fault) {
-      const old = now() - order.createdAt >= OLD_MS;
-      log[old ? "warn" : "info"](`The payment of order ${orderId} is in doubt.`, fault);
+      const message = `The payment of order ${orderId} is in doubt`;
+      if (now() - order.createdAt >= OLD_MS) log.warn(`${message}.`, fault);
+      else log.info(`${message}: ${fault}`);
       return "in doubt";
     }
   }

@@ -1,32 +1,95 @@
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { problemSchemas } from "../http/problems.ts";
+import type { Caller } from "../http/keys.ts";
+import { BODY_REFUSALS, KEYED_REFUSALS, problemSchemas, refuse } from "../http/problems.ts";
+import { OWNER_KEY } from "../http/route-map.ts";
+import { Id, optional, requestBody, Text } from "../http/schemas.ts";
 import type { Store } from "../store/store.ts";
-import { activeTariffs, type Tariff } from "./tariff-records.ts";
+import { activeTariffs, allTariffs, putTariff, type Tariff } from "./tariff-records.ts";
+
+const CODE = /^[A-Za-z0-9_.-]{1,64}$/;
+
+const TITLE = Text(1, 200, { examples: ["Standard"] });
+
+const PRICE = Id({ examples: [30_000], description: "In tiyin; 1 sum is 100 tiyin." });
 
 const TARIFF = Type.Object({
-  code: Type.String({ examples: ["standard_300"] }),
-  title: Type.String({ examples: ["Standard"] }),
-  price_tiyin: Type.Integer({ minimum: 1, examples: [30_000], description: "1 sum is 100 tiyin." }),
+  code: Type.String({ pattern: CODE.source, examples: ["standard_300"] }),
+  title: TITLE,
+  price_tiyin: PRICE,
   currency: Type.Literal("UZS"),
   active: Type.Boolean(),
 });
 
-/** `GET /tariffs`. */
-export function tariffRoutes({ store }: { store: Store }) {
-  return new Elysia({ normalize: false }).get(
-    "/tariffs",
-    async () => (await store.run(activeTariffs)).map(toJson),
-    {
-      response: { 200: Type.Array(TARIFF), ...problemSchemas("internal_error", "unavailable") },
-      detail: {
-        operationId: "listTariffs",
-        tags: ["Tariffs"],
-        summary: "List the tariffs",
-        description: "What can be ordered, with today's prices.",
+export interface TariffParts {
+  readonly store: Store;
+  readonly callerOf: (headers: Headers) => Caller;
+}
+
+/** `GET /tariffs` and `PUT /tariffs/{code}`. */
+export function tariffRoutes({ store, callerOf }: TariffParts) {
+  return new Elysia({ normalize: false })
+    .get(
+      "/tariffs",
+      async ({ request }) => {
+        const isOwner = callerOf(request.headers) === "owner";
+        const tariffs = await store.run(isOwner ? allTariffs : activeTariffs);
+        return tariffs.map(toJson);
       },
-    },
-  );
+      {
+        response: { 200: Type.Array(TARIFF), ...problemSchemas(...KEYED_REFUSALS) },
+        detail: {
+          operationId: "listTariffs",
+          tags: ["Tariffs"],
+          summary: "List the tariffs",
+          description:
+            "What can be ordered, with today's prices; with the owner's key also what can't be.",
+        },
+      },
+    )
+    .put(
+      "/tariffs/:code",
+      async ({ params: { code }, body, set }) => {
+        if (!CODE.test(code)) {
+          const message = "must be 1 to 64 of A-Z a-z 0-9 _ . -";
+          return refuse(set, "validation_failed", { errors: [{ field: "code", message }] });
+        }
+        const tariff: Tariff = {
+          code,
+          title: body.title,
+          priceTiyin: body.price_tiyin,
+          active: body.active ?? true,
+        };
+        await store.run((tx) => putTariff(tx, tariff));
+        return toJson(tariff);
+      },
+      {
+        parse: "json",
+        body: requestBody({
+          title: TITLE,
+          price_tiyin: PRICE,
+          active: optional(Type.Boolean({ examples: [true], description: "True if left out." })),
+        }),
+        response: { 200: TARIFF, ...problemSchemas(...BODY_REFUSALS) },
+        detail: {
+          operationId: "putTariff",
+          tags: ["Tariffs"],
+          security: [{ [OWNER_KEY]: [] }],
+          summary: "Make or replace a tariff",
+          description: "Holds from the next order on; orders that are there keep their amounts.",
+          parameters: [
+            {
+              name: "code",
+              in: "path",
+              required: true,
+              description: "The tariff's name for machines.",
+              schema: { type: "string", pattern: CODE.source },
+              example: "standard_300",
+            },
+          ],
+        },
+      },
+    );
 }
 
 function toJson({ code, title, priceTiyin, active }: Tariff) {

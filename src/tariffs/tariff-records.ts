@@ -1,4 +1,4 @@
-import { asc, eq } from "drizzle-orm";
+import { asc, eq, sql } from "drizzle-orm";
 import { prepared, type Tx } from "../store/store.ts";
 import { tariffs } from "../store/tables.ts";
 
@@ -11,4 +11,36 @@ const active = prepared((tx) =>
 /** The tariffs that can be ordered, by code. */
 export function activeTariffs(tx: Tx): Promise<Tariff[]> {
   return active(tx).execute();
+}
+
+const all = prepared((tx) => tx.select().from(tariffs).orderBy(asc(tariffs.code)).prepare());
+
+/** The tariffs, also those that can't be ordered, by code. */
+export function allTariffs(tx: Tx): Promise<Tariff[]> {
+  return all(tx).execute();
+}
+
+const upsert = prepared((tx) =>
+  tx
+    .insert(tariffs)
+    .values({
+      code: sql.placeholder("code"),
+      title: sql.placeholder("title"),
+      priceTiyin: sql.placeholder("priceTiyin"),
+      active: sql.placeholder("active"),
+    })
+    .onConflictDoUpdate({
+      target: tariffs.code,
+      set: {
+        title: sql`excluded.title`,
+        priceTiyin: sql`excluded.price_tiyin`,
+        active: sql`excluded.active`,
+      },
+    })
+    .prepare(),
+);
+
+/** Makes the tariff, or replaces the one with its code; orders that are there keep their amounts. */
+export async function putTariff(tx: Tx, tariff: Tariff): Promise<void> {
+  await upsert(tx).execute({ ...tariff });
 }

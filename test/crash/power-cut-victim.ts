@@ -41,7 +41,7 @@ const app = createApp({
   sms: { sendCode: async () => {} },
   payment: { charge: async ({ orderId }) => (orderId % 5 === 0 ? "declined" : "paid") },
   dispatcher: { notify: async () => {} },
-  log: createLog("error", console.error),
+  log: createLog({ level: "error", json: false, write: console.error, now: Date.now }),
   now: Date.now,
   randomId: () => crypto.randomUUID(),
 });
@@ -50,7 +50,7 @@ async function post(path: string, body: object, key = crypto.randomUUID() as str
   const response = await app.http.handle(
     new Request(`http://localhost${path}`, {
       method: "POST",
-      headers: { "content-type": "application/json", "idempotency-key": key },
+      headers: { host: "localhost", "content-type": "application/json", "idempotency-key": key },
       body: JSON.stringify(body),
     }),
   );

@@ -89,7 +89,7 @@ const service = await startService({
       pass("after an announcement");
     },
   },
-  log: createLog("error", () => {}),
+  log: createLog({ level: "error", json: false, write: () => {}, now: Date.now }),
   now: Date.now,
   randomId() {
     // The clients name their requests, so that this is asked for at the start of each order only.

@@ -45,7 +45,12 @@ export function createParts(world: World, environment: Record<string, string> = 
         return world.notify(orderId);
       },
     },
-    log: createLog("debug", (line) => world.lines.push(line)),
+    log: createLog({
+      level: "info",
+      json: false,
+      write: (line) => world.lines.push(line),
+      now: () => world.nowMs,
+    }),
     now: () => world.nowMs,
     randomId: () => crypto.randomUUID(),
   };
