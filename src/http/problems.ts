@@ -3,7 +3,7 @@ import { type Context, type ElysiaCustomStatusResponse, status } from "elysia";
 import type { RefusalCode } from "../refusals.ts";
 
 /** The one table from a refusal to its status and its sentence. */
-const PROBLEMS = {
+export const PROBLEMS = {
   invalid_json: { status: 400, detail: "The body is not valid JSON." },
   invalid_idempotency_key: {
     status: 400,

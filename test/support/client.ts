@@ -1,3 +1,5 @@
+import { faultOf } from "./contract.ts";
+
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
@@ -14,20 +16,31 @@ export function createClient(send: (request: Request) => Promise<Response>, orig
     const response = await send(request);
     // `as`: a test says itself what it expects of the body.
     const body = (await response.json()) as Answer["body"];
-    return { status: response.status, headers: response.headers, body };
+    const { status, headers } = response;
+    // Every answer of the whole suite is held against the service's own document.
+    if (!path.startsWith("/swagger")) {
+      const fault = await faultOf(request.method, path, status, headers, body);
+      if (fault !== undefined) throw new Error(`Against the document: ${fault}`);
+    }
+    return { status, headers, body };
   }
 
-  function post(path: string, body: unknown, headers: Record<string, string> = {}) {
+  function sendBody(method: string, path: string, body: unknown, headers: Record<string, string>) {
     return request(path, {
-      method: "POST",
+      method,
       headers: { "content-type": "application/json", ...headers },
       body: typeof body === "string" ? body : JSON.stringify(body),
     });
   }
 
+  const post = (path: string, body: unknown, headers: Record<string, string> = {}) =>
+    sendBody("POST", path, body, headers);
+
   return {
     request,
     post,
+    put: (path: string, body: unknown, headers: Record<string, string> = {}) =>
+      sendBody("PUT", path, body, headers),
     get: (path: string) => request(path),
     register: (phoneNumber: unknown, more: object = {}) =>
       post("/register", { phone_number: phoneNumber, ...more }),

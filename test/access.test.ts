@@ -1,0 +1,168 @@
+import { describe, expect, test } from "bun:test";
+import { createService } from "./support/service.ts";
+
+const KEYS = { API_KEY: "client-one,client-two", ADMIN_API_KEY: "owner-one" };
+const key = (value: string) => ({ "x-api-key": value });
+const GOLD = { title: "Gold", price_tiyin: 100_000 };
+
+describe("with keys configured", () => {
+  test.each(["/", "/health"])("GET %s is open", async (path) => {
+    const { get } = createService(KEYS);
+    expect((await get(path)).status).toBe(200);
+  });
+
+  test("Swagger UI is open, with all that it loads", async () => {
+    const { app } = createService(KEYS);
+    for (const path of ["", "/", "/json", "/swagger-ui.css", "/swagger-ui-bundle.js"]) {
+      const request = new Request(`http://localhost/swagger${path}`, {
+        headers: { host: "localhost" },
+      });
+      expect((await app.http.handle(request)).status).toBe(200);
+    }
+  });
+
+  test.each([
+    ["POST", "/register"],
+    ["POST", "/create_order"],
+    ["GET", "/orders/1"],
+    ["GET", "/tariffs"],
+    ["PUT", "/tariffs/gold"],
+    ["GET", "/nope"],
+    ["POST", "/"],
+    ["DELETE", "/register"],
+    ["OPTIONS", "/register"],
+  ])("%s %s needs a key, before anything else is looked at", async (method, path) => {
+    const { request } = createService(KEYS);
+    const headers = { "content-type": "text/plain", "content-length": "60000000" };
+    const without = await request(path, { method, headers });
+    expect([without.status, without.body["code"]]).toEqual([401, "missing_api_key"]);
+    for (const wrong of ["", "nope", "client-one,client-two", "client-one ,", "CLIENT-ONE"]) {
+      const { status, body } = await request(path, {
+        method,
+        headers: { ...headers, ...key(wrong) },
+      });
+      expect([status, body["code"]]).toEqual([403, "invalid_api_key"]);
+    }
+  });
+
+  test("each client's key opens what clients need, and so does the owner's", async () => {
+    const { request } = createService(KEYS);
+    for (const one of ["client-one", "client-two", "owner-one"]) {
+      expect((await request("/tariffs", { headers: key(one) })).status).toBe(200);
+    }
+  });
+
+  test("a client can't change prices, the owner can", async () => {
+    const { request, put } = createService(KEYS);
+    const refused = await put("/tariffs/gold", GOLD, key("client-one"));
+    expect([refused.status, refused.body["code"]]).toEqual([403, "invalid_api_key"]);
+    expect((await request("/tariffs/gold", { headers: key("client-one") })).status).toBe(405);
+    expect((await put("/tariffs/gold", GOLD, key("owner-one"))).status).toBe(200);
+  });
+
+  test("only the owner sees what can't be ordered", async () => {
+    const { request, put } = createService(KEYS);
+    await put("/tariffs/gold", { ...GOLD, active: false }, key("owner-one"));
+    const codes = async (one: string) =>
+      JSON.stringify((await request("/tariffs", { headers: key(one) })).body).match(
+        /"code":"\w+"/g,
+      );
+    expect(await codes("client-one")).toEqual(['"code":"standard_300"']);
+    expect(await codes("owner-one")).toEqual(['"code":"gold"', '"code":"standard_300"']);
+  });
+});
+
+describe("without keys", () => {
+  test("everything is open, prices too", async () => {
+    const { put } = createService();
+    expect((await put("/tariffs/gold", GOLD)).status).toBe(200);
+  });
+});
+
+describe("the header Host", () => {
+  const host = (name: string) => ({ headers: { host: name } });
+
+  test.each(["localhost", "127.0.0.1:8000", "LOCALHOST:1", "[::1]", "[::1]:8000"])(
+    "may be %p on a loopback address",
+    async (name) => {
+      const { request } = createService();
+      expect((await request("/", host(name))).status).toBe(200);
+    },
+  );
+
+  test.each([
+    "evil.example",
+    "localhost.evil.example",
+    "localhost, evil",
+    "x",
+    "a:1",
+    "localhost/a",
+    "me@localhost",
+    "::1",
+    "",
+  ])("may not be %p there, which is how a stranger's page would reach us", async (name) => {
+    const { request } = createService();
+    const { status, body } = await request("/", host(name));
+    expect([status, body["code"]]).toEqual([400, "invalid_host"]);
+  });
+
+  test("is checked before the key", async () => {
+    const { request } = createService(KEYS);
+    expect((await request("/tariffs", host("evil.example"))).body["code"]).toBe("invalid_host");
+  });
+
+  test("may be what ALLOWED_HOSTS names, in any case and with any port", async () => {
+    const { request } = createService({ ALLOWED_HOSTS: "Api.Nomus.uz:443, [::1]" });
+    expect((await request("/", host("api.nomus.uz"))).status).toBe(200);
+    expect((await request("/", host("API.nomus.uz:8000"))).status).toBe(200);
+    expect((await request("/", host("[::1]"))).status).toBe(200);
+    expect((await request("/", host("localhost"))).status).toBe(400);
+  });
+
+  test("may be any name of four characters or more where the address is public", async () => {
+    const { request } = createService({ HOST: "0.0.0.0", ...KEYS });
+    expect((await request("/", host("api.nomus.uz"))).status).toBe(200);
+    expect((await request("/", host("uz"))).status).toBe(400);
+    expect((await request("/", host("api.nomus.uz, evil"))).status).toBe(400);
+  });
+});
+
+describe("OPTIONS and HEAD", () => {
+  async function plain(method: string, path: string) {
+    const { app } = createService();
+    return app.http.handle(
+      new Request(`http://localhost${path}`, { method, headers: { host: "localhost" } }),
+    );
+  }
+
+  test("OPTIONS names the methods of a path, and is 404 where there is none", async () => {
+    const options = await plain("OPTIONS", "/tariffs");
+    expect([options.status, options.headers.get("allow")]).toEqual([204, "GET, HEAD, OPTIONS"]);
+    expect(await options.text()).toBe("");
+    expect((await plain("OPTIONS", "/nope")).status).toBe(404);
+  });
+
+  test("no answer lets another origin's page read it", async () => {
+    const { app } = createService();
+    const headers = {
+      host: "localhost",
+      origin: "https://evil.example",
+      "access-control-request-method": "POST",
+    };
+    for (const method of ["GET", "OPTIONS"]) {
+      const answer = await app.http.handle(
+        new Request("http://localhost/tariffs", { method, headers }),
+      );
+      expect(
+        Array.from(answer.headers.keys()).filter((name) => name.startsWith("access-")),
+      ).toEqual([]);
+    }
+  });
+
+  test("HEAD answers as GET does, without the body", async () => {
+    const head = await plain("HEAD", "/tariffs");
+    expect([head.status, await head.text()]).toEqual([200, ""]);
+    expect(head.headers.get("content-type")).toStartWith("application/json");
+    expect((await plain("HEAD", "/register")).status).toBe(405);
+  });
+});

@@ -1,0 +1,87 @@
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { PROBLEMS } from "../src/http/problems.ts";
+import { describeSettings, readSettings } from "../src/settings.ts";
+
+const ROOT = join(import.meta.dir, "..");
+const README = readFileSync(join(ROOT, "README.md"), "utf8");
+
+describe("the settings", () => {
+  test.each<[Record<string, string>, RegExp]>([
+    [{ PORT: "65536" }, /PORT must be a whole number from 0 to 65535, not "65536"/],
+    [{ PORT: "1.5" }, /PORT must be/],
+    [{ HOST: " " }, /HOST must be an address/],
+    [{ DATABASE_URL: "nmservis.db" }, /DATABASE_URL must be file: and a path/],
+    [{ DATABASE_URL: "file::memory:" }, /DATABASE_URL must be/],
+    [{ DATABASE_URL: "file://host/x.db" }, /DATABASE_URL must be/],
+    [{ DATABASE_URL: "file:data/" }, /DATABASE_URL must be/],
+    [{ API_KEY: "a,,b" }, /API_KEY must be one or more keys/],
+    [{ API_KEY: "ключ" }, /API_KEY must be one or more keys/],
+    [{ ADMIN_API_KEY: "owner" }, /ADMIN_API_KEY needs API_KEY/],
+    [{ API_KEY: "a,b", ADMIN_API_KEY: "b" }, /must not have a key in common/],
+    [{ HOST: "0.0.0.0" }, /HOST must be a loopback address/],
+    [{ ALLOWED_HOSTS: "a b" }, /ALLOWED_HOSTS must be/],
+    [{ ALLOWED_HOSTS: "https://nomus.uz" }, /ALLOWED_HOSTS must be/],
+    [{ PAYMENT_TIMEOUT_MS: "0" }, /PAYMENT_TIMEOUT_MS must be/],
+    [{ PAYMENT_STUB_DELAY_MS: "-1" }, /PAYMENT_STUB_DELAY_MS must be/],
+    [{ ORDER_REPEAT_WINDOW_S: "two" }, /ORDER_REPEAT_WINDOW_S must be/],
+    [{ SMS_COOLDOWN_S: "1e3" }, /SMS_COOLDOWN_S must be/],
+    [{ LOG_LEVEL: "loud" }, /LOG_LEVEL must be one of debug, info, warn, error, not "loud"/],
+  ])("are refused with %j", (environment, message) => {
+    expect(() => readSettings(environment)).toThrow(message);
+  });
+
+  test("are refused with every fault named in one message, and no key", () => {
+    const refused = () => readSettings({ PORT: "x", LOG_LEVEL: "y", API_KEY: "secret key" });
+    expect(refused).toThrow(/PORT.*API_KEY.*LOG_LEVEL/);
+    expect(refused).not.toThrow("secret");
+  });
+
+  test.each([
+    ["file:data/x.db", "data/x.db"],
+    ["file:/var/x.db", "/var/x.db"],
+    ["file:///var/x.db", "/var/x.db"],
+    ["file:./x.db", "./x.db"],
+    ["file:C:/x.db", "C:/x.db"],
+  ])("take the database %p", (DATABASE_URL, path) => {
+    expect(readSettings({ DATABASE_URL }).databasePath).toBe(path);
+  });
+
+  test("have the defaults that the README's table says, and it has every one", () => {
+    const table = README.split("## Settings")[1]?.split("## ")[0] ?? "";
+    const rows = Array.from(table.matchAll(/^\| `([A-Z_]+)` +\| ([^|]+?) +\|/gm), (row) =>
+      row.slice(1),
+    );
+    const documented = Object.fromEntries(
+      rows.map(([name, value]) => [name, value?.replaceAll("`", "")]),
+    );
+    const inForce = Object.entries(describeSettings(readSettings({})));
+    expect(documented).toEqual(
+      Object.fromEntries(inForce.map(([name, value]) => [name, String(value)])),
+    );
+  });
+
+  test("stand in .env.example with their defaults, every one", () => {
+    const example = readFileSync(join(ROOT, ".env.example"), "utf8");
+    const lines = Array.from(example.matchAll(/^#([A-Z_]+)=(.*)$/gm), (line) => line.slice(1));
+    const { API_KEY: _, ADMIN_API_KEY: __, ...rest } = describeSettings(readSettings({}));
+    const names = Object.keys(describeSettings(readSettings({})));
+    expect(lines.map(([name]) => name).toSorted()).toEqual(names.toSorted());
+    for (const [name, value] of Object.entries(rest))
+      expect(lines).toContainEqual([name, String(value)]);
+  });
+});
+
+test("the README's table of errors has every code with its status, and no other", () => {
+  const rows = Array.from(README.matchAll(/^\| (\d{3}) +\| (`[^|]+) \|/gm), ([, status, codes]) =>
+    Array.from(
+      String(codes)
+        .split(/, with|\(/)[0]
+        ?.matchAll(/`([a-z_]+)`/g) ?? [],
+      ([, code]) => `${status} ${code}`,
+    ),
+  );
+  const inCode = Object.entries(PROBLEMS).map(([code, { status }]) => `${status} ${code}`);
+  expect(rows.flat().toSorted()).toEqual(inCode.toSorted());
+});

@@ -1,0 +1,122 @@
+import Ajv2020, { type ValidateFunction } from "ajv/dist/2020";
+import { createApp } from "../../src/app.ts";
+import { createParts, createWorld } from "./world.ts";
+
+// Holds answers against the service's own OpenAPI document: what it does not say is a fault.
+
+interface Document {
+  paths: Record<string, Record<string, { responses: Record<string, DocumentedResponse> }>>;
+}
+interface DocumentedResponse {
+  headers: Record<string, { schema: object }>;
+  content: Record<string, { schema: object }>;
+}
+
+/** What HTTP itself adds, and Swagger UI's files with it. */
+const PLAIN_HEADERS = ["content-type", "content-length", "date", "connection", "keep-alive"];
+
+const ajv = new Ajv2020({ strict: false, validateFormats: false });
+
+let validators: Promise<ReturnType<typeof compile>> | undefined;
+
+/** What is wrong with this answer by the document; undefined where nothing is. */
+export async function faultOf(
+  method: string,
+  path: string,
+  status: number,
+  headers: Headers,
+  body: unknown,
+): Promise<string | undefined> {
+  validators ??= readDocument().then(compile);
+  const { operations, problem } = await validators;
+  const pathname = new URL(path, "http://localhost").pathname.replace(/(?<=.)\/$/, "");
+  const operation = operations.find((one) => one.method === method && one.pattern.test(pathname));
+  const documented = operation?.responses.get(status);
+  const where = `${method} ${operation?.path ?? "(no operation)"} ${status}`;
+  if (operation !== undefined && documented === undefined) return `${where} is not documented`;
+  if (operation === undefined && ![400, 401, 403, 404, 405].includes(status)) {
+    return `${where} is no answer to what is no operation`;
+  }
+  const validate = documented?.validate ?? problem;
+  if (!validate(body))
+    return `${where}: ${ajv.errorsText(validate.errors)}: ${JSON.stringify(body)}`;
+  const mediaType = status < 400 ? "application/json" : "application/problem+json";
+  if (!headers.get("content-type")?.startsWith(mediaType)) return `${where}: no ${mediaType}`;
+  return headerFault(headers, documented?.headers ?? new Map(), status);
+}
+
+function headerFault(
+  headers: Headers,
+  documented: Map<string, ValidateFunction>,
+  status: number,
+): string | undefined {
+  for (const always of ["x-request-id", "x-content-type-options"]) {
+    if (!headers.has(always)) return `there is no header ${always}`;
+  }
+  if (status === 405 && !headers.has("allow")) return "there is no header allow";
+  const undocumented = Array.from(headers.keys()).filter(
+    (name) =>
+      !PLAIN_HEADERS.includes(name) &&
+      !documented.has(name) &&
+      !["x-request-id", "x-content-type-options"].includes(name) &&
+      !(name === "allow" && status === 405),
+  );
+  if (undocumented.length > 0) return `the headers ${undocumented.join(", ")} are not documented`;
+  for (const [name, validate] of documented) {
+    const value = headers.get(name);
+    if (value !== null && !validate(value)) return `the header ${name} is ${value}`;
+  }
+  return undefined;
+}
+
+async function readDocument(): Promise<Document> {
+  const { http } = createApp(createParts(createWorld()));
+  const request = new Request("http://localhost/swagger/json", { headers: { host: "localhost" } });
+  // `as`: that the document is one is what the linters see to.
+  return (await (await http.handle(request)).json()) as Document;
+}
+
+function compile({ paths }: Document) {
+  const operations = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, { responses }]) => ({
+      method: method.toUpperCase(),
+      path,
+      pattern: new RegExp(`^${path.replace(/\{\w+\}/g, "[^/]+")}$`),
+      responses: new Map(
+        Object.entries(responses).map(([status, response]) => [
+          Number(status),
+          {
+            validate: compileStrictly(Object.values(response.content)[0]?.schema ?? {}),
+            headers: new Map(
+              Object.entries(response.headers).map(([name, { schema }]) => [
+                name.toLowerCase(),
+                ajv.compile(schema),
+              ]),
+            ),
+          },
+        ]),
+      ),
+    })),
+  );
+  // What is no operation is answered with a problem of the same shape as any other.
+  const problem = compileStrictly({
+    type: "object",
+    required: ["type", "title", "status", "detail", "code", "request_id"],
+    properties: Object.fromEntries(
+      ["type", "title", "detail", "code", "request_id"]
+        .map((name): [string, object] => [name, { type: "string" }])
+        .concat([["status", { type: "integer" }]]),
+    ),
+  });
+  return { operations, problem };
+}
+
+/** The schema, with every member refused that it does not name. */
+function compileStrictly(schema: object): ValidateFunction {
+  const strict = JSON.stringify(schema, (_name, value) =>
+    value !== null && typeof value === "object" && "properties" in value
+      ? { ...value, additionalProperties: false }
+      : value,
+  );
+  return ajv.compile(JSON.parse(strict));
+}
