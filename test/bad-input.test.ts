@@ -21,6 +21,11 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
     ["/register", { phone_number, full_name: "" }, { full_name: NAME }],
     ["/register", { phone_number, full_name: "a".repeat(201) }, { full_name: NAME }],
     ["/register", { phone_number, full_name: 5 }, { full_name: NAME }],
+    [
+      "/register",
+      { phone_number: { toString: 1, valueOf: 1 } },
+      { phone_number: "must be a string" },
+    ],
     ["/register", [], { body: "must be a JSON object" }],
     ["/register", null, { body: "must be a JSON object" }],
     ["/register", "5", { body: "must be a JSON object" }],

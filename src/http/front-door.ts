@@ -1,3 +1,5 @@
+import type { TSchema } from "@sinclair/typebox";
+import type { TypeCheck } from "@sinclair/typebox/compiler";
 import { ValueErrorType } from "@sinclair/typebox/errors";
 import { type Context, type Elysia, ValidationError } from "elysia";
 import type { Log } from "../log.ts";
@@ -125,8 +127,10 @@ function counted(request: Request): Request {
 /** What is wrong with the body, member by member, without a word of what was sent. */
 function fieldErrors(error: ValidationError): { field: string; message: string }[] {
   const byField = new Map<string, string>();
-  for (const fault of error.all) {
-    if (!("schema" in fault)) continue;
+  // Not `error.all`, which turns what was sent into strings.
+  // `as`: the framework keeps the validator that has failed, which TypeBox has compiled.
+  const validator = error.validator as TypeCheck<TSchema>;
+  for (const fault of validator.Errors(error.value)) {
     const field = fault.path.slice(1) || "body";
     // The first is the most telling: a member that is missing is reported a second time as no string.
     if (byField.has(field)) continue;

@@ -1,4 +1,5 @@
 import { STATUS_CODES } from "node:http";
+import { withoutOwnErrors } from "./schemas.ts";
 
 // The parts of an OpenAPI document that are touched here.
 interface Document {
@@ -71,8 +72,9 @@ function tidyOperation(operation: Operation): Operation {
       ...(json && { content: { [mediaType]: json } }),
     };
   });
-  const body = operation.requestBody?.content["application/json"];
-  if (body === undefined) return { ...operation, responses };
+  const described = operation.requestBody?.content["application/json"];
+  if (described === undefined) return { ...operation, responses };
+  const body = withoutOwnErrors(described);
   const content = { "application/json": { ...body, example: exampleOf(body.schema) } };
   return { ...operation, requestBody: { ...operation.requestBody, content }, responses };
 }

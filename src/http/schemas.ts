@@ -9,9 +9,31 @@ import {
 
 // The shapes of members that more than one room has, in requests and answers.
 
+/**
+ * With an `error` of the schema's own the framework does not make one up, for which it would turn what
+ * was sent into a string, and throw where that can't be done (`{"toString": 1}`).
+ */
+const OWN_ERROR = { error: "refused" };
+
 /** A request's body: members that are not named are ignored. */
 export function requestBody<Members extends TProperties>(members: Members) {
-  return Type.Object(members, { additionalProperties: true });
+  const quiet = Object.entries(members).map(([name, schema]) => [
+    name,
+    { ...schema, ...OWN_ERROR },
+  ]);
+  // `as`: the same members under the same names.
+  return Type.Object(Object.fromEntries(quiet) as Members, {
+    additionalProperties: true,
+    ...OWN_ERROR,
+  });
+}
+
+/** The schema as clients are to see it. */
+export function withoutOwnErrors<Schema>(schema: Schema): Schema {
+  const isOwn = (name: string, value: unknown) => name === "error" && value === OWN_ERROR.error;
+  return JSON.parse(
+    JSON.stringify(schema, (name, value) => (isOwn(name, value) ? undefined : value)),
+  );
 }
 
 /** A member that may be left out or null, which is the same. */

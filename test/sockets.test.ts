@@ -1,0 +1,155 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { spawnService, temporaryFolder } from "./support/process.ts";
+
+// What no HTTP library would send. Bun refuses by itself, with a bare 4xx or a close, what is no valid
+// HTTP; the rest is ours to answer.
+
+const PAYMENT_TIMEOUT_MS = 400;
+
+const folder = temporaryFolder();
+let service: Awaited<ReturnType<typeof spawnService>>;
+
+beforeAll(async () => {
+  service = await spawnService({
+    DATABASE_URL: `file:${join(folder.path, "x.db")}`,
+    PAYMENT_TIMEOUT_MS: String(PAYMENT_TIMEOUT_MS),
+    PAYMENT_STUB_DELAY_MS: "50",
+  });
+});
+
+afterAll(async () => {
+  await service[Symbol.asyncDispose]();
+  folder[Symbol.dispose]();
+});
+
+/** Sends the bytes and hears until `enough`, or until the service closes the connection. */
+async function say(bytes: string, enough: (heard: string) => boolean = isAnswered) {
+  const { hostname, port } = new URL(service.url);
+  const done = Promise.withResolvers<void>();
+  let heard = "";
+  let closed = false;
+  const socket = await Bun.connect({
+    hostname,
+    port: Number(port),
+    socket: {
+      data(_socket, chunk) {
+        heard += chunk.toString();
+        if (enough(heard)) done.resolve();
+      },
+      close() {
+        closed = true;
+        done.resolve();
+      },
+    },
+  });
+  socket.write(bytes);
+  socket.flush();
+  await done.promise;
+  if (!closed) socket.terminate();
+  return heard;
+}
+
+/** One whole answer: its head, and as much body as it declares. */
+function isAnswered(heard: string): boolean {
+  const end = heard.indexOf("\r\n\r\n");
+  const length = Number(/content-length: (\d+)/i.exec(heard)?.[1] ?? 0);
+  return end !== -1 && heard.length >= end + 4 + length;
+}
+
+const never = () => false;
+
+const body = '{"phone_number":"+998901234567"}';
+const JSON_POST = `POST /register HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n`;
+
+async function stillWorks() {
+  const user = await service.userId();
+  expect((await service.order(user)).status).toBe(200);
+}
+
+describe("is refused with a bare 4xx, or cut off", () => {
+  test.each([
+    ["no Host in HTTP/1.1", "GET / HTTP/1.1\r\n\r\n"],
+    [
+      "Content-Length with Transfer-Encoding",
+      `${JSON_POST}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+    ],
+    [
+      "two different Content-Lengths",
+      `${JSON_POST}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!`,
+    ],
+    ["10 000 headers", `GET / HTTP/1.1\r\nHost: localhost\r\n${"X-A: b\r\n".repeat(10_000)}\r\n`],
+    [
+      "a header of a megabyte",
+      `GET / HTTP/1.1\r\nHost: localhost\r\nX-A: ${"b".repeat(1 << 20)}\r\n\r\n`,
+    ],
+    ["a body over 1 MiB", `${JSON_POST}Content-Length: 60000000\r\n\r\n`],
+    ["no HTTP at all", "\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\r\n\r\n"],
+  ])("%s", async (_what, bytes) => {
+    const heard = await say(bytes);
+    if (heard !== "")
+      expect(heard).toMatch(/^HTTP\/1\.1 4\d\d [^\r]+\r\nConnection: close\r\n\r\n$/);
+    await stillWorks();
+  });
+});
+
+describe("is answered by us", () => {
+  test.each([
+    ["two Hosts", "GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n", 400, "invalid_host"],
+    ["an empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", 400, "invalid_host"],
+    ["HTTP/1.0 without a Host", "GET / HTTP/1.0\r\n\r\n", 400, "invalid_host"],
+    [
+      "a Host that shifts the path",
+      "GET /zz/tariffs HTTP/1.1\r\nHost: x\r\n\r\n",
+      400,
+      "invalid_host",
+    ],
+    ["CONNECT", "CONNECT a:1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, "not_found"],
+    ["TRACE", "TRACE / HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "method_not_allowed"],
+    ["two slashes", "GET //tariffs HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, "not_found"],
+    ["a path in disguise", "GET /%74ariffs HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, "not_found"],
+    ["a broken escape", "GET /%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, "not_found"],
+    [
+      "a broken escape of ours",
+      "GET /orders/%zz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+      404,
+      "order_not_found",
+    ],
+  ])("%s", async (_what, bytes, status, code) => {
+    const heard = await say(bytes);
+    expect(heard).toStartWith(`HTTP/1.1 ${status} `);
+    const [, json = ""] = heard.split("\r\n\r\n");
+    expect(JSON.parse(json)).toMatchObject({ status, code });
+  });
+
+  test("HTTP/1.0 with a Host", async () => {
+    const heard = await say("GET / HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    expect(heard).toEndWith('{"message":"NoMus API is running"}');
+  });
+
+  test("a length declared twice, which is no way around the limit", async () => {
+    const long = `{"phone_number":"${"1".repeat(20_000)}"}`;
+    const length = `Content-Length: ${long.length}\r\n`;
+    const heard = await say(`${JSON_POST}${length}${length}\r\n${long}`);
+    expect(heard).toMatch(/^HTTP\/1\.1 4/);
+    expect(heard).not.toContain("invalid_phone_number");
+  });
+
+  test("two requests in one go, each in its turn", async () => {
+    const get = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const heard = await say(get + get, (text) => text.split("NoMus API").length === 3);
+    expect(heard.match(/HTTP\/1\.1 200 OK/g)).toHaveLength(2);
+  });
+});
+
+test("a body or a header that never comes is cut off after the payment's deadline and 5 s", async () => {
+  const started = Date.now();
+  const [slowBody, slowHead] = await Promise.all([
+    say(`${JSON_POST}Content-Length: ${body.length}\r\n\r\n{`, never),
+    say("POST /register HTTP/1.1\r\nHost: localhost\r\n", never),
+  ]);
+  expect([slowBody, slowHead]).toEqual(["", ""]);
+  // Bun counts in steps of 4 s.
+  expect(Date.now() - started).toBeLessThan(15_000);
+  await stillWorks();
+}, 30_000);
