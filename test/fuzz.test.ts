@@ -204,7 +204,8 @@ test(`${REQUESTS} generated requests get answers of the contract, and leave the 
     expect([told, text.includes(marker)]).toEqual([told, false]);
     const fault = await faultOf(
       method,
-      new URL(response.url).pathname,
+      // Bun takes slashes alone for a single one.
+      new URL(response.url).pathname.replace(/^\/+$/, "/"),
       status,
       response.headers,
       JSON.parse(text),
