@@ -1,12 +1,18 @@
 /** Work that goes on beside the requests: so many items at a time, and each item once at a time. */
 export interface Lanes<Item> {
-  /** Takes the item as soon as a lane is free; an item that is waiting or in hand is not taken again. */
-  offer(item: Item): void;
+  /**
+   * Takes the item as soon as a lane is free; one that is waiting or in hand is not taken again. False
+   * where too many are waiting already: the item is not taken.
+   */
+  offer(item: Item): boolean;
   /** How many items are waiting or in hand. */
   load(): number;
   /** Resolves when nothing is waiting or in hand. */
   idle(): Promise<void>;
 }
+
+/** What may wait for a lane: memory is not to grow with a stranger's silence. */
+export const MAX_WAITING = 10_000;
 
 /** Lanes that hand each item to `handle`, which sees to its own errors. */
 export function createLanes<Item>(
@@ -21,10 +27,12 @@ export function createLanes<Item>(
 
   function offer(item: Item) {
     const key = keyOf(item);
-    if (keys.has(key)) return;
+    if (keys.has(key)) return true;
+    if (waiting.length >= MAX_WAITING) return false;
     keys.add(key);
     waiting.push(item);
     if (busy < count) void drive();
+    return true;
   }
 
   async function drive() {

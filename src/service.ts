@@ -25,7 +25,8 @@ export interface Service {
 export async function startService(parts: Parts): Promise<Service> {
   const { host, port, paymentTimeoutMs } = parts.settings;
   const app = createApp(parts);
-  await app.resume();
+  // Should there be no room to write so, each order is due at its own time all the same.
+  await app.resume().catch((fault) => parts.log.error("Can't resume what is due at once.", fault));
   const server = listen(app.http, host, port, paymentTimeoutMs);
   const ending = new AbortController();
   const duties = app.run(ending.signal);
@@ -34,9 +35,10 @@ export async function startService(parts: Parts): Promise<Service> {
     url: server.url.origin,
     async stop() {
       ending.abort();
+      app.settler.endBy(parts.now() + paymentTimeoutMs);
       const drained = server.stop();
       await Promise.race([drained, Bun.sleep(paymentTimeoutMs)]);
-      // What is left has been received late, or not at all: the first is answered, the second is cut.
+      // What is left has been received just now, or not at all: the first is answered, the second is cut.
       await app.ordersAnswered();
       await server.stop(true);
       await duties;

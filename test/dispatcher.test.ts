@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, jest, test } from "bun:test";
 import { orders } from "../src/store/tables.ts";
 import { createService } from "./support/service.ts";
 
@@ -74,6 +74,31 @@ describe("the dispatcher", () => {
     expect(world.announced).toHaveLength(64);
     release.resolve();
     while (world.announced.length < 80) await Bun.sleep(0);
+  });
+
+  test("who does not answer at all holds a lane for 5 s, and is told again", async () => {
+    const { order, userId, world, app } = createService();
+    const signals: AbortSignal[] = [];
+    world.notify = (_orderId, signal) => {
+      signals.push(signal);
+      return new Promise(() => {});
+    };
+    const user = await userId();
+    jest.useFakeTimers();
+    try {
+      await order(user);
+      expect(signals).toHaveLength(1);
+      jest.advanceTimersByTime(4999);
+      expect(signals[0]?.aborted).toBe(false);
+      jest.advanceTimersByTime(1);
+      expect(signals[0]?.aborted).toBe(true);
+      await app.announcer.idle();
+    } finally {
+      jest.useRealTimers();
+    }
+    world.nowMs += MINUTE_MS;
+    expect(await app.announcer.runOnce()).toBe(1);
+    expect(signals).toHaveLength(2);
   });
 
   test("is told again, not never, where the process ends before it has noted that he was", async () => {

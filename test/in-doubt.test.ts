@@ -1,8 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, jest, test } from "bun:test";
+import type { ChargeOutcome } from "../src/ports.ts";
 import { orders } from "../src/store/tables.ts";
 import { createService } from "./support/service.ts";
 
 const MINUTE_MS = 60_000;
+
+/** Lets everything happen that waits for no timer. */
+const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe("a payment in doubt", () => {
   test.each([
@@ -109,7 +113,7 @@ describe("a payment in doubt", () => {
   test("holds up no other, and no more than 64 are asked about at a time", async () => {
     const { get, order, register, world, app } = createService();
     world.charge = () => Promise.reject(new Error("502"));
-    for (let i = 0; i < 100; i++) {
+    for (let i = 0; i < 200; i++) {
       const { body } = await register(`+99890${1_000_000 + i}`);
       await order(body["user_id"]);
     }
@@ -121,7 +125,95 @@ describe("a payment in doubt", () => {
     expect(world.charges).toHaveLength(64);
     // The 63 that were paid have left their lanes; the one that hangs has not.
     while (world.announced.length < 63) await get("/orders/1");
-    expect(await app.settler.runOnce()).toBe(36);
+    expect(await app.settler.runOnce()).toBe(63);
+  });
+
+  test("is asked about also after the clock was set back", async () => {
+    const { order, userId, world, app } = createService();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    jest.useFakeTimers();
+    try {
+      const ending = new AbortController();
+      const running = app.settler.run(ending.signal);
+      world.nowMs -= 24 * 60 * MINUTE_MS;
+      while (world.charges.length < 2) {
+        jest.advanceTimersByTime(1000);
+        await turn();
+      }
+      ending.abort();
+      await running;
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  test("is asked about also after a look has failed", async () => {
+    const { order, userId, world, app, parts } = createService();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    const { run } = parts.store;
+    const failing = Promise.withResolvers<void>();
+    parts.store.run = () => {
+      failing.resolve();
+      return Promise.reject(new Error("disk full"));
+    };
+    jest.useFakeTimers();
+    try {
+      const ending = new AbortController();
+      const running = app.settler.run(ending.signal);
+      await failing.promise;
+      parts.store.run = run;
+      world.nowMs += MINUTE_MS;
+      while (world.charges.length < 2) {
+        jest.advanceTimersByTime(1000);
+        await turn();
+      }
+      ending.abort();
+      await running;
+      expect(world.lines.join()).toContain("Error: Can't look for pending orders");
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  test("that a provider contradicts itself about stays as it was recorded, and is logged", async () => {
+    const { order, get, userId, world, app } = createService();
+    const user = await userId();
+    const answer = () => Promise.withResolvers<ChargeOutcome>();
+    const answers = [answer(), answer()];
+    world.charge = () => answers[world.charges.length - 1]?.promise ?? Promise.resolve("paid");
+    const first = order(user);
+    while (world.charges.length < 1) await Bun.sleep(0);
+    await app.resume();
+    await app.settler.runOnce();
+    answers[1]?.resolve("declined");
+    await app.settler.idle();
+    answers[0]?.resolve("paid");
+    expect((await first).status).toBe(202);
+    await app.idle();
+    expect((await get("/orders/1")).body["status"]).toBe("declined");
+    expect(world.announced).toEqual([]);
+    expect(world.lines.join()).toContain("it is declined, and now said to be paid");
+  });
+
+  test("that is settled late is announced again soon, should the first time fail", async () => {
+    const { order, userId, world, app, parts } = createService();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    for (let attempt = 2; attempt <= 8; attempt++) {
+      world.nowMs += 60 * MINUTE_MS + 8000;
+      await app.settler.runOnce();
+      await app.idle();
+    }
+    world.charge = async () => "paid";
+    world.notify = () => Promise.reject(new Error("busy"));
+    world.nowMs += 60 * MINUTE_MS + 8000;
+    await app.settler.runOnce();
+    await app.idle();
+    const [row] = await parts.store.run((tx) => tx.select().from(orders));
+    expect(row).toMatchObject({ status: "paid", attempts: 1, announcedAt: null });
+    expect((row?.dueAt ?? 0) - world.nowMs).toBeLessThanOrEqual(16_000);
   });
 
   test("is due at once when the process starts again, and no row says otherwise", async () => {

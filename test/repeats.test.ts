@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { ChargeOutcome } from "../src/ports.ts";
 import { orders, tariffs } from "../src/store/tables.ts";
-import { createService } from "./support/service.ts";
+import { createService, createServiceOn } from "./support/service.ts";
 
 const key = (idempotencyKey: string) => ({ "idempotency-key": idempotencyKey });
 
@@ -120,6 +120,27 @@ describe("a repeat without a key", () => {
     expect(later.headers.get("idempotent-replayed")).toBeNull();
     expect((await order(user)).body["order_id"]).toBe(later.body["order_id"]);
     expect(world.charges).toHaveLength(2);
+  });
+
+  test("is judged by the window that is set now", async () => {
+    const { order, userId, world, parts } = createService({ ORDER_REPEAT_WINDOW_S: "3600" });
+    const user = await userId();
+    await order(user);
+    const later = createServiceOn(parts, { ORDER_REPEAT_WINDOW_S: "120" });
+    world.nowMs += 119_999;
+    expect((await later.order(user)).body["order_id"]).toBe(1);
+    world.nowMs += 1;
+    expect((await later.order(user)).body["order_id"]).not.toBe(1);
+  });
+
+  test("is none where the clock was set back by more than the window", async () => {
+    const { order, userId, world } = createService({ ORDER_REPEAT_WINDOW_S: "120" });
+    const user = await userId();
+    await order(user);
+    world.nowMs -= 119_999;
+    expect((await order(user)).body["order_id"]).toBe(1);
+    world.nowMs -= 1;
+    expect((await order(user)).body["order_id"]).not.toBe(1);
   });
 
   test("after a decline is a new order", async () => {

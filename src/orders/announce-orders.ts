@@ -7,9 +7,6 @@ import { markAnnounced } from "./order-records.ts";
 /** A dispatcher's system that takes longer has most likely not heard. */
 export const NOTIFY_TIMEOUT_MS = 5000;
 
-/** Beyond this the memory is better used otherwise: the order is found when it is due. */
-const MAX_WAITING = 10_000;
-
 export interface AnnounceParts extends DutyParts {
   readonly dispatcher: DispatcherNotifier;
 }
@@ -42,7 +39,8 @@ export function createAnnouncer(parts: AnnounceParts): Announcer {
   return {
     ...createDuty(parts, "paid", NOTIFY_TIMEOUT_MS, lanes),
     announce(orderId) {
-      if (lanes.load() < MAX_WAITING) lanes.offer({ orderId });
+      // Where it is not taken, it is found when it is due.
+      lanes.offer({ orderId });
     },
   };
 }

@@ -17,6 +17,9 @@ const BUSY_TICK_MS = 50;
 
 const LONGEST_PAUSE_MS = 3_600_000;
 
+/** A clock that is set back by this leaves what is due too far in the future. */
+const CLOCK_SET_BACK_MS = 60_000;
+
 /** How long to wait after the nth attempt that failed: 1 s, 16 s, 81 s …, at most an hour. */
 export function pauseMs(attempt: number): number {
   return Math.min(1000 * attempt ** 4, LONGEST_PAUSE_MS);
@@ -61,9 +64,12 @@ export function createDuty(
   }
 
   async function run(signal: AbortSignal) {
+    let latest = now();
     while (!signal.aborted) {
       let found = 0;
       try {
+        if (now() < latest - CLOCK_SET_BACK_MS) await store.run((tx) => makeAllDue(tx, now()));
+        latest = now();
         found = await runOnce();
       } catch (fault) {
         log.error(`Can't look for ${status} orders that are due; trying again.`, fault);

@@ -37,6 +37,35 @@ const IDEMPOTENCY_KEY = {
   schema: { type: "string" as const, minLength: 1, maxLength: 255 },
 };
 
+/** What `POST /create_order` takes and answers. */
+export const CREATE_ORDER = {
+  parse: "json" as const,
+  body: requestBody({
+    user_id: Id({ examples: [1], description: "From the answer of /register." }),
+    tariff_code: Type.String({ examples: ["standard_300"] }),
+  }),
+  response: {
+    200: PAID,
+    202: PENDING,
+    ...problemSchemas(
+      ...BODY_REFUSALS,
+      "invalid_idempotency_key",
+      "payment_declined",
+      "user_not_found",
+      "tariff_not_found",
+      "idempotency_key_reused",
+    ),
+  },
+  detail: {
+    operationId: "createOrder",
+    tags: ["Orders"],
+    summary: "Order a specialist and pay",
+    description:
+      "Takes the tariff's price of today, and tells the dispatcher once it is paid. The same request again, with the same Idempotency-Key or soon after, gets the same answer and is not charged again.",
+    parameters: [IDEMPOTENCY_KEY],
+  },
+};
+
 /** `POST /create_order` and `GET /orders/{order_id}`. */
 export function orderRoutes(parts: OrderParts) {
   return new Elysia({ normalize: false })
@@ -71,33 +100,7 @@ export function orderRoutes(parts: OrderParts) {
             };
         }
       },
-      {
-        parse: "json",
-        body: requestBody({
-          user_id: Id({ examples: [1], description: "From the answer of /register." }),
-          tariff_code: Type.String({ examples: ["standard_300"] }),
-        }),
-        response: {
-          200: PAID,
-          202: PENDING,
-          ...problemSchemas(
-            ...BODY_REFUSALS,
-            "invalid_idempotency_key",
-            "payment_declined",
-            "user_not_found",
-            "tariff_not_found",
-            "idempotency_key_reused",
-          ),
-        },
-        detail: {
-          operationId: "createOrder",
-          tags: ["Orders"],
-          summary: "Order a specialist and pay",
-          description:
-            "Takes the tariff's price of today, and tells the dispatcher once it is paid. The same request again, with the same Idempotency-Key or soon after, gets the same answer and is not charged again.",
-          parameters: [IDEMPOTENCY_KEY],
-        },
-      },
+      CREATE_ORDER,
     )
     .get(
       "/orders/:order_id",

@@ -26,12 +26,15 @@ export interface Settler extends Duty {
    * and is due already. Never rejects.
    */
   settle(order: DueOrder): Promise<ChargeOutcome | "in doubt">;
+  /** From now on no question to the provider lasts beyond this instant, in ms. */
+  endBy(instant: number): void;
 }
 
 /** Sees to it that the provider is asked about every pending order until it has answered. */
 export function createSettler(parts: SettleParts): Settler {
   const { store, payment, announcer, log, now } = parts;
   const { paymentTimeoutMs } = parts.settings;
+  let endsAt = Number.POSITIVE_INFINITY;
 
   async function settle(order: DueOrder): Promise<ChargeOutcome | "in doubt"> {
     const { orderId } = order;
@@ -65,7 +68,8 @@ export function createSettler(parts: SettleParts): Settler {
     const { orderId, paymentKey, amountTiyin, payer } = order;
     const charge = { orderId, paymentKey, amountTiyin, payer };
     try {
-      const outcome: unknown = await withDeadline(paymentTimeoutMs, (signal) =>
+      const timeoutMs = Math.max(0, Math.min(paymentTimeoutMs, endsAt - now()));
+      const outcome: unknown = await withDeadline(timeoutMs, (signal) =>
         payment.charge(charge, signal),
       );
       if (outcome === "paid" || outcome === "declined") return outcome;
@@ -84,5 +88,11 @@ export function createSettler(parts: SettleParts): Settler {
     async (order) => void (await settle(order)),
   );
 
-  return { ...createDuty(parts, "pending", paymentTimeoutMs, lanes), settle };
+  return {
+    ...createDuty(parts, "pending", paymentTimeoutMs, lanes),
+    settle,
+    endBy(instant) {
+      endsAt = instant;
+    },
+  };
 }

@@ -5,6 +5,9 @@ import type { Tx } from "./store.ts";
 /** A step waits for the disk only; with this many waiting, the disk has hung for seconds. */
 const MAX_WAITING = 100_000;
 
+/** Never read; writing it is a transaction that changes nothing. */
+const USER_VERSION = 0;
+
 interface Step {
   readonly work: (tx: Tx) => Promise<unknown>;
   readonly resolve: (value: unknown) => void;
@@ -48,6 +51,7 @@ export function createGroupCommit(database: Database, tx: Tx) {
         await commitTogether(batch);
       } catch (cause) {
         abandon();
+        overwrite();
         const refusal = new Unavailable("the data could not be written", { cause });
         for (const step of batch) step.settle = () => step.reject(refusal);
       }
@@ -62,6 +66,18 @@ export function createGroupCommit(database: Database, tx: Tx) {
       if (database.inTransaction) rollback.run();
     } catch {
       // The fault that has led here says more, and is what the steps are refused with.
+    }
+  }
+
+  /**
+   * A COMMIT whose sync has failed may stand in the log all the same, and come back after a crash when
+   * everybody has been told that it is void. The next transaction takes its place there: this one.
+   */
+  function overwrite() {
+    try {
+      database.run(`PRAGMA user_version = ${USER_VERSION}`);
+    } catch {
+      // Where nothing can be written, what is void could not be written either.
     }
   }
 

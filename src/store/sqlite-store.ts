@@ -86,10 +86,15 @@ function storeOn(path: string, unlock: () => void): Store {
       run,
       async close() {
         await close();
-        // All is in the one file now; what may stay beside it is empty.
-        database.run("PRAGMA wal_checkpoint(TRUNCATE)");
-        database.close();
-        unlock();
+        try {
+          // All is in the one file then; what may stay beside it is empty.
+          database.run("PRAGMA wal_checkpoint(TRUNCATE)");
+        } catch {
+          // A disk that is full or failing: all is in two files then, and safe there as well.
+        } finally {
+          database.close();
+          unlock();
+        }
       },
     };
   } catch (error) {

@@ -16,6 +16,7 @@ const SMS_LANES = 64;
 export interface RegisterParts {
   readonly store: Store;
   readonly smsDesk: Lanes<PhoneNumber>;
+  readonly log: Log;
   /** The time in ms since 1970. */
   readonly now: () => number;
   readonly settings: Pick<Settings, "smsCooldownMs">;
@@ -45,7 +46,9 @@ export async function registerUser(
   const { userId, smsDue } = await parts.store.run((tx) =>
     upsertUser(tx, draft, parts.now(), parts.settings.smsCooldownMs),
   );
-  if (smsDue) parts.smsDesk.offer(phoneNumber);
+  if (smsDue && !parts.smsDesk.offer(phoneNumber)) {
+    parts.log.warn(`Too many SMS are waiting for the gateway: none is sent to ${phoneNumber}.`);
+  }
   return { kind: "registered", userId };
 }
 

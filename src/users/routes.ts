@@ -4,6 +4,34 @@ import { BODY_REFUSALS, problemSchemas, refuse } from "../http/problems.ts";
 import { optional, requestBody, SafeInteger, Text } from "../http/schemas.ts";
 import { type RegisterParts, registerUser } from "./register-user.ts";
 
+/** What `POST /register` takes and answers. */
+export const REGISTER = {
+  parse: "json" as const,
+  body: requestBody({
+    phone_number: Type.String({
+      description: "Nine digits are an Uzbek number; other countries' with their country code.",
+      examples: ["+998901234567"],
+    }),
+    chat_id: optional(SafeInteger({ description: "The Telegram chat.", examples: [123456789] })),
+    full_name: optional(Text(1, 200, { examples: ["Aziza Karimova"] })),
+  }),
+  response: {
+    200: Type.Object({
+      status: Type.Literal("ok"),
+      message: Type.Literal("User registered successfully"),
+      user_id: Type.Integer(),
+    }),
+    ...problemSchemas(...BODY_REFUSALS, "invalid_phone_number"),
+  },
+  detail: {
+    operationId: "registerUser",
+    tags: ["Users"],
+    summary: "Register a user",
+    description:
+      "The same number in any spelling is the same user. A repeat may add or change the other members.",
+  },
+};
+
 /** `POST /register`. */
 export function userRoutes(parts: RegisterParts) {
   return new Elysia({ normalize: false }).post(
@@ -25,33 +53,6 @@ export function userRoutes(parts: RegisterParts) {
           };
       }
     },
-    {
-      parse: "json",
-      body: requestBody({
-        phone_number: Type.String({
-          description: "Nine digits are an Uzbek number; other countries' with their country code.",
-          examples: ["+998901234567"],
-        }),
-        chat_id: optional(
-          SafeInteger({ description: "The Telegram chat.", examples: [123456789] }),
-        ),
-        full_name: optional(Text(1, 200, { examples: ["Aziza Karimova"] })),
-      }),
-      response: {
-        200: Type.Object({
-          status: Type.Literal("ok"),
-          message: Type.Literal("User registered successfully"),
-          user_id: Type.Integer(),
-        }),
-        ...problemSchemas(...BODY_REFUSALS, "invalid_phone_number"),
-      },
-      detail: {
-        operationId: "registerUser",
-        tags: ["Users"],
-        summary: "Register a user",
-        description:
-          "The same number in any spelling is the same user. A repeat may add or change the other members.",
-      },
-    },
+    REGISTER,
   );
 }

@@ -16,17 +16,17 @@ export function createWorld() {
     lines: [] as string[],
     charge: async (_charge: Charge, _signal: AbortSignal): Promise<ChargeOutcome> => "paid",
     sendCode: async (_phoneNumber: string): Promise<void> => {},
-    notify: async (_orderId: number): Promise<void> => {},
+    notify: async (_orderId: number, _signal: AbortSignal): Promise<void> => {},
   };
 }
 
 export type World = ReturnType<typeof createWorld>;
 
 /** The real parts on a database in memory, in a played outside world. */
-export function createParts(world: World, environment: Record<string, string> = {}): Parts {
+export function createParts(world: World): Parts {
   return {
     store: openSqliteStore(":memory:"),
-    settings: readSettings(environment),
+    settings: readSettings({}),
     payment: {
       charge(charge, signal) {
         world.charges.push(charge);
@@ -40,9 +40,9 @@ export function createParts(world: World, environment: Record<string, string> = 
       },
     },
     dispatcher: {
-      notify(orderId) {
+      notify(orderId, signal) {
         world.announced.push(orderId);
-        return world.notify(orderId);
+        return world.notify(orderId, signal);
       },
     },
     log: createLog({

@@ -1,0 +1,43 @@
+import Database from "better-sqlite3";
+import Fastify from "fastify";
+
+// The usual way on Node.js: Fastify with better-sqlite3, a transaction for each step, on disk each time.
+
+const db = new Database(process.argv[2]);
+db.pragma("journal_mode = WAL");
+db.pragma("synchronous = FULL");
+db.exec(`
+  CREATE TABLE users (id INTEGER PRIMARY KEY AUTOINCREMENT, phone_number TEXT NOT NULL UNIQUE);
+  CREATE TABLE orders (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, user_id INTEGER NOT NULL, tariff_code TEXT NOT NULL,
+    amount_tiyin INTEGER NOT NULL, status TEXT NOT NULL, created_at INTEGER NOT NULL
+  );
+`);
+const register = db.prepare(
+  "INSERT INTO users (phone_number) VALUES (?) ON CONFLICT DO UPDATE SET phone_number = excluded.phone_number RETURNING id",
+);
+const open = db.prepare(
+  "INSERT INTO orders (user_id, tariff_code, amount_tiyin, status, created_at) VALUES (?, ?, 30000, 'pending', ?) RETURNING id",
+);
+const settle = db.prepare("UPDATE orders SET status = 'paid' WHERE id = ?");
+
+const app = Fastify();
+const members = (properties) => ({
+  schema: { body: { type: "object", required: Object.keys(properties), properties } },
+});
+app.post("/register", members({ phone_number: { type: "string" } }), async (request) => ({
+  status: "ok",
+  message: "User registered successfully",
+  user_id: register.get(request.body.phone_number).id,
+}));
+app.post(
+  "/create_order",
+  members({ user_id: { type: "integer" }, tariff_code: { type: "string" } }),
+  async ({ body }) => {
+    const { id } = open.get(body.user_id, body.tariff_code, Date.now());
+    settle.run(id);
+    return { status: "ok", order_id: id, message: "Order created and payment processed" };
+  },
+);
+const address = await app.listen({ host: "127.0.0.1", port: 0 });
+console.log(`listening on ${address}`);

@@ -1,0 +1,38 @@
+// Sends the load where there is no wrk, and says the same of it. Arguments: the origin, connections,
+// seconds, and those of load.lua.
+
+export {};
+
+const [origin = "", connections = "1", seconds = "1", endpoint = "", count = "1"] =
+  process.argv.slice(2);
+const until = performance.now() + Number(seconds) * 1000;
+const latencies: number[] = [];
+let sent = 0;
+let failed = 0;
+
+function body(): string {
+  sent += 1;
+  const number = String(Number(count) + sent).padStart(8, "0");
+  return endpoint === "/register"
+    ? `{"phone_number":"+9989${number}"}`
+    : `{"user_id":${((sent * 7919) % Number(count)) + 1},"tariff_code":"standard_300"}`;
+}
+
+async function connection() {
+  while (performance.now() < until) {
+    const startedAt = performance.now();
+    const headers = { "content-type": "application/json" };
+    const response = await fetch(origin + endpoint, { method: "POST", headers, body: body() });
+    await response.arrayBuffer();
+    if (!response.ok) failed += 1;
+    latencies.push((performance.now() - startedAt) * 1000);
+  }
+}
+
+const startedAt = performance.now();
+await Promise.all(Array.from({ length: Number(connections) }, connection));
+const micros = (performance.now() - startedAt) * 1000;
+const sorted = Float64Array.from(latencies).toSorted();
+const at = (share: number) => Math.round(sorted[Math.floor(sorted.length * share)] ?? 0);
+console.log(`RESULT ${sorted.length} ${Math.round(micros)} ${failed} ${at(0.5)} ${at(0.99)}`);
+process.exit(0);

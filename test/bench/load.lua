@@ -1,0 +1,26 @@
+-- What wrk sends: orders of the first USERS users in turn, or phone numbers that are new each time.
+-- Arguments: the endpoint, the number of users or the first new number.
+local endpoint, count
+local n = 0
+
+init = function(args)
+  endpoint, count = args[1], tonumber(args[2])
+  wrk.headers["Content-Type"] = "application/json"
+end
+
+request = function()
+  n = n + 1
+  if endpoint == "/register" then
+    return wrk.format("POST", endpoint, nil, '{"phone_number":"+9989' .. string.format("%08d", count + n) .. '"}')
+  end
+  local user = (n * 7919) % count + 1
+  return wrk.format("POST", endpoint, nil, '{"user_id":' .. user .. ',"tariff_code":"standard_300"}')
+end
+
+-- Read by the bench: requests, µs, errors, and latencies in µs.
+done = function(summary, latency)
+  local errors = summary.errors
+  local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
+  print(string.format("RESULT %d %d %d %d %d", summary.requests, summary.duration, failed,
+    latency:percentile(50), latency:percentile(99)))
+end

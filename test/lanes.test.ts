@@ -1,0 +1,59 @@
+import { expect, test } from "bun:test";
+import { DeadlineExceeded, withDeadline } from "../src/deadline.ts";
+import { createLanes, MAX_WAITING } from "../src/lanes.ts";
+
+const never = () => new Promise<never>(() => {});
+
+test("lanes take so many items at a time, and each item once at a time", async () => {
+  const taken: number[] = [];
+  const release = Promise.withResolvers<void>();
+  const lanes = createLanes<number>(
+    2,
+    (item) => item,
+    async (item) => {
+      taken.push(item);
+      await release.promise;
+    },
+  );
+  for (const item of [1, 1, 2, 3, 3]) expect(lanes.offer(item)).toBe(true);
+  expect([taken, lanes.load()]).toEqual([[1, 2], 3]);
+  release.resolve();
+  await lanes.idle();
+  expect([taken, lanes.load()]).toEqual([[1, 2, 3], 0]);
+  lanes.offer(1);
+  await lanes.idle();
+  expect(taken).toEqual([1, 2, 3, 1]);
+});
+
+test("lanes take no more than may wait", () => {
+  const lanes = createLanes<number>(1, (item) => item, never);
+  for (let item = 0; item <= MAX_WAITING; item++) expect(lanes.offer(item)).toBe(true);
+  expect(lanes.offer(-1)).toBe(false);
+});
+
+test("a deadline that is kept aborts nothing and leaves no timer", async () => {
+  const signals: AbortSignal[] = [];
+  const before = process.getActiveResourcesInfo().length;
+  const answer = await withDeadline(60_000, async (signal) => {
+    signals.push(signal);
+    return "in time";
+  });
+  expect(answer).toBe("in time");
+  await Bun.sleep(0);
+  expect(signals[0]?.aborted).toBe(false);
+  expect(process.getActiveResourcesInfo().length).toBe(before);
+});
+
+test("a deadline that passes rejects and aborts, and a call that throws rejects", async () => {
+  const signals: AbortSignal[] = [];
+  const late = withDeadline(1, (signal) => {
+    signals.push(signal);
+    return never();
+  });
+  await expect(late).rejects.toThrow(DeadlineExceeded);
+  expect(signals[0]?.aborted).toBe(true);
+  const thrown = withDeadline(60_000, () => {
+    throw new Error("at once");
+  });
+  await expect(thrown).rejects.toThrow("at once");
+});
