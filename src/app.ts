@@ -7,7 +7,7 @@ import { swaggerUi } from "./http/swagger-ui.ts";
 import type { Log } from "./log.ts";
 import { createAnnouncer } from "./orders/announce-orders.ts";
 import { makeAllDue } from "./orders/due-orders.ts";
-import type { OrderParts } from "./orders/create-order.ts";
+import { createOrderDesk } from "./orders/create-order.ts";
 import { orderRoutes } from "./orders/routes.ts";
 import { createSettler } from "./orders/settle-orders.ts";
 import type { DispatcherNotifier, PaymentGateway, SmsSender } from "./ports.ts";
@@ -40,7 +40,7 @@ export function createApp(parts: Parts) {
   const announcer = createAnnouncer(parts);
   const settler = createSettler({ ...parts, announcer });
   const duties = [settler, announcer];
-  const underway: OrderParts["underway"] = new Map();
+  const orderDesk = createOrderDesk({ ...parts, settler });
 
   const http = new Elysia({ normalize: false })
     .use(requestLog(parts))
@@ -48,7 +48,7 @@ export function createApp(parts: Parts) {
     .use(swaggerUi())
     .use(healthRoutes(parts))
     .use(userRoutes({ ...parts, smsDesk }))
-    .use(orderRoutes({ ...parts, settler, underway }))
+    .use(orderRoutes({ ...parts, orderDesk }))
     .use(tariffRoutes({ ...parts, callerOf }));
 
   return {
@@ -62,7 +62,7 @@ export function createApp(parts: Parts) {
     run: (signal: AbortSignal) => Promise.all(duties.map((duty) => duty.run(signal))),
     /** Resolves when the orders that are being paid now have their answers. */
     async ordersAnswered() {
-      await Promise.allSettled(underway.values());
+      await orderDesk.idle();
       // Their answers are written in the same turn.
       await new Promise((resolve) => setImmediate(resolve));
     },

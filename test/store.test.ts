@@ -67,21 +67,34 @@ describe("a step of the store", () => {
     expect(Bun.file(`${path}-wal`).size).toBe(0);
   });
 
-  test("is refused as unavailable where the COMMIT fails, with all of its batch", async () => {
+  test("is refused as unavailable where there is no room for it, and others find theirs", async () => {
     const store = openSqliteStore(":memory:");
+    await store.run(async (tx) => {
+      // `as`: the connection under the store, to make its disk small.
+      const { $client } = tx as unknown as { $client: Database };
+      const { page_count } = $client
+        .query<{ page_count: number }, []>("PRAGMA page_count")
+        .get() ?? { page_count: 0 };
+      $client.run(`PRAGMA max_page_count = ${page_count + 2}`);
+    });
+    const big = (tx: Tx) =>
+      tx.insert(users).values({
+        phoneNumber: "+998900000002",
+        fullName: "x".repeat(100_000),
+        createdAt: 0,
+        smsTriedAt: 0,
+      });
     const settled = await Promise.allSettled([
       store.run(addUser("+998900000001")),
-      // The engine gives up the transaction by itself, as it does when the disk is full.
-      store.run(async (tx) => {
-        await addUser("+998900000002")(tx);
-        (tx as unknown as { $client: Database }).$client.run("ROLLBACK");
-      }),
+      store.run(big),
+      store.run(addUser("+998900000003")),
     ]);
     expect(settled).toMatchObject([
-      { status: "rejected", reason: { name: "Unavailable" } },
-      { status: "rejected", reason: { name: "Unavailable" } },
+      { status: "fulfilled" },
+      { status: "rejected", reason: { name: "Unavailable", cause: { code: "SQLITE_FULL" } } },
+      { status: "fulfilled" },
     ]);
-    expect(await store.run(allUsers)).toEqual([]);
+    expect(await store.run(allUsers)).toHaveLength(2);
   });
 });
 

@@ -1,6 +1,7 @@
 import { withDeadline } from "../deadline.ts";
 import { createLanes } from "../lanes.ts";
 import type { DispatcherNotifier } from "../ports.ts";
+import { grouped } from "../store/grouped.ts";
 import { createDuty, type Duty, type DutyParts, LANES } from "./due-orders.ts";
 import { markAnnounced } from "./order-records.ts";
 
@@ -20,13 +21,18 @@ export interface Announcer extends Duty {
 export function createAnnouncer(parts: AnnounceParts): Announcer {
   const { store, dispatcher, log, now } = parts;
 
+  const note = grouped(store, async (tx, orderIds: readonly number[]) => {
+    await markAnnounced(tx, orderIds, now());
+    return orderIds;
+  });
+
   const lanes = createLanes<{ readonly orderId: number }>(
     LANES,
     ({ orderId }) => orderId,
     async ({ orderId }) => {
       try {
         await withDeadline(NOTIFY_TIMEOUT_MS, (signal) => dispatcher.notify(orderId, signal));
-        await store.run((tx) => markAnnounced(tx, orderId, now()));
+        await note(orderId);
       } catch (fault) {
         log.warn(
           `Telling the dispatcher of order ${orderId} has failed; it is tried again.`,

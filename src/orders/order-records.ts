@@ -1,7 +1,7 @@
-import { and, eq, isNotNull, sql } from "drizzle-orm";
+import { and, eq, isNotNull, type Placeholder, sql } from "drizzle-orm";
 import type { Charge, ChargeOutcome } from "../ports.ts";
 import { prepared, type Tx } from "../store/store.ts";
-import { orders, tariffs, users } from "../store/tables.ts";
+import { orders, users } from "../store/tables.ts";
 
 export type Order = typeof orders.$inferSelect;
 
@@ -27,49 +27,58 @@ export interface DueOrder extends Charge {
 // Names written out: in RETURNING the builder drops the tables' names, and both tables have an id.
 export const payer = sql<string>`(SELECT phone_number FROM users WHERE users.id = orders.user_id)`;
 
+/** The orders whose numbers are given as an array of JSON. */
+function isOneOf(orderIds: Placeholder) {
+  return sql`${orders.id} IN (SELECT value FROM json_each(${orderIds}))`;
+}
+
+// One statement for all that are opened in a step: a draft is an array in an array of JSON, the columns
+// stand in the table's order, and a draft that can't be written is left out rather than an error.
 const insertPending = prepared((tx) =>
   tx
     .insert(orders)
     .select(
-      tx
-        .select({
-          id: sql`NULL`.as("id"),
-          userId: sql`${sql.placeholder("userId")}`.as("user_id"),
-          tariffCode: tariffs.code,
-          amountTiyin: tariffs.priceTiyin,
-          status: sql`'pending'`.as("status"),
-          idempotencyKey: sql`${sql.placeholder("idempotencyKey")}`.as("idempotency_key"),
-          paymentKey: sql`${sql.placeholder("paymentKey")}`.as("payment_key"),
-          createdAt: sql`${sql.placeholder("createdAt")}`.as("created_at"),
-          settledAt: sql`NULL`.as("settled_at"),
-          announcedAt: sql`NULL`.as("announced_at"),
-          dueAt: sql`${sql.placeholder("dueAt")}`.as("due_at"),
-          attempts: sql`1`.as("attempts"),
-          repeatUntil: sql`${sql.placeholder("repeatUntil")}`.as("repeat_until"),
-        })
-        .from(tariffs)
-        .where(
-          and(
-            eq(tariffs.code, sql.placeholder("tariffCode")),
-            eq(tariffs.active, true),
-            sql`(SELECT ${users.id} FROM ${users} WHERE ${users.id} = ${sql.placeholder("userId")}) IS NOT NULL`,
-          ),
-        ),
+      sql`
+        SELECT NULL, draft.value->>0, draft.value->>1,
+          (SELECT price_tiyin FROM tariffs WHERE code = draft.value->>1 AND active = 1) AS price_tiyin,
+          'pending', draft.value->>2, draft.value->>3, draft.value->>4, NULL, NULL, draft.value->>5, 1,
+          draft.value->>6
+        FROM json_each(${sql.placeholder("drafts")}) AS draft
+        WHERE price_tiyin IS NOT NULL
+          AND (SELECT id FROM users WHERE id = draft.value->>0) IS NOT NULL
+      `,
     )
     .onConflictDoNothing()
-    .returning({ orderId: orders.id, amountTiyin: orders.amountTiyin, payer })
+    .returning({
+      orderId: orders.id,
+      paymentKey: orders.paymentKey,
+      amountTiyin: orders.amountTiyin,
+      createdAt: orders.createdAt,
+      dueAt: sql<number>`due_at`,
+      payer,
+    })
     .prepare(),
 );
 
 /**
- * Writes the order, pending, at today's price, in one statement. Undefined where it can't be: no such
- * user, no active tariff of this code, or it repeats an order that is there.
+ * Writes the orders, pending, at today's price; what was written is found by its payment key. Left out
+ * is what can't be: no such user, no active tariff of this code, or it repeats an order that is there.
  */
-export async function insertPendingOrder(tx: Tx, draft: OrderDraft): Promise<DueOrder | undefined> {
-  const [row] = await insertPending(tx).execute({ ...draft });
-  if (row === undefined) return undefined;
-  const { paymentKey, createdAt, dueAt } = draft;
-  return { ...row, paymentKey, createdAt, dueAt };
+export async function insertPendingOrders(
+  tx: Tx,
+  drafts: readonly OrderDraft[],
+): Promise<ReadonlyMap<string, DueOrder>> {
+  const rows = drafts.map((draft) => [
+    draft.userId,
+    draft.tariffCode,
+    draft.idempotencyKey,
+    draft.paymentKey,
+    draft.createdAt,
+    draft.dueAt,
+    draft.repeatUntil,
+  ]);
+  const opened = await insertPending(tx).execute({ drafts: JSON.stringify(rows) });
+  return new Map(opened.map((order) => [order.paymentKey, order]));
 }
 
 const byId = prepared((tx) =>
@@ -151,40 +160,46 @@ const settlePending = prepared((tx) =>
       // A new attempt after a decline is a new order, unless the client's key says otherwise.
       repeatUntil: sql`CASE ${sql.placeholder("outcome")} WHEN 'paid' THEN ${orders.repeatUntil} END`,
     })
-    .where(and(eq(orders.id, sql.placeholder("orderId")), eq(orders.status, "pending")))
-    .returning({ id: orders.id })
+    .where(and(isOneOf(sql.placeholder("orderIds")), eq(orders.status, "pending")))
+    .returning({ orderId: orders.id })
     .prepare(),
 );
 
 /**
- * Records what the provider said; false where the order was settled before. A paid order is due to be
- * announced between `dueFrom` and `dueTo`: where it is due then anyway, its place in the index stays.
+ * Records what the provider said of these orders; resolves to those that were pending until now. A paid
+ * one is due to be announced between `dueFrom` and `dueTo`: where it is due then anyway, its place in the
+ * index stays.
  */
-export async function settlePendingOrder(
+export async function settlePendingOrders(
   tx: Tx,
   settlement: {
-    readonly orderId: number;
+    readonly orderIds: readonly number[];
     readonly outcome: ChargeOutcome;
     readonly settledAt: number;
     readonly dueFrom: number;
     readonly dueTo: number;
   },
-): Promise<boolean> {
-  const rows = await settlePending(tx).execute({ ...settlement });
-  return rows.length > 0;
+): Promise<ReadonlySet<number>> {
+  const orderIds = JSON.stringify(settlement.orderIds);
+  const settled = await settlePending(tx).execute({ ...settlement, orderIds });
+  return new Set(settled.map(({ orderId }) => orderId));
 }
 
 const announce = prepared((tx) =>
   tx
     .update(orders)
     .set({ announcedAt: sql`${sql.placeholder("now")}`, dueAt: null })
-    .where(and(eq(orders.id, sql.placeholder("orderId")), eq(orders.status, "paid")))
+    .where(and(isOneOf(sql.placeholder("orderIds")), eq(orders.status, "paid")))
     .prepare(),
 );
 
-/** Records that the dispatcher knows of this paid order. */
-export async function markAnnounced(tx: Tx, orderId: number, now: number): Promise<void> {
-  await announce(tx).execute({ orderId, now });
+/** Records that the dispatcher knows of these paid orders. */
+export async function markAnnounced(
+  tx: Tx,
+  orderIds: readonly number[],
+  now: number,
+): Promise<void> {
+  await announce(tx).execute({ orderIds: JSON.stringify(orderIds), now });
 }
 
 const userWithId = prepared((tx) =>

@@ -2,7 +2,8 @@ import { type Static, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { BODY_REFUSALS, KEYED_REFUSALS, problemSchemas, refuse } from "../http/problems.ts";
 import { Id, requestBody } from "../http/schemas.ts";
-import { createOrder, type OrderParts } from "./create-order.ts";
+import type { Store } from "../store/store.ts";
+import type { OrderDesk } from "./create-order.ts";
 import { type Order, orderById } from "./order-records.ts";
 
 const PAID = Type.Object({
@@ -66,15 +67,22 @@ export const CREATE_ORDER = {
   },
 };
 
+export interface OrderRouteParts {
+  readonly store: Store;
+  readonly orderDesk: OrderDesk;
+  /** The time in ms since 1970. */
+  readonly now: () => number;
+}
+
 /** `POST /create_order` and `GET /orders/{order_id}`. */
-export function orderRoutes(parts: OrderParts) {
+export function orderRoutes({ store, orderDesk, now }: OrderRouteParts) {
   return new Elysia({ normalize: false })
     .post(
       "/create_order",
       async ({ body, request, set, status }) => {
         const idempotencyKey = readIdempotencyKey(request.headers);
         if (idempotencyKey === undefined) return refuse(set, "invalid_idempotency_key");
-        const outcome = await createOrder(parts, {
+        const outcome = await orderDesk.createOrder({
           userId: body.user_id,
           tariffCode: body.tariff_code,
           idempotencyKey,
@@ -86,7 +94,7 @@ export function orderRoutes(parts: OrderParts) {
           case "declined":
             return refuse(set, "payment_declined", { order_id: outcome.orderId });
           case "pending":
-            set.headers["retry-after"] = secondsUntil(outcome.dueAt, parts.now());
+            set.headers["retry-after"] = secondsUntil(outcome.dueAt, now());
             return status(202, {
               status: "pending" as const,
               order_id: outcome.orderId,
@@ -106,7 +114,7 @@ export function orderRoutes(parts: OrderParts) {
       "/orders/:order_id",
       async ({ params, set }) => {
         const orderId = parseOrderId(params.order_id);
-        const order = orderId && (await parts.store.run((tx) => orderById(tx, orderId)));
+        const order = orderId && (await store.run((tx) => orderById(tx, orderId)));
         return order ? toJson(order) : refuse(set, "order_not_found");
       },
       {

@@ -2,10 +2,10 @@ import { withDeadline } from "../deadline.ts";
 import { createLanes } from "../lanes.ts";
 import type { ChargeOutcome, PaymentGateway } from "../ports.ts";
 import type { Settings } from "../settings.ts";
-import type { Tx } from "../store/store.ts";
+import { grouped } from "../store/grouped.ts";
 import { type Announcer, NOTIFY_TIMEOUT_MS } from "./announce-orders.ts";
 import { createDuty, type Duty, type DutyParts, LANES, pauseMs } from "./due-orders.ts";
-import { type DueOrder, orderById, settlePendingOrder } from "./order-records.ts";
+import { type DueOrder, type Order, orderById, settlePendingOrders } from "./order-records.ts";
 
 /** From this age on an order in doubt is worth a warning: somebody has to call the provider. */
 const OLD_MS = 3_600_000;
@@ -30,6 +30,12 @@ export interface Settler extends Duty {
   endBy(instant: number): void;
 }
 
+/** What the provider has said of an order. */
+interface Answer {
+  readonly orderId: number;
+  readonly outcome: ChargeOutcome;
+}
+
 /** Sees to it that the provider is asked about every pending order until it has answered. */
 export function createSettler(parts: SettleParts): Settler {
   const { store, payment, announcer, log, now } = parts;
@@ -41,7 +47,7 @@ export function createSettler(parts: SettleParts): Settler {
     const outcome = await ask(order);
     if (outcome === "in doubt") return outcome;
     try {
-      const recorded = await store.run((tx) => record(tx, orderId, outcome));
+      const recorded = await record({ orderId, outcome });
       // Two askers may have met; a provider that keeps its promise has told both the same.
       if (recorded !== outcome) throw new Error(`it is ${recorded}, and now said to be ${outcome}`);
     } catch (fault) {
@@ -55,14 +61,23 @@ export function createSettler(parts: SettleParts): Settler {
     return outcome;
   }
 
-  async function record(tx: Tx, orderId: number, outcome: ChargeOutcome) {
+  const record = grouped(store, async (tx, answers: readonly Answer[]) => {
     const settledAt = now();
     const dueFrom = settledAt + NOTIFY_TIMEOUT_MS + pauseMs(1);
     const dueTo = dueFrom + LATEST_SECOND_ANNOUNCEMENT_MS;
-    const settlement = { orderId, outcome, settledAt, dueFrom, dueTo };
-    if (await settlePendingOrder(tx, settlement)) return outcome;
-    return (await orderById(tx, orderId))?.status;
-  }
+    const settled = new Set<number>();
+    for (const outcome of ["paid", "declined"] as const) {
+      const orderIds = answers.filter((one) => one.outcome === outcome).map((one) => one.orderId);
+      if (orderIds.length === 0) continue;
+      const settlement = { orderIds, outcome, settledAt, dueFrom, dueTo };
+      for (const orderId of await settlePendingOrders(tx, settlement)) settled.add(orderId);
+    }
+    const recorded: (Order["status"] | undefined)[] = [];
+    for (const { orderId, outcome } of answers) {
+      recorded.push(settled.has(orderId) ? outcome : (await orderById(tx, orderId))?.status);
+    }
+    return recorded;
+  });
 
   async function ask(order: DueOrder): Promise<ChargeOutcome | "in doubt"> {
     const { orderId, paymentKey, amountTiyin, payer } = order;
