@@ -90,7 +90,7 @@ describe("the dispatcher", () => {
       expect(signals).toHaveLength(1);
       jest.advanceTimersByTime(4999);
       expect(signals[0]?.aborted).toBe(false);
-      jest.advanceTimersByTime(1);
+      jest.advanceTimersByTime(51);
       expect(signals[0]?.aborted).toBe(true);
       await app.announcer.idle();
     } finally {

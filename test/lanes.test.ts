@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, jest, test } from "bun:test";
 import { DeadlineExceeded, withDeadline } from "../src/deadline.ts";
 import { createLanes, MAX_WAITING } from "../src/lanes.ts";
 
@@ -31,17 +31,38 @@ test("lanes take no more than may wait", () => {
   expect(lanes.offer(-1)).toBe(false);
 });
 
-test("a deadline that is kept aborts nothing and leaves no timer", async () => {
-  const signals: AbortSignal[] = [];
-  const before = process.getActiveResourcesInfo().length;
-  const answer = await withDeadline(60_000, async (signal) => {
-    signals.push(signal);
-    return "in time";
-  });
-  expect(answer).toBe("in time");
-  await Bun.sleep(0);
-  expect(signals[0]?.aborted).toBe(false);
-  expect(process.getActiveResourcesInfo().length).toBe(before);
+test("a deadline that is kept ends only the calls that are not", async () => {
+  jest.useFakeTimers();
+  try {
+    const answered = Promise.withResolvers<string>();
+    const inTime = withDeadline(1000, () => answered.promise);
+    const late = withDeadline(1000, never);
+    jest.advanceTimersByTime(999);
+    answered.resolve("in time");
+    expect(await inTime).toBe("in time");
+    jest.advanceTimersByTime(11);
+    await expect(late).rejects.toThrow(DeadlineExceeded);
+  } finally {
+    jest.useRealTimers();
+  }
+});
+
+test("calls that begin later end later, by a hundredth of their time at most", async () => {
+  jest.useFakeTimers();
+  try {
+    const ended: number[] = [];
+    for (let at = 0; at < 100; at++) {
+      withDeadline(1000, never).catch(() => ended.push(at));
+      jest.advanceTimersByTime(1);
+    }
+    jest.advanceTimersByTime(950);
+    await Promise.resolve();
+    // At 1050 ms: those that have begun by the 40th ms have had their 1000 ms and the hundredth.
+    expect(ended.length).toBeGreaterThanOrEqual(40);
+    expect(ended.length).toBeLessThanOrEqual(50);
+  } finally {
+    jest.useRealTimers();
+  }
 });
 
 test("a deadline that passes rejects and aborts, and a call that throws rejects", async () => {

@@ -99,10 +99,14 @@ function allowedMethods(routes: ReadonlyMap<string, Route>): string {
 
 /** Why the body of this request is not read, if it isn't. */
 function refusedBody(headers: Headers): RefusalCode | undefined {
-  const [mediaType = ""] = (headers.get("content-type") ?? "").split(";", 1);
   // Anything else a page of a stranger could post from the owner's browser without asking.
-  if (mediaType.trim().toLowerCase() !== "application/json") return "unsupported_media_type";
+  if (!isJson(headers.get("content-type") ?? "")) return "unsupported_media_type";
   return (declaredLength(headers) ?? 0) > MAX_BODY_BYTES ? "body_too_large" : undefined;
+}
+
+function isJson(contentType: string): boolean {
+  if (contentType === "application/json") return true;
+  return contentType.split(";", 1)[0]?.trim().toLowerCase() === "application/json";
 }
 
 function declaredLength(headers: Headers): number | undefined {
