@@ -88,7 +88,7 @@ export function readSettings(environment: Environment): Settings {
     adminApiKeys: keys("ADMIN_API_KEY"),
     allowedHosts: read<readonly string[] | null>(
       "ALLOWED_HOSTS",
-      isLoopback ? LOOPBACK_NAMES : null,
+      isLoopback ? [...new Set([...LOOPBACK_NAMES, authority(host)])] : null,
       (text) => parseList(text, HOST_NAME),
       "one or more host names, comma-separated",
     ),
@@ -134,6 +134,11 @@ export function describeSettings(settings: Settings): Record<string, string | nu
     SMS_COOLDOWN_S: settings.smsCooldownMs / 1000,
     LOG_LEVEL: settings.logLevel,
   };
+}
+
+/** The host as it stands in a URL: an IPv6 address in brackets. */
+function authority(host: string): string {
+  return host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
 }
 
 function countKeys(keys: readonly string[]): string {

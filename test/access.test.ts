@@ -28,6 +28,7 @@ describe("with keys configured", () => {
     ["GET", "/tariffs"],
     ["PUT", "/tariffs/gold"],
     ["GET", "/nope"],
+    ["GET", "//"],
     ["POST", "/"],
     ["DELETE", "/register"],
     ["OPTIONS", "/register"],
@@ -104,6 +105,11 @@ describe("the header Host", () => {
     const { request } = createService();
     const { status, body } = await request("/", host(name));
     expect([status, body["code"]]).toEqual([400, "invalid_host"]);
+  });
+
+  test("may be the loopback address that HOST names", async () => {
+    const { request } = createService({ HOST: "127.0.0.2" });
+    expect((await request("/", host("127.0.0.2:8000"))).status).toBe(200);
   });
 
   test("is checked before the key", async () => {

@@ -20,6 +20,7 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
     ["/register", { phone_number, chat_id: 1.5 }, { chat_id: CHAT }],
     ["/register", { phone_number, full_name: "" }, { full_name: NAME }],
     ["/register", { phone_number, full_name: "a".repeat(201) }, { full_name: NAME }],
+    ["/register", { phone_number, full_name: "\ud800" }, { full_name: NAME }],
     ["/register", { phone_number, full_name: 5 }, { full_name: NAME }],
     [
       "/register",

@@ -98,6 +98,21 @@ describe("a step of the store", () => {
   });
 });
 
+test("a step that no transaction can begin for is refused at once, with all that wait", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  const store = openSqliteStore(path);
+  using stranger = new Database(path);
+  stranger.run("BEGIN IMMEDIATE");
+  const settled = await Promise.allSettled(Array.from({ length: 20 }, () => store.run(allUsers)));
+  expect(settled.map(({ status }) => status)).toEqual(Array(20).fill("rejected"));
+  expect(settled[0]).toMatchObject({
+    reason: { name: "Unavailable", cause: { code: "SQLITE_BUSY" } },
+  });
+  stranger.run("ROLLBACK");
+  expect(await store.run(allUsers)).toEqual([]);
+});
+
 describe("the database", () => {
   test("forgets no number, so that none is used twice", async () => {
     const store = openSqliteStore(":memory:");

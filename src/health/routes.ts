@@ -1,5 +1,5 @@
 import { Type } from "@sinclair/typebox";
-import { sql } from "drizzle-orm";
+import { eq, sql } from "drizzle-orm";
 import { Elysia } from "elysia";
 import { OPEN_REFUSALS, problemSchemas } from "../http/problems.ts";
 import { prepared, type Store } from "../store/store.ts";
@@ -9,6 +9,7 @@ const touch = prepared((tx) =>
   tx
     .update(tariffs)
     .set({ title: sql`${tariffs.title}` })
+    .where(eq(tariffs.code, sql`(SELECT min(code) FROM tariffs)`))
     .prepare(),
 );
 

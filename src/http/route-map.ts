@@ -53,7 +53,7 @@ function createRouteMap(declared: readonly DeclaredRoute[]) {
 
   return function routesAt(pathname: string): ReadonlyMap<string, Route> | undefined {
     // The router takes a trailing slash for none as well.
-    const path = pathname.length > 1 && pathname.endsWith("/") ? pathname.slice(0, -1) : pathname;
+    const path = /[^/]\/$/.test(pathname) ? pathname.slice(0, -1) : pathname;
     const found = path.includes(":") ? undefined : literal.get(path);
     if (found !== undefined) return found;
     const segments = path.split("/");

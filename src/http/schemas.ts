@@ -61,8 +61,10 @@ export function Text(minLength: number, maxLength: number, options: SchemaOption
 }
 
 TypeRegistry.Set<{ minLength: number; maxLength: number }>("Text", (schema, value) => {
+  // Half a surrogate pair is no character, and would not come back from the database as it went in.
+  if (typeof value !== "string" || !value.isWellFormed()) return false;
   // No character has more than two units: what is longer than that need not be counted.
-  if (typeof value !== "string" || value.length > 2 * schema.maxLength) return false;
+  if (value.length > 2 * schema.maxLength) return false;
   const { length } = Array.from(value);
   return length >= schema.minLength && length <= schema.maxLength;
 });

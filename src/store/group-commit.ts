@@ -46,50 +46,68 @@ export function createGroupCommit(database: Database, tx: Tx) {
       await endOfTurn();
       const batch = waiting;
       waiting = [];
-      try {
-        const values = await commitTogether(batch);
-        for (const [at, step] of batch.entries()) step.resolve(values[at]);
-      } catch {
-        for (const step of batch) await commitAlone(step);
-      }
+      if (!(await commitTogether(batch))) for (const step of batch) await commitTogether([step]);
     }
     flushing = undefined;
   }
 
-  async function commitTogether(batch: Step[]): Promise<unknown[]> {
+  /** Settles all steps of the batch, or none where one of several has failed: then nothing was kept. */
+  async function commitTogether(batch: Step[]): Promise<boolean> {
     const values: unknown[] = [];
     try {
       begin.run();
+    } catch (error) {
+      // It would be no other for each of them alone.
+      refuse(batch, error);
+      return true;
+    }
+    try {
       for (const { work } of batch) values.push(await work(tx));
-      commit.run();
-      return values;
     } catch (error) {
       undo();
-      throw error;
+      if (batch.length > 1) return false;
+      refuse(batch, error);
+      return true;
     }
+    try {
+      commit.run();
+    } catch (error) {
+      undo();
+      overwrite();
+      if (batch.length > 1) return false;
+      refuse(batch, error);
+      return true;
+    }
+    for (const [at, step] of batch.entries()) step.resolve(values[at]);
+    return true;
   }
 
-  async function commitAlone(step: Step): Promise<void> {
-    try {
-      const [value] = await commitTogether([step]);
-      step.resolve(value);
-    } catch (error) {
-      const isDiskFault = error instanceof SQLiteError && DISK_FAULT.test(error.code ?? "");
-      step.reject(
-        isDiskFault ? new Unavailable("the data can't be written", { cause: error }) : error,
-      );
-    }
+  function refuse(batch: Step[], error: unknown) {
+    const isDiskFault = error instanceof SQLiteError && DISK_FAULT.test(error.code ?? "");
+    const reason = isDiskFault
+      ? new Unavailable("the data can't be written", { cause: error })
+      : error;
+    for (const step of batch) step.reject(reason);
   }
 
   function undo() {
     try {
+      // A full or failing disk makes SQLite give up the transaction by itself.
       if (database.inTransaction) rollback.run();
-      // A COMMIT whose sync has failed may stand in the log all the same, and would come back after a
-      // crash. The next transaction takes its place there: this one.
+    } catch {
+      // What has led here says more, and is what the steps are refused with; the next BEGIN will fail.
+    }
+  }
+
+  /**
+   * A COMMIT whose sync has failed may stand in the log all the same, and would come back after a crash.
+   * The next transaction takes its place there: this one.
+   */
+  function overwrite() {
+    try {
       database.run(`PRAGMA user_version = ${USER_VERSION}`);
     } catch {
-      // Where nothing can be written, what is void could not be written either; what has led here says
-      // more, and is what the steps are refused with.
+      // Where nothing can be written, what is void could not be written either.
     }
   }
 

@@ -85,7 +85,7 @@ export async function startFastify(databasePath: string): Promise<Peer | undefin
     console.log("Building Fastify with better-sqlite3, which takes a minute");
     mkdirSync(PEERS, { recursive: true });
     await Bun.write(join(PEERS, "package.json"), "{}");
-    const packages = ["fastify@5.6.1", "better-sqlite3@12.4.1"];
+    const packages = ["fastify@5.12.8", "better-sqlite3@12.4.1"];
     const build = Bun.spawn(["npm", "install", "--no-audit", "--no-fund", ...packages], {
       cwd: PEERS,
       stdout: "ignore",

@@ -29,7 +29,7 @@ export async function faultOf(
 ): Promise<string | undefined> {
   validators ??= readDocument().then(compile);
   const { operations, problem } = await validators;
-  const pathname = new URL(`http://localhost${path}`).pathname.replace(/(?<=.)\/$/, "");
+  const pathname = new URL(`http://localhost${path}`).pathname.replace(/(?<=[^/])\/$/, "");
   const operation = operations.find((one) => one.method === method && one.pattern.test(pathname));
   const documented = operation?.responses.get(status);
   const where = `${method} ${operation?.path ?? "(no operation)"} ${status}`;

@@ -1,0 +1,195 @@
+import { Database } from "bun:sqlite";
+import { readFileSync, statSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { temporaryFolder } from "../support/process.ts";
+import { LOADER, load, type Measure } from "./load.ts";
+import {
+  type Peer,
+  startFastApi,
+  startFastify,
+  startLimit,
+  startOneCommitPerStep,
+  startService,
+} from "./peers.ts";
+
+// `bun run bench`: the service beside its limit and its peers, in alternating turns of one run, because
+// the machines are noisy: only ratios of neighbours mean something.
+
+const ROUNDS = Number(process.env["BENCH_ROUNDS"] ?? 3);
+const SECONDS = Number(process.env["BENCH_SECONDS"] ?? 2);
+const CONNECTIONS = [1, 8, 64, 256];
+const ENDPOINTS = ["/create_order", "/register"] as const;
+
+const USERS = 1000;
+const MILLION = Number(process.env["BENCH_ORDERS"] ?? 1_000_000);
+const AT_ONCE = 2000;
+
+interface Contender {
+  readonly name: string;
+  readonly peer: Peer;
+  /** Where its phone numbers go on. */
+  nextNumber: number;
+}
+
+using folder = temporaryFolder();
+const database = (name: string) => join(folder.path, `${name}.db`);
+
+console.log(
+  `NMservis, ${cpus().length} cores of ${cpus()[0]?.model}, Bun ${Bun.version}, load by ${LOADER}, ` +
+    `${ROUNDS} turns of ${SECONDS} s each`,
+);
+await compare();
+await costs();
+await burst();
+
+/** The service and each peer, at every endpoint and number of connections. */
+async function compare() {
+  const contenders = await startAll();
+  const [service, ...others] = contenders;
+  if (service === undefined) return;
+  let orders = 0;
+  console.log(
+    "\n| endpoint | connections | requests/s | p50, p99 ms | against | ratio (min … max) |",
+  );
+  console.log("| --- | ---: | ---: | ---: | --- | ---: |");
+  for (const endpoint of ENDPOINTS) {
+    for (const connections of CONNECTIONS) {
+      const turns = new Map<Contender, Measure[]>(contenders.map((one) => [one, []]));
+      for (let round = 0; round < ROUNDS; round++) {
+        for (const contender of contenders) {
+          const count = endpoint === "/register" ? contender.nextNumber : USERS;
+          const measure = await load(contender.peer.url, endpoint, connections, SECONDS, count);
+          contender.nextNumber += measure.requests + connections;
+          if (contender === service && endpoint === "/create_order") orders += measure.requests;
+          turns.get(contender)?.push(measure);
+        }
+      }
+      const own = turns.get(service) ?? [];
+      for (const other of others) {
+        const ratios = own.map(
+          ({ perSecond }, at) => perSecond / (turns.get(other)?.[at]?.perSecond ?? 1),
+        );
+        console.log(
+          `| ${endpoint} | ${connections} | ${median(own.map((one) => one.perSecond)).toFixed(0)} ` +
+            `| ${median(own.map((one) => one.p50Ms)).toFixed(1)}, ${median(own.map((one) => one.p99Ms)).toFixed(1)} ` +
+            `| ${other.name} | ${spread(ratios)} |`,
+        );
+      }
+    }
+  }
+  for (const { peer } of contenders) await peer.end();
+  countRows(orders);
+}
+
+async function startAll(): Promise<Contender[]> {
+  const contender = (name: string, peer: Peer): Contender => ({ name, peer, nextNumber: USERS });
+  const contenders = [
+    contender("the service", await startService(database("service"))),
+    contender("(a) the limit", await startLimit()),
+    contender("(b) one commit per step", await startOneCommitPerStep(database("one"))),
+  ];
+  const fastApi = await startFastApi();
+  if (fastApi === undefined)
+    console.log("Left out: FastAPI is not installed (python3-fastapi, python3-uvicorn).");
+  else contenders.push(contender("(c) FastAPI, storing nothing", fastApi));
+  const fastify = await startFastify(database("fastify"));
+  if (fastify === undefined)
+    console.log("Left out: Fastify with better-sqlite3 could not be built here.");
+  else contenders.push(contender("(d) Fastify, better-sqlite3", fastify));
+  for (const { peer } of contenders) {
+    await registerUsers(peer.url);
+    // Just-in-time compilers want to see some work first.
+    await load(peer.url, "/create_order", 64, SECONDS, USERS);
+  }
+  return contenders;
+}
+
+/** Users 1 to USERS, whose numbers the load begins after. */
+async function registerUsers(url: string) {
+  for (let number = 0; number < USERS; number++) {
+    const response = await fetch(`${url}/register`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ phone_number: `+9989${String(number).padStart(8, "0")}` }),
+    });
+    if (!response.ok) throw new Error(`registering: ${response.status} ${await response.text()}`);
+  }
+}
+
+/** Every answer was a success; so there must be a row, paid, for each. */
+function countRows(answered: number) {
+  using file = new Database(database("service"), { readonly: true });
+  const count = (where: string) =>
+    file.query<{ n: number }, []>(`SELECT count(*) AS n FROM orders WHERE ${where}`).get()?.n ?? 0;
+  const [paid, rest] = [
+    count("status = 'paid'"),
+    count("status <> 'paid' OR announced_at IS NULL"),
+  ];
+  console.log(
+    `\nRows: ${paid} paid orders for ${answered} measured answers, ${rest} unpaid or unannounced.`,
+  );
+  if (paid < answered || rest > 0) throw new Error("the rows do not match the answers");
+}
+
+/** Start, memory and disk. */
+async function costs() {
+  const path = database("costs");
+  const first = await startService(path);
+  const rest = residentMb(first.pid);
+  console.log(`\nStart to first answer ${first.startMs.toFixed(0)} ms; at rest ${rest} MB.`);
+  await registerUsers(first.url);
+  let orders = 0;
+  while (orders < MILLION) {
+    orders += (await load(first.url, "/create_order", 256, 5, USERS)).requests;
+  }
+  const after = residentMb(first.pid);
+  await first.end();
+  const bytes = statSync(path).size / orders;
+  console.log(
+    `After ${orders} orders: ${after} MB of memory, ${bytes.toFixed(0)} bytes on disk for each.`,
+  );
+}
+
+/** Many orders at once, with the payment of a second that is the default. */
+async function burst() {
+  const peer = await startService(database("burst"), { PAYMENT_STUB_DELAY_MS: "1000" });
+  await registerUsers(peer.url);
+  const startedAt = performance.now();
+  let peak = 0;
+  const watch = setInterval(() => {
+    peak = Math.max(peak, residentMb(peer.pid));
+  }, 20);
+  const answers = await Promise.all(
+    Array.from({ length: AT_ONCE }, async (_, at) => {
+      const response = await fetch(`${peer.url}/create_order`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ user_id: (at % USERS) + 1, tariff_code: "standard_300" }),
+      });
+      return response.status;
+    }),
+  );
+  clearInterval(watch);
+  const seconds = (performance.now() - startedAt) / 1000;
+  const paid = answers.filter((status) => status === 200).length;
+  await peer.end();
+  console.log(
+    `${AT_ONCE} orders at once with a payment of 1 s: ${paid} paid, all answered within ` +
+      `${seconds.toFixed(2)} s, ${peak} MB of memory at the most.`,
+  );
+}
+
+function residentMb(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024);
+}
+
+function median(values: number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
+
+function spread(ratios: number[]): string {
+  const [least, most] = [Math.min(...ratios), Math.max(...ratios)];
+  return `${median(ratios).toFixed(2)} (${least.toFixed(2)} … ${most.toFixed(2)})`;
+}
