@@ -1,7 +1,6 @@
 import { withDeadline } from "../deadline.ts";
 import { createLanes } from "../lanes.ts";
 import type { DispatcherNotifier } from "../ports.ts";
-import { grouped } from "../store/grouped.ts";
 import { createDuty, type Duty, type DutyParts, LANES } from "./due-orders.ts";
 import { markAnnounced } from "./order-records.ts";
 
@@ -21,7 +20,7 @@ export interface Announcer extends Duty {
 export function createAnnouncer(parts: AnnounceParts): Announcer {
   const { store, dispatcher, log, now } = parts;
 
-  const note = grouped(store, async (tx, orderIds: readonly number[]) => {
+  const note = store.grouped(async (tx, orderIds: readonly number[]) => {
     await markAnnounced(tx, orderIds, now());
     return orderIds;
   });

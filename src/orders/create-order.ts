@@ -1,6 +1,5 @@
 import type { ChargeOutcome } from "../ports.ts";
 import type { Settings } from "../settings.ts";
-import { grouped } from "../store/grouped.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { pauseMs } from "./due-orders.ts";
 import {
@@ -100,7 +99,7 @@ export function createOrderDesk(parts: OrderDeskParts): OrderDesk {
     }
   }
 
-  const open = grouped(store, openOrders);
+  const open = store.grouped(openOrders);
 
   async function openOrders(tx: Tx, drafts: readonly OrderDraft[]): Promise<Opening[]> {
     const opened = await insertPendingOrders(tx, drafts);

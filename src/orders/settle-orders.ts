@@ -2,7 +2,6 @@ import { withDeadline } from "../deadline.ts";
 import { createLanes } from "../lanes.ts";
 import type { ChargeOutcome, PaymentGateway } from "../ports.ts";
 import type { Settings } from "../settings.ts";
-import { grouped } from "../store/grouped.ts";
 import { type Announcer, NOTIFY_TIMEOUT_MS } from "./announce-orders.ts";
 import { createDuty, type Duty, type DutyParts, LANES, pauseMs } from "./due-orders.ts";
 import { type DueOrder, type Order, orderById, settlePendingOrders } from "./order-records.ts";
@@ -61,7 +60,7 @@ export function createSettler(parts: SettleParts): Settler {
     return outcome;
   }
 
-  const record = grouped(store, async (tx, answers: readonly Answer[]) => {
+  const record = store.grouped(async (tx, answers: readonly Answer[]) => {
     const settledAt = now();
     const dueFrom = settledAt + NOTIFY_TIMEOUT_MS + pauseMs(1);
     const dueTo = dueFrom + LATEST_SECOND_ANNOUNCEMENT_MS;

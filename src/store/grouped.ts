@@ -1,14 +1,13 @@
-import type { Store, Tx } from "./store.ts";
+import type { GroupWork, Store } from "./store.ts";
 
-/**
- * Does in one step of the store, by one call of `work`, what is asked for until that step begins: one
- * statement for many costs a third of as many statements. `work` answers each item in its place. Where
- * it fails for a group, it is called again for each item alone, so that one that fails takes no other
- * with it.
- */
-export function grouped<Item, Result>(
-  store: Store,
-  work: (tx: Tx, items: readonly Item[]) => Promise<readonly Result[]>,
+/** `Store.grouped` on a store's `run`. */
+export function createGrouped({ run }: Pick<Store, "run">): Store["grouped"] {
+  return (work) => grouped(run, work);
+}
+
+function grouped<Item, Result>(
+  run: Store["run"],
+  work: GroupWork<Item, Result>,
 ): (item: Item) => Promise<Result> {
   interface Group {
     readonly items: Item[];
@@ -18,7 +17,7 @@ export function grouped<Item, Result>(
 
   function begin(): Group {
     const items: Item[] = [];
-    const results = store.run((tx) => {
+    const results = run((tx) => {
       if (open?.items === items) open = undefined;
       return work(tx, items);
     });
@@ -26,7 +25,7 @@ export function grouped<Item, Result>(
   }
 
   async function alone(item: Item): Promise<readonly Result[]> {
-    return store.run((tx) => work(tx, [item]));
+    return run((tx) => work(tx, [item]));
   }
 
   return async (item) => {

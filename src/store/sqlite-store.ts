@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { migrate } from "drizzle-orm/bun-sqlite/migrator";
 import { createGroupCommit } from "./group-commit.ts";
+import { createGrouped } from "./grouped.ts";
 import type { Store } from "./store.ts";
 
 const MIGRATIONS = join(import.meta.dir, "../../drizzle");
@@ -84,6 +85,7 @@ function storeOn(path: string, unlock: () => void): Store {
     const { run, close } = createGroupCommit(database, tx);
     return {
       run,
+      grouped: createGrouped({ run }),
       async close() {
         await close();
         try {

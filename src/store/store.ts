@@ -3,6 +3,12 @@ import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 /** What a step may do with the data: build and run queries, and nothing that ends the step. */
 export type Tx = Pick<BunSQLiteDatabase, "select" | "insert" | "update" | "delete">;
 
+/** What is done for several items by one statement, which costs a third of as many statements. */
+export type GroupWork<Item, Result> = (
+  tx: Tx,
+  items: readonly Item[],
+) => Promise<readonly Result[]>;
+
 /** The one way to the data; an engine is one implementation of this. */
 export interface Store {
   /**
@@ -12,6 +18,12 @@ export interface Store {
    * else with what the work threw.
    */
   run<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /**
+   * A step for many: does by one call of `work` what is asked for until the step begins, and answers each
+   * item in its place. One that fails takes no other with it: where `work` fails for several, it is
+   * called again for each alone.
+   */
+  grouped<Item, Result>(work: GroupWork<Item, Result>): (item: Item) => Promise<Result>;
   /** Lets the steps under way finish, refuses new ones and closes the data. */
   close(): Promise<void>;
 }

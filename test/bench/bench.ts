@@ -22,6 +22,7 @@ const CONNECTIONS = [1, 8, 64, 256];
 const ENDPOINTS = ["/create_order", "/register"] as const;
 
 const USERS = 1000;
+const FIRST_NUMBER = 10;
 const MILLION = Number(process.env["BENCH_ORDERS"] ?? 1_000_000);
 const AT_ONCE = 2000;
 
@@ -83,7 +84,11 @@ async function compare() {
 }
 
 async function startAll(): Promise<Contender[]> {
-  const contender = (name: string, peer: Peer): Contender => ({ name, peer, nextNumber: USERS });
+  const contender = (name: string, peer: Peer): Contender => ({
+    name,
+    peer,
+    nextNumber: FIRST_NUMBER + USERS,
+  });
   const contenders = [
     contender("the service", await startService(database("service"))),
     contender("(a) the limit", await startLimit()),
@@ -105,9 +110,9 @@ async function startAll(): Promise<Contender[]> {
   return contenders;
 }
 
-/** Users 1 to USERS, whose numbers the load begins after. */
+/** Users 1 to USERS, whose numbers the load begins after; the first are the stub's set numbers. */
 async function registerUsers(url: string) {
-  for (let number = 0; number < USERS; number++) {
+  for (let number = FIRST_NUMBER; number < FIRST_NUMBER + USERS; number++) {
     const response = await fetch(`${url}/register`, {
       method: "POST",
       headers: { "content-type": "application/json" },

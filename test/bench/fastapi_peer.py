@@ -36,5 +36,6 @@ async def create_order(order: Order):
 
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))
+listener.listen(2048)
 print(f"listening on http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
 uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False)).run(sockets=[listener])

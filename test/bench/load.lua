@@ -21,6 +21,10 @@ end
 done = function(summary, latency)
   local errors = summary.errors
   local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
+  if failed > 0 then
+    print(string.format("Failed: %d connects, %d reads, %d writes, %d statuses, %d timeouts", errors.connect,
+      errors.read, errors.write, errors.status, errors.timeout))
+  end
   print(string.format("RESULT %d %d %d %d %d", summary.requests, summary.duration, failed,
     latency:percentile(50), latency:percentile(99)))
 end

@@ -40,6 +40,6 @@ export async function load(
   if (figures === undefined) throw new Error(`the load has no result: ${printed}`);
   const [requests = 0, micros = 0, failed = 0, p50 = 0, p99 = 0] = figures;
   if (failed > 0 || requests === 0)
-    throw new Error(`${failed} of ${requests} requests to ${endpoint} failed`);
+    throw new Error(`${failed} of ${requests} requests to ${endpoint} failed: ${printed}`);
   return { requests, perSecond: requests / (micros / 1e6), p50Ms: p50 / 1000, p99Ms: p99 / 1000 };
 }

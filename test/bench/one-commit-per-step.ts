@@ -7,16 +7,22 @@ import { readSettings } from "../../src/settings.ts";
 import { openSqliteStore } from "../../src/store/sqlite-store.ts";
 import type { Store } from "../../src/store/store.ts";
 
-// This service without group commit: a step begins when the one before it is on disk.
+// This service without group commit: a step is one item's, and begins when the one before it is on disk.
 
 function oneAtATime(store: Store): Store {
   let last: Promise<unknown> = Promise.resolve();
+  const run: Store["run"] = (work) => {
+    const step = last.then(() => store.run(work));
+    last = step.catch(() => {});
+    return step;
+  };
   return {
     ...store,
-    run(work) {
-      const step = last.then(() => store.run(work));
-      last = step.catch(() => {});
-      return step;
+    run,
+    grouped: (work) => async (item) => {
+      const [result] = await run((tx) => work(tx, [item]));
+      if (result === undefined) throw new Error("a step without a result");
+      return result;
     },
   };
 }

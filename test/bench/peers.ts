@@ -34,6 +34,8 @@ export async function startPeer(
     stdout: "pipe",
     stderr: "inherit",
   });
+  // Nothing is left running, however the bench ends.
+  process.on("exit", () => child.kill("SIGKILL"));
   let printed = "";
   for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
     printed += chunk;
