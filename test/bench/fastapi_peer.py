@@ -34,7 +34,8 @@ async def create_order(order: Order):
     }
 
 
-listener = socket.socket()
+# asyncio sends small answers at once only where it is told that this is TCP.
+listener = socket.socket(proto=socket.IPPROTO_TCP)
 listener.bind(("127.0.0.1", 0))
 listener.listen(2048)
 print(f"listening on http://127.0.0.1:{listener.getsockname()[1]}", flush=True)

@@ -1,0 +1,57 @@
+import { Database } from "bun:sqlite";
+import { expect, spyOn, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createService } from "./support/service.ts";
+
+const MINUTE_MS = 60_000;
+
+test("no query on the way of a request, of settling or of announcing scans a table", async () => {
+  const prepare = spyOn(Database.prototype, "prepare");
+  const queries = new Set<string>();
+  try {
+    const { register, userId, order, get, put, world, app } = createService();
+    const user = await userId();
+    await register("+998901234567", { chat_id: 1 });
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(user);
+    await order(user);
+    await order(user, { "idempotency-key": "a" });
+    await order(user, { "idempotency-key": "a" });
+    await order(99);
+    await get("/orders/1");
+    await get("/health");
+    await put("/tariffs/gold", { title: "Gold", price_tiyin: 1 });
+    await app.resume();
+    world.charge = async () => "paid";
+    world.nowMs += MINUTE_MS;
+    await app.settler.runOnce();
+    await app.idle();
+    world.nowMs += MINUTE_MS;
+    await app.announcer.runOnce();
+    world.nowMs += 60 * MINUTE_MS;
+    await order(user);
+    for (const [sql] of prepare.mock.calls) {
+      if (/^(select|insert|update|delete)/i.test(sql)) queries.add(sql);
+    }
+  } finally {
+    prepare.mockRestore();
+  }
+  // A dozen queries of the rooms, and what the migrator asks at the start.
+  expect(queries.size).toBeGreaterThan(12);
+
+  using database = new Database(":memory:");
+  const migration = readFileSync(join(import.meta.dir, "../drizzle/0000_first.sql"), "utf8");
+  for (const statement of migration.split("--> statement-breakpoint")) database.run(statement);
+  const scans = Array.from(queries).flatMap((sql) => {
+    if (sql.includes("__drizzle_migrations") || sql.includes("sqlite_master")) return [];
+    const plan = database.query<{ detail: string }, []>(`EXPLAIN QUERY PLAN ${sql}`).all();
+    return plan
+      .filter(
+        ({ detail }) =>
+          /^SCAN (?!.*VIRTUAL TABLE)/.test(detail) && !detail.includes("CONSTANT ROW"),
+      )
+      .map(({ detail }) => `${detail}: ${sql}`);
+  });
+  expect(scans).toEqual([]);
+});
