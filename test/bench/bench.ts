@@ -156,7 +156,9 @@ async function costs() {
   );
 }
 
-/** Many orders at once, with the payment of a second that is the default. */
+/**
+ * Many orders at once (our own client sends 256 at a time unless BUN_CONFIG_MAX_HTTP_REQUESTS says
+ * more), with the payment of a second that is the default. */
 async function burst() {
   const peer = await startService(database("burst"), { PAYMENT_STUB_DELAY_MS: "1000" });
   await registerUsers(peer.url);

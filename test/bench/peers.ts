@@ -14,6 +14,8 @@ const ENVIRONMENT = {
   LOG_LEVEL: "error",
 };
 
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
+
 export interface Peer {
   readonly url: string;
   readonly pid: number;
