@@ -12,35 +12,38 @@ interface Slot {
   readonly rejects: Set<(reason: unknown) => void>;
 }
 
-/** The slot that new calls of a duration join; a timer and a signal for each call cost more than it. */
-const openSlots = new Map<number, Slot>();
+/** Makes a call that may never answer answer in time. */
+export type Deadline = <T>(call: (signal: AbortSignal) => Promise<T>) => Promise<T>;
 
 /**
- * What `call` resolves to, or a rejection with `DeadlineExceeded` after `timeoutMs` and up to a hundredth
- * more, also when the call pays no heed to the signal, which is aborted then.
+ * A deadline for calls: each resolves to what it resolves to, or rejects with `DeadlineExceeded` after
+ * `timeoutMs` and up to a hundredth more, also when it pays no heed to the signal, which is aborted then.
  */
-export function withDeadline<T>(
-  timeoutMs: number,
-  call: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const { signal, rejects } = openSlots.get(timeoutMs) ?? openSlot(timeoutMs);
-  return new Promise<T>((resolve, reject) => {
-    rejects.add(reject);
-    const settle = () => rejects.delete(reject);
-    Promise.try(call, signal).then(resolve, reject).then(settle);
-  });
-}
+export function createDeadline(timeoutMs: number): Deadline {
+  /** What new calls join: a timer and a signal for each of them would cost more than the call. */
+  let open: Slot | undefined;
 
-function openSlot(timeoutMs: number): Slot {
-  const controller = new AbortController();
-  const slot: Slot = { signal: controller.signal, rejects: new Set() };
-  openSlots.set(timeoutMs, slot);
-  const slotMs = Math.ceil(timeoutMs * SLOT_SHARE);
-  setTimeout(() => openSlots.delete(timeoutMs), slotMs).unref();
-  setTimeout(() => {
-    const exceeded = new DeadlineExceeded(`no answer within ${timeoutMs} ms`);
-    for (const reject of slot.rejects) reject(exceeded);
-    controller.abort(exceeded);
-  }, timeoutMs + slotMs).unref();
-  return slot;
+  function openSlot(): Slot {
+    const controller = new AbortController();
+    const slot: Slot = { signal: controller.signal, rejects: new Set() };
+    const slotMs = Math.ceil(timeoutMs * SLOT_SHARE);
+    setTimeout(() => {
+      open = undefined;
+    }, slotMs).unref();
+    setTimeout(() => {
+      const exceeded = new DeadlineExceeded(`no answer within ${timeoutMs} ms`);
+      for (const reject of slot.rejects) reject(exceeded);
+      controller.abort(exceeded);
+    }, timeoutMs + slotMs).unref();
+    return slot;
+  }
+
+  return (call) => {
+    const { signal, rejects } = (open ??= openSlot());
+    return new Promise((resolve, reject) => {
+      rejects.add(reject);
+      const settle = () => rejects.delete(reject);
+      Promise.try(call, signal).then(resolve, reject).then(settle);
+    });
+  };
 }

@@ -176,9 +176,9 @@ describe("a problem", () => {
   });
 
   test("of ours, a mistake, is logged with its stack and answered without a word of it", async () => {
-    const { order, userId, parts, world } = createService();
+    const { order, userId, world } = createService();
     const user = await userId();
-    parts.store.run = () => Promise.reject(new TypeError("secret is not a function"));
+    world.storeFault = new TypeError("secret is not a function");
     const { status, body } = await order(user);
     expect([status, body["code"]]).toEqual([500, "internal_error"]);
     expect(JSON.stringify(body)).not.toContain("secret");

@@ -102,15 +102,14 @@ describe("the dispatcher", () => {
   });
 
   test("is told again, not never, where the process ends before it has noted that he was", async () => {
-    const { order, userId, world, app, parts } = createService();
-    const { run } = parts.store;
+    const { order, userId, world, app } = createService();
     world.notify = async () => {
       // The disk fails between the telling and the noting.
-      parts.store.run = () => Promise.reject(new Error("full"));
+      world.storeFault = new Error("full");
     };
     await order(await userId());
     await app.idle();
-    parts.store.run = run;
+    world.storeFault = undefined;
     world.notify = async () => {};
     await app.resume();
     await app.announcer.runOnce();

@@ -149,21 +149,16 @@ describe("a payment in doubt", () => {
   });
 
   test("is asked about also after a look has failed", async () => {
-    const { order, userId, world, app, parts } = createService();
+    const { order, userId, world, app } = createService();
     world.charge = () => Promise.reject(new Error("502"));
     await order(await userId());
-    const { run } = parts.store;
-    const failing = Promise.withResolvers<void>();
-    parts.store.run = () => {
-      failing.resolve();
-      return Promise.reject(new Error("disk full"));
-    };
+    world.storeFault = new Error("disk full");
     jest.useFakeTimers();
     try {
       const ending = new AbortController();
       const running = app.settler.run(ending.signal);
-      await failing.promise;
-      parts.store.run = run;
+      await turn();
+      world.storeFault = undefined;
       world.nowMs += MINUTE_MS;
       while (world.charges.length < 2) {
         jest.advanceTimersByTime(1000);

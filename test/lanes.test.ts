@@ -1,5 +1,5 @@
 import { expect, jest, test } from "bun:test";
-import { DeadlineExceeded, withDeadline } from "../src/deadline.ts";
+import { createDeadline, DeadlineExceeded } from "../src/deadline.ts";
 import { createLanes, MAX_WAITING } from "../src/lanes.ts";
 
 const never = () => new Promise<never>(() => {});
@@ -34,9 +34,10 @@ test("lanes take no more than may wait", () => {
 test("a deadline that is kept ends only the calls that are not", async () => {
   jest.useFakeTimers();
   try {
+    const deadline = createDeadline(1000);
     const answered = Promise.withResolvers<string>();
-    const inTime = withDeadline(1000, () => answered.promise);
-    const late = withDeadline(1000, never);
+    const inTime = deadline(() => answered.promise);
+    const late = deadline(never);
     jest.advanceTimersByTime(999);
     answered.resolve("in time");
     expect(await inTime).toBe("in time");
@@ -50,9 +51,10 @@ test("a deadline that is kept ends only the calls that are not", async () => {
 test("calls that begin later end later, by a hundredth of their time at most", async () => {
   jest.useFakeTimers();
   try {
+    const deadline = createDeadline(1000);
     const ended: number[] = [];
     for (let at = 0; at < 100; at++) {
-      withDeadline(1000, never).catch(() => ended.push(at));
+      deadline(never).catch(() => ended.push(at));
       jest.advanceTimersByTime(1);
     }
     jest.advanceTimersByTime(950);
@@ -67,13 +69,13 @@ test("calls that begin later end later, by a hundredth of their time at most", a
 
 test("a deadline that passes rejects and aborts, and a call that throws rejects", async () => {
   const signals: AbortSignal[] = [];
-  const late = withDeadline(1, (signal) => {
+  const late = createDeadline(1)((signal) => {
     signals.push(signal);
     return never();
   });
   await expect(late).rejects.toThrow(DeadlineExceeded);
   expect(signals[0]?.aborted).toBe(true);
-  const thrown = withDeadline(60_000, () => {
+  const thrown = createDeadline(60_000)(() => {
     throw new Error("at once");
   });
   await expect(thrown).rejects.toThrow("at once");

@@ -1,4 +1,4 @@
-import { withDeadline } from "../deadline.ts";
+import { createDeadline } from "../deadline.ts";
 import { createLanes } from "../lanes.ts";
 import type { DispatcherNotifier } from "../ports.ts";
 import { createDuty, type Duty, type DutyParts, LANES } from "./due-orders.ts";
@@ -20,6 +20,8 @@ export interface Announcer extends Duty {
 export function createAnnouncer(parts: AnnounceParts): Announcer {
   const { store, dispatcher, log, now } = parts;
 
+  const inTime = createDeadline(NOTIFY_TIMEOUT_MS);
+
   const note = store.grouped(async (tx, orderIds: readonly number[]) => {
     await markAnnounced(tx, orderIds, now());
     return orderIds;
@@ -30,7 +32,7 @@ export function createAnnouncer(parts: AnnounceParts): Announcer {
     ({ orderId }) => orderId,
     async ({ orderId }) => {
       try {
-        await withDeadline(NOTIFY_TIMEOUT_MS, (signal) => dispatcher.notify(orderId, signal));
+        await inTime((signal) => dispatcher.notify(orderId, signal));
         await note(orderId);
       } catch (fault) {
         log.warn(

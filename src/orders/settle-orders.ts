@@ -1,4 +1,4 @@
-import { withDeadline } from "../deadline.ts";
+import { createDeadline, type Deadline } from "../deadline.ts";
 import { createLanes } from "../lanes.ts";
 import type { ChargeOutcome, PaymentGateway } from "../ports.ts";
 import type { Settings } from "../settings.ts";
@@ -39,7 +39,13 @@ interface Answer {
 export function createSettler(parts: SettleParts): Settler {
   const { store, payment, announcer, log, now } = parts;
   const { paymentTimeoutMs } = parts.settings;
-  let endsAt = Number.POSITIVE_INFINITY;
+  const usual = createDeadline(paymentTimeoutMs);
+  let endsAt: number | undefined;
+
+  function inTime(): Deadline {
+    if (endsAt === undefined) return usual;
+    return createDeadline(Math.max(0, Math.min(paymentTimeoutMs, endsAt - now())));
+  }
 
   async function settle(order: DueOrder): Promise<ChargeOutcome | "in doubt"> {
     const { orderId } = order;
@@ -82,10 +88,7 @@ export function createSettler(parts: SettleParts): Settler {
     const { orderId, paymentKey, amountTiyin, payer } = order;
     const charge = { orderId, paymentKey, amountTiyin, payer };
     try {
-      const timeoutMs = Math.max(0, Math.min(paymentTimeoutMs, endsAt - now()));
-      const outcome: unknown = await withDeadline(timeoutMs, (signal) =>
-        payment.charge(charge, signal),
-      );
+      const outcome: unknown = await inTime()((signal) => payment.charge(charge, signal));
       if (outcome === "paid" || outcome === "declined") return outcome;
       throw new Error("the provider's answer is none that we know");
     } catch (fault) {

@@ -1,4 +1,4 @@
-import { withDeadline } from "../deadline.ts";
+import { createDeadline } from "../deadline.ts";
 import { createLanes, type Lanes } from "../lanes.ts";
 import type { Log } from "../log.ts";
 import type { SmsSender } from "../ports.ts";
@@ -54,12 +54,13 @@ export async function registerUser(
 
 /** Sends what registrations ask for, beside them: what the gateway does costs no answer anything. */
 export function createSmsDesk({ sms, log }: { sms: SmsSender; log: Log }): Lanes<PhoneNumber> {
+  const inTime = createDeadline(SMS_TIMEOUT_MS);
   return createLanes<PhoneNumber>(
     SMS_LANES,
     (phoneNumber) => phoneNumber,
     async (phoneNumber) => {
       try {
-        await withDeadline(SMS_TIMEOUT_MS, (signal) => sms.sendCode(phoneNumber, signal));
+        await inTime((signal) => sms.sendCode(phoneNumber, signal));
       } catch (fault) {
         log.warn(`The SMS to ${phoneNumber} was not accepted.`, fault);
       }

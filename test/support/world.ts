@@ -2,7 +2,9 @@ import type { Parts } from "../../src/app.ts";
 import { createLog } from "../../src/log.ts";
 import type { Charge, ChargeOutcome } from "../../src/ports.ts";
 import { readSettings } from "../../src/settings.ts";
+import { createGrouped } from "../../src/store/grouped.ts";
 import { openSqliteStore } from "../../src/store/sqlite-store.ts";
+import type { Store } from "../../src/store/store.ts";
 
 /** An outside world that does as it is told and remembers what it was asked. */
 export function createWorld() {
@@ -12,6 +14,8 @@ export function createWorld() {
     charges: [] as Charge[],
     sms: [] as string[],
     announced: [] as number[],
+    /** What every step of the store fails with, while there is something. */
+    storeFault: undefined as Error | undefined,
     /** What the service has logged. */
     lines: [] as string[],
     charge: async (_charge: Charge, _signal: AbortSignal): Promise<ChargeOutcome> => "paid",
@@ -22,10 +26,16 @@ export function createWorld() {
 
 export type World = ReturnType<typeof createWorld>;
 
+function breakable(store: Store, world: World): Store {
+  const run: Store["run"] = (work) =>
+    world.storeFault === undefined ? store.run(work) : Promise.reject(world.storeFault);
+  return { ...store, run, grouped: createGrouped({ run }) };
+}
+
 /** The real parts on a database in memory, in a played outside world. */
 export function createParts(world: World): Parts {
   return {
-    store: openSqliteStore(":memory:"),
+    store: breakable(openSqliteStore(":memory:"), world),
     settings: readSettings({}),
     payment: {
       charge(charge, signal) {
