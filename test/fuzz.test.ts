@@ -7,6 +7,9 @@ import { spawnService, temporaryFolder } from "./support/process.ts";
 
 const REQUESTS = 20_000;
 
+/** The same requests each time, so that a run that fails fails again; FUZZ_SEED makes others. */
+const SEED = Number(process.env["FUZZ_SEED"] ?? 20_261_123);
+
 /** Requests on their way at a time. */
 const AT_ONCE = 50;
 
@@ -178,7 +181,7 @@ test(`${REQUESTS} generated requests get answers of the contract, and leave the 
 
   // Words that no answer has by itself: where one comes back, the input was echoed.
   const marker = "zqxjkv";
-  const sample = fc.sample(requests, { numRuns: REQUESTS, seed: Date.now() });
+  const sample = fc.sample(requests, { numRuns: REQUESTS, seed: SEED });
   let next = 0;
   async function client() {
     for (let request = sample[next++]; request !== undefined; request = sample[next++]) {

@@ -150,6 +150,6 @@ test("a body or a header that never comes is cut off after the payment's deadlin
   ]);
   expect([slowBody, slowHead]).toEqual(["", ""]);
   // Bun counts in steps of 4 s.
-  expect(Date.now() - started).toBeLessThan(15_000);
+  expect(Date.now() - started).toBeLessThan(20_000);
   await stillWorks();
-}, 30_000);
+}, 40_000);
