@@ -142,6 +142,22 @@ describe("is answered by us", () => {
   });
 });
 
+test("a second request before the first is answered has Bun close the connection, and charges nothing twice", async () => {
+  const user = await service.userId("+998905555555");
+  const text = JSON.stringify({ user_id: user, tariff_code: "standard_300" });
+  const post =
+    "POST /create_order HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" +
+    `Content-Length: ${text.length}\r\n\r\n${text}`;
+  expect(await say(post + post, never)).toBe("");
+  // The customer's bot has heard nothing and sends it again: it is the same order, and paid.
+  const { status, body } = await service.order(user);
+  expect(status).toBe(200);
+  expect((await service.get(`/orders/${body["order_id"]}`)).body["status"]).toBe("paid");
+  const charges = service.printed().match(/Processing payment/g)?.length ?? 0;
+  expect((await service.order(user)).body["order_id"]).toBe(body["order_id"]);
+  expect(service.printed().match(/Processing payment/g)?.length ?? 0).toBe(charges);
+});
+
 test("a body or a header that never comes is cut off after the payment's deadline and 5 s", async () => {
   const started = Date.now();
   const [slowBody, slowHead] = await Promise.all([
