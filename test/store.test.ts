@@ -98,6 +98,35 @@ describe("a step of the store", () => {
   });
 });
 
+test("a group that no transaction can begin for is refused, and the next is a group again", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  const store = openSqliteStore(path);
+  const groups: number[][] = [];
+  const echo = store.grouped(async (_tx, items: readonly number[]) => {
+    groups.push([...items]);
+    return items;
+  });
+  using stranger = new Database(path);
+  stranger.run("BEGIN IMMEDIATE");
+  const refused = await Promise.allSettled([echo(1), echo(2)]);
+  expect(refused.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+  stranger.run("ROLLBACK");
+  expect(await Promise.all([echo(3), echo(4), echo(5)])).toEqual([3, 4, 5]);
+  expect(groups).toEqual([[3, 4, 5]]);
+});
+
+test("an item that fails takes no other of its group with it", async () => {
+  const store = openSqliteStore(":memory:");
+  const add = store.grouped(async (tx, phoneNumbers: readonly string[]) => {
+    for (const phoneNumber of phoneNumbers) await addUser(phoneNumber)(tx);
+    return phoneNumbers;
+  });
+  const settled = await Promise.allSettled(["+998900000001", "nonsense", "+998900000002"].map(add));
+  expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+  expect(await store.run(allUsers)).toHaveLength(2);
+});
+
 test("a step that no transaction can begin for is refused at once, with all that wait", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");

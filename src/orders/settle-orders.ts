@@ -56,10 +56,7 @@ export function createSettler(parts: SettleParts): Settler {
       // Two askers may have met; a provider that keeps its promise has told both the same.
       if (recorded !== outcome) throw new Error(`it is ${recorded}, and now said to be ${outcome}`);
     } catch (fault) {
-      log.error(
-        `Can't record that order ${orderId} is ${outcome}; it is asked about again.`,
-        fault,
-      );
+      log.error(`Can't record that order ${orderId} is ${outcome}.`, fault);
       return "in doubt";
     }
     if (outcome === "paid") announcer.announce(orderId);

@@ -17,10 +17,15 @@ function grouped<Item, Result>(
 
   function begin(): Group {
     const items: Item[] = [];
-    const results = run((tx) => {
+    const close = () => {
       if (open?.items === items) open = undefined;
+    };
+    const results = run((tx) => {
+      close();
       return work(tx, items);
     });
+    // A step may be refused without having begun: nobody is to join its group after that.
+    results.catch(close);
     return { items, results };
   }
 
