@@ -15,7 +15,7 @@ CREATE TABLE `orders` (
 	FOREIGN KEY (`user_id`) REFERENCES `users`(`id`) ON UPDATE no action ON DELETE no action,
 	FOREIGN KEY (`tariff_code`) REFERENCES `tariffs`(`code`) ON UPDATE no action ON DELETE no action,
 	CONSTRAINT "orders_amount_is_positive" CHECK("orders"."amount_tiyin" >= 1),
-	CONSTRAINT "orders_status_is_known" CHECK("orders"."status" IN ('pending', 'paid', 'declined')),
+	CONSTRAINT "orders_status_is_known" CHECK("orders"."status" = 'pending' OR "orders"."status" = 'paid' OR "orders"."status" = 'declined'),
 	CONSTRAINT "orders_pending_is_unsettled" CHECK(("orders"."status" = 'pending') = ("orders"."settled_at" IS NULL)),
 	CONSTRAINT "orders_only_paid_is_announced" CHECK("orders"."status" = 'paid' OR "orders"."announced_at" IS NULL),
 	CONSTRAINT "orders_is_due_until_done" CHECK(("orders"."due_at" IS NOT NULL) = ("orders"."status" = 'pending' OR ("orders"."status" = 'paid' AND "orders"."announced_at" IS NULL)))

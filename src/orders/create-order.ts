@@ -70,19 +70,7 @@ export function createOrderDesk(parts: OrderDeskParts): OrderDesk {
   }
 
   async function takeOrder(request: OrderRequest, paymentKey: string): Promise<OrderOutcome> {
-    const { userId, tariffCode, idempotencyKey } = request;
-    const createdAt = now();
-    const repeatable = idempotencyKey === null && orderRepeatWindowMs > 0;
-    const opening = await open({
-      userId,
-      tariffCode,
-      idempotencyKey,
-      paymentKey,
-      createdAt,
-      // From the start, so that a crash at any later moment leaves nothing to guess.
-      dueAt: createdAt + paymentTimeoutMs + pauseMs(1),
-      repeatUntil: repeatable ? createdAt + orderRepeatWindowMs : null,
-    });
+    const opening = await open({ ...request, paymentKey });
     switch (opening.kind) {
       case "refused":
         return opening;
@@ -102,17 +90,24 @@ export function createOrderDesk(parts: OrderDeskParts): OrderDesk {
   const open = store.grouped(openOrders);
 
   async function openOrders(tx: Tx, drafts: readonly OrderDraft[]): Promise<Opening[]> {
-    const opened = await insertPendingOrders(tx, drafts);
+    const createdAt = now();
+    const opened = await insertPendingOrders(tx, drafts, {
+      createdAt,
+      // From the start, so that a crash at any later moment leaves nothing to guess.
+      dueAt: createdAt + paymentTimeoutMs + pauseMs(1),
+      repeatUntil: orderRepeatWindowMs > 0 ? createdAt + orderRepeatWindowMs : null,
+    });
     const openings: Opening[] = [];
     for (const draft of drafts) {
       const order = opened.get(draft.paymentKey);
-      openings.push(order ? { kind: "opened", order } : await whyNotOpened(tx, draft));
+      openings.push(order ? { kind: "opened", order } : await whyNotOpened(tx, draft, createdAt));
     }
     return openings;
   }
 
-  async function whyNotOpened(tx: Tx, draft: OrderDraft): Promise<Opening> {
-    const order = await orderInTheWay(tx, draft);
+  async function whyNotOpened(tx: Tx, draft: OrderDraft, createdAt: number): Promise<Opening> {
+    const mayRepeat = draft.idempotencyKey !== null || orderRepeatWindowMs > 0;
+    const order = mayRepeat ? await orderInTheWay(tx, draft) : undefined;
     if (order === undefined) {
       const code = (await userExists(tx, draft.userId)) ? "tariff_not_found" : "user_not_found";
       return { kind: "refused", code };
@@ -121,7 +116,7 @@ export function createOrderDesk(parts: OrderDeskParts): OrderDesk {
       return { kind: "refused", code: "idempotency_key_reused" };
     }
     // Either way, for a clock may be set back; and by today's window, for that may be changed.
-    const isOver = Math.abs(draft.createdAt - order.createdAt) >= orderRepeatWindowMs;
+    const isOver = Math.abs(createdAt - order.createdAt) >= orderRepeatWindowMs;
     if (order.status === "paid" && draft.idempotencyKey === null && isOver) {
       await endRepeat(tx, order.id);
       const [opening] = await openOrders(tx, [draft]);

@@ -1,18 +1,23 @@
-import { and, eq, isNotNull, type Placeholder, sql } from "drizzle-orm";
+import { and, eq, isNotNull, ne, type Placeholder, sql } from "drizzle-orm";
 import type { Charge, ChargeOutcome } from "../ports.ts";
 import { prepared, type Tx } from "../store/store.ts";
 import { orders, users } from "../store/tables.ts";
 
 export type Order = typeof orders.$inferSelect;
 
-/** An order about to be written; instants in ms. */
+/** An order about to be written. */
 export interface OrderDraft {
   readonly userId: number;
   readonly tariffCode: string;
   readonly idempotencyKey: string | null;
   readonly paymentKey: string;
+}
+
+/** What all orders of a step have in common; instants in ms. */
+export interface OpeningTimes {
   readonly createdAt: number;
   readonly dueAt: number;
+  /** Of those without a key. */
   readonly repeatUntil: number | null;
 }
 
@@ -32,20 +37,21 @@ function isOneOf(orderIds: Placeholder) {
   return sql`${orders.id} IN (SELECT value FROM json_each(${orderIds}))`;
 }
 
-// One statement for all that are opened in a step: a draft is an array in an array of JSON, the columns
-// stand in the table's order, and a draft that can't be written is left out rather than an error.
+// One statement for all that are opened in a step: a draft is an array in an array of JSON, and the columns
+// stand in the table's order. CROSS keeps the planner to this order of tables; a draft that can't be written
+// is left out rather than an error.
 const insertPending = prepared((tx) =>
   tx
     .insert(orders)
     .select(
       sql`
-        SELECT NULL, draft.value->>0, draft.value->>1,
-          (SELECT price_tiyin FROM tariffs WHERE code = draft.value->>1 AND active = 1) AS price_tiyin,
-          'pending', draft.value->>2, draft.value->>3, draft.value->>4, NULL, NULL, draft.value->>5, 1,
-          draft.value->>6
+        SELECT NULL, users.id, tariffs.code, tariffs.price_tiyin, 'pending', draft.value->>2, draft.value->>3,
+          ${sql.placeholder("createdAt")}, NULL, NULL, ${sql.placeholder("dueAt")}, 1,
+          CASE WHEN draft.value->>2 IS NULL THEN ${sql.placeholder("repeatUntil")} END
         FROM json_each(${sql.placeholder("drafts")}) AS draft
-        WHERE price_tiyin IS NOT NULL
-          AND (SELECT id FROM users WHERE id = draft.value->>0) IS NOT NULL
+        CROSS JOIN users ON users.id = draft.value->>0
+        CROSS JOIN tariffs ON tariffs.code = draft.value->>1 AND tariffs.active = 1
+        WHERE true
       `,
     )
     .onConflictDoNothing()
@@ -53,8 +59,6 @@ const insertPending = prepared((tx) =>
       orderId: orders.id,
       paymentKey: orders.paymentKey,
       amountTiyin: orders.amountTiyin,
-      createdAt: orders.createdAt,
-      dueAt: sql<number>`due_at`,
       payer,
     })
     .prepare(),
@@ -67,18 +71,17 @@ const insertPending = prepared((tx) =>
 export async function insertPendingOrders(
   tx: Tx,
   drafts: readonly OrderDraft[],
+  times: OpeningTimes,
 ): Promise<ReadonlyMap<string, DueOrder>> {
   const rows = drafts.map((draft) => [
     draft.userId,
     draft.tariffCode,
     draft.idempotencyKey,
     draft.paymentKey,
-    draft.createdAt,
-    draft.dueAt,
-    draft.repeatUntil,
   ]);
-  const opened = await insertPending(tx).execute({ drafts: JSON.stringify(rows) });
-  return new Map(opened.map((order) => [order.paymentKey, order]));
+  const opened = await insertPending(tx).execute({ ...times, drafts: JSON.stringify(rows) });
+  const { createdAt, dueAt } = times;
+  return new Map(opened.map((order) => [order.paymentKey, { ...order, createdAt, dueAt }]));
 }
 
 const byId = prepared((tx) =>
@@ -124,12 +127,12 @@ const byTariff = prepared((tx) =>
 
 /** The order that stands where this one was to be written, if one does. */
 export async function orderInTheWay(tx: Tx, draft: OrderDraft): Promise<Order | undefined> {
-  const { userId, tariffCode, idempotencyKey, repeatUntil } = draft;
-  if (idempotencyKey !== null) {
-    return (await byIdempotencyKey(tx).execute({ userId, idempotencyKey }))[0];
-  }
-  if (repeatUntil === null) return undefined;
-  return (await byTariff(tx).execute({ userId, tariffCode }))[0];
+  const { userId, tariffCode, idempotencyKey } = draft;
+  const [order] =
+    idempotencyKey === null
+      ? await byTariff(tx).execute({ userId, tariffCode })
+      : await byIdempotencyKey(tx).execute({ userId, idempotencyKey });
+  return order;
 }
 
 const clearRepeat = prepared((tx) =>
@@ -145,44 +148,64 @@ export async function endRepeat(tx: Tx, orderId: number): Promise<void> {
   await clearRepeat(tx).execute({ orderId });
 }
 
-const settlePending = prepared((tx) =>
+const settlePaid = prepared((tx) =>
   tx
     .update(orders)
     .set({
-      status: sql`${sql.placeholder("outcome")}`,
+      status: "paid",
       settledAt: sql`${sql.placeholder("settledAt")}`,
-      dueAt: sql`CASE
-        WHEN ${sql.placeholder("outcome")} = 'declined' THEN NULL
-        WHEN ${orders.dueAt} BETWEEN ${sql.placeholder("dueFrom")} AND ${sql.placeholder("dueTo")} THEN ${orders.dueAt}
-        ELSE ${sql.placeholder("dueFrom")}
-      END`,
       attempts: 1,
-      // A new attempt after a decline is a new order, unless the client's key says otherwise.
-      repeatUntil: sql`CASE ${sql.placeholder("outcome")} WHEN 'paid' THEN ${orders.repeatUntil} END`,
     })
     .where(and(isOneOf(sql.placeholder("orderIds")), eq(orders.status, "pending")))
-    .returning({ orderId: orders.id })
     .prepare(),
 );
 
+const settleDeclined = prepared((tx) =>
+  tx
+    .update(orders)
+    .set({
+      status: "declined",
+      settledAt: sql`${sql.placeholder("settledAt")}`,
+      dueAt: null,
+      attempts: 1,
+      // A new attempt after a decline is a new order, unless the client's key says otherwise.
+      repeatUntil: null,
+    })
+    .where(and(isOneOf(sql.placeholder("orderIds")), eq(orders.status, "pending")))
+    .prepare(),
+);
+
+const settled = { paid: settlePaid, declined: settleDeclined };
+
 /**
- * Records what the provider said of these orders; resolves to those that were pending until now. A paid
- * one is due to be announced between `dueFrom` and `dueTo`: where it is due then anyway, its place in the
- * index stays.
+ * Records what the provider said of these orders, where they were pending until now. When one that is paid
+ * is due stays as it is: now that is when it is to be announced, should the first time come to nothing.
  */
 export async function settlePendingOrders(
   tx: Tx,
-  settlement: {
-    readonly orderIds: readonly number[];
-    readonly outcome: ChargeOutcome;
-    readonly settledAt: number;
-    readonly dueFrom: number;
-    readonly dueTo: number;
-  },
-): Promise<ReadonlySet<number>> {
-  const orderIds = JSON.stringify(settlement.orderIds);
-  const settled = await settlePending(tx).execute({ ...settlement, orderIds });
-  return new Set(settled.map(({ orderId }) => orderId));
+  outcome: ChargeOutcome,
+  orderIds: readonly number[],
+  settledAt: number,
+): Promise<void> {
+  await settled[outcome](tx).execute({ orderIds: JSON.stringify(orderIds), settledAt });
+}
+
+const otherwise = prepared((tx) =>
+  tx
+    .select({ orderId: orders.id, status: orders.status })
+    .from(orders)
+    .where(and(isOneOf(sql.placeholder("orderIds")), ne(orders.status, sql.placeholder("outcome"))))
+    .prepare(),
+);
+
+/** Those of the orders that are not as they are said to be. */
+export async function ordersOtherwise(
+  tx: Tx,
+  outcome: ChargeOutcome,
+  orderIds: readonly number[],
+): Promise<ReadonlyMap<number, Order["status"]>> {
+  const rows = await otherwise(tx).execute({ orderIds: JSON.stringify(orderIds), outcome });
+  return new Map(rows.map(({ orderId, status }) => [orderId, status]));
 }
 
 const announce = prepared((tx) =>
