@@ -12,6 +12,9 @@ const ROOT = join(import.meta.dir, "..");
 const addUser = (phoneNumber: string) => (tx: Tx) =>
   tx.insert(users).values({ phoneNumber, createdAt: 0, smsTriedAt: 0 }).returning();
 
+/** Why the step was refused. Not `rejects`, which holds up the event loop that the step waits for. */
+const refusal = (step: Promise<unknown>) => step.then(() => "none", String);
+
 const allUsers = (tx: Tx) => tx.select().from(users);
 
 describe("a step of the store", () => {
@@ -21,7 +24,7 @@ describe("a step of the store", () => {
       await addUser("+998900000001")(tx);
       throw new Error("halfway");
     });
-    await expect(failing).rejects.toThrow("halfway");
+    expect(await refusal(failing)).toContain("halfway");
     expect(await store.run(allUsers)).toEqual([]);
   });
 
@@ -63,7 +66,7 @@ describe("a step of the store", () => {
     const underway = store.run(addUser("+998900000001"));
     await store.close();
     expect(await underway).toMatchObject([{ id: 1 }]);
-    await expect(store.run(allUsers)).rejects.toThrow("closed");
+    expect(await refusal(store.run(allUsers))).toContain("closed");
     expect(Bun.file(`${path}-wal`).size).toBe(0);
   });
 
@@ -179,7 +182,7 @@ describe("the database", () => {
       { status: "declined", settledAt: 5 },
       { status: "declined", settledAt: 5, dueAt: null, announcedAt: 5 },
     ]) {
-      await expect(insert(wrong)).rejects.toThrow(/constraint failed|cannot store/);
+      expect(await refusal(insert(wrong))).toMatch(/constraint failed|cannot store/);
     }
   });
 
@@ -203,8 +206,8 @@ describe("the database", () => {
     await insert({ idempotencyKey: "a" });
     await insert({ repeatUntil: 5 });
     await insert({});
-    await expect(insert({ idempotencyKey: "a" })).rejects.toThrow("UNIQUE");
-    await expect(insert({ repeatUntil: 9 })).rejects.toThrow("UNIQUE");
+    expect(await refusal(insert({ idempotencyKey: "a" }))).toContain("UNIQUE");
+    expect(await refusal(insert({ repeatUntil: 9 }))).toContain("UNIQUE");
   });
 
   test("is made with WAL, full syncs, foreign keys and strict tables", async () => {

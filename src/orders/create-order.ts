@@ -56,34 +56,34 @@ export function createOrderDesk(parts: OrderDeskParts): OrderDesk {
   /** The requests that are having an order paid right now, by the order's payment key. */
   const underway = new Map<string, Promise<OrderOutcome>>();
 
-  async function createOrder(request: OrderRequest): Promise<OrderOutcome> {
+  function createOrder(request: OrderRequest): Promise<OrderOutcome> {
     const paymentKey = randomId();
     const outcome = takeOrder(request, paymentKey);
-    // Known from before the row can be read until after its last state can be, so that a repeat which
-    // reads `pending` and finds nobody here is right to call the order in doubt.
+    // Known from before the row can be read until its last state can be, so that a repeat which reads
+    // `pending` and finds nobody here is right to call the order in doubt.
     underway.set(paymentKey, outcome);
-    try {
-      return await outcome;
-    } finally {
-      underway.delete(paymentKey);
-    }
+    return outcome;
   }
 
   async function takeOrder(request: OrderRequest, paymentKey: string): Promise<OrderOutcome> {
-    const opening = await open({ ...request, paymentKey });
-    switch (opening.kind) {
-      case "refused":
-        return opening;
-      case "opened": {
-        const { orderId, dueAt } = opening.order;
-        const kind = await settler.settle(opening.order);
-        if (kind === "in doubt") return { kind: "pending", orderId, dueAt };
-        return { kind, orderId, repeated: false };
+    try {
+      const opening = await open({ ...request, paymentKey });
+      switch (opening.kind) {
+        case "refused":
+          return opening;
+        case "opened": {
+          const { orderId, dueAt } = opening.order;
+          const kind = await settler.settle(opening.order);
+          if (kind === "in doubt") return { kind: "pending", orderId, dueAt };
+          return { kind, orderId, repeated: false };
+        }
+        case "repeat": {
+          const outcome = (await opening.underway) ?? outcomeOf(opening.order);
+          return "repeated" in outcome ? { ...outcome, repeated: true } : outcome;
+        }
       }
-      case "repeat": {
-        const outcome = (await opening.underway) ?? outcomeOf(opening.order);
-        return "repeated" in outcome ? { ...outcome, repeated: true } : outcome;
-      }
+    } finally {
+      underway.delete(paymentKey);
     }
   }
 

@@ -8,6 +8,13 @@ const MAX_WAITING = 100_000;
 /** What SQLite says of the disk and the file; all else it says is a mistake of ours. */
 const DISK_FAULT = /^SQLITE_(FULL|IOERR|BUSY|LOCKED|READONLY|CANTOPEN|CORRUPT|NOTADB|NOMEM)/;
 
+/**
+ * How many turns of the event loop a step waits for others. In one the answers to the batch before go out,
+ * in the next the requests that follow on them are read, in a third they ask for their steps. Each takes
+ * microseconds, and a batch that is a third larger saves a third of the waits for the disk.
+ */
+const TURNS = 3;
+
 /** Never read; writing it is a transaction that changes nothing. */
 const USER_VERSION = 0;
 
@@ -18,7 +25,7 @@ interface Step {
 }
 
 /**
- * Runs all steps that arrive in one turn of the event loop in one transaction, so that many share one
+ * Runs all steps that arrive in a few turns of the event loop in one transaction, so that many share one
  * wait for the disk. A step settles only after the COMMIT. Where anything fails, the batch is undone and
  * each of its steps is run again in a transaction of its own: one that fails takes no other with it.
  */
@@ -43,7 +50,7 @@ export function createGroupCommit(database: Database, tx: Tx) {
 
   async function flush(): Promise<void> {
     while (waiting.length > 0) {
-      await endOfTurn();
+      for (let turn = 0; turn < TURNS; turn++) await endOfTurn();
       const batch = waiting;
       waiting = [];
       if (!(await commitTogether(batch))) for (const step of batch) await commitTogether([step]);

@@ -5,48 +5,54 @@ export function createGrouped({ run }: Pick<Store, "run">): Store["grouped"] {
   return (work) => grouped(run, work);
 }
 
+interface Call<Item, Result> {
+  readonly item: Item;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
 function grouped<Item, Result>(
   run: Store["run"],
   work: GroupWork<Item, Result>,
 ): (item: Item) => Promise<Result> {
-  interface Group {
-    readonly items: Item[];
-    readonly results: Promise<readonly Result[]>;
-  }
-  let open: Group | undefined;
+  /** The calls that the next step answers. */
+  let open: Call<Item, Result>[] | undefined;
 
-  function begin(): Group {
-    const items: Item[] = [];
+  function begin(): Call<Item, Result>[] {
+    const calls: Call<Item, Result>[] = [];
     const close = () => {
-      if (open?.items === items) open = undefined;
+      if (open === calls) open = undefined;
     };
-    const results = run((tx) => {
+    step(calls, close).catch((reason) => {
+      // A step may be refused without having begun: nobody is to join its calls after that.
       close();
-      return work(tx, items);
+      for (const call of calls) {
+        if (calls.length === 1) call.reject(reason);
+        else step([call]).catch(call.reject);
+      }
     });
-    // A step may be refused without having begun: nobody is to join its group after that.
-    results.catch(close);
-    return { items, results };
+    return calls;
   }
 
-  async function alone(item: Item): Promise<readonly Result[]> {
-    return run((tx) => work(tx, [item]));
-  }
-
-  return async (item) => {
-    const group = (open ??= begin());
-    const at = group.items.push(item) - 1;
-    try {
-      return answerAt(await group.results, at);
-    } catch (error) {
-      if (group.items.length === 1) throw error;
-      return answerAt(await alone(item), 0);
+  async function step(calls: readonly Call<Item, Result>[], begun = () => {}): Promise<void> {
+    const results = await run(async (tx) => {
+      begun();
+      const answers = await work(
+        tx,
+        calls.map(({ item }) => item),
+      );
+      if (answers.length !== calls.length) throw new Error("a group has not answered each item");
+      return answers;
+    });
+    for (const [at, { resolve }] of calls.entries()) {
+      // `as`: what stands within the bounds is a result, even where that may be undefined.
+      resolve(results[at] as Result);
     }
-  };
-}
+  }
 
-function answerAt<Result>(results: readonly Result[], at: number): Result {
-  if (at >= results.length) throw new Error("a group has answered fewer items than it was given");
-  // `as`: what stands within the bounds is a result, even where that may be undefined.
-  return results[at] as Result;
+  // No async function for an item: it would cost more than all that is done for it here.
+  return (item) =>
+    new Promise((resolve, reject) => {
+      (open ??= begin()).push({ item, resolve, reject });
+    });
 }
