@@ -14,7 +14,7 @@ import type { DispatcherNotifier, PaymentGateway, SmsSender } from "./ports.ts";
 import type { Settings } from "./settings.ts";
 import type { Store } from "./store/store.ts";
 import { tariffRoutes } from "./tariffs/routes.ts";
-import { createSmsDesk } from "./users/register-user.ts";
+import { createUserDesk } from "./users/register-user.ts";
 import { userRoutes } from "./users/routes.ts";
 
 /** What the service is given: its data, the outside world, the clock, chance. */
@@ -36,7 +36,7 @@ export type App = ReturnType<typeof createApp>["http"];
 /** The whole service, which listens to nobody yet. */
 export function createApp(parts: Parts) {
   const callerOf = createKeys(parts.settings);
-  const smsDesk = createSmsDesk(parts);
+  const userDesk = createUserDesk(parts);
   const announcer = createAnnouncer(parts);
   const settler = createSettler({ ...parts, announcer });
   const duties = [settler, announcer];
@@ -47,7 +47,7 @@ export function createApp(parts: Parts) {
     .use(frontDoor({ ...parts, callerOf }))
     .use(swaggerUi())
     .use(healthRoutes(parts))
-    .use(userRoutes({ ...parts, smsDesk }))
+    .use(userRoutes({ userDesk }))
     .use(orderRoutes({ ...parts, orderDesk }))
     .use(tariffRoutes({ ...parts, callerOf }));
 
@@ -67,6 +67,6 @@ export function createApp(parts: Parts) {
       await new Promise((resolve) => setImmediate(resolve));
     },
     /** Resolves when nothing goes on beside the requests. */
-    idle: () => Promise.all([smsDesk.idle(), ...duties.map((duty) => duty.idle())]),
+    idle: () => Promise.all([userDesk.idle(), ...duties.map((duty) => duty.idle())]),
   };
 }

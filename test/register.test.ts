@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { createApp } from "../src/app.ts";
 import { users } from "../src/store/tables.ts";
+import { parsePhoneNumber } from "../src/users/phone-number.ts";
 import { createService } from "./support/service.ts";
 
 describe("registering", () => {
@@ -27,6 +29,20 @@ describe("registering", () => {
     const { register, userId } = createService();
     const first = await userId("+998901234567");
     expect((await register(spelling)).body["user_id"]).toBe(first);
+  });
+
+  test("takes bare Uzbek numbers of every network as the library does, and no others", () => {
+    const networks = Array.from({ length: 100 }, (_, code) => String(code).padStart(2, "0"));
+    const national = fc.tuple(fc.constantFrom(...networks), fc.stringMatching(/^\d{7}$/));
+    const prefix = fc.constantFrom("+998", "998", "");
+    fc.assert(
+      fc.property(prefix, national, (before, [network, rest]) => {
+        const text = before + network + rest;
+        // A space is enough for it to be asked.
+        expect(parsePhoneNumber(text)).toBe(parsePhoneNumber(`${text} `));
+      }),
+      { numRuns: 5000, seed: 1 },
+    );
   });
 
   test.each([

@@ -2,7 +2,7 @@ import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { BODY_REFUSALS, problemSchemas, refuse } from "../http/problems.ts";
 import { optional, requestBody, SafeInteger, Text } from "../http/schemas.ts";
-import { type RegisterParts, registerUser } from "./register-user.ts";
+import type { UserDesk } from "./register-user.ts";
 
 /** What `POST /register` takes and answers. */
 export const REGISTER = {
@@ -33,11 +33,11 @@ export const REGISTER = {
 };
 
 /** `POST /register`. */
-export function userRoutes(parts: RegisterParts) {
+export function userRoutes({ userDesk }: { userDesk: UserDesk }) {
   return new Elysia({ normalize: false }).post(
     "/register",
     async ({ body, set }) => {
-      const outcome = await registerUser(parts, {
+      const outcome = await userDesk.registerUser({
         phoneNumber: body.phone_number,
         chatId: body.chat_id ?? null,
         fullName: body.full_name ?? null,

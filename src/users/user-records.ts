@@ -10,56 +10,80 @@ export interface UserDraft {
   readonly fullName: string | null;
 }
 
-const known = {
-  chatId: sql`coalesce(${sql.placeholder("chatId")}, ${users.chatId})`,
-  fullName: sql`coalesce(${sql.placeholder("fullName")}, ${users.fullName})`,
-};
+export interface UpsertedUser {
+  readonly userId: number;
+  /** True for exactly one registration in each cooldown: that one is to send the SMS. */
+  readonly smsDue: boolean;
+}
 
+// One statement for all that are registered in a step: a draft is an array in an array of JSON, and the
+// columns stand in the table's order. Users within their cooldown are left as they are.
 const upsertForSms = prepared((tx) =>
   tx
     .insert(users)
-    .values({
-      phoneNumber: sql.placeholder("phoneNumber"),
-      chatId: sql.placeholder("chatId"),
-      fullName: sql.placeholder("fullName"),
-      createdAt: sql.placeholder("now"),
-      smsTriedAt: sql.placeholder("now"),
-    })
+    .select(
+      sql`
+        SELECT NULL, draft.value->>0, draft.value->>1, draft.value->>2,
+          ${sql.placeholder("now")}, ${sql.placeholder("now")}
+        FROM json_each(${sql.placeholder("drafts")}) AS draft
+        WHERE true
+      `,
+    )
     .onConflictDoUpdate({
       target: users.phoneNumber,
-      set: { ...known, smsTriedAt: sql`excluded.sms_tried_at` },
+      set: {
+        chatId: sql`coalesce(excluded.chat_id, ${users.chatId})`,
+        fullName: sql`coalesce(excluded.full_name, ${users.fullName})`,
+        smsTriedAt: sql`excluded.sms_tried_at`,
+      },
       setWhere: lte(users.smsTriedAt, sql.placeholder("smsTriedBefore")),
     })
-    .returning({ id: users.id })
+    .returning({ userId: users.id, phoneNumber: users.phoneNumber })
     .prepare(),
 );
 
 const update = prepared((tx) =>
   tx
     .update(users)
-    .set(known)
+    .set({
+      chatId: sql`coalesce(${sql.placeholder("chatId")}, ${users.chatId})`,
+      fullName: sql`coalesce(${sql.placeholder("fullName")}, ${users.fullName})`,
+    })
     .where(eq(users.phoneNumber, sql.placeholder("phoneNumber")))
-    .returning({ id: users.id })
+    .returning({ userId: users.id })
     .prepare(),
 );
 
-/**
- * Keeps the user under this number, as new or with what is new about him. `smsDue` is true for exactly
- * one registration in each cooldown: that one is to send the SMS. Instants in ms.
- */
-export async function upsertUser(
+/** Keeps each user under the number, as new or with what is new about him. Instants in ms. */
+export async function upsertUsers(
   tx: Tx,
-  draft: UserDraft,
+  drafts: readonly UserDraft[],
   now: number,
   smsCooldownMs: number,
-): Promise<{ userId: number; smsDue: boolean }> {
-  const [due] = await upsertForSms(tx).execute({
-    ...draft,
+): Promise<UpsertedUser[]> {
+  const rows = drafts.map(({ phoneNumber, chatId, fullName }) => [phoneNumber, chatId, fullName]);
+  const due = await upsertForSms(tx).execute({
+    drafts: JSON.stringify(rows),
     now,
     smsTriedBefore: now - smsCooldownMs,
   });
-  if (due !== undefined) return { userId: due.id, smsDue: true };
+  const userIds = new Map(due.map(({ phoneNumber, userId }) => [phoneNumber, userId]));
+  const upserted: UpsertedUser[] = [];
+  for (const draft of drafts) {
+    const userId = userIds.get(draft.phoneNumber);
+    // The first of several with this number; what the others bring comes on top.
+    userIds.delete(draft.phoneNumber);
+    upserted.push(
+      userId === undefined
+        ? { userId: await updateUser(tx, draft), smsDue: false }
+        : { userId, smsDue: true },
+    );
+  }
+  return upserted;
+}
+
+async function updateUser(tx: Tx, draft: UserDraft): Promise<number> {
   const [user] = await update(tx).execute({ ...draft });
   if (user === undefined) throw new Error("a user is neither new nor there");
-  return { userId: user.id, smsDue: false };
+  return user.userId;
 }
