@@ -14,20 +14,15 @@ export interface Lanes<Item> {
 /** What may wait for a lane: memory is not to grow with a stranger's silence. */
 export const MAX_WAITING = 10_000;
 
-/**
- * Lanes for `count` items that hand up to `together` of those that wait at the same moment to `handle`,
- * which sees to its own errors. Their lanes are free again when all of them are done.
- */
-export function createGroupLanes<Item>(
+/** Lanes that hand each item to `handle`, which sees to its own errors. */
+export function createLanes<Item>(
   count: number,
-  together: number,
   keyOf: (item: Item) => unknown,
-  handle: (items: readonly Item[]) => Promise<void>,
+  handle: (item: Item) => Promise<unknown>,
 ): Lanes<Item> {
   const keys = new Set<unknown>();
   const waiting: Item[] = [];
   let busy = 0;
-  let starting = false;
   let whenIdle = Promise.withResolvers<void>();
 
   function offer(item: Item) {
@@ -36,27 +31,21 @@ export function createGroupLanes<Item>(
     if (waiting.length >= MAX_WAITING) return false;
     keys.add(key);
     waiting.push(item);
-    if (starting) return true;
-    starting = true;
-    // After what else is offered at this moment.
-    queueMicrotask(() => {
-      starting = false;
-      start();
-    });
+    start();
     return true;
   }
 
   function start() {
-    while (busy < count && waiting.length > 0) {
-      void drive(waiting.splice(0, Math.min(together, count - busy)));
-    }
+    if (busy === count) return;
+    const item = waiting.shift();
+    if (item === undefined) return;
+    busy += 1;
+    void handle(item).then(() => finish(item));
   }
 
-  async function drive(items: readonly Item[]) {
-    busy += items.length;
-    await handle(items);
-    busy -= items.length;
-    for (const item of items) keys.delete(keyOf(item));
+  function finish(item: Item) {
+    busy -= 1;
+    keys.delete(keyOf(item));
     start();
     if (keys.size > 0) return;
     whenIdle.resolve();
@@ -68,15 +57,4 @@ export function createGroupLanes<Item>(
     load: () => keys.size,
     idle: () => (keys.size === 0 ? Promise.resolve() : whenIdle.promise),
   };
-}
-
-/** Lanes for `count` items that hand each by itself to `handle`, which sees to its own errors. */
-export function createLanes<Item>(
-  count: number,
-  keyOf: (item: Item) => unknown,
-  handle: (item: Item) => Promise<void>,
-): Lanes<Item> {
-  return createGroupLanes(count, 1, keyOf, ([item]) =>
-    item === undefined ? Promise.resolve() : handle(item),
-  );
 }

@@ -1,5 +1,5 @@
 import { createDeadline } from "../deadline.ts";
-import { createGroupLanes } from "../lanes.ts";
+import { createLanes } from "../lanes.ts";
 import type { DispatcherNotifier } from "../ports.ts";
 import { createDuty, type Duty, type DutyParts, LANES } from "./due-orders.ts";
 import { markAnnounced } from "./order-records.ts";
@@ -23,35 +23,27 @@ interface PaidOrder {
 /** Sees to it that the dispatcher is told of every paid order, at least once. */
 export function createAnnouncer(parts: AnnounceParts): Announcer {
   const { store, dispatcher, log, now } = parts;
+
   const inTime = createDeadline(NOTIFY_TIMEOUT_MS);
 
-  // In groups, and without an async function for each order: both show in the time that an order takes.
-  const lanes = createGroupLanes<PaidOrder>(
-    LANES,
-    LANES,
-    ({ orderId }) => orderId,
-    async (orders) => {
-      const told: number[] = [];
-      await Promise.all(orders.map((order) => tell(order, told)));
-      if (told.length === 0) return;
-      try {
-        await store.run((tx) => markAnnounced(tx, told, now()));
-      } catch (fault) {
-        log.warn("Noting what the dispatcher was told has failed; it is told again.", fault);
-      }
-    },
-  );
+  const note = store.grouped(async (tx, orderIds: readonly number[]) => {
+    await markAnnounced(tx, orderIds, now());
+    return orderIds;
+  });
 
-  function tell({ orderId }: PaidOrder, told: number[]): Promise<unknown> {
-    return inTime((signal) => dispatcher.notify(orderId, signal)).then(
-      () => told.push(orderId),
-      (fault) => {
+  const lanes = createLanes<PaidOrder>(LANES, ({ orderId }) => orderId, tell);
+
+  // No async function: it would show in the time that an order takes.
+  function tell({ orderId }: PaidOrder): Promise<unknown> {
+    const heard = inTime((signal) => dispatcher.notify(orderId, signal));
+    return heard
+      .then(() => note(orderId))
+      .catch((fault) => {
         log.warn(
           `Telling the dispatcher of order ${orderId} has failed; it is tried again.`,
           fault,
         );
-      },
-    );
+      });
   }
 
   return {

@@ -93,19 +93,23 @@ export function createSettler(parts: SettleParts): Settler {
     }
   }
 
-  async function ask(order: DueOrder): Promise<ChargeOutcome | "in doubt"> {
+  function ask(order: DueOrder): Promise<ChargeOutcome | "in doubt"> {
     const { orderId, paymentKey, amountTiyin, payer } = order;
     const charge = { orderId, paymentKey, amountTiyin, payer };
-    try {
-      const outcome: unknown = await inTime()((signal) => payment.charge(charge, signal));
-      if (outcome === "paid" || outcome === "declined") return outcome;
-      throw new Error("the provider's answer is none that we know");
-    } catch (fault) {
-      const message = `The payment of order ${orderId} is in doubt`;
-      if (now() - order.createdAt >= OLD_MS) log.warn(`${message}.`, fault);
-      else log.info(`${message}: ${fault}`);
-      return "in doubt";
-    }
+    return inTime()((signal) => payment.charge(charge, signal)).then(
+      (outcome: unknown) =>
+        outcome === "paid" || outcome === "declined"
+          ? outcome
+          : inDoubt(order, new Error("the provider's answer is none that we know")),
+      (fault) => inDoubt(order, fault),
+    );
+  }
+
+  function inDoubt({ orderId, createdAt }: DueOrder, fault: unknown): "in doubt" {
+    const message = `The payment of order ${orderId} is in doubt`;
+    if (now() - createdAt >= OLD_MS) log.warn(`${message}.`, fault);
+    else log.info(`${message}: ${fault}`);
+    return "in doubt";
   }
 
   const lanes = createLanes<DueOrder>(
