@@ -18,6 +18,7 @@ import {
 
 const ROUNDS = Number(process.env["BENCH_ROUNDS"] ?? 3);
 const SECONDS = Number(process.env["BENCH_SECONDS"] ?? 2);
+const WARM_UP_SECONDS = 4;
 const CONNECTIONS = [1, 8, 64, 256];
 const ENDPOINTS = ["/create_order", "/register"] as const;
 
@@ -59,9 +60,7 @@ async function compare() {
       const turns = new Map<Contender, Measure[]>(contenders.map((one) => [one, []]));
       for (let round = 0; round < ROUNDS; round++) {
         for (const contender of contenders) {
-          const count = endpoint === "/register" ? contender.nextNumber : USERS;
-          const measure = await load(contender.peer.url, endpoint, connections, SECONDS, count);
-          contender.nextNumber += measure.requests + connections;
+          const measure = await turn(contender, endpoint, connections, SECONDS);
           if (contender === service && endpoint === "/create_order") orders += measure.requests;
           turns.get(contender)?.push(measure);
         }
@@ -81,6 +80,19 @@ async function compare() {
   }
   for (const { peer } of contenders) await peer.end();
   countRows(orders);
+}
+
+/** One contender under load for a while. */
+async function turn(
+  contender: Contender,
+  endpoint: (typeof ENDPOINTS)[number],
+  connections: number,
+  seconds: number,
+): Promise<Measure> {
+  const count = endpoint === "/register" ? contender.nextNumber : USERS;
+  const measure = await load(contender.peer.url, endpoint, connections, seconds, count);
+  if (endpoint === "/register") contender.nextNumber += measure.requests + connections;
+  return measure;
 }
 
 async function startAll(): Promise<Contender[]> {
@@ -104,8 +116,11 @@ async function startAll(): Promise<Contender[]> {
   else contenders.push(contender("(d) Fastify, better-sqlite3", fastify));
   for (const { peer } of contenders) {
     await registerUsers(peer.url);
+  }
+  console.log(`Warming up ${contenders.length} contenders`);
+  for (const contender of contenders) {
     // Just-in-time compilers want to see some work first.
-    await load(peer.url, "/create_order", 64, SECONDS, USERS);
+    for (const endpoint of ENDPOINTS) await turn(contender, endpoint, 64, WARM_UP_SECONDS);
   }
   return contenders;
 }
