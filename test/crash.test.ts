@@ -3,7 +3,12 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { KILL_POINTS, SABOTAGES } from "./crash/kill-points.ts";
 import { killRepeatedly } from "./crash/kill-run.ts";
-import { compiler, cutPowerEverywhere, type PowerSabotage } from "./crash/power-cut.ts";
+import {
+  compiler,
+  compileWriteLog,
+  cutPowerEverywhere,
+  type PowerSabotage,
+} from "./crash/power-cut.ts";
 import { spawnService, temporaryFolder } from "./support/process.ts";
 
 // Breaks the service on purpose. The short version is part of every run; `bun run test:crash` runs the
@@ -76,6 +81,44 @@ describe("with the power cut at every single write", () => {
       const { cuts, wrongs } = await cutPowerEverywhere(ORDERS, VARIANTS, sabotage);
       console.log(`${sabotage}: caught in ${cuts} cuts, ${wrongs.length} wrongs`);
       expect(wrongs).not.toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe("on a disk that fails to sync", () => {
+  test(
+    "orders are refused as unavailable, not charged, and not there after a crash either",
+    async () => {
+      if (compiler === null) return skip("the failing syncs, which need a C compiler");
+      using folder = temporaryFolder();
+      const path = join(folder.path, "x.db");
+      const fault = join(folder.path, "fault");
+      const DATABASE_URL = `file:${path}`;
+      {
+        await using service = await spawnService({
+          DATABASE_URL,
+          LD_PRELOAD: compileWriteLog(folder.path),
+          WRITE_LOG_OF: path,
+          WRITE_LOG_FAIL_SYNCS: fault,
+        });
+        const user = await service.userId();
+        expect((await service.order(user, { "idempotency-key": "1" })).status).toBe(200);
+        writeFileSync(fault, "");
+        expect((await service.get("/health")).status).toBe(503);
+        const refused = await Promise.all(
+          ["2", "3", "4"].map((key) => service.order(user, { "idempotency-key": key })),
+        );
+        expect(refused.map(({ body }) => body["code"])).toEqual(Array(3).fill("unavailable"));
+        expect((await service.get("/orders/2")).status).toBe(404);
+        await service.end("SIGKILL");
+        expect(service.printed().match(/STUB-PAYMENT/g)).toHaveLength(1);
+      }
+      await using service = await spawnService({ DATABASE_URL });
+      expect((await service.get("/orders/1")).body["status"]).toBe("paid");
+      expect((await service.get("/orders/2")).status).toBe(404);
+      const again = await service.order(1, { "idempotency-key": "2" });
+      expect([again.status, again.headers.get("idempotent-replayed")]).toEqual([200, null]);
     },
     TIMEOUT_MS,
   );

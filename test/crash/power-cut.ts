@@ -85,11 +85,8 @@ interface WriteRecord {
   readonly data: Buffer;
 }
 
-async function writeDown(
-  folder: string,
-  orders: number,
-  sabotage: PowerSabotage | undefined,
-): Promise<WriteRecord[]> {
+/** The library to be preloaded, made in this folder; what it does is said in write-log.c. */
+export function compileWriteLog(folder: string): string {
   const library = join(folder, "write-log.so");
   const source = join(import.meta.dir, "write-log.c");
   const compile = Bun.spawnSync([
@@ -102,6 +99,15 @@ async function writeDown(
     "-ldl",
   ]);
   if (compile.exitCode !== 0) throw new Error(compile.stderr.toString());
+  return library;
+}
+
+async function writeDown(
+  folder: string,
+  orders: number,
+  sabotage: PowerSabotage | undefined,
+): Promise<WriteRecord[]> {
+  const library = compileWriteLog(folder);
   const log = join(folder, "log");
   const databasePath = join(folder, "x.db");
   const victim = Bun.spawnSync(

@@ -2,10 +2,12 @@
  * Preloaded into a process, writes down in order what it writes, cuts and syncs in the files whose path
  * begins with WRITE_LOG_OF (SQLite's shared memory and the lock left out, which no crash outlives).
  * A record is: operation, file, offset or size, length, data. With WRITE_LOG_DROP_SYNCS set, syncs are
- * passed on but not written down: a disk that lies.
+ * passed on but not written down: a disk that lies. While there is a file at WRITE_LOG_FAIL_SYNCS, syncs
+ * fail.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -101,9 +103,18 @@ PWRITE(pwrite64, off64_t)
 TRUNCATE_TO(ftruncate, off_t)
 TRUNCATE_TO(ftruncate64, off64_t)
 
+static int is_failing(int fd) {
+  const char *fault = getenv("WRITE_LOG_FAIL_SYNCS");
+  return is_ours(fd) && fault != NULL && access(fault, F_OK) == 0;
+}
+
 #define SYNC_WITH(name)                                               \
   int name(int fd) {                                                  \
     NEXT(name);                                                       \
+    if (is_failing(fd)) {                                             \
+      errno = EIO;                                                    \
+      return -1;                                                      \
+    }                                                                 \
     int result = next(fd);                                            \
     if (result == 0 && is_ours(fd) && getenv("WRITE_LOG_DROP_SYNCS") == NULL) \
       put(SYNC, is_ours(fd), 0, NULL, 0);                             \
