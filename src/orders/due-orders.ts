@@ -108,7 +108,7 @@ const due = prepared((tx) =>
     .prepare(),
 );
 
-const setDue = prepared((tx) =>
+const postpone = prepared((tx) =>
   tx
     .update(orders)
     .set({
@@ -118,14 +118,6 @@ const setDue = prepared((tx) =>
     .where(eq(orders.id, sql.placeholder("orderId")))
     .prepare(),
 );
-
-/** Makes the order due at this instant, in ms, for the attempt after that many. */
-export async function postpone(
-  tx: Tx,
-  next: { readonly orderId: number; readonly attempts: number; readonly dueAt: number },
-): Promise<void> {
-  await setDue(tx).execute({ ...next });
-}
 
 /** Counts an attempt for each order that is due, and makes it due again for when that has failed. */
 async function claim(
@@ -139,7 +131,7 @@ async function claim(
   for (const { attempts, ...order } of await due(tx).execute({ status, now, limit })) {
     const attempt = attempts + 1;
     const dueAt = now + timeoutMs + pauseMs(attempt);
-    await postpone(tx, { orderId: order.orderId, attempts: attempt, dueAt });
+    await postpone(tx).execute({ orderId: order.orderId, attempts: attempt, dueAt });
     claimed.push({ ...order, dueAt });
   }
   return claimed;

@@ -1,5 +1,5 @@
-import { and, eq, isNotNull, ne, type Placeholder, sql } from "drizzle-orm";
-import type { Charge, ChargeOutcome } from "../ports.ts";
+import { and, count, eq, isNotNull, type Placeholder, sql } from "drizzle-orm";
+import type { Charge } from "../ports.ts";
 import { prepared, type Tx } from "../store/store.ts";
 import { orders, users } from "../store/tables.ts";
 
@@ -154,6 +154,10 @@ const settlePaid = prepared((tx) =>
     .set({
       status: "paid",
       settledAt: sql`${sql.placeholder("settledAt")}`,
+      dueAt: sql`CASE
+        WHEN ${orders.dueAt} BETWEEN ${sql.placeholder("dueFrom")} AND ${sql.placeholder("dueTo")} THEN ${orders.dueAt}
+        ELSE ${sql.placeholder("dueFrom")}
+      END`,
       attempts: 1,
     })
     .where(and(isOneOf(sql.placeholder("orderIds")), eq(orders.status, "pending")))
@@ -175,37 +179,46 @@ const settleDeclined = prepared((tx) =>
     .prepare(),
 );
 
-const settled = { paid: settlePaid, declined: settleDeclined };
-
 /**
- * Records what the provider said of these orders, where they were pending until now. When one that is paid
- * is due stays as it is: now that is when it is to be announced, should the first time come to nothing.
+ * Records that these orders are paid, where they were pending until now. One is due to be announced between
+ * `dueFrom` and `dueTo`: where it is due then anyway, its place in the index stays. Instants in ms.
  */
-export async function settlePendingOrders(
+export async function settleAsPaid(
   tx: Tx,
-  outcome: ChargeOutcome,
+  orderIds: readonly number[],
+  times: { readonly settledAt: number; readonly dueFrom: number; readonly dueTo: number },
+): Promise<void> {
+  if (orderIds.length === 0) return;
+  await settlePaid(tx).execute({ ...times, orderIds: JSON.stringify(orderIds) });
+}
+
+/** Records that these orders are declined, where they were pending until now; `settledAt` in ms. */
+export async function settleAsDeclined(
+  tx: Tx,
   orderIds: readonly number[],
   settledAt: number,
 ): Promise<void> {
-  await settled[outcome](tx).execute({ orderIds: JSON.stringify(orderIds), settledAt });
+  if (orderIds.length === 0) return;
+  await settleDeclined(tx).execute({ settledAt, orderIds: JSON.stringify(orderIds) });
 }
 
-const otherwise = prepared((tx) =>
+const howMany = prepared((tx) =>
   tx
-    .select({ orderId: orders.id, status: orders.status })
+    .select({ n: count() })
     .from(orders)
-    .where(and(isOneOf(sql.placeholder("orderIds")), ne(orders.status, sql.placeholder("outcome"))))
+    .where(and(isOneOf(sql.placeholder("orderIds")), eq(orders.status, sql.placeholder("status"))))
     .prepare(),
 );
 
-/** Those of the orders that are not as they are said to be. */
-export async function ordersOtherwise(
+/** Whether each of these different orders is there, in this state. */
+export async function areAll(
   tx: Tx,
-  outcome: ChargeOutcome,
+  status: Order["status"],
   orderIds: readonly number[],
-): Promise<ReadonlyMap<number, Order["status"]>> {
-  const rows = await otherwise(tx).execute({ orderIds: JSON.stringify(orderIds), outcome });
-  return new Map(rows.map(({ orderId, status }) => [orderId, status]));
+): Promise<boolean> {
+  if (orderIds.length === 0) return true;
+  const [row] = await howMany(tx).execute({ orderIds: JSON.stringify(orderIds), status });
+  return row?.n === orderIds.length;
 }
 
 const announce = prepared((tx) =>

@@ -2,21 +2,22 @@ import { createDeadline, type Deadline } from "../deadline.ts";
 import { createLanes } from "../lanes.ts";
 import type { ChargeOutcome, PaymentGateway } from "../ports.ts";
 import type { Settings } from "../settings.ts";
-import type { Tx } from "../store/store.ts";
 import { type Announcer, NOTIFY_TIMEOUT_MS } from "./announce-orders.ts";
-import { createDuty, type Duty, type DutyParts, LANES, pauseMs, postpone } from "./due-orders.ts";
+import { createDuty, type Duty, type DutyParts, LANES, pauseMs } from "./due-orders.ts";
 import {
+  areAll,
   type DueOrder,
   type Order,
-  ordersOtherwise,
-  settlePendingOrders,
+  orderById,
+  settleAsDeclined,
+  settleAsPaid,
 } from "./order-records.ts";
 
 /** From this age on an order in doubt is worth a warning: somebody has to call the provider. */
 const OLD_MS = 3_600_000;
 
-/** A paid order whose first announcement comes to nothing is found due within this time. */
-const LATEST_SECOND_ANNOUNCEMENT_MS = 16_000;
+/** A paid order is found due within this of the time when its first announcement has failed. */
+const LATEST_SECOND_ANNOUNCEMENT_MS = 10_000;
 
 export interface SettleParts extends DutyParts {
   readonly payment: PaymentGateway;
@@ -37,7 +38,7 @@ export interface Settler extends Duty {
 
 /** What the provider has said of an order. */
 interface Answer {
-  readonly order: DueOrder;
+  readonly orderId: number;
   readonly outcome: ChargeOutcome;
 }
 
@@ -58,7 +59,7 @@ export function createSettler(parts: SettleParts): Settler {
     const outcome = await ask(order);
     if (outcome === "in doubt") return outcome;
     try {
-      const recorded = await record({ order, outcome });
+      const recorded = await record({ orderId, outcome });
       // Two askers may have met; a provider that keeps its promise has told both the same.
       if (recorded !== outcome) throw new Error(`it is ${recorded}, and now said to be ${outcome}`);
     } catch (fault) {
@@ -71,27 +72,21 @@ export function createSettler(parts: SettleParts): Settler {
 
   const record = store.grouped(async (tx, answers: readonly Answer[]) => {
     const settledAt = now();
-    const recorded = new Map<number, Order["status"]>();
-    for (const outcome of ["paid", "declined"] as const) {
-      const settled = answers.filter((one) => one.outcome === outcome).map((one) => one.order);
-      if (settled.length === 0) continue;
-      const orderIds = settled.map(({ orderId }) => orderId);
-      await settlePendingOrders(tx, outcome, orderIds, settledAt);
-      const others = await ordersOtherwise(tx, outcome, orderIds);
-      for (const orderId of orderIds) recorded.set(orderId, others.get(orderId) ?? outcome);
-      if (outcome === "paid") await hastenAnnouncements(tx, settled, settledAt);
+    const dueFrom = settledAt + NOTIFY_TIMEOUT_MS + pauseMs(1);
+    const dueTo = dueFrom + LATEST_SECOND_ANNOUNCEMENT_MS;
+    const [paid, declined] = [idsOf(answers, "paid"), idsOf(answers, "declined")];
+    await settleAsPaid(tx, paid, { settledAt, dueFrom, dueTo });
+    await settleAsDeclined(tx, declined, settledAt);
+    const asSaid = {
+      paid: await areAll(tx, "paid", paid),
+      declined: await areAll(tx, "declined", declined),
+    };
+    const recorded: (Order["status"] | undefined)[] = [];
+    for (const { orderId, outcome } of answers) {
+      recorded.push(asSaid[outcome] ? outcome : (await orderById(tx, orderId))?.status);
     }
-    return answers.map(({ order }) => recorded.get(order.orderId));
+    return recorded;
   });
-
-  /** An order that was in doubt for long would be due as much later. */
-  async function hastenAnnouncements(tx: Tx, settled: readonly DueOrder[], settledAt: number) {
-    const dueAt = settledAt + NOTIFY_TIMEOUT_MS + pauseMs(1);
-    for (const order of settled) {
-      if (order.dueAt <= settledAt + LATEST_SECOND_ANNOUNCEMENT_MS) continue;
-      await postpone(tx, { orderId: order.orderId, attempts: 1, dueAt });
-    }
-  }
 
   function ask(order: DueOrder): Promise<ChargeOutcome | "in doubt"> {
     const { orderId, paymentKey, amountTiyin, payer } = order;
@@ -125,4 +120,8 @@ export function createSettler(parts: SettleParts): Settler {
       endsAt = instant;
     },
   };
+}
+
+function idsOf(answers: readonly Answer[], outcome: ChargeOutcome): number[] {
+  return answers.filter((one) => one.outcome === outcome).map(({ orderId }) => orderId);
 }

@@ -75,8 +75,11 @@ export async function killRepeatedly(kills: number, sabotage?: Sabotage): Promis
     number
   >;
 
+  // Elsewhere it would show by luck alone.
+  const points: readonly KillPoint[] =
+    sabotage === "answer before the commit" ? ["before a commit"] : KILL_POINTS;
   for (let round = 0; round < kills; round++) {
-    const point = KILL_POINTS[round % KILL_POINTS.length] ?? "at any time";
+    const point = points[round % points.length] ?? "at any time";
     const passes = 1 + Math.floor(Math.random() * MAX_PASSES);
     const { process, line } = await victim({ KILL_AT: point, KILL_AFTER: String(passes) });
     service.url = line;
