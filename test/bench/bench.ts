@@ -48,8 +48,12 @@ await burst();
 /** The service and each peer, at every endpoint and number of connections. */
 async function compare() {
   const contenders = await startAll();
-  const [service, ...others] = contenders;
-  if (service === undefined) return;
+  const [service, limit, ...peers] = contenders;
+  if (service === undefined || limit === undefined) return;
+  const others = [limit, ...peers];
+  // Whoever comes after one that writes pays for some of it: here that is the service after one that does
+  // not, and in the turns that run back after one that does.
+  const inTurn = [limit, service, ...peers];
   let orders = 0;
   console.log(
     "\n| endpoint | connections | requests/s | p50, p99 ms | against | ratio (min … max) |",
@@ -59,7 +63,7 @@ async function compare() {
     for (const connections of CONNECTIONS) {
       const turns = new Map<Contender, Measure[]>(contenders.map((one) => [one, []]));
       for (let round = 0; round < ROUNDS; round++) {
-        for (const contender of contenders) {
+        for (const contender of round % 2 === 0 ? inTurn : inTurn.toReversed()) {
           const measure = await turn(contender, endpoint, connections, SECONDS);
           if (contender === service && endpoint === "/create_order") orders += measure.requests;
           turns.get(contender)?.push(measure);
@@ -89,6 +93,8 @@ async function turn(
   connections: number,
   seconds: number,
 ): Promise<Measure> {
+  // Nobody is to wait for what the one before has left to the disk.
+  if (Bun.which("sync") !== null) Bun.spawnSync(["sync"]);
   const count = endpoint === "/register" ? contender.nextNumber : USERS;
   const measure = await load(contender.peer.url, endpoint, connections, seconds, count);
   if (endpoint === "/register") contender.nextNumber += measure.requests + connections;
