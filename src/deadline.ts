@@ -42,17 +42,8 @@ export function createDeadline(timeoutMs: number): Deadline {
     const { signal, rejects } = (open ??= openSlot());
     return new Promise((resolve, reject) => {
       rejects.add(reject);
-      // Not `finally`, nor `await`: each promise more would show in the time that an order takes.
-      call(signal).then(
-        (value) => {
-          rejects.delete(reject);
-          resolve(value);
-        },
-        (fault) => {
-          rejects.delete(reject);
-          reject(fault);
-        },
-      );
+      const settle = () => rejects.delete(reject);
+      Promise.try(call, signal).then(resolve, reject).then(settle);
     });
   };
 }

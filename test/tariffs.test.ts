@@ -76,6 +76,13 @@ describe("a tariff", () => {
 });
 
 describe("the health check", () => {
+  test("leaves the prices as they were", async () => {
+    const { get } = createService();
+    const before = await get("/tariffs");
+    await Promise.all(Array.from({ length: 5 }, () => get("/health")));
+    expect((await get("/tariffs")).body).toEqual(before.body);
+  });
+
   test("is 200 while the database takes writes, else 503", async () => {
     const { get, parts } = createService();
     const well = await get("/health");

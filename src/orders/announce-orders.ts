@@ -33,7 +33,6 @@ export function createAnnouncer(parts: AnnounceParts): Announcer {
 
   const lanes = createLanes<PaidOrder>(LANES, ({ orderId }) => orderId, tell);
 
-  // No async function: it would show in the time that an order takes.
   function tell({ orderId }: PaidOrder): Promise<unknown> {
     const heard = inTime((signal) => dispatcher.notify(orderId, signal));
     return heard

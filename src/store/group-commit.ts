@@ -11,7 +11,7 @@ const DISK_FAULT = /^SQLITE_(FULL|IOERR|BUSY|LOCKED|READONLY|CANTOPEN|CORRUPT|NO
 /**
  * How many turns of the event loop a step waits for others. In one the answers to the batch before go out,
  * in the next the requests that follow on them are read, in a third they ask for their steps. Each takes
- * microseconds, and a batch that is a third larger saves a third of the waits for the disk.
+ * microseconds, and a batch that is a quarter larger (29 orders, not 24, at 64 connections) saves waits.
  */
 const TURNS = 3;
 

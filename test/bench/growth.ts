@@ -1,8 +1,8 @@
 import { Database } from "bun:sqlite";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { openSqliteStore } from "../../src/store/sqlite-store.ts";
 import { temporaryFolder } from "../support/process.ts";
+import { residentMb, spread } from "./figures.ts";
 import { load, type Measure } from "./load.ts";
 import { type Peer, startService } from "./peers.ts";
 
@@ -73,17 +73,4 @@ async function fill(path: string, users: number, orders: number) {
     );
   }
   database.run("PRAGMA wal_checkpoint(TRUNCATE)");
-}
-
-function residentMb({ pid }: Peer): number {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024);
-}
-
-function spread(ratios: number[]): string {
-  const sorted = ratios.toSorted((a, b) => a - b);
-  const [least, middle, most] = [0, Math.floor(sorted.length / 2), sorted.length - 1].map((at) =>
-    sorted[at]?.toFixed(2),
-  );
-  return `${middle} (${least} … ${most})`;
 }
