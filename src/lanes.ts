@@ -14,11 +14,15 @@ export interface Lanes<Item> {
 /** What may wait for a lane: memory is not to grow with a stranger's silence. */
 export const MAX_WAITING = 10_000;
 
-/** Lanes that hand each item to `handle`, which sees to its own errors. */
+/**
+ * Lanes that hand each item to `handle`, which sees to the errors that it expects. Should it reject all
+ * the same, `onFault` hears of it, and the lane is free.
+ */
 export function createLanes<Item>(
   count: number,
   keyOf: (item: Item) => unknown,
   handle: (item: Item) => Promise<unknown>,
+  onFault: (fault: unknown) => void,
 ): Lanes<Item> {
   const keys = new Set<unknown>();
   const waiting: Item[] = [];
@@ -40,7 +44,9 @@ export function createLanes<Item>(
     const item = waiting.shift();
     if (item === undefined) return;
     busy += 1;
-    void handle(item).then(() => finish(item));
+    void Promise.try(handle, item)
+      .catch(onFault)
+      .then(() => finish(item));
   }
 
   function finish(item: Item) {

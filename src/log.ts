@@ -62,9 +62,28 @@ function maskPhoneNumbers(line: string): string {
   return line.replace(PHONE_NUMBER, (number) => `${number.slice(0, 4)}*****${number.slice(-2)}`);
 }
 
-/** The fault with its stack, and what caused it with theirs. */
-function describe(fault: unknown): string {
-  if (!(fault instanceof Error)) return Bun.inspect(fault);
-  const own = fault.stack ?? `${fault.name}: ${fault.message}`;
-  return fault.cause === undefined ? own : `${own}\nCaused by: ${describe(fault.cause)}`;
+/** The fault in a few words, for a line that needs no stack. Never throws, whatever was thrown. */
+export function reasonOf(fault: unknown): string {
+  try {
+    return fault instanceof Error ? String(fault) : Bun.inspect(fault);
+  } catch {
+    return UNPRINTABLE;
+  }
+}
+
+const UNPRINTABLE = "a fault that can't be printed";
+
+/** Causes that are printed with a fault: a chain may lead back to itself. */
+const MAX_CAUSES = 8;
+
+/** The fault with its stack, and what caused it with theirs. Never throws, whatever was thrown. */
+function describe(fault: unknown, causes = MAX_CAUSES): string {
+  try {
+    if (!(fault instanceof Error)) return Bun.inspect(fault);
+    const own = String(fault.stack ?? `${fault.name}: ${fault.message}`);
+    if (fault.cause === undefined || causes === 0) return own;
+    return `${own}\nCaused by: ${describe(fault.cause, causes - 1)}`;
+  } catch {
+    return UNPRINTABLE;
+  }
 }

@@ -1,19 +1,51 @@
+import { write } from "node:fs";
+import { promisify } from "node:util";
 import { createDispatcherStub } from "./adapters/dispatcher-stub.ts";
 import { createPaymentStub } from "./adapters/payment-stub.ts";
 import { createSmsStub } from "./adapters/sms-stub.ts";
-import { createLog } from "./log.ts";
+import { createLineWriter } from "./line-writer.ts";
+import { createLog, type Log } from "./log.ts";
 import { AddressRefused, startService } from "./service.ts";
-import { describeSettings, readSettings, SettingsRefused } from "./settings.ts";
-import { DatabaseRefused, openSqliteStore } from "./store/sqlite-store.ts";
+import { describeSettings, readSettings, type Settings, SettingsRefused } from "./settings.ts";
+import { DatabaseRefused } from "./store/database-lock.ts";
+import { openSqliteStore } from "./store/sqlite-store.ts";
 
+const STDOUT = 1;
+
+/** What a pipe that somebody reads takes at the end; one that nobody reads is not to hold up the stop. */
+const LAST_LINES_MS = 1000;
+
+const EXIT_DONE = 0;
+const EXIT_REFUSED = 1;
+const EXIT_USAGE = 2;
+
+const writeToStdout = promisify(write);
+
+let log: Log | undefined;
+const output = createLineWriter({
+  write: async (bytes) => (await writeToStdout(STDOUT, bytes)).bytesWritten,
+  onLoss: (lines) => log?.error(`${lines} lines were lost: nobody has read them.`),
+});
+
+const [unknown] = process.argv.slice(2);
+if (unknown !== undefined) {
+  await exit(EXIT_USAGE, `nmservis: there is no argument ${unknown}; README.md has the settings.`);
+}
 try {
   const settings = readSettings(process.env);
-  const log = createLog({
+  log = createLog({
     level: settings.logLevel,
     json: !process.stdout.isTTY,
-    write: (line) => console.log(line),
+    write: output.write,
     now: Date.now,
   });
+  await serve(settings, log);
+} catch (fault) {
+  if (!isRefusal(fault)) throw fault;
+  await exit(EXIT_REFUSED, fault.message);
+}
+
+async function serve(settings: Settings, log: Log): Promise<void> {
   const inForce = describeSettings(settings);
   const words = Object.entries(inForce).map(([name, value]) => `${name}=${value}`);
   log.info(`Settings: ${words.join(" ")}`, inForce);
@@ -22,7 +54,7 @@ try {
   }
 
   const service = await startService({
-    store: openSqliteStore(settings.databasePath),
+    store: openSqliteStore(settings.databasePath, log),
     sms: createSmsStub(log),
     payment: createPaymentStub(log, settings.paymentStubDelayMs),
     dispatcher: createDispatcherStub(log),
@@ -31,18 +63,26 @@ try {
     randomId: () => crypto.randomUUID(),
     settings,
   });
-  console.log(`NMservis is listening on ${service.url}`);
+  output.write(`NMservis is listening on ${service.url}`);
 
-  let stopping: Promise<never> | undefined;
-  const stop = () => {
+  let stopping: Promise<void> | undefined;
+  const stop = (signal: NodeJS.Signals) => {
     // Ctrl-C reaches the process twice under npx: the second changes nothing.
-    stopping ??= service.stop().then(() => process.exit(0));
+    stopping ??= (async () => {
+      log.info(`${signal}: answering what is running, then ending.`);
+      await service.stop();
+      await exit(EXIT_DONE);
+    })();
   };
-  process.on("SIGTERM", stop).on("SIGINT", stop);
-} catch (fault) {
-  if (!isRefusal(fault)) throw fault;
-  console.error(fault.message);
-  process.exit(1);
+  // SIGHUP is what a terminal sends that is closed.
+  process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", stop);
+}
+
+/** Ends the process, once what it has said is written. */
+async function exit(status: number, lastWords?: string): Promise<never> {
+  await output.end(LAST_LINES_MS);
+  if (lastWords !== undefined) console.error(lastWords);
+  return process.exit(status);
 }
 
 /** The owner can mend it: a sentence serves better than a stack. */

@@ -40,8 +40,8 @@ describe("the dispatcher", () => {
       expect(await app.announcer.runOnce()).toBe(1);
       await app.idle();
     }
-    // The first is when the payment would have been asked about again, the others 5 s and a pause.
-    expect(pauses).toEqual([9, 21, 86, 261]);
+    // The time-out of 5 s, and 1 s, 16 s, 81 s, 256 s.
+    expect(pauses).toEqual([6, 21, 86, 261]);
     world.notify = async () => {};
     world.nowMs += 60 * MINUTE_MS;
     await app.announcer.runOnce();

@@ -14,7 +14,7 @@ const FLOORS = [
   ["users", "orders", "tariffs", "health"],
   ["http", "store", "adapters"],
   ["ports.ts", "settings.ts"],
-  ["refusals.ts", "log.ts", "deadline.ts", "lanes.ts"],
+  ["refusals.ts", "log.ts", "line-writer.ts", "deadline.ts", "lanes.ts"],
 ];
 
 const sources = readdirSync(SRC, { recursive: true, encoding: "utf8" })
@@ -56,7 +56,7 @@ describe("the house", () => {
     [
       "a transaction",
       /"(BEGIN|COMMIT)|\.transaction\(/,
-      ["store/group-commit.ts", "store/sqlite-store.ts"],
+      ["store/database-lock.ts", "store/group-commit.ts", "store/migrations.ts"],
     ],
   ])("has one home for %s", (_what, pattern, homes) => {
     const found = sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);

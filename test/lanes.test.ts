@@ -2,6 +2,10 @@ import { expect, jest, test } from "bun:test";
 import { createDeadline, DeadlineExceeded } from "../src/deadline.ts";
 import { createLanes, MAX_WAITING } from "../src/lanes.ts";
 
+const expectNoFault = (fault: unknown) => {
+  throw fault;
+};
+
 const never = () => new Promise<never>(() => {});
 
 test("lanes take so many items at a time, and each item once at a time", async () => {
@@ -14,6 +18,7 @@ test("lanes take so many items at a time, and each item once at a time", async (
       taken.push(item);
       await release.promise;
     },
+    expectNoFault,
   );
   for (const item of [1, 1, 2, 3, 3]) expect(lanes.offer(item)).toBe(true);
   expect([taken, lanes.load()]).toEqual([[1, 2], 3]);
@@ -26,9 +31,37 @@ test("lanes take so many items at a time, and each item once at a time", async (
 });
 
 test("lanes take no more than may wait", () => {
-  const lanes = createLanes<number>(1, (item) => item, never);
+  const lanes = createLanes<number>(1, (item) => item, never, expectNoFault);
   for (let item = 0; item <= MAX_WAITING; item++) expect(lanes.offer(item)).toBe(true);
   expect(lanes.offer(-1)).toBe(false);
+});
+
+test.each([
+  ["rejects", () => Promise.reject(Symbol("no"))],
+  [
+    "throws",
+    () => {
+      throw new Error("no");
+    },
+  ],
+])("lanes are free again when a handler %s, and the fault is reported", async (_how, fail) => {
+  const faults: unknown[] = [];
+  const taken: number[] = [];
+  const lanes = createLanes<number>(
+    1,
+    (item) => item,
+    (item) => {
+      taken.push(item);
+      return fail();
+    },
+    (fault) => faults.push(fault),
+  );
+  lanes.offer(1);
+  lanes.offer(2);
+  await lanes.idle();
+  lanes.offer(1);
+  await lanes.idle();
+  expect([taken, faults.length, lanes.load()]).toEqual([[1, 2, 1], 3, 0]);
 });
 
 test("a deadline that is kept ends only the calls that are not", async () => {

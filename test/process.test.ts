@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
+import { createClient } from "./support/client.ts";
 import { failToStart, spawnService, temporaryFolder } from "./support/process.ts";
 
 describe("the process", () => {
@@ -34,19 +36,22 @@ describe("the process", () => {
     expect(printed).not.toContain("901234567");
   });
 
-  test("ends with status 0 on SIGTERM, after the running request is answered", async () => {
-    using folder = temporaryFolder();
-    await using service = await spawnService({
-      DATABASE_URL: `file:${join(folder.path, "x.db")}`,
-      PAYMENT_STUB_DELAY_MS: "300",
-    });
-    const running = service.order(await service.userId());
-    while (!service.printed().includes("Processing payment")) await Bun.sleep(5);
-    const status = service.end("SIGTERM");
-    expect((await running).status).toBe(200);
-    expect(await status).toBe(0);
-    expect(Bun.file(join(folder.path, "x.db-wal")).size).toBe(0);
-  });
+  test.each(["SIGTERM", "SIGINT", "SIGHUP"] as const)(
+    "ends with status 0 on %s, after the running request is answered",
+    async (signal) => {
+      using folder = temporaryFolder();
+      await using service = await spawnService({
+        DATABASE_URL: `file:${join(folder.path, "x.db")}`,
+        PAYMENT_STUB_DELAY_MS: "300",
+      });
+      const running = service.order(await service.userId());
+      while (!service.printed().includes("Processing payment")) await Bun.sleep(5);
+      const status = service.end(signal);
+      expect((await running).status).toBe(200);
+      expect(await status).toBe(0);
+      expect(Bun.file(join(folder.path, "x.db-wal")).size).toBe(0);
+    },
+  );
 
   test("won't start on a database or a port that another has, and says which", async () => {
     using folder = temporaryFolder();
@@ -64,6 +69,54 @@ describe("the process", () => {
     expect(samePort.status).toBe(1);
     expect(samePort.printed).toContain("Can't listen on 127.0.0.1, port");
   });
+
+  test("takes no arguments", async () => {
+    const { status, printed } = await failToStart({}, ["--help"]);
+    expect(status).toBe(2);
+    expect(printed).toBe("nmservis: there is no argument --help; README.md has the settings.\n");
+  });
+
+  test("answers and stops also where nobody reads what it prints", async () => {
+    using folder = temporaryFolder();
+    const pipe = join(folder.path, "pipe");
+    expect(Bun.spawnSync(["mkfifo", pipe]).success).toBe(true);
+    // Open at both ends, so that it never breaks.
+    const stdout = openSync(pipe, "r+");
+    const port = await freePort();
+    const child = Bun.spawn([process.execPath, "src/main.ts"], {
+      cwd: join(import.meta.dir, ".."),
+      env: {
+        ...process.env,
+        DATABASE_URL: `file:${join(folder.path, "x.db")}`,
+        PORT: String(port),
+        PAYMENT_STUB_DELAY_MS: "0",
+      },
+      stdout,
+      stderr: "inherit",
+    });
+    const { userId, order } = createClient(fetch, `http://127.0.0.1:${port}`);
+    const isListening = () =>
+      fetch(`http://127.0.0.1:${port}/`).then(
+        () => true,
+        () => false,
+      );
+    while (!(await isListening())) await Bun.sleep(10);
+    const user = await userId();
+    // Some 600 bytes each, for a pipe of 64 KiB.
+    for (let i = 0; i < 250; i++) {
+      expect((await order(user, { "idempotency-key": `key-${i}` })).status).toBe(200);
+    }
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(0);
+    closeSync(stdout);
+  });
+
+  /** A port that nobody listens on just now. */
+  async function freePort(): Promise<number> {
+    const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    server.stop(true);
+    return server.port;
+  }
 
   test("won't start on wrong settings, and names every one", async () => {
     const { status, printed } = await failToStart({
@@ -182,6 +235,7 @@ describe("on SIGTERM the process", () => {
     const status = service.end("SIGINT");
     expect((await running).status).toBe(200);
     expect(await status).toBe(0);
+    expect(service.printed().match(/answering what is running, then ending/g)).toHaveLength(1);
   });
 
   test("takes no more connections", async () => {

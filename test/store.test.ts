@@ -1,7 +1,9 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { cpSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
+import { openStore } from "./support/store.ts";
+import { createLog } from "../src/log.ts";
 import { openSqliteStore } from "../src/store/sqlite-store.ts";
 import type { Tx } from "../src/store/store.ts";
 import { orders, tariffs, users } from "../src/store/tables.ts";
@@ -12,6 +14,17 @@ const ROOT = join(import.meta.dir, "..");
 const addUser = (phoneNumber: string) => (tx: Tx) =>
   tx.insert(users).values({ phoneNumber, createdAt: 0, smsTriedAt: 0 }).returning();
 
+const PENDING = {
+  userId: 1,
+  tariffCode: "standard_300",
+  amountTiyin: 1,
+  status: "pending" as const,
+  paymentKey: "k",
+  createdAt: 0,
+  dueAt: 1,
+  attempts: 0,
+};
+
 /** Why the step was refused. Not `rejects`, which holds up the event loop that the step waits for. */
 const refusal = (step: Promise<unknown>) => step.then(() => "none", String);
 
@@ -19,7 +32,7 @@ const allUsers = (tx: Tx) => tx.select().from(users);
 
 describe("a step of the store", () => {
   test("is kept whole, or not at all", async () => {
-    const store = openSqliteStore(":memory:");
+    const store = openStore();
     const failing = store.run(async (tx) => {
       await addUser("+998900000001")(tx);
       throw new Error("halfway");
@@ -29,7 +42,7 @@ describe("a step of the store", () => {
   });
 
   test("that fails takes none of its batch with it", async () => {
-    const store = openSqliteStore(":memory:");
+    const store = openStore();
     const settled = await Promise.allSettled([
       store.run(addUser("+998900000001")),
       store.run(addUser("+998900000001")),
@@ -45,8 +58,44 @@ describe("a step of the store", () => {
     expect(await store.run(allUsers)).toHaveLength(2);
   });
 
+  test("is committed when its promise resolves", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    using other = new Database(path, { readonly: true });
+    const count = other.query<{ n: number }, []>("SELECT count(*) AS n FROM users");
+    const addOne = store.grouped(async (tx, phoneNumbers: readonly string[]) => {
+      for (const phoneNumber of phoneNumbers) await addUser(phoneNumber)(tx);
+      return phoneNumbers;
+    });
+    const counted = await Promise.all([
+      store.run(addUser("+998900000001")).then(() => count.get()?.n),
+      addOne("+998900000002").then(() => count.get()?.n),
+    ]);
+    expect(counted).toEqual([2, 2]);
+    await store.close();
+  });
+
+  test("whose COMMIT fails takes none of its batch with it", async () => {
+    const store = openStore();
+    const orderOfNobody = async (tx: Tx) => {
+      // `as`: the connection under the store, to have the COMMIT fail and not the INSERT.
+      const { $client } = tx as unknown as { $client: Database };
+      $client.run("PRAGMA defer_foreign_keys = ON");
+      await tx.insert(orders).values({ ...PENDING, userId: 99 });
+    };
+    const settled = await Promise.allSettled([
+      store.run(addUser("+998900000001")),
+      store.run(orderOfNobody),
+      store.run(addUser("+998900000002")),
+    ]);
+    expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    expect(await store.run(allUsers)).toHaveLength(2);
+    expect(await store.run((tx) => tx.select().from(orders))).toEqual([]);
+  });
+
   test("that takes its time lets no other in between", async () => {
-    const store = openSqliteStore(":memory:");
+    const store = openStore();
     const order: string[] = [];
     const slow = store.run(async (tx) => {
       order.push("slow begins");
@@ -62,7 +111,7 @@ describe("a step of the store", () => {
   test("is refused once the store is closed, and those under way are finished first", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
-    const store = openSqliteStore(path);
+    const store = openStore(path);
     const underway = store.run(addUser("+998900000001"));
     await store.close();
     expect(await underway).toMatchObject([{ id: 1 }]);
@@ -71,7 +120,7 @@ describe("a step of the store", () => {
   });
 
   test("is refused as unavailable where there is no room for it, and others find theirs", async () => {
-    const store = openSqliteStore(":memory:");
+    const store = openStore();
     await store.run(async (tx) => {
       // `as`: the connection under the store, to make its disk small.
       const { $client } = tx as unknown as { $client: Database };
@@ -104,7 +153,7 @@ describe("a step of the store", () => {
 test("a group that no transaction can begin for is refused, and the next is a group again", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
-  const store = openSqliteStore(path);
+  const store = openStore(path);
   const groups: number[][] = [];
   const echo = store.grouped(async (_tx, items: readonly number[]) => {
     groups.push([...items]);
@@ -120,7 +169,7 @@ test("a group that no transaction can begin for is refused, and the next is a gr
 });
 
 test("an item that fails takes no other of its group with it", async () => {
-  const store = openSqliteStore(":memory:");
+  const store = openStore();
   const add = store.grouped(async (tx, phoneNumbers: readonly string[]) => {
     for (const phoneNumber of phoneNumbers) await addUser(phoneNumber)(tx);
     return phoneNumbers;
@@ -130,44 +179,58 @@ test("an item that fails takes no other of its group with it", async () => {
   expect(await store.run(allUsers)).toHaveLength(2);
 });
 
-test("a step that no transaction can begin for is refused at once, with all that wait", async () => {
-  using folder = temporaryFolder();
-  const path = join(folder.path, "x.db");
-  const store = openSqliteStore(path);
-  using stranger = new Database(path);
-  stranger.run("BEGIN IMMEDIATE");
-  const settled = await Promise.allSettled(Array.from({ length: 20 }, () => store.run(allUsers)));
-  expect(settled.map(({ status }) => status)).toEqual(Array(20).fill("rejected"));
-  expect(settled[0]).toMatchObject({
-    reason: { name: "Unavailable", cause: { code: "SQLITE_BUSY" } },
+describe("while another process writes to the file", () => {
+  test("a step waits for it, and reads do not", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    await store.run(addUser("+998900000001"));
+    using stranger = new Database(path);
+    stranger.run("BEGIN IMMEDIATE");
+    let isWritten = false;
+    const step = store.run(addUser("+998900000002")).then(() => (isWritten = true));
+    // As many as take the step through some of its attempts.
+    for (let i = 0; i < 10; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      expect(await store.read((tx) => tx.select().from(users))).toHaveLength(1);
+    }
+    expect(isWritten).toBe(false);
+    stranger.run("COMMIT");
+    await step;
+    expect(await store.read((tx) => tx.select().from(users))).toHaveLength(2);
+    await store.close();
   });
-  stranger.run("ROLLBACK");
-  expect(await store.run(allUsers)).toEqual([]);
+
+  test("for long, all that wait are refused as unavailable", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    using stranger = new Database(path);
+    stranger.run("BEGIN IMMEDIATE");
+    const settled = await Promise.allSettled(Array.from({ length: 20 }, () => store.run(allUsers)));
+    expect(settled.map(({ status }) => status)).toEqual(Array(20).fill("rejected"));
+    expect(settled[0]).toMatchObject({
+      reason: { name: "Unavailable", cause: { code: "SQLITE_BUSY" } },
+    });
+    stranger.run("ROLLBACK");
+    expect(await store.run(allUsers)).toEqual([]);
+    await store.close();
+  });
 });
 
 describe("the database", () => {
   test("forgets no number, so that none is used twice", async () => {
-    const store = openSqliteStore(":memory:");
+    const store = openStore();
     await store.run(addUser("+998900000001"));
     await store.run((tx) => tx.delete(users));
     expect(await store.run(addUser("+998900000002"))).toMatchObject([{ id: 2 }]);
   });
 
   test("takes only states that make sense", async () => {
-    const store = openSqliteStore(":memory:");
+    const store = openStore();
     await store.run(addUser("+998900000001"));
-    const order = {
-      userId: 1,
-      tariffCode: "standard_300",
-      amountTiyin: 1,
-      status: "pending" as const,
-      paymentKey: "k",
-      createdAt: 0,
-      dueAt: 1,
-      attempts: 0,
-    };
     const insert = (values: object) =>
-      store.run((tx) => tx.insert(orders).values({ ...order, ...values }));
+      store.run((tx) => tx.insert(orders).values({ ...PENDING, ...values }));
     await insert({});
     for (const wrong of [
       { status: "free" },
@@ -187,22 +250,10 @@ describe("the database", () => {
   });
 
   test("has one pending or recent order without a key for a user and a tariff, and one for each key", async () => {
-    const store = openSqliteStore(":memory:");
+    const store = openStore();
     await store.run(addUser("+998900000001"));
     const insert = (values: { idempotencyKey?: string; repeatUntil?: number }) =>
-      store.run((tx) =>
-        tx.insert(orders).values({
-          userId: 1,
-          tariffCode: "standard_300",
-          amountTiyin: 1,
-          status: "pending",
-          paymentKey: "k",
-          createdAt: 0,
-          dueAt: 1,
-          attempts: 0,
-          ...values,
-        }),
-      );
+      store.run((tx) => tx.insert(orders).values({ ...PENDING, ...values }));
     await insert({ idempotencyKey: "a" });
     await insert({ repeatUntil: 5 });
     await insert({});
@@ -212,7 +263,7 @@ describe("the database", () => {
 
   test("is made with WAL, full syncs, foreign keys and strict tables", async () => {
     using folder = temporaryFolder();
-    const store = openSqliteStore(join(folder.path, "x.db"));
+    const store = openStore(join(folder.path, "x.db"));
     await store.run(async (tx) => {
       const { $client } = tx as unknown as { $client: Database };
       const pragma = (name: string) =>
@@ -230,47 +281,83 @@ describe("the database", () => {
   test("keeps its rows when it is opened again", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "deep/er/x.db");
-    const first = openSqliteStore(path);
+    const first = openStore(path);
     await first.run(addUser("+998900000001"));
     await first.run((tx) => tx.update(tariffs).set({ priceTiyin: 5 }));
     await first.close();
-    const second = openSqliteStore(path);
+    const second = openStore(path);
     expect(await second.run(allUsers)).toHaveLength(1);
     expect(await second.run((tx) => tx.select().from(tariffs))).toMatchObject([{ priceTiyin: 5 }]);
     await second.close();
   });
 
+  test("warns of a log that a reader lets grow, and shrinks it afterwards", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const lines: string[] = [];
+    const log = createLog({
+      level: "warn",
+      json: false,
+      write: (line) => lines.push(line),
+      now: () => 0,
+    });
+    const store = openSqliteStore(path, log);
+    const write = (i: number) =>
+      store.run((tx) =>
+        tx.insert(users).values({
+          phoneNumber: `+99890${i}`,
+          fullName: "x".repeat(4_000_000),
+          createdAt: 0,
+          smsTriedAt: 0,
+        }),
+      );
+    const reader = new Database(path, { readonly: true });
+    reader.run("BEGIN");
+    reader.query("SELECT * FROM tariffs").all();
+    for (let i = 0; i < 20; i++) await write(i);
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(
+      /^Warning: \S+x\.db-wal has \d\d MiB: some reader has \S+ open for long/,
+    );
+    reader.close();
+    // The first is moved into the database, the second begins the log anew.
+    await store.run(addUser("+998900000001"));
+    await store.run(addUser("+998900000002"));
+    expect(statSync(`${path}-wal`).size).toBeLessThanOrEqual(8 * 1024 * 1024);
+    await store.close();
+  });
+
   test("is refused while another has it open, and free again after", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
-    const store = openSqliteStore(path);
-    expect(() => openSqliteStore(path)).toThrow("in use by another process");
+    const store = openStore(path);
+    expect(() => openStore(path)).toThrow("in use by another process");
     await store.close();
-    await openSqliteStore(path).close();
+    await openStore(path).close();
   });
 
   test("is refused in a sentence where the file is none", () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     writeFileSync(path, "This is a letter to my aunt.\n".repeat(100));
-    expect(() => openSqliteStore(path)).toThrow(/can't be opened: file is not a database/);
+    expect(() => openStore(path)).toThrow(/can't be opened: file is not a database/);
   });
 
   test("is refused also by another name of the same file, there or not yet", async () => {
     using folder = temporaryFolder();
     const link = join(folder.path, "link.db");
     symlinkSync("x.db", link);
-    const store = openSqliteStore(link);
-    expect(() => openSqliteStore(join(folder.path, "x.db"))).toThrow("in use by another process");
+    const store = openStore(link);
+    expect(() => openStore(join(folder.path, "x.db"))).toThrow("in use by another process");
     await store.close();
   });
 
   test("is refused in a sentence where it is a folder, or its lock is something else", () => {
     using folder = temporaryFolder();
-    expect(() => openSqliteStore(folder.path)).toThrow("it is a folder");
+    expect(() => openStore(folder.path)).toThrow("it is a folder");
     const path = join(folder.path, "x.db");
     writeFileSync(`${path}.lock`, "This is a letter to my aunt.\n".repeat(100));
-    expect(() => openSqliteStore(path)).toThrow(/can't be opened: file is not a database/);
+    expect(() => openStore(path)).toThrow(/can't be opened: file is not a database/);
   });
 
   test("has migrations that make what the tables say", async () => {

@@ -31,7 +31,12 @@ export function createAnnouncer(parts: AnnounceParts): Announcer {
     return orderIds;
   });
 
-  const lanes = createLanes<PaidOrder>(LANES, ({ orderId }) => orderId, tell);
+  const lanes = createLanes<PaidOrder>(
+    LANES,
+    ({ orderId }) => orderId,
+    tell,
+    (fault) => log.error("Announcing an order has failed.", fault),
+  );
 
   function tell({ orderId }: PaidOrder): Promise<unknown> {
     const heard = inTime((signal) => dispatcher.notify(orderId, signal));

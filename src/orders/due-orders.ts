@@ -1,5 +1,4 @@
-import { setTimeout as wait } from "node:timers/promises";
-import { and, asc, eq, gt, lte, sql } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, lte, sql } from "drizzle-orm";
 import type { Lanes } from "../lanes.ts";
 import type { Log } from "../log.ts";
 import { prepared, type Store, type Tx } from "../store/store.ts";
@@ -81,12 +80,18 @@ export function createDuty(
   return { runOnce, run, idle: lanes.idle };
 }
 
-async function pause(ms: number, signal: AbortSignal) {
-  try {
-    await wait(ms, undefined, { signal });
-  } catch (cause) {
-    if (!signal.aborted) throw cause;
-  }
+/** Resolves after `ms`, or when the signal is aborted. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end);
+  });
 }
 
 const due = prepared((tx) =>
@@ -101,7 +106,7 @@ const due = prepared((tx) =>
     })
     .from(orders)
     .where(
-      and(lte(orders.dueAt, sql.placeholder("now")), eq(orders.status, sql.placeholder("status"))),
+      and(eq(orders.status, sql.placeholder("status")), lte(orders.dueAt, sql.placeholder("now"))),
     )
     .orderBy(asc(orders.dueAt))
     .limit(sql.placeholder("limit"))
@@ -141,7 +146,9 @@ const hasten = prepared((tx) =>
   tx
     .update(orders)
     .set({ dueAt: sql`${sql.placeholder("now")}` })
-    .where(gt(orders.dueAt, sql.placeholder("now")))
+    .where(
+      and(inArray(orders.status, ["pending", "paid"]), gt(orders.dueAt, sql.placeholder("now"))),
+    )
     .prepare(),
 );
 

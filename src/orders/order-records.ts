@@ -1,6 +1,6 @@
 import { and, count, eq, isNotNull, type Placeholder, sql } from "drizzle-orm";
 import type { Charge } from "../ports.ts";
-import { prepared, type Tx } from "../store/store.ts";
+import { prepared, type ReadTx, type Tx } from "../store/store.ts";
 import { orders, users } from "../store/tables.ts";
 
 export type Order = typeof orders.$inferSelect;
@@ -84,7 +84,7 @@ export async function insertPendingOrders(
   return new Map(opened.map((order) => [order.paymentKey, { ...order, createdAt, dueAt }]));
 }
 
-const byId = prepared((tx) =>
+const byId = prepared((tx: ReadTx) =>
   tx
     .select()
     .from(orders)
@@ -93,7 +93,7 @@ const byId = prepared((tx) =>
 );
 
 /** The order with this number, if there is one. */
-export async function orderById(tx: Tx, orderId: number): Promise<Order | undefined> {
+export async function orderById(tx: ReadTx, orderId: number): Promise<Order | undefined> {
   const [order] = await byId(tx).execute({ orderId });
   return order;
 }
@@ -154,10 +154,7 @@ const settlePaid = prepared((tx) =>
     .set({
       status: "paid",
       settledAt: sql`${sql.placeholder("settledAt")}`,
-      dueAt: sql`CASE
-        WHEN ${orders.dueAt} BETWEEN ${sql.placeholder("dueFrom")} AND ${sql.placeholder("dueTo")} THEN ${orders.dueAt}
-        ELSE ${sql.placeholder("dueFrom")}
-      END`,
+      dueAt: sql`${sql.placeholder("dueAt")}`,
       attempts: 1,
     })
     .where(and(isOneOf(sql.placeholder("orderIds")), eq(orders.status, "pending")))
@@ -179,14 +176,11 @@ const settleDeclined = prepared((tx) =>
     .prepare(),
 );
 
-/**
- * Records that these orders are paid, where they were pending until now. One is due to be announced between
- * `dueFrom` and `dueTo`: where it is due then anyway, its place in the index stays. Instants in ms.
- */
+/** Records that these orders are paid, where they were pending until now, and due to be announced. Instants in ms. */
 export async function settleAsPaid(
   tx: Tx,
   orderIds: readonly number[],
-  times: { readonly settledAt: number; readonly dueFrom: number; readonly dueTo: number },
+  times: { readonly settledAt: number; readonly dueAt: number },
 ): Promise<void> {
   if (orderIds.length === 0) return;
   await settlePaid(tx).execute({ ...times, orderIds: JSON.stringify(orderIds) });

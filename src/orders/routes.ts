@@ -114,7 +114,7 @@ export function orderRoutes({ store, orderDesk, now }: OrderRouteParts) {
       "/orders/:order_id",
       async ({ params, set }) => {
         const orderId = parseOrderId(params.order_id);
-        const order = orderId && (await store.run((tx) => orderById(tx, orderId)));
+        const order = orderId && (await store.read((tx) => orderById(tx, orderId)));
         return order ? toJson(order) : refuse(set, "order_not_found");
       },
       {

@@ -1,5 +1,6 @@
 import { createDeadline, type Deadline } from "../deadline.ts";
 import { createLanes } from "../lanes.ts";
+import { reasonOf } from "../log.ts";
 import type { ChargeOutcome, PaymentGateway } from "../ports.ts";
 import type { Settings } from "../settings.ts";
 import { type Announcer, NOTIFY_TIMEOUT_MS } from "./announce-orders.ts";
@@ -15,9 +16,6 @@ import {
 
 /** From this age on an order in doubt is worth a warning: somebody has to call the provider. */
 const OLD_MS = 3_600_000;
-
-/** A paid order is found due within this of the time when its first announcement has failed. */
-const LATEST_SECOND_ANNOUNCEMENT_MS = 10_000;
 
 export interface SettleParts extends DutyParts {
   readonly payment: PaymentGateway;
@@ -72,10 +70,10 @@ export function createSettler(parts: SettleParts): Settler {
 
   const record = store.grouped(async (tx, answers: readonly Answer[]) => {
     const settledAt = now();
-    const dueFrom = settledAt + NOTIFY_TIMEOUT_MS + pauseMs(1);
-    const dueTo = dueFrom + LATEST_SECOND_ANNOUNCEMENT_MS;
+    // By then the announcement that is made at once has been heard, or has failed.
+    const dueAt = settledAt + NOTIFY_TIMEOUT_MS + pauseMs(1);
     const [paid, declined] = [idsOf(answers, "paid"), idsOf(answers, "declined")];
-    await settleAsPaid(tx, paid, { settledAt, dueFrom, dueTo });
+    await settleAsPaid(tx, paid, { settledAt, dueAt });
     await settleAsDeclined(tx, declined, settledAt);
     const asSaid = {
       paid: await areAll(tx, "paid", paid),
@@ -103,14 +101,15 @@ export function createSettler(parts: SettleParts): Settler {
   function inDoubt({ orderId, createdAt }: DueOrder, fault: unknown): "in doubt" {
     const message = `The payment of order ${orderId} is in doubt`;
     if (now() - createdAt >= OLD_MS) log.warn(`${message}.`, fault);
-    else log.info(`${message}: ${fault}`);
+    else log.info(`${message}: ${reasonOf(fault)}`);
     return "in doubt";
   }
 
   const lanes = createLanes<DueOrder>(
     LANES,
     ({ orderId }) => orderId,
-    async (order) => void (await settle(order)),
+    settle,
+    (fault) => log.error("Settling an order has failed.", fault),
   );
 
   return {

@@ -15,7 +15,11 @@ const DISK_FAULT = /^SQLITE_(FULL|IOERR|BUSY|LOCKED|READONLY|CANTOPEN|CORRUPT|NO
  */
 const TURNS = 3;
 
-/** Never read; writing it is a transaction that changes nothing. */
+/** Another process may write to the file, though none should: this often, and this far apart, a batch tries. */
+const BEGIN_ATTEMPTS = 100;
+const BEGIN_PAUSE_MS = 5;
+
+/** Never read; writing it is a transaction that changes nothing, and reaches the disk like any other. */
 const USER_VERSION = 0;
 
 interface Step {
@@ -28,8 +32,9 @@ interface Step {
  * Runs all steps that arrive in a few turns of the event loop in one transaction, so that many share one
  * wait for the disk. A step settles only after the COMMIT. Where anything fails, the batch is undone and
  * each of its steps is run again in a transaction of its own: one that fails takes no other with it.
+ * Before each transaction `checkFiles` throws where what is written would be lost.
  */
-export function createGroupCommit(database: Database, tx: Tx) {
+export function createGroupCommit(database: Database, tx: Tx, checkFiles: () => void) {
   const begin = database.prepare("BEGIN IMMEDIATE");
   const commit = database.prepare("COMMIT");
   const rollback = database.prepare("ROLLBACK");
@@ -53,21 +58,36 @@ export function createGroupCommit(database: Database, tx: Tx) {
       for (let turn = 0; turn < TURNS; turn++) await endOfTurn();
       const batch = waiting;
       waiting = [];
-      if (!(await commitTogether(batch))) for (const step of batch) await commitTogether([step]);
+      if (!(await beginFor(batch)) || (await commitTogether(batch))) continue;
+      for (const [at, step] of batch.entries()) {
+        if (!(await beginFor(batch.slice(at)))) break;
+        await commitTogether([step]);
+      }
     }
     flushing = undefined;
+  }
+
+  /** Begins a transaction; where none can begin, refuses the steps, for it would be no other alone. */
+  async function beginFor(steps: Step[]): Promise<boolean> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        checkFiles();
+        begin.run();
+        return true;
+      } catch (error) {
+        if (!isBusy(error) || attempt === BEGIN_ATTEMPTS) {
+          refuse(steps, error);
+          return false;
+        }
+      }
+      // Not SQLite's own time-out, which would hold up the event loop.
+      await new Promise((resolve) => setTimeout(resolve, BEGIN_PAUSE_MS));
+    }
   }
 
   /** Settles all steps of the batch, or none where one of several has failed: then nothing was kept. */
   async function commitTogether(batch: Step[]): Promise<boolean> {
     const values: unknown[] = [];
-    try {
-      begin.run();
-    } catch (error) {
-      // It would be no other for each of them alone.
-      refuse(batch, error);
-      return true;
-    }
     try {
       for (const { work } of batch) values.push(await work(tx));
     } catch (error) {
@@ -90,10 +110,7 @@ export function createGroupCommit(database: Database, tx: Tx) {
   }
 
   function refuse(batch: Step[], error: unknown) {
-    const isDiskFault = error instanceof SQLiteError && DISK_FAULT.test(error.code ?? "");
-    const reason = isDiskFault
-      ? new Unavailable("the data can't be written", { cause: error })
-      : error;
+    const reason = refusalOf(error);
     for (const step of batch) step.reject(reason);
   }
 
@@ -112,11 +129,18 @@ export function createGroupCommit(database: Database, tx: Tx) {
    */
   function overwrite() {
     try {
-      database.run(`PRAGMA user_version = ${USER_VERSION}`);
+      touch();
     } catch {
       // Where nothing can be written, what is void could not be written either.
     }
   }
+
+  function touch() {
+    database.run(`PRAGMA user_version = ${USER_VERSION}`);
+  }
+
+  /** Resolves when a write that changes nothing has reached the disk. */
+  const ping = () => run(async () => touch());
 
   /** Refuses new steps; resolves when those under way have settled. */
   async function close(): Promise<void> {
@@ -124,7 +148,17 @@ export function createGroupCommit(database: Database, tx: Tx) {
     await flushing;
   }
 
-  return { run, close };
+  return { run, ping, close };
+}
+
+/** What the caller gets for this fault: `Unavailable` where the disk or the file is to blame. */
+export function refusalOf(error: unknown): unknown {
+  const isDiskFault = error instanceof SQLiteError && DISK_FAULT.test(error.code ?? "");
+  return isDiskFault ? new Unavailable("the data can't be reached", { cause: error }) : error;
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof SQLiteError && error.code === "SQLITE_BUSY";
 }
 
 function endOfTurn(): Promise<void> {

@@ -1,93 +1,98 @@
 import { Database, SQLiteError } from "bun:sqlite";
-import { closeSync, existsSync, mkdirSync, openSync, realpathSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { closeSync, mkdirSync, openSync, realpathSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { drizzle } from "drizzle-orm/bun-sqlite";
-import { migrate } from "drizzle-orm/bun-sqlite/migrator";
-import { createGroupCommit } from "./group-commit.ts";
+import { type Log, reasonOf } from "../log.ts";
+import { watchDatabaseFiles } from "./database-files.ts";
+import { DatabaseRefused, lockDatabase, lockPath } from "./database-lock.ts";
+import { createGroupCommit, refusalOf } from "./group-commit.ts";
 import { createGrouped } from "./grouped.ts";
+import { checkHistory, migrate } from "./migrations.ts";
 import type { Store } from "./store.ts";
 
-const MIGRATIONS = join(import.meta.dir, "../../drizzle");
+/** How long an opening waits for a reader. Nothing else goes on meanwhile, so later nothing waits so. */
+const OPENING_TIMEOUT_MS = 500;
 
-/**
- * How long to wait where somebody else writes to the file, which nobody should: readers, such as a
- * backup, hold up no writer. Nothing else goes on meanwhile.
- */
-const BUSY_TIMEOUT_MS = 500;
-
-/** The database can't be opened; the message says why in a sentence for the owner. */
-export class DatabaseRefused extends Error {
-  override readonly name = "DatabaseRefused";
-}
+/** What stays of the write-ahead log after a reader, such as a backup, has let it grow: twice its usual size. */
+const LOG_SIZE_LIMIT_BYTES = 8 * 1024 * 1024;
 
 /**
  * Opens the SQLite database at `path` (`:memory:` for one that ends with the process), made or brought
- * up to date first. Throws `DatabaseRefused` when another process has it or it can't be used.
+ * up to date first. Throws `DatabaseRefused` when another process has it or it can't be used; then it is
+ * as it was.
  */
-export function openSqliteStore(path: string): Store {
+export function openSqliteStore(path: string, log: Log): Store {
   try {
-    return path === ":memory:" ? storeOn(":memory:", () => {}) : storeInFile(path);
+    return path === ":memory:" ? openInMemory() : openFile(path, log);
   } catch (error) {
     if (error instanceof DatabaseRefused) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new DatabaseRefused(`The database ${path} can't be opened: ${reason}`, { cause: error });
+    throw new DatabaseRefused(`The database ${path} can't be opened: ${innermostReason(error)}.`, {
+      cause: error,
+    });
   }
 }
 
-function storeInFile(path: string): Store {
+function openInMemory(): Store {
+  const database = openConnection(":memory:");
+  const { run, ping, close } = createGroupCommit(database, drizzleOn(database), () => {});
+  return {
+    run,
+    // Nothing but this connection knows the data.
+    read: run,
+    grouped: createGrouped({ run }),
+    ping,
+    async close() {
+      await close();
+      database.close();
+    },
+  };
+}
+
+function openFile(path: string, log: Log): Store {
   mkdirSync(dirname(path), { recursive: true });
-  if (existsSync(path) && statSync(path).isDirectory()) throw new Error("it is a folder");
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw new Error("it is a folder");
   // The lock is found by the file's real name, which a link to nowhere has not.
   closeSync(openSync(path, "a"));
-  const unlock = lock(path);
+  const unlock = lockDatabase(path);
   try {
-    return storeOn(path, unlock);
+    inspect(path, log);
+    return openLocked(path, log, unlock);
   } catch (error) {
     unlock();
     throw error;
   }
 }
 
-/**
- * Keeps a second process off the file, from before it is migrated until this process is gone. The lock
- * is SQLite's own on an empty file beside it: the system frees it however the process ends, and the
- * database itself stays open to readers such as a backup.
- */
-function lock(path: string): () => void {
-  const holder = new Database(`${realpathSync(path)}.lock`, { create: true, readwrite: true });
+function openLocked(path: string, log: Log, unlock: () => void): Store {
+  const database = openConnection(path);
   try {
-    // Nothing is ever written to it, so it wants no journal beside it.
-    holder.run("PRAGMA journal_mode = MEMORY");
-    holder.run("BEGIN EXCLUSIVE");
-  } catch (cause) {
-    holder.close();
-    if (!(cause instanceof SQLiteError) || cause.code !== "SQLITE_BUSY") throw cause;
-    throw new DatabaseRefused(`The database ${path} is in use by another process.`, { cause });
-  }
-  return () => holder.close();
-}
-
-function storeOn(path: string, unlock: () => void): Store {
-  const database = new Database(path, { create: true, readwrite: true, strict: true });
-  try {
-    // First, because every later line may have to wait for a reader.
-    database.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
-    database.run("PRAGMA journal_mode = WAL");
-    database.run("PRAGMA synchronous = FULL");
-    const tx = drizzle({ client: database, casing: "snake_case" });
-    const before = schemaVersion(database);
-    // With foreign keys on, a migration that rebuilds a table would delete the rows that refer to it.
-    migrate(tx, { migrationsFolder: MIGRATIONS });
-    // It reads every row, which only a migration is worth.
-    if (schemaVersion(database) !== before) checkForeignKeys(database);
-    database.run("PRAGMA foreign_keys = ON");
-
-    const { run, close } = createGroupCommit(database, tx);
+    const checkFiles = watchDatabaseFiles({
+      databasePath: path,
+      logPath: logPath(path),
+      lockPath: lockPath(path),
+      onLargeLog(bytes) {
+        const megabytes = Math.round(bytes / 1024 ** 2);
+        log.warn(`${logPath(path)} has ${megabytes} MiB: some reader has ${path} open for long.`);
+      },
+    });
+    const { run, ping, close } = createGroupCommit(database, drizzleOn(database), checkFiles);
+    const reader = new Database(path, { readonly: true, strict: true });
+    const readerTx = drizzleOn(reader);
     return {
       run,
+      async read(query) {
+        checkFiles();
+        try {
+          return await query(readerTx);
+        } catch (error) {
+          throw refusalOf(error);
+        }
+      },
       grouped: createGrouped({ run }),
+      ping,
       async close() {
         await close();
+        reader.close();
         try {
           // All is in the one file then; what may stay beside it is empty.
           database.run("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -105,12 +110,72 @@ function storeOn(path: string, unlock: () => void): Store {
   }
 }
 
-/** A number that SQLite changes with every change of the schema. */
-function schemaVersion(database: Database): unknown {
-  return database.query("PRAGMA schema_version").values()[0]?.[0];
+/** Throws where the file is a database that this program must not, or can't, write to. Only reads. */
+function inspect(path: string, log: Log): void {
+  if (statSync(path).size === 0) return;
+  const finding = find(path, log);
+  if (finding === "ok") return;
+  throw new DatabaseRefused(
+    `The database ${path} is damaged (${finding}). Restore a backup; remove ${logPath(path)} first, which belongs to what was there before.`,
+  );
+}
+
+/** Throws where the history is another's; else what SQLite finds in the file, "ok" if that is nothing. */
+function find(path: string, log: Log): unknown {
+  using database = new Database(path, { readonly: true, strict: true });
+  try {
+    checkHistory(database);
+    const wasClosed = (statSync(logPath(path), { throwIfNoEntry: false })?.size ?? 0) === 0;
+    if (wasClosed) return "ok";
+    log.info(`The database ${path} was not closed: it is checked first.`);
+    const [finding] = database.query("PRAGMA integrity_check(1)").values()[0] ?? [];
+    // Before the finding SQLite may name the database in a line of its own.
+    return String(finding).split("\n").at(-1);
+  } catch (error) {
+    if (error instanceof SQLiteError && error.code === "SQLITE_CORRUPT") return error.message;
+    throw error;
+  }
+}
+
+/** A connection that writes, to a database that is up to date and has a write-ahead log. */
+function openConnection(path: string): Database {
+  const database = new Database(path, { create: true, readwrite: true, strict: true });
+  try {
+    // First, because every later line may have to wait for a reader.
+    database.run(`PRAGMA busy_timeout = ${OPENING_TIMEOUT_MS}`);
+    database.run("PRAGMA journal_mode = WAL");
+    database.run("PRAGMA synchronous = FULL");
+    database.run(`PRAGMA journal_size_limit = ${LOG_SIZE_LIMIT_BYTES}`);
+    // With foreign keys on, a migration that rebuilds a table would delete the rows that refer to it.
+    const isChanged = migrate(database);
+    // It reads every row, which only a migration is worth.
+    if (isChanged) checkForeignKeys(database);
+    database.run("PRAGMA foreign_keys = ON");
+    // The write-ahead log is there from the first write on.
+    database.run("PRAGMA user_version = 0");
+    database.run("PRAGMA busy_timeout = 0");
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function drizzleOn(database: Database) {
+  return drizzle({ client: database, casing: "snake_case" });
 }
 
 function checkForeignKeys(database: Database): void {
   const orphans = database.query("PRAGMA foreign_key_check").all();
   if (orphans.length > 0) throw new Error(`${orphans.length} rows refer to rows that are missing`);
+}
+
+function logPath(path: string): string {
+  return `${realpathSync(path)}-wal`;
+}
+
+/** What lies behind a fault says more than what wraps it, in one sentence. */
+function innermostReason(fault: unknown): string {
+  if (!(fault instanceof Error)) return reasonOf(fault);
+  return fault.cause === undefined ? fault.message : innermostReason(fault.cause);
 }

@@ -3,6 +3,9 @@ import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 /** What a step may do with the data: build and run queries, and nothing that ends the step. */
 export type Tx = Pick<BunSQLiteDatabase, "select" | "insert" | "update" | "delete">;
 
+/** What a query may do that changes nothing. */
+export type ReadTx = Pick<Tx, "select">;
+
 /** What is done for several items by one statement, which costs a third of as many statements. */
 export type GroupWork<Item, Result> = (
   tx: Tx,
@@ -19,11 +22,18 @@ export interface Store {
    */
   run<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /**
+   * Runs one query on what is committed, and waits for no step. Two queries may see two moments. Rejects
+   * with `Unavailable` where the data is gone.
+   */
+  read<T>(query: (tx: ReadTx) => Promise<T>): Promise<T>;
+  /**
    * A step for many: does by one call of `work` what is asked for until the step begins, and answers each
    * item in its place. One that fails takes no other with it: where `work` fails for several, it is
    * called again for each alone.
    */
   grouped<Item, Result>(work: GroupWork<Item, Result>): (item: Item) => Promise<Result>;
+  /** Resolves when a write that changes nothing has reached the disk; rejects like `run`. */
+  ping(): Promise<void>;
   /** Lets the steps under way finish, refuses new ones and closes the data. */
   close(): Promise<void>;
 }
@@ -32,8 +42,10 @@ export interface Store {
  * A query that is built once for each engine connection and then only run: building one costs ten
  * times as much as running it.
  */
-export function prepared<Query>(build: (tx: Tx) => Query): (tx: Tx) => Query {
-  const built = new WeakMap<Tx, Query>();
+export function prepared<Query, On extends ReadTx = Tx>(
+  build: (tx: On) => Query,
+): (tx: On) => Query {
+  const built = new WeakMap<On, Query>();
   return (tx) => {
     let query = built.get(tx);
     if (query === undefined) {

@@ -89,8 +89,9 @@ export const orders = sqliteTable(
     uniqueIndex("orders_repeat")
       .on(order.userId, order.tariffCode)
       .where(sql`${order.repeatUntil} IS NOT NULL`),
+    // The status comes first: many orders of one are not to hide the few of the other.
     index("orders_due")
-      .on(order.dueAt)
+      .on(order.status, order.dueAt)
       .where(sql`${order.dueAt} IS NOT NULL`),
   ],
 );

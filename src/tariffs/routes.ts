@@ -33,7 +33,7 @@ export function tariffRoutes({ store, callerOf }: TariffParts) {
       "/tariffs",
       async ({ request }) => {
         const isOwner = callerOf(request.headers) === "owner";
-        const tariffs = await store.run(isOwner ? allTariffs : activeTariffs);
+        const tariffs = await store.read(isOwner ? allTariffs : activeTariffs);
         return tariffs.map(toJson);
       },
       {

@@ -1,22 +1,24 @@
 import { asc, eq, sql } from "drizzle-orm";
-import { prepared, type Tx } from "../store/store.ts";
+import { prepared, type ReadTx, type Tx } from "../store/store.ts";
 import { tariffs } from "../store/tables.ts";
 
 export type Tariff = typeof tariffs.$inferSelect;
 
-const active = prepared((tx) =>
+const active = prepared((tx: ReadTx) =>
   tx.select().from(tariffs).where(eq(tariffs.active, true)).orderBy(asc(tariffs.code)).prepare(),
 );
 
 /** The tariffs that can be ordered, by code. */
-export function activeTariffs(tx: Tx): Promise<Tariff[]> {
+export function activeTariffs(tx: ReadTx): Promise<Tariff[]> {
   return active(tx).execute();
 }
 
-const all = prepared((tx) => tx.select().from(tariffs).orderBy(asc(tariffs.code)).prepare());
+const all = prepared((tx: ReadTx) =>
+  tx.select().from(tariffs).orderBy(asc(tariffs.code)).prepare(),
+);
 
 /** The tariffs, also those that can't be ordered, by code. */
-export function allTariffs(tx: Tx): Promise<Tariff[]> {
+export function allTariffs(tx: ReadTx): Promise<Tariff[]> {
   return all(tx).execute();
 }
 

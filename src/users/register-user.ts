@@ -70,6 +70,7 @@ export function createUserDesk({ store, sms, log, now, settings }: UserDeskParts
         log.warn(`The SMS to ${phoneNumber} was not accepted.`, fault);
       }
     },
+    (fault) => log.error("Sending an SMS has failed.", fault),
   );
 
   return { registerUser, idle: lanes.idle };

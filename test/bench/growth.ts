@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
-import { openSqliteStore } from "../../src/store/sqlite-store.ts";
+import { openStore } from "../support/store.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { residentMb, spread } from "./figures.ts";
 import { load, type Measure } from "./load.ts";
@@ -47,7 +47,7 @@ async function turn({ url }: Peer): Promise<Measure> {
 
 /** Users and their orders, paid and announced, as years of work would leave them. */
 async function fill(path: string, users: number, orders: number) {
-  await openSqliteStore(path).close();
+  await openStore(path).close();
   using database = new Database(path);
   // Nothing of this is promised to anybody yet.
   database.run("PRAGMA synchronous = OFF");

@@ -30,7 +30,7 @@ function oneAtATime(store: Store): Store {
 const settings = readSettings(process.env);
 const log = createLog({ level: settings.logLevel, json: true, write: console.log, now: Date.now });
 const { url } = await startService({
-  store: oneAtATime(openSqliteStore(settings.databasePath)),
+  store: oneAtATime(openSqliteStore(settings.databasePath, log)),
   sms: createSmsStub(log),
   payment: createPaymentStub(log, settings.paymentStubDelayMs),
   dispatcher: createDispatcherStub(log),

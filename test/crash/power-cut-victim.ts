@@ -3,7 +3,7 @@ import { dlopen, FFIType } from "bun:ffi";
 import { createApp } from "../../src/app.ts";
 import { createLog } from "../../src/log.ts";
 import { readSettings } from "../../src/settings.ts";
-import { openSqliteStore } from "../../src/store/sqlite-store.ts";
+import { openStore } from "../support/store.ts";
 
 // Takes orders with the real parts, every write of SQLite written down by write-log.c, and notes there
 // each answer that a customer was given. Arguments: the library, the database, how many orders.
@@ -20,7 +20,7 @@ const { symbols } = dlopen(library, {
   write_log_acknowledge: { args: [FFIType.i64, FFIType.i32], returns: FFIType.void },
 });
 
-const store = openSqliteStore(databasePath);
+const store = openStore(databasePath);
 await store.run(async (tx) => {
   // `as`: the connection under the store, to set what no owner can set.
   const { $client } = tx as unknown as { $client: Database };

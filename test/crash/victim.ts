@@ -65,10 +65,11 @@ async function say(path: string, body: object, signal: AbortSignal): Promise<str
   return response.text();
 }
 
-const store = mortal(openSqliteStore(readSettings(process.env).databasePath));
+const settings = readSettings(process.env);
+const log = createLog({ level: "error", json: false, write: () => {}, now: Date.now });
 const service = await startService({
-  store,
-  settings: readSettings(process.env),
+  store: mortal(openSqliteStore(settings.databasePath, log)),
+  settings,
   sms: { sendCode: async () => {} },
   payment: {
     async charge(charge, signal) {
@@ -90,7 +91,7 @@ const service = await startService({
       pass("after an announcement");
     },
   },
-  log: createLog({ level: "error", json: false, write: () => {}, now: Date.now }),
+  log,
   now: Date.now,
   randomId() {
     // The clients name their requests, so that this is asked for at the start of each order only.

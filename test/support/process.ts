@@ -51,8 +51,8 @@ export async function spawnService(environment: Record<string, string>) {
 }
 
 /** Starts a process that is expected to end by itself; resolves to its exit status and its words. */
-export async function failToStart(environment: Record<string, string>) {
-  const child = Bun.spawn([process.execPath, "src/main.ts"], {
+export async function failToStart(environment: Record<string, string>, args: string[] = []) {
+  const child = Bun.spawn([process.execPath, "src/main.ts", ...args], {
     cwd: ROOT,
     env: { ...process.env, PORT: "0", ...environment },
     stdout: "pipe",

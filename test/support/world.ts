@@ -3,7 +3,7 @@ import { createLog } from "../../src/log.ts";
 import type { Charge, ChargeOutcome } from "../../src/ports.ts";
 import { readSettings } from "../../src/settings.ts";
 import { createGrouped } from "../../src/store/grouped.ts";
-import { openSqliteStore } from "../../src/store/sqlite-store.ts";
+import { openStore } from "./store.ts";
 import type { Store } from "../../src/store/store.ts";
 
 /** An outside world that does as it is told and remembers what it was asked. */
@@ -29,13 +29,19 @@ export type World = ReturnType<typeof createWorld>;
 function breakable(store: Store, world: World): Store {
   const run: Store["run"] = (work) =>
     world.storeFault === undefined ? store.run(work) : Promise.reject(world.storeFault);
-  return { ...store, run, grouped: createGrouped({ run }) };
+  return {
+    ...store,
+    run,
+    read: run,
+    ping: () => run(async () => {}),
+    grouped: createGrouped({ run }),
+  };
 }
 
 /** The real parts on a database in memory, in a played outside world. */
 export function createParts(world: World): Parts {
   return {
-    store: breakable(openSqliteStore(":memory:"), world),
+    store: breakable(openStore(), world),
     settings: readSettings({}),
     payment: {
       charge(charge, signal) {

@@ -1,0 +1,84 @@
+/** Lines for an output that may be slow, or that nobody reads: the caller never waits for it. */
+export interface LineWriter {
+  write(line: string): void;
+  /** Resolves when every line is written, or after `withinMs` where the output takes them no faster. */
+  end(withinMs: number): Promise<void>;
+}
+
+export interface LineWriterParts {
+  /** Writes the bytes or the first of them; resolves to how many. */
+  readonly write: (bytes: Uint8Array) => Promise<number>;
+  /** Hears, once the output takes lines again, how many were dropped meanwhile. */
+  readonly onLoss: (lines: number) => void;
+}
+
+/** Some 10 000 lines: memory for an output that pauses, and a bound for one that has stopped. */
+const MAX_WAITING_CHARS = 1024 * 1024;
+
+/** An output in non-blocking mode says so when it is full; this is when to try again. */
+const RETRY_MS = 10;
+
+/**
+ * Writes lines in order, one write at a time. Lines that the output does not take in time are dropped
+ * and counted: a log must not stop the service (a pipe that nobody reads would block it for ever).
+ */
+export function createLineWriter({ write: writeBytes, onLoss }: LineWriterParts): LineWriter {
+  let waiting: string[] = [];
+  let chars = 0;
+  let lost = 0;
+  let flushing: Promise<void> | undefined;
+
+  function write(line: string) {
+    if (chars + line.length > MAX_WAITING_CHARS) {
+      lost += 1;
+      return;
+    }
+    waiting.push(line);
+    chars += line.length;
+    flushing ??= flush();
+  }
+
+  async function flush() {
+    // The lines of one turn of the event loop share a write.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (waiting.length > 0) {
+      const lines = waiting;
+      waiting = [];
+      const isWritten = await writeAll(`${lines.join("\n")}\n`);
+      for (const line of lines) chars -= line.length;
+      if (!isWritten) lost += lines.length;
+      else if (lost > 0) reportLoss();
+    }
+    flushing = undefined;
+  }
+
+  /** False where the output takes nothing any more, such as a pipe whose reader is gone. */
+  async function writeAll(text: string): Promise<boolean> {
+    let bytes: Uint8Array = Buffer.from(text);
+    while (bytes.length > 0) {
+      try {
+        bytes = bytes.subarray(await writeBytes(bytes));
+      } catch (fault) {
+        if (!(fault instanceof Error && "code" in fault && fault.code === "EAGAIN")) return false;
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+    return true;
+  }
+
+  function reportLoss() {
+    const lines = lost;
+    lost = 0;
+    onLoss(lines);
+  }
+
+  async function end(withinMs: number) {
+    if (flushing === undefined) return;
+    const { promise: tooLate, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, withinMs);
+    await Promise.race([flushing, tooLate]);
+    clearTimeout(timer);
+  }
+
+  return { write, end };
+}

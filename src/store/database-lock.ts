@@ -1,0 +1,51 @@
+import { Database, SQLiteError } from "bun:sqlite";
+import { realpathSync } from "node:fs";
+
+/** The database can't be opened; the message says why in a sentence for the owner. */
+export class DatabaseRefused extends Error {
+  override readonly name = "DatabaseRefused";
+}
+
+/** Where the lock on the database at this path, which must exist, has its file. */
+export function lockPath(databasePath: string): string {
+  return `${realpathSync(databasePath)}.lock`;
+}
+
+/**
+ * Keeps a second process off the database, from before it is migrated until this process is gone. The
+ * lock is SQLite's own on an empty file beside it: the system frees it however the process ends, and the
+ * database itself stays open to readers such as a backup. Of several that ask at once one gets it.
+ * Throws `DatabaseRefused` where another process has it.
+ */
+export function lockDatabase(databasePath: string): () => void {
+  const holder = new Database(lockPath(databasePath), { create: true, readwrite: true });
+  try {
+    // Nothing is ever written to it, so it wants no journal beside it.
+    holder.run("PRAGMA journal_mode = MEMORY");
+    // Taken by one system call. An EXCLUSIVE lock takes several: two processes can stop each other.
+    holder.run("BEGIN IMMEDIATE");
+    // A file that can't be written SQLite opens for reading, and many may have that lock.
+    holder.run("PRAGMA user_version = 1");
+  } catch (cause) {
+    holder.close();
+    throw refusal(databasePath, cause);
+  }
+  return () => holder.close();
+}
+
+function refusal(databasePath: string, cause: unknown): unknown {
+  const code = cause instanceof SQLiteError ? cause.code : undefined;
+  switch (code) {
+    case "SQLITE_BUSY":
+      return new DatabaseRefused(`The database ${databasePath} is in use by another process.`, {
+        cause,
+      });
+    case "SQLITE_READONLY":
+      return new DatabaseRefused(
+        `The file ${lockPath(databasePath)}, which keeps a second process off, can't be written.`,
+        { cause },
+      );
+    default:
+      return cause;
+  }
+}
