@@ -201,10 +201,7 @@ test(`${REQUESTS} generated requests get answers of the contract, and leave the 
     const { status } = response;
     statuses.set(status, (statuses.get(status) ?? 0) + 1);
     const text = await response.text();
-    const told = `${method} ${path} ${JSON.stringify(headers)} ${String(marked).slice(0, 300)} -> ${status} ${text}`;
-    if (status === 204) return expect([method, text]).toEqual(["OPTIONS", ""]);
-    expect([told, status < 500]).toEqual([told, true]);
-    expect([told, text.includes(marker)]).toEqual([told, false]);
+    if (status === 204 && method === "OPTIONS" && text === "") return;
     const fault = await faultOf(
       method,
       // Bun takes slashes alone for a single one.
@@ -213,7 +210,9 @@ test(`${REQUESTS} generated requests get answers of the contract, and leave the 
       response.headers,
       JSON.parse(text),
     );
-    expect([told, fault]).toEqual([told, undefined]);
+    if (status < 500 && !text.includes(marker) && fault === undefined) return;
+    const told = `${method} ${path} ${JSON.stringify(headers)} ${String(marked).slice(0, 300)}`;
+    throw new Error(`${told} -> ${status} ${text}: ${fault ?? "a fault of ours, or an echo"}`);
   }
   await Promise.all(Array.from({ length: AT_ONCE }, client));
 
