@@ -68,6 +68,16 @@ describe("the lock", () => {
     };
   }
 
+  test("is had also while another process is about to ask for it", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    // Before it has the lock a process reads the file for a moment.
+    using halfway = new Database(`${path}.lock`, { create: true });
+    halfway.run("BEGIN");
+    halfway.query("SELECT * FROM sqlite_master").all();
+    await openStore(path).close();
+  });
+
   test("is refused where its file can't be written, for many may read it", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
