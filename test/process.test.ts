@@ -83,7 +83,7 @@ describe("the process", () => {
     // Open at both ends, so that it never breaks.
     const stdout = openSync(pipe, "r+");
     const port = await freePort();
-    const child = Bun.spawn([process.execPath, "src/main.ts"], {
+    await using child = Bun.spawn([process.execPath, "src/main.ts"], {
       cwd: join(import.meta.dir, ".."),
       env: {
         ...process.env,
