@@ -1,6 +1,9 @@
-import { expect, test } from "bun:test";
+import { expect, test, setDefaultTimeout } from "bun:test";
 import { join } from "node:path";
 import { spawnService, temporaryFolder } from "./support/process.ts";
+import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 /** A Python that has the module, if there is one: Debian's packages are not in every Python. */
 function pythonWith(module: string): string | undefined {

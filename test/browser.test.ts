@@ -1,7 +1,10 @@
-import { expect, test } from "bun:test";
+import { expect, test, setDefaultTimeout } from "bun:test";
 import { join } from "node:path";
 import { chromium, type Page } from "playwright-core";
 import { spawnService, temporaryFolder } from "./support/process.ts";
+import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const API_KEY = "a-key-to-try";
 

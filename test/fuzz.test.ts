@@ -1,9 +1,12 @@
 import { Database } from "bun:sqlite";
-import { expect, test } from "bun:test";
+import { expect, test, setDefaultTimeout } from "bun:test";
 import { join } from "node:path";
 import fc from "fast-check";
 import { faultOf } from "./support/contract.ts";
 import { spawnService, temporaryFolder } from "./support/process.ts";
+import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const REQUESTS = 20_000;
 
@@ -231,4 +234,4 @@ test(`${REQUESTS} generated requests get answers of the contract, and leave the 
   );
   for (const status of [200, 400, 404, 405, 413, 415, 422])
     expect(statuses.get(status)).toBeGreaterThan(20);
-}, 120_000);
+});

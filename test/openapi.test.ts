@@ -1,10 +1,13 @@
-import { expect, test } from "bun:test";
+import { expect, test, setDefaultTimeout } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { treaty } from "@elysiajs/eden";
 import type { App } from "../src/app.ts";
 import { spawnService, temporaryFolder } from "./support/process.ts";
 import { createService } from "./support/service.ts";
+import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const ROOT = join(import.meta.dir, "..");
 

@@ -1,5 +1,5 @@
 import { Database } from "bun:sqlite";
-import { describe, expect, test } from "bun:test";
+import { describe, expect, test, setDefaultTimeout } from "bun:test";
 import {
   chmodSync,
   copyFileSync,
@@ -16,6 +16,9 @@ import { failToStart, spawnService, temporaryFolder } from "./support/process.ts
 import { mountDisk } from "./support/disk.ts";
 import { skip } from "./support/skip.ts";
 import { openStore } from "./support/store.ts";
+import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 // What may be wrong with the files when the database is opened, and while it is open.
 

@@ -1,8 +1,11 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, test, setDefaultTimeout } from "bun:test";
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { createClient } from "./support/client.ts";
 import { failToStart, spawnService, temporaryFolder } from "./support/process.ts";
+import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 describe("the process", () => {
   test("has every answered order after kill -9 and another start", async () => {

@@ -1,7 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test, setDefaultTimeout } from "bun:test";
 import { join } from "node:path";
 import { spawnService, temporaryFolder } from "./support/process.ts";
 import { say } from "./support/raw-socket.ts";
+import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 // What no HTTP library would send. Bun refuses by itself, with a bare 4xx or a close, what is no valid
 // HTTP; the rest is ours to answer.

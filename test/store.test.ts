@@ -1,5 +1,5 @@
 import { Database } from "bun:sqlite";
-import { describe, expect, test } from "bun:test";
+import { describe, expect, test, setDefaultTimeout } from "bun:test";
 import { cpSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { openStore } from "./support/store.ts";
@@ -8,6 +8,9 @@ import { openSqliteStore } from "../src/store/sqlite-store.ts";
 import type { Tx } from "../src/store/store.ts";
 import { orders, tariffs, users } from "../src/store/tables.ts";
 import { temporaryFolder } from "./support/process.ts";
+import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const ROOT = join(import.meta.dir, "..");
 
