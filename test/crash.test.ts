@@ -42,7 +42,7 @@ describe("killed again and again, at every point of the money's way", () => {
       const { kills, wrongs, ...figures } = await killRepeatedly(tools.victim, {
         seed: SEED,
         points,
-        maxPasses: 12,
+        maxPasses: 24,
         faultRate: 0.2,
         declineRate: 0.2,
       });

@@ -18,7 +18,7 @@ const ANY_TIME_MS = 200;
 /** A process that has not come to its point by now is killed all the same, and another one gets there. */
 const MAX_LIFE_MS = 3000;
 
-/** How many processes may miss their point before there is none to be had. */
+/** How many processes in a row may miss a point before there is none to be had. */
 const MAX_MISSES = 5;
 
 /** All that was begun ends long before this, or never. */
@@ -128,13 +128,11 @@ export async function killRepeatedly(script: string, plan: KillPlan): Promise<Ki
     return where === point;
   }
 
-  let misses = 0;
   for (const point of plan.points) {
     const passes = 1 + Math.floor(random() * plan.maxPasses);
     const anyTimeMs = random() * ANY_TIME_MS;
-    while (!(await killAt(point, passes, anyTimeMs))) {
-      misses += 1;
-      if (misses > MAX_MISSES) throw new Error(`nobody comes to pass "${point}" ${passes} times`);
+    for (let misses = 0; !(await killAt(point, passes, anyTimeMs)); misses++) {
+      if (misses === MAX_MISSES) throw new Error(`nobody comes to pass "${point}" ${passes} times`);
     }
   }
 

@@ -22,7 +22,7 @@ export interface PowerCutReport {
 /** How many ways to lose take turns where each cut takes one. */
 const ROTATION = 4;
 
-/** What writes the writes down is there. */
+/** The tools, the library for the writes among them. */
 type PowerTools = Tools & { readonly writeLog: string };
 
 /**
