@@ -21,7 +21,8 @@ const TIMEOUT_MS = LONG ? 1_800_000 : 60_000;
 
 /** What the kills, the clients and the outside world decide by. Real processes are not as exact. */
 const SEED = Number(process.env["SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0]);
-const REPLAY = `SEED=${SEED} makes the same decisions again`;
+const REPLAY = `SEED=${SEED} bun test test/crash.test.ts makes the same decisions again`;
+console.log(REPLAY);
 
 const folder = temporaryFolder();
 afterAll(() => folder[Symbol.dispose]());
@@ -37,7 +38,6 @@ describe("killed again and again, at every point of the money's way", () => {
   test(
     "the service charges once, loses no answered order, and leaves no paid order unannounced",
     async () => {
-      console.log(`Kills: ${REPLAY}`);
       const points = Array.from({ length: KILLS_AT_EACH_POINT }, () => KILL_POINTS).flat();
       const { kills, wrongs, ...figures } = await killRepeatedly(tools.victim, {
         seed: SEED,

@@ -142,8 +142,7 @@ function createReplay(path: string) {
     switch (operation) {
       case Operation.write:
       case Operation.truncate:
-        unsynced.set(file, unsynced.get(file) ?? []);
-        unsynced.get(file)?.push(record);
+        if (unsynced.get(file)?.push(record) === undefined) unsynced.set(file, [record]);
         return;
       case Operation.sync:
         synced.set(
