@@ -1,6 +1,7 @@
 import { expect, test, setDefaultTimeout } from "bun:test";
 import { join } from "node:path";
 import { spawnService, temporaryFolder } from "./support/process.ts";
+import { skip } from "./support/skip.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
@@ -18,11 +19,7 @@ test.each(["requests", "aiohttp"])(
   async (module) => {
     const python = pythonWith(module);
     if (python === undefined) {
-      if (process.env["CI"] === "true") throw new Error(`Python's ${module} is missing`);
-      console.warn(
-        `Skipped: the bot's conversation with Python's ${module}, which is not installed.`,
-      );
-      return;
+      return skip(`the bot's conversation with Python's ${module}, which is not installed`);
     }
     using folder = temporaryFolder();
     await using service = await spawnService({ DATABASE_URL: `file:${join(folder.path, "x.db")}` });

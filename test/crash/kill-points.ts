@@ -13,12 +13,42 @@ export const KILL_POINTS = [
 
 export type KillPoint = (typeof KILL_POINTS)[number];
 
-/** Ways to break the service that the harness must notice. */
+/**
+ * Ways to break the service that the harness must notice: each by one kill, the first time that the point
+ * is passed, in a world where nothing fails and nobody is declined. There each shows for certain.
+ */
 export const SABOTAGES = [
-  "a fresh payment key per try",
-  "note an announcement that is none",
-  "announce without noting it",
-  "answer before the commit",
-] as const;
+  {
+    name: "a fresh payment key per try",
+    point: "after a charge",
+    why: "the order is pending and has been charged under a key that nobody knows: it is charged again",
+    shows: /^order \d+ is paid, charged [2-9] times$/,
+  },
+  {
+    name: "note an announcement that is none",
+    point: "after noting an announcement",
+    why: "the order is noted, so nobody will ever announce it",
+    shows: /^order \d+ is paid, announced: false$/,
+  },
+  {
+    name: "announce without noting it",
+    point: "after noting an announcement",
+    why: "no note is kept, of this order or any other: all stay due",
+    shows: /^order \d+ is paid, and still due$/,
+  },
+  {
+    name: "answer before the commit",
+    point: "after a charge",
+    why: "order 1 has been charged and never will be written: whoever is order 1 next is charged, too",
+    shows: /^order 1 is paid, charged [2-9] times$/,
+  },
+] as const satisfies readonly {
+  readonly name: string;
+  readonly point: KillPoint;
+  /** Why it must show. */
+  readonly why: string;
+  /** A wrong that must be among those found. */
+  readonly shows: RegExp;
+}[];
 
-export type Sabotage = (typeof SABOTAGES)[number];
+export type Sabotage = (typeof SABOTAGES)[number]["name"];

@@ -2,7 +2,8 @@ import { Database } from "bun:sqlite";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder } from "../support/process.ts";
-import { KILL_POINTS, type KillPoint, type Sabotage } from "./kill-points.ts";
+import { createRandom, seedOf } from "../support/random.ts";
+import type { KillPoint, Sabotage } from "./kill-points.ts";
 import { readLedger } from "./ledger.ts";
 
 /** Customers who order at the same time. */
@@ -11,14 +12,35 @@ const CLIENTS = 8;
 /** A charge that hangs is in doubt after this. */
 const PAYMENT_TIMEOUT_MS = 150;
 
-/** A point is passed this often, at most, before the process dies there. */
-const MAX_PASSES = 12;
+/** Where it is killed at any time, the process is killed within this. */
+const ANY_TIME_MS = 200;
 
-/** After this the process is killed wherever it is, so that every round ends. */
-const MAX_ROUND_MS = 1500;
+/** A process that has not come to its point by now is killed all the same, and another one gets there. */
+const MAX_LIFE_MS = 3000;
 
-/** The share of calls to the outside world that go wrong. */
-const FAULT_RATE = 0.2;
+/** How many processes in a row may miss a point before there is none to be had. */
+const MAX_MISSES = 5;
+
+/** All that was begun ends long before this, or never. */
+const MAX_END_MS = 30_000;
+
+/** An answer that is lost on its way, and asked for once more. */
+const LOST_ANSWER_RATE = 0.2;
+
+/** What a run decides by itself, so that the same plan makes the same decisions. */
+export interface KillPlan {
+  readonly seed: number;
+  /** Where the process dies, one after the other. */
+  readonly points: readonly KillPoint[];
+  /** A point is passed this often, at most, before the process dies there. */
+  readonly maxPasses: number;
+  /** The share of calls to the outside world that go wrong. */
+  readonly faultRate: number;
+  /** The share of orders that are declined. */
+  readonly declineRate: number;
+  /** How the service is broken in all its lives but the last. */
+  readonly sabotage?: Sabotage;
+}
 
 interface Answer {
   readonly key: string;
@@ -27,7 +49,7 @@ interface Answer {
 }
 
 export interface KillReport {
-  readonly kills: Readonly<Record<KillPoint, number>>;
+  readonly kills: ReadonlyMap<KillPoint, number>;
   readonly orders: number;
   readonly answers: number;
   readonly charges: number;
@@ -37,90 +59,115 @@ export interface KillReport {
 }
 
 /**
- * Kills the service until it has died `kills` times, spread over all points, while clients order and
- * retry with their keys; then lets it finish in a world without faults, and compares what the clients
- * were told, what the database has, and what the provider and the dispatcher have in their ledger.
+ * Kills the service once at each point of the plan, while clients order and retry with their keys; then
+ * lets it finish in a world without faults, and compares what the clients were told, what the database
+ * has, and what the provider and the dispatcher have in their ledger. `script` is the built victim.ts.
  */
-export async function killRepeatedly(kills: number, sabotage?: Sabotage): Promise<KillReport> {
+export async function killRepeatedly(script: string, plan: KillPlan): Promise<KillReport> {
   using folder = temporaryFolder();
+  await using processes = new AsyncDisposableStack();
   const databasePath = join(folder.path, "x.db");
   const ledgerPath = join(folder.path, "ledger");
   writeFileSync(ledgerPath, "");
-  let world = await startWorld(ledgerPath, FAULT_RATE);
-
-  const victim = (environment: Record<string, string>) =>
-    start("victim.ts", [], {
+  const startWorld = (faultRate: number) =>
+    start(
+      processes,
+      join(import.meta.dir, "outside-world.ts"),
+      [ledgerPath, plan.seed, faultRate, plan.declineRate],
+      {},
+    );
+  let world = await startWorld(plan.faultRate);
+  const startVictim = (environment: Record<string, string>) =>
+    start(processes, script, [], {
       DATABASE_URL: `file:${databasePath}`,
       PORT: "0",
       WORLD_URL: world.line,
-      PAYMENT_TIMEOUT_MS: String(PAYMENT_TIMEOUT_MS),
-      SABOTAGE: sabotage ?? "",
       ...environment,
     });
 
   // The database is there, and so is a customer for each client.
-  const first = await victim({ SABOTAGE: "" });
+  const first = await startVictim({});
   const users = await Promise.all(
     Array.from({ length: CLIENTS }, (_, i) => register(first.line, i)),
   );
   await end(first.process);
-  if (sabotage === "announce without noting it") forbidNoting(databasePath);
+  prepareForgetting(databasePath, plan.sabotage === "announce without noting it");
 
-  const service = { url: "" };
+  const service: Address = { url: undefined };
   const answers: Answer[] = [];
   const ending = new AbortController();
-  const clients = users.map((user) => orderUntil(ending.signal, service, user, answers));
-  const died = Object.fromEntries(KILL_POINTS.map((point) => [point, 0])) as Record<
-    KillPoint,
-    number
-  >;
+  const clients = users.map((user) => orderUntil(ending.signal, service, user, plan.seed, answers));
+  const random = createRandom(seedOf("kills", plan.seed));
+  const kills = new Map<KillPoint, number>();
 
-  // Elsewhere it would show by luck alone.
-  const points: readonly KillPoint[] =
-    sabotage === "answer before the commit" ? ["before a commit"] : KILL_POINTS;
-  for (let round = 0; round < kills; round++) {
-    const point = points[round % points.length] ?? "at any time";
-    const passes = 1 + Math.floor(Math.random() * MAX_PASSES);
-    const { process, line } = await victim({ KILL_AT: point, KILL_AFTER: String(passes) });
-    service.url = line;
-    const longest = point === "at any time" ? Math.random() * 200 : MAX_ROUND_MS;
-    const timer = setTimeout(() => process.kill("SIGKILL"), longest);
-    const before = Bun.nanoseconds();
-    await process.exited;
+  /** Starts the service and sees it die: whether that was at the point. */
+  async function killAt(point: KillPoint, passes: number, anyTimeMs: number): Promise<boolean> {
+    const victim = await startVictim({
+      KILL_AT: point,
+      KILL_AFTER: String(passes),
+      SABOTAGE: plan.sabotage ?? "",
+      // Where no call hangs, none is to be in doubt because the machine is busy.
+      ...(plan.faultRate > 0 && { PAYMENT_TIMEOUT_MS: String(PAYMENT_TIMEOUT_MS) }),
+    });
+    service.url = victim.line;
+    let inTime = true;
+    const timer = setTimeout(
+      () => {
+        inTime = false;
+        victim.process.kill("SIGKILL");
+      },
+      point === "at any time" ? anyTimeMs : MAX_LIFE_MS,
+    );
+    await victim.process.exited;
     clearTimeout(timer);
-    const tookMs = (Bun.nanoseconds() - before) / 1e6;
-    died[tookMs < longest ? point : "at any time"] += 1;
+    service.url = undefined;
+    const { signalCode, exitCode } = victim.process;
+    if (signalCode !== "SIGKILL") throw new Error(`the service has ended by itself: ${exitCode}`);
+    const where = inTime ? point : "at any time";
+    kills.set(where, (kills.get(where) ?? 0) + 1);
+    return where === point;
+  }
+
+  for (const point of plan.points) {
+    const passes = 1 + Math.floor(random() * plan.maxPasses);
+    const anyTimeMs = random() * ANY_TIME_MS;
+    for (let misses = 0; !(await killAt(point, passes, anyTimeMs)); misses++) {
+      if (misses === MAX_MISSES) throw new Error(`nobody comes to pass "${point}" ${passes} times`);
+    }
   }
 
   // From here on nothing fails: all that was begun comes to its end.
   await end(world.process);
-  world = await startWorld(ledgerPath, 0);
+  world = await startWorld(0);
   ending.abort();
-  const last = await victim({});
+  const last = await startVictim({});
   service.url = last.line;
   await Promise.all(clients);
-  for (let waitedMs = 0; waitedMs < 3000 && countDue(databasePath) > 0; waitedMs += 20) {
-    await Bun.sleep(20);
-  }
+  await untilNothingIsDue(databasePath);
   await end(last.process);
-  await end(world.process);
-  return report(databasePath, ledgerPath, answers, died);
+  return report(databasePath, ledgerPath, answers, kills);
 }
 
-/** Starts a script of this folder; resolves when it has printed its first line. */
-async function start(script: string, args: string[], environment: Record<string, string>) {
-  const child = Bun.spawn([process.execPath, join(import.meta.dir, script), ...args], {
-    env: { ...process.env, ...environment },
-    stdout: "pipe",
-    stderr: "inherit",
-  });
+/**
+ * Starts a script, which ends with the stack at the latest; resolves when it has printed its first line,
+ * or has ended without one.
+ */
+async function start(
+  processes: AsyncDisposableStack,
+  script: string,
+  args: unknown[],
+  environment: Record<string, string>,
+) {
+  const child = processes.use(
+    Bun.spawn([process.execPath, script, ...args.map(String)], {
+      env: { ...process.env, ...environment },
+      stdout: "pipe",
+      stderr: "inherit",
+    }),
+  );
   const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   const { value = "" } = await reader.read();
   return { process: child, line: value.trim() };
-}
-
-async function startWorld(ledgerPath: string, faultRate: number) {
-  return start("outside-world.ts", [ledgerPath, String(faultRate)], {});
 }
 
 async function end(child: Bun.Subprocess) {
@@ -150,22 +197,29 @@ async function register(url: string, client: number): Promise<number> {
   return answer.user_id;
 }
 
+/** Where the service is served, while it lives. */
+interface Address {
+  url: string | undefined;
+}
+
 /** Orders again and again, each order until it is answered, under one key however often. */
 async function orderUntil(
   ending: AbortSignal,
-  service: { readonly url: string },
+  service: Readonly<Address>,
   user: number,
+  seed: number,
   answers: Answer[],
 ) {
-  while (!ending.aborted) {
-    const key = crypto.randomUUID();
+  const random = createRandom(seedOf(`client ${user}`, seed));
+  for (let order = 1; !ending.aborted; order++) {
+    const key = `${user}-${order}`;
     while (!(await tryToOrder(service.url, user, key, answers))) await Bun.sleep(5);
-    // Now and then an answer is lost on its way: the client asks once more.
-    if (Math.random() < 0.2) await tryToOrder(service.url, user, key, answers);
+    if (random() < LOST_ANSWER_RATE) await tryToOrder(service.url, user, key, answers);
   }
 }
 
-async function tryToOrder(url: string, user: number, key: string, answers: Answer[]) {
+async function tryToOrder(url: string | undefined, user: number, key: string, answers: Answer[]) {
+  if (url === undefined) return false;
   try {
     const response = await post(
       `${url}/create_order`,
@@ -181,20 +235,31 @@ async function tryToOrder(url: string, user: number, key: string, answers: Answe
   }
 }
 
-/** A disk that takes every note of an announcement, and keeps none. */
-function forbidNoting(databasePath: string) {
+/**
+ * Makes a table of the announcements whose note the disk has taken and not kept, and such a disk, if it
+ * is to be one.
+ */
+function prepareForgetting(databasePath: string, forgets: boolean) {
   using database = new Database(databasePath);
+  database.run("CREATE TABLE forgotten (order_id INTEGER PRIMARY KEY)");
+  if (!forgets) return;
   database.run(
-    "CREATE TRIGGER forget BEFORE UPDATE OF announced_at ON orders BEGIN SELECT RAISE(IGNORE); END",
+    `CREATE TRIGGER forget BEFORE UPDATE OF announced_at ON orders BEGIN
+      INSERT OR IGNORE INTO forgotten VALUES (OLD.id);
+      SELECT RAISE(IGNORE);
+    END`,
   );
 }
 
-function countDue(databasePath: string): number {
+/** Resolves when nothing is due but what is due for ever, its note forgotten. */
+async function untilNothingIsDue(databasePath: string) {
   using database = new Database(databasePath, { readonly: true });
-  const row = database.query<{ n: number }, []>(
-    "SELECT count(*) n FROM orders WHERE due_at IS NOT NULL",
+  const count = database.query<{ n: number }, []>(
+    `SELECT count(*) n FROM orders
+     WHERE due_at IS NOT NULL AND id NOT IN (SELECT order_id FROM forgotten)`,
   );
-  return row.get()?.n ?? 0;
+  const end = performance.now() + MAX_END_MS;
+  while (performance.now() < end && count.get()?.n !== 0) await Bun.sleep(20);
 }
 
 interface Row {
@@ -208,7 +273,7 @@ function report(
   databasePath: string,
   ledgerPath: string,
   answers: Answer[],
-  kills: Record<KillPoint, number>,
+  kills: ReadonlyMap<KillPoint, number>,
 ): KillReport {
   using database = new Database(databasePath, { readonly: true });
   const rows = database.query<Row, []>("SELECT * FROM orders").all();

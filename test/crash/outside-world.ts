@@ -1,11 +1,13 @@
 import { appendFileSync } from "node:fs";
+import { createRandom, seedOf } from "../support/random.ts";
 import { type Entry, readLedger } from "./ledger.ts";
 
 // The provider and the dispatcher, played by a process of its own that nobody kills. What they have
-// done stands in a ledger on disk. Arguments: the ledger's path, and the share of calls that go wrong.
+// done stands in a ledger on disk. Arguments: the ledger's path, a seed for its luck, the share of calls
+// that go wrong, and the share of orders that are declined.
 
-const [ledger = "", faults = "0"] = process.argv.slice(2);
-const faultRate = Number(faults);
+const ledger = process.argv[2] ?? "";
+const [seed = 0, faultRate = 0, declineRate = 0] = process.argv.slice(3).map(Number);
 
 function note(entry: Entry) {
   appendFileSync(ledger, `${JSON.stringify(entry)}\n`);
@@ -17,10 +19,22 @@ for (const entry of readLedger(ledger)) {
   if (entry.kind !== "announced") outcomes.set(entry.paymentKey, entry.kind);
 }
 
+/** Each order has a luck of its own, whatever comes to the others in between. */
+const lucks = new Map<number, () => number>();
+
+function luckOf(orderId: number): () => number {
+  let random = lucks.get(orderId);
+  if (random === undefined) {
+    random = createRandom(seedOf(`order ${orderId}`, seed));
+    lucks.set(orderId, random);
+  }
+  return random;
+}
+
 function charge(paymentKey: string, orderId: number) {
   const known = outcomes.get(paymentKey);
   if (known !== undefined) return known;
-  const kind = Math.random() < 0.2 ? "declined" : "paid";
+  const kind = luckOf(orderId)() < declineRate ? "declined" : "paid";
   outcomes.set(paymentKey, kind);
   note({ kind, paymentKey, orderId });
   return kind;
@@ -29,8 +43,9 @@ function charge(paymentKey: string, orderId: number) {
 const forever = new Promise<never>(() => {});
 
 /** Does `work`, unless it goes wrong: before the work, after it, or by never answering. */
-async function unreliably(work: () => string): Promise<Response> {
-  const luck = Math.random() / faultRate;
+async function unreliably(orderId: number, work: () => string): Promise<Response> {
+  const random = luckOf(orderId);
+  const luck = random() / faultRate;
   if (luck < 1 / 3) return new Response("error before", { status: 502 });
   if (luck < 2 / 3) {
     work();
@@ -40,7 +55,7 @@ async function unreliably(work: () => string): Promise<Response> {
     if (luck < 5 / 6) work();
     return forever;
   }
-  if (Math.random() < 0.1) await Bun.sleep(Math.random() * 50);
+  if (random() < 0.1) await Bun.sleep(random() * 50);
   return new Response(work());
 }
 
@@ -54,13 +69,15 @@ const server = Bun.serve({
         paymentKey: string;
         orderId: number;
       };
-      return unreliably(() => charge(paymentKey, orderId));
+      return unreliably(orderId, () => charge(paymentKey, orderId));
     },
-    "/notify/:orderId": (request) =>
-      unreliably(() => {
-        note({ kind: "announced", orderId: Number(request.params.orderId) });
+    "/notify/:orderId": (request) => {
+      const orderId = Number(request.params.orderId);
+      return unreliably(orderId, () => {
+        note({ kind: "announced", orderId });
         return "heard";
-      }),
+      });
+    },
   },
 });
 console.log(server.url.origin);

@@ -20,55 +20,56 @@ const { symbols } = dlopen(library, {
   write_log_acknowledge: { args: [FFIType.i64, FFIType.i32], returns: FFIType.void },
 });
 
-const store = openStore(databasePath);
-await store.run(async (tx) => {
+// No await at the top, which bytecode does not know.
+void main();
+
+async function main() {
+  const store = openStore(databasePath);
   // `as`: the connection under the store, to set what no owner can set.
-  const { $client } = tx as unknown as { $client: Database };
-  $client.run(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
-});
-if (process.env["SABOTAGE"] === "synchronous off") {
-  await store.run(async (tx) => {
-    // SQLite ignores it within a transaction, so it is set when this one is over.
-    const { $client } = tx as unknown as { $client: Database };
-    setImmediate(() => $client.run("PRAGMA synchronous = OFF"));
+  const database = await store.run(async (tx) => (tx as unknown as { $client: Database }).$client);
+  database.run(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+  if (process.env["SABOTAGE"] === "synchronous off") database.run("PRAGMA synchronous = OFF");
+
+  const app = createApp({
+    store,
+    settings: readSettings({ LOG_LEVEL: "error" }),
+    sms: { sendCode: async () => {} },
+    payment: { charge: async ({ orderId }) => (orderId % 5 === 0 ? "declined" : "paid") },
+    dispatcher: { notify: async () => {} },
+    log: createLog({ level: "error", json: false, write: console.error, now: Date.now }),
+    now: Date.now,
+    randomId: () => crypto.randomUUID(),
   });
-  await Bun.sleep(1);
-}
 
-const app = createApp({
-  store,
-  settings: readSettings({ LOG_LEVEL: "error" }),
-  sms: { sendCode: async () => {} },
-  payment: { charge: async ({ orderId }) => (orderId % 5 === 0 ? "declined" : "paid") },
-  dispatcher: { notify: async () => {} },
-  log: createLog({ level: "error", json: false, write: console.error, now: Date.now }),
-  now: Date.now,
-  randomId: () => crypto.randomUUID(),
-});
-
-async function post(path: string, body: object, key = crypto.randomUUID() as string) {
-  const response = await app.http.handle(
-    new Request(`http://localhost${path}`, {
-      method: "POST",
-      headers: { host: "localhost", "content-type": "application/json", "idempotency-key": key },
-      body: JSON.stringify(body),
-    }),
-  );
-  // `as`: the answers of the contract.
-  const answer = (await response.json()) as { user_id: number; order_id: number };
-  return { ...answer, status: response.status };
-}
-
-let left = Number(count);
-async function customer(phoneNumber: string) {
-  const { user_id } = await post("/register", { phone_number: phoneNumber });
-  while (left-- > 0) {
-    const { status, order_id } = await post("/create_order", {
-      user_id,
-      tariff_code: "standard_300",
-    });
-    symbols.write_log_acknowledge(order_id, status);
+  async function post(path: string, body: object, key: string) {
+    const response = await app.http.handle(
+      new Request(`http://localhost${path}`, {
+        method: "POST",
+        headers: { host: "localhost", "content-type": "application/json", "idempotency-key": key },
+        body: JSON.stringify(body),
+      }),
+    );
+    // `as`: the answers of the contract.
+    const answer = (await response.json()) as { user_id: number; order_id: number };
+    return { ...answer, status: response.status };
   }
+
+  let left = Number(count);
+  async function customer(phoneNumber: string) {
+    const { user_id } = await post("/register", { phone_number: phoneNumber }, "none");
+    while (left > 0) {
+      // The same in each run, and spread over the index as the keys of clients are.
+      const key = Bun.randomUUIDv5(`order ${left--}`, "url");
+      const { status, order_id } = await post(
+        "/create_order",
+        { user_id, tariff_code: "standard_300" },
+        key,
+      );
+      symbols.write_log_acknowledge(order_id, status);
+    }
+  }
+  await Promise.all(
+    Array.from({ length: CUSTOMERS }, (_, i) => customer(`+99890${1_000_000 + i}`)),
+  );
+  process.exit(0);
 }
-await Promise.all(Array.from({ length: CUSTOMERS }, (_, i) => customer(`+99890${1_000_000 + i}`)));
-process.exit(0);

@@ -2,6 +2,8 @@ import { Database } from "bun:sqlite";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder } from "../support/process.ts";
+import { createRandom } from "../support/random.ts";
+import type { Tools } from "./tools.ts";
 
 /** What a disk writes at once: a write that is cut off leaves whole sectors of old and new. */
 const SECTOR_BYTES = 512;
@@ -20,26 +22,28 @@ export interface PowerCutReport {
 /** How many ways to lose take turns where each cut takes one. */
 const ROTATION = 4;
 
-/** A compiler for the library that writes the writes down, if there is one. */
-export const compiler = Bun.which("cc") ?? Bun.which("gcc");
+/** The tools, the library for the writes among them. */
+type PowerTools = Tools & { readonly writeLog: string };
 
 /**
  * Takes `orders` orders, then cuts the power at every single write, truncation and sync that this took,
  * in each of `variants` ways of losing what was not synced by then: 0 loses all of it, 1 nothing, each
  * further one some of it, torn. After each cut the database must be whole, and have every order that a
- * customer has been told of, in that state.
+ * customer has been told of, in that state. With a sabotage it ends at the first wrong.
  */
 export async function cutPowerEverywhere(
+  tools: PowerTools,
   orders: number,
   variants: readonly number[],
   sabotage?: PowerSabotage,
 ): Promise<PowerCutReport> {
   using folder = temporaryFolder();
-  const records = await writeDown(folder.path, orders, sabotage);
+  const records = await writeDown(tools, folder.path, orders, sabotage);
   const replay = createReplay(join(folder.path, "replayed.db"));
   const wrongs: string[] = [];
   let cuts = 0;
   for (const [at, record] of records.entries()) {
+    if (sabotage !== undefined && wrongs.length > 0) break;
     replay.apply(record);
     // An acknowledgement is no write: a cut after it is the cut after the write before it.
     if (
@@ -85,43 +89,20 @@ interface WriteRecord {
   readonly data: Buffer;
 }
 
-/** The library to be preloaded, made in this folder; what it does is said in write-log.c. */
-export function compileWriteLog(folder: string): string {
-  const library = join(folder, "write-log.so");
-  const source = join(import.meta.dir, "write-log.c");
-  const compile = Bun.spawnSync([
-    String(compiler),
-    "-shared",
-    "-fPIC",
-    "-o",
-    library,
-    source,
-    "-ldl",
-  ]);
-  if (compile.exitCode !== 0) throw new Error(compile.stderr.toString());
-  return library;
-}
-
 async function writeDown(
+  { powerCutVictim, writeLog }: PowerTools,
   folder: string,
   orders: number,
   sabotage: PowerSabotage | undefined,
 ): Promise<WriteRecord[]> {
-  const library = compileWriteLog(folder);
   const log = join(folder, "log");
   const databasePath = join(folder, "x.db");
   const victim = Bun.spawnSync(
-    [
-      process.execPath,
-      join(import.meta.dir, "power-cut-victim.ts"),
-      library,
-      databasePath,
-      String(orders),
-    ],
+    [process.execPath, powerCutVictim, writeLog, databasePath, String(orders)],
     {
       env: {
         ...process.env,
-        LD_PRELOAD: library,
+        LD_PRELOAD: writeLog,
         WRITE_LOG: log,
         WRITE_LOG_OF: databasePath,
         ...(sabotage === "a disk that drops syncs" && { WRITE_LOG_DROP_SYNCS: "1" }),
@@ -161,7 +142,7 @@ function createReplay(path: string) {
     switch (operation) {
       case Operation.write:
       case Operation.truncate:
-        unsynced.set(file, [...(unsynced.get(file) ?? []), record]);
+        if (unsynced.get(file)?.push(record) === undefined) unsynced.set(file, [record]);
         return;
       case Operation.sync:
         synced.set(
@@ -182,40 +163,41 @@ function createReplay(path: string) {
 
   /** The file as it would be found, had the disk kept those sectors of what was not synced. */
   function image(file: number, keeps: () => boolean): Buffer {
-    let bytes: Buffer = Buffer.from(synced.get(file) ?? Buffer.alloc(0));
-    for (const { operation, offset, data } of unsynced.get(file) ?? []) {
+    const before = synced.get(file) ?? Buffer.alloc(0);
+    const changes = unsynced.get(file) ?? [];
+    const ends = changes.map(({ offset, data }) => offset + data.length);
+    const bytes = Buffer.alloc(Math.max(before.length, ...ends));
+    before.copy(bytes);
+    let length = before.length;
+    for (const { operation, offset, data } of changes) {
       if (operation === Operation.truncate) {
-        if (keeps()) bytes = resize(bytes, offset);
+        if (!keeps()) continue;
+        bytes.fill(0, Math.min(length, offset));
+        length = offset;
         continue;
       }
       for (let at = 0; at < data.length; at += SECTOR_BYTES) {
         if (!keeps()) continue;
         const sector = data.subarray(at, at + SECTOR_BYTES);
-        bytes = resize(bytes, Math.max(bytes.length, offset + at + sector.length));
         sector.copy(bytes, offset + at);
+        length = Math.max(length, offset + at + sector.length);
       }
     }
-    return bytes;
+    return bytes.subarray(0, length);
   }
 
   function cut(variant: number, seed: number): string[] {
     const random = createRandom(seed * 31 + variant);
     const keeps = [() => false, () => true][variant] ?? (() => random() < 0.5);
     for (const [file, suffix] of SUFFIXES) {
-      rmSync(path + suffix, { force: true });
       if (synced.has(file) || unsynced.has(file)) writeFileSync(path + suffix, image(file, keeps));
+      else rmSync(path + suffix, { force: true });
     }
     rmSync(`${path}-shm`, { force: true });
     return inspect(path, promised);
   }
 
   return { apply, cut };
-}
-
-function resize(bytes: Buffer, length: number): Buffer {
-  return length <= bytes.length
-    ? bytes.subarray(0, length)
-    : Buffer.concat([bytes, Buffer.alloc(length - bytes.length)]);
 }
 
 const STATUSES = new Map([
@@ -226,6 +208,8 @@ const STATUSES = new Map([
 function inspect(path: string, promised: ReadonlyMap<number, number>): string[] {
   try {
     using database = new Database(path);
+    // No cut follows on this one.
+    database.run("PRAGMA synchronous = OFF");
     const check = database.query<{ integrity_check: string }, []>("PRAGMA integrity_check").get();
     if (check?.integrity_check !== "ok") return [`corrupt: ${check?.integrity_check}`];
     if (promised.size === 0) return [];
@@ -239,15 +223,4 @@ function inspect(path: string, promised: ReadonlyMap<number, number>): string[] 
   } catch (fault) {
     return [`unreadable: ${fault}`];
   }
-}
-
-/** Chance that comes out the same each time (mulberry32), from 0 to 1. */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
 }

@@ -2,9 +2,9 @@ import { createLog } from "../../src/log.ts";
 import type { ChargeOutcome } from "../../src/ports.ts";
 import { startService } from "../../src/service.ts";
 import { readSettings } from "../../src/settings.ts";
-import { openSqliteStore } from "../../src/store/sqlite-store.ts";
 import { createGrouped } from "../../src/store/grouped.ts";
-import type { Store } from "../../src/store/store.ts";
+import { openSqliteStore } from "../../src/store/sqlite-store.ts";
+import type { GroupWork, Store } from "../../src/store/store.ts";
 import type { KillPoint, Sabotage } from "./kill-points.ts";
 
 // The service with its real parts, in the outside world of another process. It dies by kill -9 when it
@@ -14,6 +14,52 @@ const world = String(process.env["WORLD_URL"]);
 const killAt = process.env["KILL_AT"];
 const sabotage = process.env["SABOTAGE"];
 let untilDeath = Number(process.env["KILL_AFTER"]);
+
+/** The numbers of orders that are announced, as far as the service knows, and not noted yet. */
+const announced = new Set<unknown>();
+
+// No await at the top, which bytecode does not know.
+void main();
+
+async function main() {
+  const settings = readSettings(process.env);
+  const log = createLog({ level: "error", json: false, write: () => {}, now: Date.now });
+  const service = await startService({
+    store: mortal(openSqliteStore(settings.databasePath, log)),
+    settings,
+    sms: { sendCode: async () => {} },
+    payment: {
+      async charge(charge, signal) {
+        pass("after an order is written");
+        const paymentKey = isSabotaged("a fresh payment key per try")
+          ? crypto.randomUUID()
+          : charge.paymentKey;
+        const outcome = await say("/charge", { ...charge, paymentKey }, signal);
+        pass("after a charge");
+        // `as`: the world says nothing else.
+        return outcome as ChargeOutcome;
+      },
+    },
+    dispatcher: {
+      async notify(orderId, signal) {
+        pass("after an order is settled");
+        if (!isSabotaged("note an announcement that is none")) {
+          await say(`/notify/${orderId}`, {}, signal);
+        }
+        announced.add(orderId);
+        pass("after an announcement");
+      },
+    },
+    log,
+    now: Date.now,
+    randomId() {
+      // The clients name their requests, so that this is asked for at the start of each order only.
+      pass("before an order is written");
+      return crypto.randomUUID();
+    },
+  });
+  console.log(service.url);
+}
 
 function pass(point: KillPoint) {
   if (point !== killAt) return;
@@ -28,28 +74,47 @@ function isSabotaged(by: Sabotage): boolean {
 /** The same store, which the process may not survive. */
 function mortal(store: Store): Store {
   const run: Store["run"] = async (work) => {
-    if (isSabotaged("answer before the commit")) return runTooSoon(store, work);
     const result = await store.run(async (tx) => {
       const value = await work(tx);
       pass("before a commit");
       return value;
     });
     pass("after a commit");
-    // Of all steps this one alone answers with the numbers of orders.
-    if (Array.isArray(result) && typeof result[0] === "number")
-      pass("after noting an announcement");
     return result;
   };
-  return { ...store, run, grouped: createGrouped({ run }) };
+
+  const inGroups = createGrouped({ run });
+  function grouped<Item, Result>(work: GroupWork<Item, Result>) {
+    const usual = inGroups(work);
+    return async (item: Item): Promise<Result> => {
+      if (isSabotaged("answer before the commit") && isOrderDraft(item)) {
+        return answerTooSoon(store, work, item);
+      }
+      const result = await usual(item);
+      // The step that is given the number of an order just announced is the one that notes it.
+      if (announced.delete(item)) pass("after noting an announcement");
+      return result;
+    };
+  }
+
+  return { ...store, run, grouped };
 }
 
-function runTooSoon<T>(store: Store, work: Parameters<typeof store.run<T>>[0]): Promise<T> {
+/** Whether the step that is given this opens an order: a draft alone has its payment key already. */
+function isOrderDraft(item: unknown): boolean {
+  return typeof item === "object" && item !== null && "paymentKey" in item;
+}
+
+/** Answers within the step, which never comes to its commit. */
+function answerTooSoon<Item, Result>(
+  store: Store,
+  work: GroupWork<Item, Result>,
+  item: Item,
+): Promise<Result> {
   return new Promise((resolve, reject) => {
     const step = store.run(async (tx) => {
-      const value = await work(tx);
-      resolve(value);
-      await Bun.sleep(10);
-      pass("before a commit");
+      for (const result of await work(tx, [item])) resolve(result);
+      await new Promise(() => {});
     });
     step.catch(reject);
   });
@@ -64,39 +129,3 @@ async function say(path: string, body: object, signal: AbortSignal): Promise<str
   if (!response.ok) throw new Error(`${path} answered ${response.status}`);
   return response.text();
 }
-
-const settings = readSettings(process.env);
-const log = createLog({ level: "error", json: false, write: () => {}, now: Date.now });
-const service = await startService({
-  store: mortal(openSqliteStore(settings.databasePath, log)),
-  settings,
-  sms: { sendCode: async () => {} },
-  payment: {
-    async charge(charge, signal) {
-      pass("after an order is written");
-      const paymentKey = isSabotaged("a fresh payment key per try")
-        ? crypto.randomUUID()
-        : charge.paymentKey;
-      const outcome = await say("/charge", { ...charge, paymentKey }, signal);
-      pass("after a charge");
-      // `as`: the world says nothing else.
-      return outcome as ChargeOutcome;
-    },
-  },
-  dispatcher: {
-    async notify(orderId, signal) {
-      pass("after an order is settled");
-      if (isSabotaged("note an announcement that is none")) return;
-      await say(`/notify/${orderId}`, {}, signal);
-      pass("after an announcement");
-    },
-  },
-  log,
-  now: Date.now,
-  randomId() {
-    // The clients name their requests, so that this is asked for at the start of each order only.
-    pass("before an order is written");
-    return crypto.randomUUID();
-  },
-});
-console.log(service.url);
