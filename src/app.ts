@@ -1,24 +1,30 @@
 import { Elysia } from "elysia";
+import type { Config } from "./config.ts";
 import { healthRoutes } from "./health/routes.ts";
-import { frontDoor } from "./http/front-door.ts";
-import { createKeys } from "./http/keys.ts";
+import { createAccess } from "./http/access.ts";
+import { guard } from "./http/guard.ts";
 import { requestLog } from "./http/request-log.ts";
 import { swaggerUi } from "./http/swagger-ui.ts";
 import type { Log } from "./log.ts";
-import { createAnnouncer } from "./orders/announce-orders.ts";
-import { makeAllDue } from "./orders/due-orders.ts";
-import { createOrderDesk } from "./orders/create-order.ts";
+import { createChargeOrder } from "./orders/charge-order.ts";
+import { createOrderService } from "./orders/create-order.ts";
+import { createNotifyDispatcher } from "./orders/notify-dispatcher.ts";
+import type { DueOrder } from "./orders/order-queries.ts";
+import { CONCURRENCY, createOrderWorker } from "./orders/order-worker.ts";
+import { NOTIFY_TIMEOUT_MS } from "./orders/retry-schedule.ts";
 import { orderRoutes } from "./orders/routes.ts";
-import { createSettler } from "./orders/settle-orders.ts";
 import type { DispatcherNotifier, PaymentGateway, SmsSender } from "./ports.ts";
-import type { Settings } from "./settings.ts";
 import type { Store } from "./store/store.ts";
+import { createTaskQueue } from "./task-queue.ts";
 import { tariffRoutes } from "./tariffs/routes.ts";
-import { createUserDesk } from "./users/register-user.ts";
+import { createUserService } from "./users/register-user.ts";
 import { userRoutes } from "./users/routes.ts";
 
+/** For what goes on beside the requests when the last of them is answered. */
+const DRAIN_MARGIN_MS = 500;
+
 /** What the service is given: its data, the outside world, the clock, chance. */
-export interface Parts {
+export interface Dependencies {
   readonly store: Store;
   readonly sms: SmsSender;
   readonly payment: PaymentGateway;
@@ -27,46 +33,83 @@ export interface Parts {
   /** The time in ms since 1970. */
   readonly now: () => number;
   readonly randomId: () => string;
-  readonly settings: Settings;
+  readonly config: Config;
 }
 
 /** The service's HTTP interface, for a typed client (Eden). */
 export type App = ReturnType<typeof createApp>["http"];
 
-/** The whole service, which listens to nobody yet. */
-export function createApp(parts: Parts) {
-  const callerOf = createKeys(parts.settings);
-  const userDesk = createUserDesk(parts);
-  const announcer = createAnnouncer(parts);
-  const settler = createSettler({ ...parts, announcer });
-  const duties = [settler, announcer];
-  const orderDesk = createOrderDesk({ ...parts, settler });
+/** The whole service, which does not listen yet. */
+export function createApp(dependencies: Dependencies) {
+  const { log, config } = dependencies;
+  const cutoff = new AbortController();
 
+  const userService = createUserService(dependencies);
+
+  const notifications = createTaskQueue({
+    concurrency: CONCURRENCY,
+    keyOf: (order: { readonly orderId: number }) => order.orderId,
+    run: createNotifyDispatcher(dependencies),
+    onError: (error) => log.error("Notifying the dispatcher has failed.", error),
+  });
+  const chargeOrder = createChargeOrder({
+    ...dependencies,
+    cutoff: cutoff.signal,
+    // Where the queue is full, the order is found when it is due.
+    onPaid: (orderId) => void notifications.add({ orderId }),
+  });
+  const charges = createTaskQueue<DueOrder>({
+    concurrency: CONCURRENCY,
+    keyOf: ({ orderId }) => orderId,
+    run: chargeOrder,
+    onError: (error) => log.error("Charging an order has failed.", error),
+  });
+  const orderService = createOrderService({ ...dependencies, chargeOrder });
+
+  const workers = {
+    charge: createOrderWorker({
+      ...dependencies,
+      status: "pending",
+      timeoutMs: config.paymentTimeoutMs,
+      queue: charges,
+    }),
+    notify: createOrderWorker({
+      ...dependencies,
+      status: "paid",
+      timeoutMs: NOTIFY_TIMEOUT_MS,
+      queue: notifications,
+    }),
+  };
+
+  /** Resolves when nothing goes on beside the requests. */
+  const idle = () => Promise.all([userService.idle(), charges.idle(), notifications.idle()]);
+
+  const access = createAccess(config);
   const http = new Elysia({ normalize: false })
-    .use(requestLog(parts))
-    .use(frontDoor({ ...parts, callerOf }))
+    .use(requestLog({ ...dependencies, access }))
+    .use(guard({ ...dependencies, access }))
     .use(swaggerUi())
-    .use(healthRoutes(parts))
-    .use(userRoutes({ userDesk }))
-    .use(orderRoutes({ ...parts, orderDesk }))
-    .use(tariffRoutes({ ...parts, callerOf }));
+    .use(healthRoutes(dependencies))
+    .use(userRoutes({ userService }))
+    .use(orderRoutes({ ...dependencies, orderService }))
+    .use(tariffRoutes({ ...dependencies, access }));
 
   return {
     /** Answers requests. */
     http,
-    settler,
-    announcer,
-    /** Makes all that an earlier process left due now. */
-    resume: () => parts.store.run((tx) => makeAllDue(tx, parts.now())),
-    /** Does what is due, until the signal. */
-    run: (signal: AbortSignal) => Promise.all(duties.map((duty) => duty.run(signal))),
-    /** Resolves when the orders that are being paid now have their answers. */
-    async ordersAnswered() {
-      await orderDesk.idle();
+    workers,
+    /** Runs the workers until the signal aborts: first they take all that an earlier process has left. */
+    run: (signal: AbortSignal) =>
+      Promise.all(Object.values(workers).map((worker) => worker.run(signal))),
+    idle,
+    /** Ends what goes on: the payments that are unanswered are in doubt, and each order has its answer. */
+    async drain() {
+      cutoff.abort();
+      await orderService.idle();
       // Their answers are written in the same turn.
       await new Promise((resolve) => setImmediate(resolve));
+      // What is left is due already: the next process will find it.
+      await Promise.race([idle(), new Promise((resolve) => setTimeout(resolve, DRAIN_MARGIN_MS))]);
     },
-    /** Resolves when nothing goes on beside the requests. */
-    idle: () => Promise.all([userDesk.idle(), ...duties.map((duty) => duty.idle())]),
   };
 }

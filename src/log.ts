@@ -49,7 +49,7 @@ export function createLog({ level, json, write, now }: LogSettings): Log {
 }
 
 /**
- * A plus (or what a URL makes of it) and at least six digits, however they are grouped; and twelve
+ * A plus (or what a URL makes of it) and at least six digits, however they are batch; and twelve
  * digits that begin with the Uzbek 998, which is how providers write a number without the plus.
  */
 const PHONE_NUMBER = /(?:\+|%2B)(?:[ ().-]*\d){6,15}|(?<!\d)998(?:[ ().-]*\d){9}(?!\d)/gi;

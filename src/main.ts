@@ -5,9 +5,9 @@ import { createPaymentStub } from "./adapters/payment-stub.ts";
 import { createSmsStub } from "./adapters/sms-stub.ts";
 import { createLineWriter } from "./line-writer.ts";
 import { createLog, type Log } from "./log.ts";
-import { AddressRefused, startService } from "./service.ts";
-import { describeSettings, readSettings, type Settings, SettingsRefused } from "./settings.ts";
-import { DatabaseRefused } from "./store/database-lock.ts";
+import { AddressUnavailable, startServer } from "./server.ts";
+import { describeConfig, readConfig, type Config, InvalidConfig } from "./config.ts";
+import { DatabaseUnusable } from "./store/database-lock.ts";
 import { openSqliteStore } from "./store/sqlite-store.ts";
 
 const STDOUT = 1;
@@ -29,39 +29,39 @@ const output = createLineWriter({
 
 const [unknown] = process.argv.slice(2);
 if (unknown !== undefined) {
-  await exit(EXIT_USAGE, `nmservis: there is no argument ${unknown}; README.md has the settings.`);
+  await exit(EXIT_USAGE, `nmservis: there is no argument ${unknown}; README.md has the config.`);
 }
 try {
-  const settings = readSettings(process.env);
+  const config = readConfig(process.env);
   log = createLog({
-    level: settings.logLevel,
+    level: config.logLevel,
     json: !process.stdout.isTTY,
     write: output.write,
     now: Date.now,
   });
-  await serve(settings, log);
+  await serve(config, log);
 } catch (fault) {
   if (!isRefusal(fault)) throw fault;
   await exit(EXIT_REFUSED, fault.message);
 }
 
-async function serve(settings: Settings, log: Log): Promise<void> {
-  const inForce = describeSettings(settings);
+async function serve(config: Config, log: Log): Promise<void> {
+  const inForce = describeConfig(config);
   const words = Object.entries(inForce).map(([name, value]) => `${name}=${value}`);
   log.info(`Settings: ${words.join(" ")}`, inForce);
-  if (settings.apiKeys.length === 0) {
+  if (config.apiKeys.length === 0) {
     log.warn("There is no API_KEY: everybody on this machine may do everything, prices too.");
   }
 
-  const service = await startService({
-    store: openSqliteStore(settings.databasePath, log),
+  const service = await startServer({
+    store: openSqliteStore(config.databasePath, log),
     sms: createSmsStub(log),
-    payment: createPaymentStub(log, settings.paymentStubDelayMs),
+    payment: createPaymentStub(log, config.paymentStubDelayMs),
     dispatcher: createDispatcherStub(log),
     log,
     now: Date.now,
     randomId: () => crypto.randomUUID(),
-    settings,
+    config,
   });
   output.write(`NMservis is listening on ${service.url}`);
 
@@ -87,5 +87,7 @@ async function exit(status: number, lastWords?: string): Promise<never> {
 
 /** The owner can mend it: a sentence serves better than a stack. */
 function isRefusal(fault: unknown): fault is Error {
-  return [SettingsRefused, DatabaseRefused, AddressRefused].some((kind) => fault instanceof kind);
+  return [InvalidConfig, DatabaseUnusable, AddressUnavailable].some(
+    (kind) => fault instanceof kind,
+  );
 }

@@ -1,3 +1,5 @@
+import type { CallOptions } from "./with-timeout.ts";
+
 // The outside world, as the service needs it. An adapter is one implementation of one of these.
 
 /** A charge that the provider is asked for; the same `paymentKey` is the same charge. */
@@ -16,18 +18,18 @@ export interface PaymentGateway {
   /**
    * Takes the money once for each `paymentKey`, however often it is asked, and answers with the same
    * outcome each time. A provider that can't say for certain what became of the money rejects, or
-   * doesn't answer: the order is then in doubt, and the same charge is asked for again later. `signal`
-   * tells that nobody waits for the answer any more; it takes nothing back.
+   * doesn't answer: the order is then in doubt, and the same charge is asked for again later. The
+   * signal says that nobody waits for the answer any more; it takes nothing back.
    */
-  charge(charge: Charge, signal: AbortSignal): Promise<ChargeOutcome>;
+  charge(charge: Charge, options: CallOptions): Promise<ChargeOutcome>;
 }
 
 export interface SmsSender {
   /** Hands a code to the gateway for this E.164 number. Resolved means accepted, not delivered. */
-  sendCode(phoneNumber: string, signal: AbortSignal): Promise<void>;
+  sendCode(phoneNumber: string, options: CallOptions): Promise<void>;
 }
 
 export interface DispatcherNotifier {
   /** Tells of one paid order; may come again for the same `orderId`, which is there to notice it by. */
-  notify(orderId: number, signal: AbortSignal): Promise<void>;
+  notify(orderId: number, options: CallOptions): Promise<void>;
 }

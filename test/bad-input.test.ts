@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { orders, users } from "../src/store/tables.ts";
+import { orders, users } from "../src/store/schema.ts";
 import { createService } from "./support/service.ts";
 
 const JSON_TYPE = { "content-type": "application/json" };
@@ -46,7 +46,7 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
     ["/create_order", '{"user_id":1e999,"tariff_code":"standard_300"}', { user_id: ID }],
     ["/create_order", { user_id: 1, tariff_code: null }, { tariff_code: "must be a string" }],
   ])("%s %j", async (path, body, expected) => {
-    const { post, userId, parts, world } = createService();
+    const { post, userId, dependencies, world } = createService();
     await userId("+998909999999");
     const { status, body: answer, headers } = await post(path, body);
     expect([status, answer["code"]]).toEqual([422, "validation_failed"]);
@@ -54,8 +54,8 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
     expect(answer["errors"]).toEqual(
       Object.entries(expected).map(([field, message]) => ({ field, message })),
     );
-    expect(await parts.store.run((tx) => tx.select().from(users))).toHaveLength(1);
-    expect(await parts.store.run((tx) => tx.select().from(orders))).toHaveLength(0);
+    expect(await dependencies.store.run((tx) => tx.select().from(users))).toHaveLength(1);
+    expect(await dependencies.store.run((tx) => tx.select().from(orders))).toHaveLength(0);
     expect(world.charges).toEqual([]);
   });
 
@@ -186,8 +186,8 @@ describe("a problem", () => {
   });
 
   test("of ours, no room for data, is logged whole and answered as unavailable", async () => {
-    const { register, parts, world } = createService();
-    await parts.store.close();
+    const { register, dependencies, world } = createService();
+    await dependencies.store.close();
     const closed = await register("+998901234567");
     expect([closed.status, closed.body["code"]]).toEqual([503, "unavailable"]);
     expect(world.lines.join()).toContain("the store is closed");

@@ -1,5 +1,5 @@
 import { describe, expect, jest, test } from "bun:test";
-import { orders } from "../src/store/tables.ts";
+import { orders } from "../src/store/schema.ts";
 import { createService } from "./support/service.ts";
 
 const MINUTE_MS = 60_000;
@@ -11,7 +11,7 @@ describe("the dispatcher", () => {
     await app.idle();
     expect(world.announced).toEqual([1]);
     world.nowMs += MINUTE_MS;
-    expect(await app.announcer.runOnce()).toBe(0);
+    expect(await app.workers.notify.runOnce()).toBe(0);
   });
 
   test("hears of no order that is declined or in doubt", async () => {
@@ -21,34 +21,34 @@ describe("the dispatcher", () => {
     world.charge = () => Promise.reject(new Error("502"));
     await order(await userId("+998901234568"));
     world.nowMs += MINUTE_MS;
-    expect(await app.announcer.runOnce()).toBe(0);
+    expect(await app.workers.notify.runOnce()).toBe(0);
     await app.idle();
     expect(world.announced).toEqual([]);
   });
 
   test("who does not answer fails no customer's order, and is told again when it is due", async () => {
-    const { order, userId, world, app, parts } = createService();
+    const { order, userId, world, app, dependencies } = createService();
     world.notify = () => Promise.reject(new Error("busy"));
     expect((await order(await userId())).status).toBe(200);
     await app.idle();
     const pauses: number[] = [];
     for (let attempt = 2; attempt <= 5; attempt++) {
-      const [row] = await parts.store.run((tx) => tx.select().from(orders));
+      const [row] = await dependencies.store.run((tx) => tx.select().from(orders));
       const dueAt = row?.dueAt ?? 0;
       pauses.push((dueAt - world.nowMs) / 1000);
       world.nowMs = dueAt;
-      expect(await app.announcer.runOnce()).toBe(1);
+      expect(await app.workers.notify.runOnce()).toBe(1);
       await app.idle();
     }
     // The time-out of 5 s, and 1 s, 16 s, 81 s, 256 s.
     expect(pauses).toEqual([6, 21, 86, 261]);
     world.notify = async () => {};
     world.nowMs += 60 * MINUTE_MS;
-    await app.announcer.runOnce();
+    await app.workers.notify.runOnce();
     await app.idle();
     expect(world.announced).toEqual(Array(6).fill(1));
     world.nowMs += 60 * MINUTE_MS;
-    expect(await app.announcer.runOnce()).toBe(0);
+    expect(await app.workers.notify.runOnce()).toBe(0);
   });
 
   test("who can't be told of one order is told of the others", async () => {
@@ -60,7 +60,7 @@ describe("the dispatcher", () => {
     expect(world.announced).toEqual([1, 2]);
     // The one that hangs is in hand: it is claimed, but not told a second time meanwhile.
     world.nowMs += MINUTE_MS;
-    expect(await app.announcer.runOnce()).toBe(1);
+    expect(await app.workers.notify.runOnce()).toBe(1);
     expect(world.announced).toEqual([1, 2]);
   });
 
@@ -76,10 +76,10 @@ describe("the dispatcher", () => {
     while (world.announced.length < 80) await Bun.sleep(0);
   });
 
-  test("who does not answer at all holds a lane for 5 s, and is told again", async () => {
+  test("who does not answer at all holds a place in the queue for 5 s, and is told again", async () => {
     const { order, userId, world, app } = createService();
     const signals: AbortSignal[] = [];
-    world.notify = (_orderId, signal) => {
+    world.notify = (_orderId, { signal }) => {
       signals.push(signal);
       return new Promise(() => {});
     };
@@ -90,19 +90,19 @@ describe("the dispatcher", () => {
       expect(signals).toHaveLength(1);
       jest.advanceTimersByTime(4999);
       expect(signals[0]?.aborted).toBe(false);
-      jest.advanceTimersByTime(51);
+      jest.advanceTimersByTime(1);
       expect(signals[0]?.aborted).toBe(true);
-      await app.announcer.idle();
+      await app.idle();
     } finally {
       jest.useRealTimers();
     }
     world.nowMs += MINUTE_MS;
-    expect(await app.announcer.runOnce()).toBe(1);
+    expect(await app.workers.notify.runOnce()).toBe(1);
     expect(signals).toHaveLength(2);
   });
 
   test("is told again, not never, where the process ends before it has noted that he was", async () => {
-    const { order, userId, world, app } = createService();
+    const { order, userId, world, app, resume } = createService();
     world.notify = async () => {
       // The disk fails between the telling and the noting.
       world.storeFault = new Error("full");
@@ -111,8 +111,8 @@ describe("the dispatcher", () => {
     await app.idle();
     world.storeFault = undefined;
     world.notify = async () => {};
-    await app.resume();
-    await app.announcer.runOnce();
+    await resume();
+    await app.workers.notify.runOnce();
     await app.idle();
     expect(world.announced).toEqual([1, 1]);
   });

@@ -1,6 +1,6 @@
 import { describe, expect, jest, test } from "bun:test";
 import type { ChargeOutcome } from "../src/ports.ts";
-import { orders } from "../src/store/tables.ts";
+import { orders } from "../src/store/schema.ts";
 import { createService } from "./support/service.ts";
 
 const MINUTE_MS = 60_000;
@@ -56,14 +56,14 @@ describe("a payment in doubt", () => {
     expect(world.announced).toEqual([]);
     // The second try, whose warning has the fault whole, frees its place as well.
     world.nowMs += 61 * MINUTE_MS;
-    expect(await app.settler.runOnce()).toBe(1);
-    await app.settler.idle();
+    expect(await app.workers.charge.runOnce()).toBe(1);
+    await app.idle();
   });
 
   test("tells the provider that nobody waits any more", async () => {
     const { order, userId, world } = createService({ PAYMENT_TIMEOUT_MS: "20" });
     const signals: AbortSignal[] = [];
-    world.charge = (_charge, signal) => {
+    world.charge = (_charge, { signal }) => {
       signals.push(signal);
       return new Promise(() => {});
     };
@@ -78,9 +78,9 @@ describe("a payment in doubt", () => {
     await order(user);
     world.charge = async () => "paid";
     world.nowMs += 8999;
-    expect(await app.settler.runOnce()).toBe(0);
+    expect(await app.workers.charge.runOnce()).toBe(0);
     world.nowMs += 1;
-    expect(await app.settler.runOnce()).toBe(1);
+    expect(await app.workers.charge.runOnce()).toBe(1);
     await app.idle();
     expect((await get("/orders/1")).body["status"]).toBe("paid");
     expect(world.charges).toHaveLength(2);
@@ -96,25 +96,27 @@ describe("a payment in doubt", () => {
     await order(await userId());
     world.charge = async () => "declined";
     world.nowMs += MINUTE_MS;
-    await app.settler.runOnce();
+    await app.workers.charge.runOnce();
     await app.idle();
     expect((await get("/orders/1")).body["status"]).toBe("declined");
     world.nowMs += MINUTE_MS;
-    expect(await app.announcer.runOnce()).toBe(0);
+    expect(await app.workers.notify.runOnce()).toBe(0);
     expect(world.announced).toEqual([]);
   });
 
   test("is asked about with growing pauses, at most an hour, without end", async () => {
-    const { order, userId, world, app, parts } = createService({ PAYMENT_TIMEOUT_MS: "1000" });
+    const { order, userId, world, app, dependencies } = createService({
+      PAYMENT_TIMEOUT_MS: "1000",
+    });
     world.charge = () => Promise.reject(new Error("502"));
     await order(await userId());
     const pauses: number[] = [];
     for (let attempt = 1; attempt <= 10; attempt++) {
-      const [row] = await parts.store.run((tx) => tx.select().from(orders));
+      const [row] = await dependencies.store.run((tx) => tx.select().from(orders));
       const dueAt = row?.dueAt ?? 0;
       pauses.push((dueAt - world.nowMs) / 1000 - 1);
       world.nowMs = dueAt;
-      expect(await app.settler.runOnce()).toBe(1);
+      expect(await app.workers.charge.runOnce()).toBe(1);
       await app.idle();
     }
     expect(pauses).toEqual([1, 16, 81, 256, 625, 1296, 2401, 3600, 3600, 3600]);
@@ -127,11 +129,11 @@ describe("a payment in doubt", () => {
     await order(await userId());
     const warned = () => world.lines.filter((line) => line.startsWith("Warning")).length;
     world.nowMs += 59 * MINUTE_MS;
-    await app.settler.runOnce();
+    await app.workers.charge.runOnce();
     await app.idle();
     expect(warned()).toBe(0);
     world.nowMs += 2 * MINUTE_MS;
-    await app.settler.runOnce();
+    await app.workers.charge.runOnce();
     await app.idle();
     expect(warned()).toBe(1);
     expect(world.lines.at(-1)).toMatch(/^Warning: The payment of order 1 is in doubt.*502/s);
@@ -148,11 +150,11 @@ describe("a payment in doubt", () => {
     world.charge = ({ orderId }) =>
       orderId === 1 ? new Promise(() => {}) : Promise.resolve("paid");
     world.nowMs += MINUTE_MS;
-    expect(await app.settler.runOnce()).toBe(64);
+    expect(await app.workers.charge.runOnce()).toBe(64);
     expect(world.charges).toHaveLength(64);
     // The 63 that were paid have left their lanes; the one that hangs has not.
     while (world.announced.length < 63) await get("/orders/1");
-    expect(await app.settler.runOnce()).toBe(63);
+    expect(await app.workers.charge.runOnce()).toBe(63);
   });
 
   test("is asked about also after the clock was set back", async () => {
@@ -162,7 +164,7 @@ describe("a payment in doubt", () => {
     jest.useFakeTimers();
     try {
       const ending = new AbortController();
-      const running = app.settler.run(ending.signal);
+      const running = app.workers.charge.run(ending.signal);
       world.nowMs -= 24 * 60 * MINUTE_MS;
       while (world.charges.length < 2) {
         jest.advanceTimersByTime(1000);
@@ -183,7 +185,7 @@ describe("a payment in doubt", () => {
     jest.useFakeTimers();
     try {
       const ending = new AbortController();
-      const running = app.settler.run(ending.signal);
+      const running = app.workers.charge.run(ending.signal);
       await turn();
       world.storeFault = undefined;
       world.nowMs += MINUTE_MS;
@@ -205,17 +207,17 @@ describe("a payment in doubt", () => {
   ] as const)(
     "that is %s, and then said to be %s, stays as it was recorded, and is logged",
     async (recorded, contradicted, announcements) => {
-      const { order, get, userId, world, app } = createService();
+      const { order, get, userId, world, app, resume } = createService();
       const user = await userId();
       const answer = () => Promise.withResolvers<ChargeOutcome>();
       const answers = [answer(), answer()];
       world.charge = () => answers[world.charges.length - 1]?.promise ?? Promise.resolve("paid");
       const first = order(user);
       while (world.charges.length < 1) await Bun.sleep(0);
-      await app.resume();
-      await app.settler.runOnce();
+      await resume();
+      await app.workers.charge.runOnce();
       answers[1]?.resolve(recorded);
-      await app.settler.idle();
+      await app.idle();
       answers[0]?.resolve(contradicted);
       expect((await first).status).toBe(202);
       await app.idle();
@@ -226,44 +228,44 @@ describe("a payment in doubt", () => {
   );
 
   test("that is settled late is announced again soon, should the first time fail", async () => {
-    const { order, userId, world, app, parts } = createService();
+    const { order, userId, world, app, dependencies } = createService();
     world.charge = () => Promise.reject(new Error("502"));
     await order(await userId());
     for (let attempt = 2; attempt <= 8; attempt++) {
       world.nowMs += 60 * MINUTE_MS + 8000;
-      await app.settler.runOnce();
+      await app.workers.charge.runOnce();
       await app.idle();
     }
     world.charge = async () => "paid";
     world.notify = () => Promise.reject(new Error("busy"));
     world.nowMs += 60 * MINUTE_MS + 8000;
-    await app.settler.runOnce();
+    await app.workers.charge.runOnce();
     await app.idle();
-    const [row] = await parts.store.run((tx) => tx.select().from(orders));
-    expect(row).toMatchObject({ status: "paid", attempts: 1, announcedAt: null });
+    const [row] = await dependencies.store.run((tx) => tx.select().from(orders));
+    expect(row).toMatchObject({ status: "paid", attempts: 1, notifiedAt: null });
     expect((row?.dueAt ?? 0) - world.nowMs).toBeLessThanOrEqual(16_000);
   });
 
   test("is due at once when the process starts again, and no row says otherwise", async () => {
-    const { order, userId, world, app } = createService();
+    const { order, userId, world, app, resume } = createService();
     world.charge = () => Promise.reject(new Error("502"));
     await order(await userId());
-    expect(await app.settler.runOnce()).toBe(0);
-    await app.resume();
-    expect(await app.settler.runOnce()).toBe(1);
+    expect(await app.workers.charge.runOnce()).toBe(0);
+    await resume();
+    expect(await app.workers.charge.runOnce()).toBe(1);
   });
 
   test("is not recorded twice where two askers meet", async () => {
-    const { order, get, userId, world, app } = createService();
+    const { order, get, userId, world, app, resume } = createService();
     const user = await userId();
     const answers = [Promise.withResolvers<"paid">(), Promise.withResolvers<"paid">()];
     world.charge = () => answers[world.charges.length - 1]?.promise ?? Promise.resolve("paid");
     const first = order(user);
     while (world.charges.length < 1) await Bun.sleep(0);
-    await app.resume();
-    await app.settler.runOnce();
+    await resume();
+    await app.workers.charge.runOnce();
     answers[1]?.resolve("paid");
-    await app.settler.idle();
+    await app.idle();
     expect((await get("/orders/1")).body["status"]).toBe("paid");
     answers[0]?.resolve("paid");
     expect((await first).status).toBe(200);

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { users } from "../src/store/tables.ts";
+import { orders, users } from "../src/store/schema.ts";
 import { failToStart, spawnService, temporaryFolder } from "./support/process.ts";
 import { mountDisk } from "./support/disk.ts";
 import { skip } from "./support/skip.ts";
@@ -135,7 +135,7 @@ describe("a database", () => {
     expectRefusal(path, /was not made by NMservis/);
   });
 
-  test("that an older version has made is brought up to date, with its rows", async () => {
+  test("that an older version has made is brought up to date, and each row keeps its meaning", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const first = readFileSync(join(import.meta.dir, "../drizzle/0000_first.sql"), "utf8");
@@ -151,9 +151,44 @@ describe("a database", () => {
       "CREATE TABLE __drizzle_migrations (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)",
       `INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('${hash}', 1795406529526)`,
       "INSERT INTO users (phone_number, created_at, sms_tried_at) VALUES ('+998901234567', 0, 0)",
+      `INSERT INTO orders VALUES
+        (3, 1, 'standard_300', 5, 'pending', NULL, 'p3', 10, NULL, NULL, 20, 1, 130),
+        (4, 1, 'standard_300', 6, 'paid', 'key', 'p4', 11, 12, NULL, 21, 2, NULL),
+        (5, 1, 'standard_300', 7, 'paid', NULL, 'p5', 13, 14, 15, NULL, 1, NULL)`,
+      "UPDATE sqlite_sequence SET seq = 9 WHERE name = 'orders'",
     );
     const store = openStore(path);
     expect(await store.run((tx) => tx.select().from(users))).toHaveLength(1);
+    const common = { userId: 1, tariffCode: "standard_300" };
+    expect(await store.run((tx) => tx.select().from(orders))).toEqual([
+      {
+        ...common,
+        ...{ id: 3, amountTiyin: 5, status: "pending", idempotencyKey: null, paymentKey: "p3" },
+        ...{ createdAt: 10, settledAt: null, notifiedAt: null, dueAt: 20, attempts: 1 },
+        repeatable: true,
+      },
+      {
+        ...common,
+        ...{ id: 4, amountTiyin: 6, status: "paid", idempotencyKey: "key", paymentKey: "p4" },
+        ...{ createdAt: 11, settledAt: 12, notifiedAt: null, dueAt: 21, attempts: 2 },
+        repeatable: false,
+      },
+      {
+        ...common,
+        ...{ id: 5, amountTiyin: 7, status: "paid", idempotencyKey: null, paymentKey: "p5" },
+        ...{ createdAt: 13, settledAt: 14, notifiedAt: 15, dueAt: null, attempts: 1 },
+        repeatable: false,
+      },
+    ]);
+    const next = { ...common, amountTiyin: 1, status: "pending" as const, paymentKey: "p" };
+    const [row] = await store.run((tx) =>
+      tx
+        .insert(orders)
+        .values({ ...next, createdAt: 0, dueAt: 1, attempts: 0, repeatable: false })
+        .returning(),
+    );
+    // Ids never come again, also those of rows that are gone.
+    expect(row?.id).toBe(10);
     await store.close();
     await openStore(path).close();
   });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { eq } from "drizzle-orm";
-import { orders, tariffs } from "../src/store/tables.ts";
+import { orders, tariffs } from "../src/store/schema.ts";
 import { createService } from "./support/service.ts";
 
 describe("ordering", () => {
@@ -44,28 +44,28 @@ describe("ordering", () => {
   });
 
   test("keeps its price when the tariff's changes, and the next has the new one", async () => {
-    const { order, get, userId, parts } = createService({ ORDER_REPEAT_WINDOW_S: "0" });
+    const { order, get, userId, dependencies } = createService({ ORDER_REPEAT_WINDOW_S: "0" });
     const user = await userId();
     await order(user);
-    await parts.store.run((tx) => tx.update(tariffs).set({ priceTiyin: 40_000 }));
+    await dependencies.store.run((tx) => tx.update(tariffs).set({ priceTiyin: 40_000 }));
     const { body } = await order(user);
     expect((await get("/orders/1")).body["amount_tiyin"]).toBe(30_000);
     expect((await get(`/orders/${body["order_id"]}`)).body["amount_tiyin"]).toBe(40_000);
   });
 
   test("of a user that is not there is refused, and nothing is written or charged", async () => {
-    const { order, parts, world } = createService();
+    const { order, dependencies, world } = createService();
     const { status, body } = await order(1);
     expect([status, body["code"]]).toEqual([404, "user_not_found"]);
-    expect(await parts.store.run((tx) => tx.select().from(orders))).toEqual([]);
+    expect(await dependencies.store.run((tx) => tx.select().from(orders))).toEqual([]);
     expect(world.charges).toEqual([]);
   });
 
   test("of a tariff that is unknown or inactive is refused", async () => {
-    const { order, userId, parts } = createService();
+    const { order, userId, dependencies } = createService();
     const user = await userId();
     expect((await order(user, {}, "nope")).body["code"]).toBe("tariff_not_found");
-    await parts.store.run((tx) =>
+    await dependencies.store.run((tx) =>
       tx.update(tariffs).set({ active: false }).where(eq(tariffs.code, "standard_300")),
     );
     const { status, body } = await order(user);

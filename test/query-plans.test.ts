@@ -12,7 +12,7 @@ test("no query on the way of a request, of settling or of announcing scans a tab
   const prepare = spyOn(Database.prototype, "prepare");
   const queries = new Set<string>();
   try {
-    const { register, userId, order, get, put, world, app } = createService();
+    const { register, userId, order, get, put, world, app, resume } = createService();
     const user = await userId();
     await register("+998901234567", { chat_id: 1 });
     world.charge = () => Promise.reject(new Error("502"));
@@ -24,13 +24,13 @@ test("no query on the way of a request, of settling or of announcing scans a tab
     await get("/orders/1");
     await get("/health");
     await put("/tariffs/gold", { title: "Gold", price_tiyin: 1 });
-    await app.resume();
+    await resume();
     world.charge = async () => "paid";
     world.nowMs += MINUTE_MS;
-    await app.settler.runOnce();
+    await app.workers.charge.runOnce();
     await app.idle();
     world.nowMs += MINUTE_MS;
-    await app.announcer.runOnce();
+    await app.workers.notify.runOnce();
     world.nowMs += 60 * MINUTE_MS;
     await order(user);
     for (const [sql] of prepare.mock.calls) {

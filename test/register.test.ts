@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { createApp } from "../src/app.ts";
-import { users } from "../src/store/tables.ts";
+import { users } from "../src/store/schema.ts";
 import { parsePhoneNumber } from "../src/users/phone-number.ts";
 import { createService } from "./support/service.ts";
 
@@ -55,7 +55,7 @@ describe("registering", () => {
   });
 
   test("of five spellings of one number, fifty at once, makes one user", async () => {
-    const { register, parts } = createService();
+    const { register, dependencies } = createService();
     const spellings = [
       "+998901234567",
       "998901234567",
@@ -68,23 +68,23 @@ describe("registering", () => {
     );
     expect(answers.map(({ status }) => status)).toEqual(Array(50).fill(200));
     expect(new Set(answers.map(({ body }) => body["user_id"]))).toEqual(new Set([1]));
-    expect(await parts.store.run((tx) => tx.select().from(users))).toHaveLength(1);
+    expect(await dependencies.store.run((tx) => tx.select().from(users))).toHaveLength(1);
   });
 
   test("a second time adds and changes what is given, and forgets nothing", async () => {
-    const { register, parts } = createService();
+    const { register, dependencies } = createService();
     await register("901234567", { chat_id: -5, full_name: "Aziza" });
     await register("901234567", { id: 99, full_name: "Aziza Karimova", chat_id: null });
     await register("901234567");
-    const [user] = await parts.store.run((tx) => tx.select().from(users));
+    const [user] = await dependencies.store.run((tx) => tx.select().from(users));
     expect(user).toMatchObject({ id: 1, chatId: -5, fullName: "Aziza Karimova" });
   });
 
   test("keeps a name of 200 characters that are two units each", async () => {
-    const { register, parts } = createService();
+    const { register, dependencies } = createService();
     const name = "😀".repeat(200);
     expect((await register("901234567", { full_name: name })).status).toBe(200);
-    const [user] = await parts.store.run((tx) => tx.select().from(users));
+    const [user] = await dependencies.store.run((tx) => tx.select().from(users));
     expect(user?.fullName).toBe(name);
   });
 
@@ -101,9 +101,9 @@ describe("registering", () => {
   });
 
   test("sends none within the cooldown also after a restart", async () => {
-    const { register, world, parts } = createService();
+    const { register, world, dependencies } = createService();
     await register("901234567");
-    const restarted = createApp(parts);
+    const restarted = createApp(dependencies);
     const body = JSON.stringify({ phone_number: "901234567" });
     const headers = { host: "localhost", "content-type": "application/json" };
     await restarted.http.handle(
@@ -145,9 +145,9 @@ describe("registering", () => {
     "++998901234567",
     "+998+901234567",
   ])("refuses %p, which is no phone number, and keeps nothing", async (text) => {
-    const { register, parts } = createService();
+    const { register, dependencies } = createService();
     const { status, body } = await register(text);
     expect([status, body["code"]]).toEqual([422, "invalid_phone_number"]);
-    expect(await parts.store.run((tx) => tx.select().from(users))).toHaveLength(0);
+    expect(await dependencies.store.run((tx) => tx.select().from(users))).toHaveLength(0);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { ChargeOutcome } from "../src/ports.ts";
-import { orders, tariffs } from "../src/store/tables.ts";
+import { orders, tariffs } from "../src/store/schema.ts";
 import { createService, createServiceOn } from "./support/service.ts";
 
 const key = (idempotencyKey: string) => ({ "idempotency-key": idempotencyKey });
@@ -45,10 +45,10 @@ describe("a repeat with the same Idempotency-Key", () => {
   });
 
   test("is answered also when the tariff is gone by now", async () => {
-    const { order, userId, parts } = createService();
+    const { order, userId, dependencies } = createService();
     const user = await userId();
     await order(user, key("a"));
-    await parts.store.run((tx) => tx.update(tariffs).set({ active: false }));
+    await dependencies.store.run((tx) => tx.update(tariffs).set({ active: false }));
     expect((await order(user, key("a"))).status).toBe(200);
     expect((await order(user, key("b"))).body["code"]).toBe("tariff_not_found");
   });
@@ -62,9 +62,9 @@ describe("a repeat with the same Idempotency-Key", () => {
   });
 
   test("of another tariff is refused", async () => {
-    const { order, userId, parts, world } = createService();
+    const { order, userId, dependencies, world } = createService();
     const user = await userId();
-    await parts.store.run((tx) =>
+    await dependencies.store.run((tx) =>
       tx.insert(tariffs).values({ code: "gold", title: "Gold", priceTiyin: 1, active: true }),
     );
     await order(user, key("a"));
@@ -123,10 +123,10 @@ describe("a repeat without a key", () => {
   });
 
   test("is judged by the window that is set now", async () => {
-    const { order, userId, world, parts } = createService({ ORDER_REPEAT_WINDOW_S: "3600" });
+    const { order, userId, world, dependencies } = createService({ ORDER_REPEAT_WINDOW_S: "3600" });
     const user = await userId();
     await order(user);
-    const later = createServiceOn(parts, { ORDER_REPEAT_WINDOW_S: "120" });
+    const later = createServiceOn(dependencies, { ORDER_REPEAT_WINDOW_S: "120" });
     world.nowMs += 119_999;
     expect((await later.order(user)).body["order_id"]).toBe(1);
     world.nowMs += 1;
@@ -172,8 +172,8 @@ describe("a repeat without a key", () => {
   });
 
   test("is none of another tariff or another user", async () => {
-    const { order, userId, parts } = createService();
-    await parts.store.run((tx) =>
+    const { order, userId, dependencies } = createService();
+    await dependencies.store.run((tx) =>
       tx.insert(tariffs).values({ code: "gold", title: "Gold", priceTiyin: 1, active: true }),
     );
     const user = await userId("+998901234567");
@@ -190,13 +190,13 @@ describe("a repeat without a key", () => {
   });
 
   test("leaves an entry in the index only where there is something to repeat", async () => {
-    const { order, userId, parts, world } = createService();
+    const { order, userId, dependencies, world } = createService();
     const user = await userId();
     world.charge = async () => "declined";
     await order(user);
     await order(user, key("a"));
-    const rows = await parts.store.run((tx) => tx.select().from(orders));
-    expect(rows.map(({ repeatUntil }) => repeatUntil)).toEqual([null, null]);
+    const rows = await dependencies.store.run((tx) => tx.select().from(orders));
+    expect(rows.map(({ repeatable }) => repeatable)).toEqual([false, false]);
   });
 });
 
@@ -205,7 +205,7 @@ describe("thirty requests at once", () => {
     ["with one key", key("a")],
     ["without a key", {}],
   ])("%s make one order, one charge and one answer", async (_how, headers) => {
-    const { order, userId, world, parts } = createService();
+    const { order, userId, world, dependencies } = createService();
     const user = await userId();
     const provider = createSlowProvider();
     world.charge = provider.charge;
@@ -219,7 +219,7 @@ describe("thirty requests at once", () => {
     const first = answers.filter(({ headers }) => headers.get("idempotent-replayed") === null);
     expect(first).toHaveLength(1);
     expect(world.charges).toHaveLength(1);
-    expect(await parts.store.run((tx) => tx.select().from(orders))).toHaveLength(1);
+    expect(await dependencies.store.run((tx) => tx.select().from(orders))).toHaveLength(1);
   });
 });
 
@@ -250,7 +250,7 @@ describe("a repeat while the first is being paid", () => {
   });
 
   test("is in doubt as well, when the first's result can't be stored", async () => {
-    const { order, userId, world, parts } = createService();
+    const { order, userId, world, dependencies } = createService();
     const user = await userId();
     const provider = createSlowProvider();
     world.charge = provider.charge;
@@ -258,7 +258,7 @@ describe("a repeat while the first is being paid", () => {
     await provider.asked;
     const second = order(user);
     await order(user + 1, {});
-    await parts.store.close();
+    await dependencies.store.close();
     provider.answer("paid");
     const answers = await Promise.all([first, second]);
     // The order itself is on disk: its number is worth more to the customer than an error.

@@ -1,10 +1,10 @@
 import { expect, spyOn, test } from "bun:test";
 import { join } from "node:path";
-import { startService } from "../src/service.ts";
-import { readSettings } from "../src/settings.ts";
+import { startServer } from "../src/server.ts";
+import { readConfig } from "../src/config.ts";
 import { spawnService, temporaryFolder } from "./support/process.ts";
 import { say } from "./support/raw-socket.ts";
-import { createParts, createWorld } from "./support/world.ts";
+import { createDependencies, createWorld } from "./support/world.ts";
 
 // In a file of its own, because it only waits: other files run meanwhile.
 
@@ -36,8 +36,8 @@ test("a body or a header that never comes is cut off after the longest answer an
 test("a connection may be silent for 5 s longer than the longest answer takes", async () => {
   // Bun counts in steps of 4 s, so what it is told is more exact than what can be measured.
   const serve = spyOn(Bun, "serve");
-  const settings = readSettings({ PORT: "0", PAYMENT_TIMEOUT_MS: "8000" });
-  const service = await startService({ ...createParts(createWorld()), settings });
+  const config = readConfig({ PORT: "0", PAYMENT_TIMEOUT_MS: "8000" });
+  const service = await startServer({ ...createDependencies(createWorld()), config });
   await service.stop();
   expect(serve.mock.calls.map(([options]) => options.idleTimeout)).toEqual([13]);
   serve.mockRestore();

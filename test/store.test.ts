@@ -6,7 +6,7 @@ import { openStore } from "./support/store.ts";
 import { createLog } from "../src/log.ts";
 import { openSqliteStore } from "../src/store/sqlite-store.ts";
 import type { Tx } from "../src/store/store.ts";
-import { orders, tariffs, users } from "../src/store/tables.ts";
+import { orders, tariffs, users } from "../src/store/schema.ts";
 import { temporaryFolder } from "./support/process.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 
@@ -26,6 +26,7 @@ const PENDING = {
   createdAt: 0,
   dueAt: 1,
   attempts: 0,
+  repeatable: false,
 };
 
 /** Why the step was refused. Not `rejects`, which holds up the event loop that the step waits for. */
@@ -67,7 +68,7 @@ describe("a step of the store", () => {
     const store = openStore(path);
     using other = new Database(path, { readonly: true });
     const count = other.query<{ n: number }, []>("SELECT count(*) AS n FROM users");
-    const addOne = store.grouped(async (tx, phoneNumbers: readonly string[]) => {
+    const addOne = store.batch(async (tx, phoneNumbers: readonly string[]) => {
       for (const phoneNumber of phoneNumbers) await addUser(phoneNumber)(tx);
       return phoneNumbers;
     });
@@ -158,7 +159,7 @@ test("a group that no transaction can begin for is refused, and the next is a gr
   const path = join(folder.path, "x.db");
   const store = openStore(path);
   const groups: number[][] = [];
-  const echo = store.grouped(async (_tx, items: readonly number[]) => {
+  const echo = store.batch(async (_tx, items: readonly number[]) => {
     groups.push([...items]);
     return items;
   });
@@ -173,7 +174,7 @@ test("a group that no transaction can begin for is refused, and the next is a gr
 
 test("an item that fails takes no other of its group with it", async () => {
   const store = openStore();
-  const add = store.grouped(async (tx, phoneNumbers: readonly string[]) => {
+  const add = store.batch(async (tx, phoneNumbers: readonly string[]) => {
     for (const phoneNumber of phoneNumbers) await addUser(phoneNumber)(tx);
     return phoneNumbers;
   });
@@ -246,7 +247,7 @@ describe("the database", () => {
       { status: "paid" },
       { status: "paid", settledAt: 5, dueAt: null },
       { status: "declined", settledAt: 5 },
-      { status: "declined", settledAt: 5, dueAt: null, announcedAt: 5 },
+      { status: "declined", settledAt: 5, dueAt: null, notifiedAt: 5 },
     ]) {
       expect(await refusal(insert(wrong))).toMatch(/constraint failed|cannot store/);
     }
@@ -255,13 +256,13 @@ describe("the database", () => {
   test("has one pending or recent order without a key for a user and a tariff, and one for each key", async () => {
     const store = openStore();
     await store.run(addUser("+998900000001"));
-    const insert = (values: { idempotencyKey?: string; repeatUntil?: number }) =>
+    const insert = (values: { idempotencyKey?: string; repeatable?: boolean }) =>
       store.run((tx) => tx.insert(orders).values({ ...PENDING, ...values }));
     await insert({ idempotencyKey: "a" });
-    await insert({ repeatUntil: 5 });
+    await insert({ repeatable: true });
     await insert({});
     expect(await refusal(insert({ idempotencyKey: "a" }))).toContain("UNIQUE");
-    expect(await refusal(insert({ repeatUntil: 9 }))).toContain("UNIQUE");
+    expect(await refusal(insert({ repeatable: true }))).toContain("UNIQUE");
   });
 
   test("is made with WAL, full syncs, foreign keys and strict tables", async () => {
@@ -374,7 +375,7 @@ describe("the database", () => {
         "generate",
         "--dialect=sqlite",
         "--casing=snake_case",
-        "--schema=src/store/tables.ts",
+        "--schema=src/store/schema.ts",
         // From the working directory: it takes no absolute path.
         `--out=${relative(ROOT, join(folder.path, "drizzle"))}`,
       ],

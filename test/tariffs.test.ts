@@ -84,10 +84,10 @@ describe("the health check", () => {
   });
 
   test("is 200 while the database takes writes, else 503", async () => {
-    const { get, parts } = createService();
+    const { get, dependencies } = createService();
     const well = await get("/health");
     expect([well.status, well.body]).toEqual([200, { status: "ok" }]);
-    await parts.store.close();
+    await dependencies.store.close();
     const ill = await get("/health");
     expect([ill.status, ill.body["code"]]).toEqual([503, "unavailable"]);
   });

@@ -1,42 +1,47 @@
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { OPEN_REFUSALS, problemSchemas } from "../http/problems.ts";
+import { routeOptions } from "../http/access.ts";
+import { OPEN_ERRORS, problemSchemas } from "../http/problems.ts";
 import type { Store } from "../store/store.ts";
 
 /** `GET /`, which says that the process is there, and `GET /health`, which says that it can work. */
 export function healthRoutes({ store }: { store: Store }) {
   return new Elysia({ normalize: false })
-    .get("/", () => ({ message: "NoMus API is running" as const }), {
-      response: {
-        200: Type.Object({ message: Type.Literal("NoMus API is running") }),
-        ...problemSchemas(...OPEN_REFUSALS),
-      },
-      detail: {
-        operationId: "getRoot",
-        tags: ["Service"],
-        security: [],
-        summary: "Is it running?",
-        description: "The bot's health check.",
-      },
-    })
+    .get(
+      "/",
+      () => ({ message: "NoMus API is running" as const }),
+      routeOptions({
+        access: "open",
+        response: {
+          200: Type.Object({ message: Type.Literal("NoMus API is running") }),
+          ...problemSchemas(...OPEN_ERRORS),
+        },
+        detail: {
+          operationId: "getRoot",
+          tags: ["Service"],
+          summary: "Is it running?",
+          description: "The bot's health check.",
+        },
+      }),
+    )
     .get(
       "/health",
       async () => {
         await store.ping();
         return { status: "ok" as const };
       },
-      {
+      routeOptions({
+        access: "open",
         response: {
           200: Type.Object({ status: Type.Literal("ok") }),
-          ...problemSchemas(...OPEN_REFUSALS, "unavailable"),
+          ...problemSchemas(...OPEN_ERRORS, "unavailable"),
         },
         detail: {
           operationId: "getHealth",
           tags: ["Service"],
-          security: [],
           summary: "Can it take orders?",
           description: "Answers once a write has reached the disk, and 503 where it can't.",
         },
-      },
+      }),
     );
 }

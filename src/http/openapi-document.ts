@@ -1,7 +1,7 @@
-import { STATUS_CODES } from "node:http";
+import { REASON_PHRASES } from "./problems.ts";
 import { withoutOwnErrors } from "./schemas.ts";
 
-// The parts of an OpenAPI document that are touched here.
+// The dependencies of an OpenAPI document that are touched here.
 interface Document {
   openapi: string;
   paths: Record<string, Record<string, Operation>>;
@@ -34,6 +34,7 @@ const HEADERS = {
 const ORDER_HEADERS: Record<string, object> = {
   200: replayed("paid"),
   202: {
+    ...replayed("in doubt"),
     "Retry-After": {
       description: "Seconds until the provider is asked again.",
       schema: { type: "string", pattern: "^[0-9]+$" },
@@ -61,13 +62,15 @@ export function tidyDocument(raw: Document): Document {
   return { ...raw, openapi: "3.1.0", paths };
 }
 
+const phrases: Readonly<Record<string, string>> = REASON_PHRASES;
+
 function tidyOperation(operation: Operation): Operation {
   const responses = mapValues(operation.responses, ({ content }, status) => {
     const json = content?.["application/json"];
     const mediaType = Number(status) < 400 ? "application/json" : "application/problem+json";
     const more = operation.operationId === "createOrder" ? ORDER_HEADERS[status] : {};
     return {
-      description: STATUS_CODES[status] ?? status,
+      description: phrases[status] ?? status,
       headers: { ...HEADERS, ...more },
       ...(json && { content: { [mediaType]: json } }),
     };

@@ -1,8 +1,8 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { type Context, type ElysiaCustomStatusResponse, status } from "elysia";
-import type { RefusalCode } from "../refusals.ts";
+import { type Context, type ElysiaCustomStatusResponse, status as answerWith } from "elysia";
+import type { ErrorCode } from "../errors.ts";
 
-/** The one table from a refusal to its status and its sentence. */
+/** The one table from an error code to its status and its sentence. */
 export const PROBLEMS = {
   invalid_json: { status: 400, detail: "The body is not valid JSON." },
   invalid_idempotency_key: {
@@ -28,10 +28,12 @@ export const PROBLEMS = {
   },
   internal_error: { status: 500, detail: "The service made a mistake; it has been logged." },
   unavailable: { status: 503, detail: "The service can't store data now; nothing was accepted." },
-} as const satisfies Record<RefusalCode, { status: number; detail: string }>;
+} as const satisfies Record<ErrorCode, { status: number; detail: string }>;
 
 /** The reason phrases of RFC 9110. */
-const TITLES = {
+export const REASON_PHRASES = {
+  200: "OK",
+  202: "Accepted",
   400: "Bad Request",
   401: "Unauthorized",
   402: "Payment Required",
@@ -43,32 +45,32 @@ const TITLES = {
   422: "Unprocessable Content",
   500: "Internal Server Error",
   503: "Service Unavailable",
-} as const satisfies Record<StatusOf<RefusalCode>, string>;
+} as const satisfies Record<StatusOf<ErrorCode> | 200 | 202, string>;
 
-/** What every operation may refuse. */
-export const OPEN_REFUSALS = ["invalid_host", "internal_error"] as const;
+/** What may go wrong with every operation. */
+export const OPEN_ERRORS = ["invalid_host", "internal_error"] as const;
 
-/** What every operation that needs a key may refuse; each of them needs the store as well. */
-export const KEYED_REFUSALS = [
-  ...OPEN_REFUSALS,
+/** What may go wrong with every operation that needs a key; each of them needs the store as well. */
+export const KEYED_ERRORS = [
+  ...OPEN_ERRORS,
   "missing_api_key",
   "invalid_api_key",
   "unavailable",
 ] as const;
 
-/** What every operation with a body may refuse. */
-export const BODY_REFUSALS = [
-  ...KEYED_REFUSALS,
+/** What may go wrong with every operation that has a body. */
+export const BODY_ERRORS = [
+  ...KEYED_ERRORS,
   "invalid_json",
   "body_too_large",
   "unsupported_media_type",
   "validation_failed",
 ] as const;
 
-type StatusOf<Code extends RefusalCode> = (typeof PROBLEMS)[Code]["status"];
+type StatusOf<Code extends ErrorCode> = (typeof PROBLEMS)[Code]["status"];
 
 /** The codes among `Code` that are answered with `Status`. */
-type CodeOf<Code extends RefusalCode, Status> = Code extends RefusalCode
+type CodeOf<Code extends ErrorCode, Status> = Code extends ErrorCode
   ? StatusOf<Code> extends Status
     ? Code
     : never
@@ -83,31 +85,31 @@ interface Extension {
 }
 
 /** Answers with problem details (RFC 9457); `set` is that of the request. */
-export function refuse<Code extends RefusalCode>(
+export function problem<Code extends ErrorCode>(
   set: Context["set"],
   code: Code,
   extension: Extension = {},
-): Refused<Code> {
-  const problem = PROBLEMS[code];
+): ProblemAnswer<Code> {
+  const { status, detail } = PROBLEMS[code];
   set.headers["content-type"] = "application/problem+json";
-  const answer: Problem<Code> = {
+  const body: Problem<Code> = {
     type: "about:blank",
-    title: TITLES[problem.status],
-    status: problem.status,
-    detail: problem.detail,
+    title: REASON_PHRASES[status],
+    status,
+    detail,
     code,
     request_id: String(set.headers["x-request-id"]),
     ...extension,
   };
   // `as`: the compiler does not see that a code and its own status belong together.
-  return status(problem.status, answer) as unknown as Refused<Code>;
+  return answerWith(status, body) as unknown as ProblemAnswer<Code>;
 }
 
-type Refused<Code> = Code extends RefusalCode
+type ProblemAnswer<Code> = Code extends ErrorCode
   ? ElysiaCustomStatusResponse<StatusOf<Code>, Problem<Code>>
   : never;
 
-interface Problem<Code extends RefusalCode> extends Extension {
+interface Problem<Code extends ErrorCode> extends Extension {
   type: string;
   title: string;
   status: number;
@@ -116,8 +118,8 @@ interface Problem<Code extends RefusalCode> extends Extension {
   request_id: string;
 }
 
-/** The response schemas, by status, of an operation that may refuse with these codes. */
-export function problemSchemas<Code extends RefusalCode>(...codes: Code[]) {
+/** The response schemas, by status, of an operation with these errors. */
+export function problemSchemas<Code extends ErrorCode>(...codes: Code[]) {
   const schemas: Record<number, ReturnType<typeof problemSchema>> = {};
   for (const code of codes) {
     const { status } = PROBLEMS[code];
@@ -129,8 +131,8 @@ export function problemSchemas<Code extends RefusalCode>(...codes: Code[]) {
   };
 }
 
-function problemSchema<Code extends RefusalCode>(codes: Code[]) {
-  const detailed: readonly RefusalCode[] = codes;
+function problemSchema<Code extends ErrorCode>(codes: Code[]) {
+  const detailed: readonly ErrorCode[] = codes;
   return Type.Unsafe<Problem<Code>>(
     Type.Object({
       type: Type.Literal("about:blank"),

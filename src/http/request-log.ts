@@ -1,16 +1,22 @@
 import type { Elysia } from "elysia";
 import type { Log } from "../log.ts";
-import { createRouteFinder } from "./route-map.ts";
+import type { AccessControl } from "./access.ts";
+
+export interface RequestLogDependencies {
+  readonly log: Log;
+  /** The time in ms since 1970. */
+  readonly now: () => number;
+  readonly access: AccessControl;
+}
 
 /**
  * One line for each request that was answered, of whatever kind. It names the route as it is declared
  * and not the path as it was sent, which may hold anything.
  */
-export function requestLog({ log, now }: { log: Log; now: () => number }) {
+export function requestLog({ log, now, access }: RequestLogDependencies) {
   return (app: Elysia): Elysia => {
     // Not asked line by line: where nobody reads it, it is to cost nothing.
     if (!log.prints("info")) return app;
-    const routesFor = createRouteFinder(app);
     return app.wrap((handle, request) => async () => {
       const startedAt = now();
       // `as`: the framework types its own handler as just a function.
@@ -20,7 +26,7 @@ export function requestLog({ log, now }: { log: Log; now: () => number }) {
       const ms = now() - startedAt;
       const { method } = request;
       const { status, headers } = response;
-      const route = routesFor(request)?.values().next().value?.path ?? "-";
+      const route = access.infoOf(request)?.routes?.values().next().value?.path ?? "-";
       const requestId = headers.get("x-request-id") ?? "-";
       log.info(`${method} ${route} ${status} ${ms} ms ${requestId}`, {
         method,

@@ -7,13 +7,13 @@ import {
   TypeRegistry,
 } from "@sinclair/typebox";
 
-// The shapes of members that more than one room has, in requests and answers.
+// The shapes of members that more than one module has, in requests and answers.
 
 /**
  * With an `error` of the schema's own the framework does not make one up, for which it would turn what
  * was sent into a string, and throw where that can't be done (`{"toString": 1}`).
  */
-const OWN_ERROR = { error: "refused" };
+const OWN_ERROR = { error: "invalid" };
 
 /** A request's body: members that are not named are ignored. */
 export function requestBody<Members extends TProperties>(members: Members) {

@@ -5,7 +5,7 @@ import bundlePath from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file
 import cssPath from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 import { version } from "../../package.json";
 import { tidyDocument } from "./openapi-document.ts";
-import { OWNER_KEY } from "./route-map.ts";
+import { CLIENT_KEY, OWNER_KEY, routeOptions } from "./access.ts";
 
 const PAGE = `<!doctype html>
 <html lang="en">
@@ -30,8 +30,6 @@ const PAGE = `<!doctype html>
 </html>
 `;
 
-const CLIENT_KEY = "ClientKey";
-
 const DOCUMENTATION = {
   info: {
     title: "NMservis",
@@ -45,8 +43,6 @@ const DOCUMENTATION = {
     { name: "Tariffs", description: "What can be ordered, and for how much." },
     { name: "Service", description: "Is it there, and can it work?" },
   ],
-  // Either opens what needs a key; the routes that only the owner's opens say so themselves.
-  security: [{ [CLIENT_KEY]: [] }, { [OWNER_KEY]: [] }],
   components: {
     securitySchemes: {
       [CLIENT_KEY]: apiKey("A client's key: one of API_KEY."),
@@ -59,7 +55,7 @@ function apiKey(description: string) {
   return { type: "apiKey" as const, in: "header" as const, name: "X-API-Key", description };
 }
 
-const hidden = { detail: { hide: true } };
+const hidden = routeOptions({ access: "open", detail: { hide: true } });
 
 /**
  * `GET /swagger` and all that it loads, from our own files. The plugin's page loads its scripts from
@@ -67,7 +63,7 @@ const hidden = { detail: { hide: true } };
  */
 export function swaggerUi() {
   let document: string | undefined;
-  return new Elysia({ normalize: false })
+  const ui = new Elysia({ normalize: false })
     .mapResponse(({ route, responseValue }) => {
       if (route === "/swagger") return answer("text/html", PAGE);
       if (route !== "/swagger/json") return;
@@ -84,6 +80,9 @@ export function swaggerUi() {
       () => answer("text/javascript", Bun.file(bundlePath)),
       hidden,
     );
+  // The plugin's own routes can't say who may use them.
+  for (const { hooks } of ui.routes) Object.assign(hooks, hidden);
+  return ui;
 }
 
 function answer(mediaType: string, body: string | Blob): Response {

@@ -1,25 +1,24 @@
 import type { ChargeOutcome } from "../ports.ts";
-import type { Settings } from "../settings.ts";
 import type { Store, Tx } from "../store/store.ts";
-import { pauseMs } from "./due-orders.ts";
+import type { ChargeOrder } from "./charge-order.ts";
 import {
   type DueOrder,
   endRepeat,
+  findConflictingOrder,
   insertPendingOrders,
   type Order,
   type OrderDraft,
-  orderInTheWay,
-  userExists,
-} from "./order-records.ts";
-import type { Settler } from "./settle-orders.ts";
+  userIdIfKnown,
+} from "./order-queries.ts";
+import { nextAttemptAt } from "./retry-schedule.ts";
 
-export interface OrderDeskParts {
+export interface CreateOrderDependencies {
   readonly store: Store;
-  readonly settler: Settler;
+  readonly chargeOrder: ChargeOrder;
   /** The time in ms since 1970. */
   readonly now: () => number;
   readonly randomId: () => string;
-  readonly settings: Pick<Settings, "paymentTimeoutMs" | "orderRepeatWindowMs">;
+  readonly config: { readonly paymentTimeoutMs: number; readonly orderRepeatWindowMs: number };
 }
 
 export interface OrderRequest {
@@ -29,15 +28,20 @@ export interface OrderRequest {
 }
 
 export type OrderOutcome =
-  /** `repeated`: it was another request that made the order. */
-  | { readonly kind: ChargeOutcome; readonly orderId: number; readonly repeated: boolean }
+  | { readonly kind: "rejected"; readonly code: OrderError }
+  | (Taken & { readonly kind: ChargeOutcome })
   /** In doubt: the provider has not said what became of the money; it is asked again at `dueAt`, in ms. */
-  | { readonly kind: "pending"; readonly orderId: number; readonly dueAt: number }
-  | { readonly kind: "refused"; readonly code: OrderRefusal };
+  | (Taken & { readonly kind: "pending"; readonly dueAt: number });
 
-type OrderRefusal = "user_not_found" | "tariff_not_found" | "idempotency_key_reused";
+interface Taken {
+  readonly orderId: number;
+  /** Another request made the order. */
+  readonly repeated: boolean;
+}
 
-export interface OrderDesk {
+type OrderError = "user_not_found" | "tariff_not_found" | "idempotency_key_reused";
+
+export interface OrderService {
   /**
    * Takes an order: writes it, asks the provider for its money, records the answer. A repeat makes no
    * order: it gets the answer of the one that it repeats, and waits for it while that is being paid.
@@ -48,84 +52,92 @@ export interface OrderDesk {
   idle(): Promise<unknown>;
 }
 
-/** Where orders are taken. */
-export function createOrderDesk(parts: OrderDeskParts): OrderDesk {
-  const { store, settler, now, randomId } = parts;
-  const { paymentTimeoutMs, orderRepeatWindowMs } = parts.settings;
+export function createOrderService(dependencies: CreateOrderDependencies): OrderService {
+  const { store, chargeOrder, now, randomId } = dependencies;
+  const { paymentTimeoutMs, orderRepeatWindowMs } = dependencies.config;
 
-  /** The requests that are having an order paid right now, by the order's payment key. */
-  const underway = new Map<string, Promise<OrderOutcome>>();
+  /** The requests whose order is being paid right now, by its payment key. */
+  const inFlight = new Map<string, Promise<OrderOutcome>>();
 
   function createOrder(request: OrderRequest): Promise<OrderOutcome> {
     const paymentKey = randomId();
-    const outcome = takeOrder(request, paymentKey);
+    const outcome = openAndCharge({ ...request, paymentKey });
     // Known from before the row can be read until its last state can be, so that a repeat which reads
     // `pending` and finds nobody here is right to call the order in doubt.
-    underway.set(paymentKey, outcome);
+    inFlight.set(paymentKey, outcome);
     return outcome;
   }
 
-  async function takeOrder(request: OrderRequest, paymentKey: string): Promise<OrderOutcome> {
+  async function openAndCharge(draft: OrderDraft): Promise<OrderOutcome> {
     try {
-      const opening = await open({ ...request, paymentKey });
+      const opening = await open(draft);
       switch (opening.kind) {
-        case "refused":
+        case "rejected":
           return opening;
         case "opened": {
           const { orderId, dueAt } = opening.order;
-          const kind = await settler.settle(opening.order);
-          if (kind === "in doubt") return { kind: "pending", orderId, dueAt };
-          return { kind, orderId, repeated: false };
+          const kind = await chargeOrder(opening.order);
+          return kind === "in doubt"
+            ? { kind: "pending", orderId, dueAt, repeated: false }
+            : { kind, orderId, repeated: false };
         }
         case "repeat": {
-          const outcome = (await opening.underway) ?? outcomeOf(opening.order);
-          return "repeated" in outcome ? { ...outcome, repeated: true } : outcome;
+          const outcome = (await opening.inFlight) ?? outcomeOf(opening.order);
+          return outcome.kind === "rejected" ? outcome : { ...outcome, repeated: true };
         }
       }
     } finally {
-      underway.delete(paymentKey);
+      inFlight.delete(draft.paymentKey);
     }
   }
 
-  const open = store.grouped(openOrders);
+  const open = store.batch(openOrders);
 
   async function openOrders(tx: Tx, drafts: readonly OrderDraft[]): Promise<Opening[]> {
     const createdAt = now();
     const opened = await insertPendingOrders(tx, drafts, {
       createdAt,
       // From the start, so that a crash at any later moment leaves nothing to guess.
-      dueAt: createdAt + paymentTimeoutMs + pauseMs(1),
-      repeatUntil: orderRepeatWindowMs > 0 ? createdAt + orderRepeatWindowMs : null,
+      dueAt: nextAttemptAt(createdAt, paymentTimeoutMs, 1),
+      isRepeatable: orderRepeatWindowMs > 0,
     });
     const openings: Opening[] = [];
     for (const draft of drafts) {
       const order = opened.get(draft.paymentKey);
-      openings.push(order ? { kind: "opened", order } : await whyNotOpened(tx, draft, createdAt));
+      openings.push(
+        order ? { kind: "opened", order } : await explainRejection(tx, draft, createdAt),
+      );
     }
     return openings;
   }
 
-  async function whyNotOpened(tx: Tx, draft: OrderDraft, createdAt: number): Promise<Opening> {
+  async function explainRejection(tx: Tx, draft: OrderDraft, createdAt: number): Promise<Opening> {
     const mayRepeat = draft.idempotencyKey !== null || orderRepeatWindowMs > 0;
-    const order = mayRepeat ? await orderInTheWay(tx, draft) : undefined;
+    const order = mayRepeat ? await findConflictingOrder(tx, draft) : undefined;
     if (order === undefined) {
-      const code = (await userExists(tx, draft.userId)) ? "tariff_not_found" : "user_not_found";
-      return { kind: "refused", code };
+      const [user] = await userIdIfKnown(tx, { userId: draft.userId });
+      return { kind: "rejected", code: user ? "tariff_not_found" : "user_not_found" };
     }
     if (order.tariffCode !== draft.tariffCode) {
-      return { kind: "refused", code: "idempotency_key_reused" };
+      return { kind: "rejected", code: "idempotency_key_reused" };
     }
     // Either way, for a clock may be set back; and by today's window, for that may be changed.
     const isOver = Math.abs(createdAt - order.createdAt) >= orderRepeatWindowMs;
     if (order.status === "paid" && draft.idempotencyKey === null && isOver) {
-      await endRepeat(tx, order.id);
+      await endRepeat(tx, { orderId: order.id });
       const [opening] = await openOrders(tx, [draft]);
       if (opening !== undefined) return opening;
     }
-    return { kind: "repeat", order, underway: underway.get(order.paymentKey) };
+    // A retry may have settled it before the request that made it has heard from the provider.
+    const isBeingPaid = order.status === "pending";
+    return {
+      kind: "repeat",
+      order,
+      inFlight: isBeingPaid ? inFlight.get(order.paymentKey) : undefined,
+    };
   }
 
-  return { createOrder, idle: () => Promise.allSettled(underway.values()) };
+  return { createOrder, idle: () => Promise.allSettled(inFlight.values()) };
 }
 
 type Opening =
@@ -134,12 +146,12 @@ type Opening =
       readonly kind: "repeat";
       readonly order: Order;
       /** The request that is having the order paid, if one is. */
-      readonly underway: Promise<OrderOutcome> | undefined;
+      readonly inFlight: Promise<OrderOutcome> | undefined;
     }
-  | { readonly kind: "refused"; readonly code: OrderRefusal };
+  | { readonly kind: "rejected"; readonly code: OrderError };
 
 function outcomeOf({ id: orderId, status, dueAt }: Order): OrderOutcome {
   if (status !== "pending") return { kind: status, orderId, repeated: true };
   if (dueAt === null) throw new Error(`order ${orderId} is pending, but not due`);
-  return { kind: "pending", orderId, dueAt };
+  return { kind: "pending", orderId, dueAt, repeated: true };
 }

@@ -1,10 +1,11 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { BODY_REFUSALS, KEYED_REFUSALS, problemSchemas, refuse } from "../http/problems.ts";
+import { routeOptions } from "../http/access.ts";
+import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
 import { Id, requestBody } from "../http/schemas.ts";
 import type { Store } from "../store/store.ts";
-import type { OrderDesk } from "./create-order.ts";
-import { type Order, orderById } from "./order-records.ts";
+import type { OrderService } from "./create-order.ts";
+import { type Order, orderById } from "./order-queries.ts";
 
 const PAID = Type.Object({
   status: Type.Literal("ok"),
@@ -39,7 +40,8 @@ const IDEMPOTENCY_KEY = {
 };
 
 /** What `POST /create_order` takes and answers. */
-export const CREATE_ORDER = {
+export const CREATE_ORDER = routeOptions({
+  access: "client",
   parse: "json" as const,
   body: requestBody({
     user_id: Id({ examples: [1], description: "From the answer of /register." }),
@@ -49,7 +51,7 @@ export const CREATE_ORDER = {
     200: PAID,
     202: PENDING,
     ...problemSchemas(
-      ...BODY_REFUSALS,
+      ...BODY_ERRORS,
       "invalid_idempotency_key",
       "payment_declined",
       "user_not_found",
@@ -65,34 +67,33 @@ export const CREATE_ORDER = {
       "Takes the tariff's price of today, and tells the dispatcher once it is paid. The same request again, with the same Idempotency-Key or soon after, gets the same answer and is not charged again.",
     parameters: [IDEMPOTENCY_KEY],
   },
-};
+});
 
 export interface OrderRouteParts {
   readonly store: Store;
-  readonly orderDesk: OrderDesk;
+  readonly orderService: OrderService;
   /** The time in ms since 1970. */
   readonly now: () => number;
 }
 
 /** `POST /create_order` and `GET /orders/{order_id}`. */
-export function orderRoutes({ store, orderDesk, now }: OrderRouteParts) {
+export function orderRoutes({ store, orderService, now }: OrderRouteParts) {
   return new Elysia({ normalize: false })
     .post(
       "/create_order",
       async ({ body, request, set, status }) => {
         const idempotencyKey = readIdempotencyKey(request.headers);
-        if (idempotencyKey === undefined) return refuse(set, "invalid_idempotency_key");
-        const outcome = await orderDesk.createOrder({
+        if (idempotencyKey === undefined) return problem(set, "invalid_idempotency_key");
+        const outcome = await orderService.createOrder({
           userId: body.user_id,
           tariffCode: body.tariff_code,
           idempotencyKey,
         });
-        if ("repeated" in outcome && outcome.repeated) set.headers["idempotent-replayed"] = "true";
+        if (outcome.kind === "rejected") return problem(set, outcome.code);
+        if (outcome.repeated) set.headers["idempotent-replayed"] = "true";
         switch (outcome.kind) {
-          case "refused":
-            return refuse(set, outcome.code);
           case "declined":
-            return refuse(set, "payment_declined", { order_id: outcome.orderId });
+            return problem(set, "payment_declined", { order_id: outcome.orderId });
           case "pending":
             set.headers["retry-after"] = secondsUntil(outcome.dueAt, now());
             return status(202, {
@@ -114,13 +115,14 @@ export function orderRoutes({ store, orderDesk, now }: OrderRouteParts) {
       "/orders/:order_id",
       async ({ params, set }) => {
         const orderId = parseOrderId(params.order_id);
-        const order = orderId && (await store.read((tx) => orderById(tx, orderId)));
-        return order ? toJson(order) : refuse(set, "order_not_found");
+        const [order] = orderId ? await store.read((tx) => orderById(tx, { orderId })) : [];
+        return order ? toJson(order) : problem(set, "order_not_found");
       },
-      {
+      routeOptions({
+        access: "client",
         response: {
           200: ORDER,
-          ...problemSchemas(...KEYED_REFUSALS, "order_not_found"),
+          ...problemSchemas(...KEYED_ERRORS, "order_not_found"),
         },
         detail: {
           operationId: "getOrder",
@@ -130,15 +132,15 @@ export function orderRoutes({ store, orderDesk, now }: OrderRouteParts) {
           parameters: [
             {
               name: "order_id",
-              in: "path",
+              in: "path" as const,
               required: true,
               description: "From the answer of /create_order.",
-              schema: { type: "integer", minimum: 1, maximum: Number.MAX_SAFE_INTEGER },
+              schema: { type: "integer" as const, minimum: 1, maximum: Number.MAX_SAFE_INTEGER },
               example: 1,
             },
           ],
         },
-      },
+      }),
     );
 }
 

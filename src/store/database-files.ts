@@ -1,5 +1,5 @@
 import { statSync } from "node:fs";
-import { Unavailable } from "../refusals.ts";
+import { Unavailable } from "../errors.ts";
 
 /** Some reader has been open for long when the log is this large: SQLite can't begin it anew meanwhile. */
 const LARGE_LOG_BYTES = 64 * 1024 * 1024;
@@ -17,8 +17,8 @@ export interface DatabaseFilesParts {
  * Remembers which files stand at these paths now. The check throws `Unavailable` where one of them is gone
  * or another has taken its place: SQLite would go on writing to a file that nobody finds again.
  */
-export function watchDatabaseFiles(parts: DatabaseFilesParts): () => void {
-  const { databasePath, logPath, lockPath, onLargeLog } = parts;
+export function watchDatabaseFiles(dependencies: DatabaseFilesParts): () => void {
+  const { databasePath, logPath, lockPath, onLargeLog } = dependencies;
   const opened = [databasePath, logPath, lockPath].map((path) => ({ path, file: fileAt(path) }));
   let wasLarge = false;
 

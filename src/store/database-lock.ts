@@ -2,8 +2,8 @@ import { Database, SQLiteError } from "bun:sqlite";
 import { realpathSync } from "node:fs";
 
 /** The database can't be opened; the message says why in a sentence for the owner. */
-export class DatabaseRefused extends Error {
-  override readonly name = "DatabaseRefused";
+export class DatabaseUnusable extends Error {
+  override readonly name = "DatabaseUnusable";
 }
 
 /** Where the lock on the database at this path, which must exist, has its file. */
@@ -15,7 +15,7 @@ export function lockPath(databasePath: string): string {
  * Keeps a second process off the database, from before it is migrated until this process is gone. The
  * lock is SQLite's own on an empty file beside it: the system frees it however the process ends, and the
  * database itself stays open to readers such as a backup. Of several that ask at once one gets it.
- * Throws `DatabaseRefused` where another process has it.
+ * Throws `DatabaseUnusable` where another process has it.
  */
 export function lockDatabase(databasePath: string): () => void {
   const holder = new Database(lockPath(databasePath), { create: true, readwrite: true });
@@ -37,11 +37,11 @@ function refusal(databasePath: string, cause: unknown): unknown {
   const code = cause instanceof SQLiteError ? cause.code : undefined;
   switch (code) {
     case "SQLITE_BUSY":
-      return new DatabaseRefused(`The database ${databasePath} is in use by another process.`, {
+      return new DatabaseUnusable(`The database ${databasePath} is in use by another process.`, {
         cause,
       });
     case "SQLITE_READONLY":
-      return new DatabaseRefused(
+      return new DatabaseUnusable(
         `The file ${lockPath(databasePath)}, which keeps a second process off, can't be written.`,
         { cause },
       );

@@ -1,5 +1,5 @@
 import { type Database, SQLiteError } from "bun:sqlite";
-import { Unavailable } from "../refusals.ts";
+import { Unavailable } from "../errors.ts";
 import type { Tx } from "./store.ts";
 
 /** A step waits for the disk only; with this many waiting, the disk has hung for seconds. */

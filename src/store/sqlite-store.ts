@@ -4,9 +4,9 @@ import { dirname } from "node:path";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { type Log, reasonOf } from "../log.ts";
 import { watchDatabaseFiles } from "./database-files.ts";
-import { DatabaseRefused, lockDatabase, lockPath } from "./database-lock.ts";
+import { DatabaseUnusable, lockDatabase, lockPath } from "./database-lock.ts";
 import { createGroupCommit, refusalOf } from "./group-commit.ts";
-import { createGrouped } from "./grouped.ts";
+import { createBatch } from "./batch.ts";
 import { checkHistory, migrate } from "./migrations.ts";
 import type { Store } from "./store.ts";
 
@@ -18,15 +18,15 @@ const LOG_SIZE_LIMIT_BYTES = 8 * 1024 * 1024;
 
 /**
  * Opens the SQLite database at `path` (`:memory:` for one that ends with the process), made or brought
- * up to date first. Throws `DatabaseRefused` when another process has it or it can't be used; then it is
+ * up to date first. Throws `DatabaseUnusable` when another process has it or it can't be used; then it is
  * as it was.
  */
 export function openSqliteStore(path: string, log: Log): Store {
   try {
     return path === ":memory:" ? openInMemory() : openFile(path, log);
   } catch (error) {
-    if (error instanceof DatabaseRefused) throw error;
-    throw new DatabaseRefused(`The database ${path} can't be opened: ${innermostReason(error)}.`, {
+    if (error instanceof DatabaseUnusable) throw error;
+    throw new DatabaseUnusable(`The database ${path} can't be opened: ${innermostReason(error)}.`, {
       cause: error,
     });
   }
@@ -39,7 +39,7 @@ function openInMemory(): Store {
     run,
     // Nothing but this connection knows the data.
     read: run,
-    grouped: createGrouped({ run }),
+    batch: createBatch({ run }),
     ping,
     async close() {
       await close();
@@ -88,7 +88,7 @@ function openLocked(path: string, log: Log, unlock: () => void): Store {
           throw refusalOf(error);
         }
       },
-      grouped: createGrouped({ run }),
+      batch: createBatch({ run }),
       ping,
       async close() {
         await close();
@@ -115,7 +115,7 @@ function inspect(path: string, log: Log): void {
   if (statSync(path).size === 0) return;
   const finding = find(path, log);
   if (finding === "ok") return;
-  throw new DatabaseRefused(
+  throw new DatabaseUnusable(
     `The database ${path} is damaged (${finding}). Restore a backup; remove ${logPath(path)} first, which belongs to what was there before.`,
   );
 }

@@ -7,7 +7,7 @@ export type Tx = Pick<BunSQLiteDatabase, "select" | "insert" | "update" | "delet
 export type ReadTx = Pick<Tx, "select">;
 
 /** What is done for several items by one statement, which costs a third of as many statements. */
-export type GroupWork<Item, Result> = (
+export type BatchWork<Item, Result> = (
   tx: Tx,
   items: readonly Item[],
 ) => Promise<readonly Result[]>;
@@ -31,27 +31,32 @@ export interface Store {
    * item in its place. One that fails takes no other with it: where `work` fails for several, it is
    * called again for each alone.
    */
-  grouped<Item, Result>(work: GroupWork<Item, Result>): (item: Item) => Promise<Result>;
+  batch<Item, Result>(work: BatchWork<Item, Result>): (item: Item) => Promise<Result>;
   /** Resolves when a write that changes nothing has reached the disk; rejects like `run`. */
   ping(): Promise<void>;
   /** Lets the steps under way finish, refuses new ones and closes the data. */
   close(): Promise<void>;
 }
 
+/** What the query builders have in common. */
+interface Builder<Result> {
+  prepare(): { execute(values: Record<string, unknown>): Promise<Result> };
+}
+
 /**
- * A query that is built once for each engine connection and then only run: building one costs ten
- * times as much as running it.
+ * A query that is called with the values of its placeholders. It is built once for each connection:
+ * building it costs ten times as much as running it.
  */
-export function prepared<Query, On extends ReadTx = Tx>(
-  build: (tx: On) => Query,
-): (tx: On) => Query {
-  const built = new WeakMap<On, Query>();
-  return (tx) => {
-    let query = built.get(tx);
+export function prepared<Result, On extends ReadTx = Tx>(
+  build: (tx: On) => Builder<Result>,
+): (tx: On, values?: Record<string, unknown>) => Promise<Result> {
+  const queries = new WeakMap<On, ReturnType<Builder<Result>["prepare"]>>();
+  return (tx, values = {}) => {
+    let query = queries.get(tx);
     if (query === undefined) {
-      query = build(tx);
-      built.set(tx, query);
+      query = build(tx).prepare();
+      queries.set(tx, query);
     }
-    return query;
+    return query.execute(values);
   };
 }

@@ -1,11 +1,10 @@
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import type { Caller } from "../http/keys.ts";
-import { BODY_REFUSALS, KEYED_REFUSALS, problemSchemas, refuse } from "../http/problems.ts";
-import { OWNER_KEY } from "../http/route-map.ts";
+import { type AccessControl, routeOptions } from "../http/access.ts";
+import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
 import { Id, optional, requestBody, Text } from "../http/schemas.ts";
 import type { Store } from "../store/store.ts";
-import { activeTariffs, allTariffs, putTariff, type Tariff } from "./tariff-records.ts";
+import { activeTariffs, allTariffs, putTariff, type Tariff } from "./tariff-queries.ts";
 
 const CODE = /^[A-Za-z0-9_.-]{1,64}$/;
 
@@ -23,21 +22,22 @@ const TARIFF = Type.Object({
 
 export interface TariffParts {
   readonly store: Store;
-  readonly callerOf: (headers: Headers) => Caller;
+  readonly access: AccessControl;
 }
 
 /** `GET /tariffs` and `PUT /tariffs/{code}`. */
-export function tariffRoutes({ store, callerOf }: TariffParts) {
+export function tariffRoutes({ store, access }: TariffParts) {
   return new Elysia({ normalize: false })
     .get(
       "/tariffs",
       async ({ request }) => {
-        const isOwner = callerOf(request.headers) === "owner";
-        const tariffs = await store.read(isOwner ? allTariffs : activeTariffs);
+        const isOwner = access.infoOf(request)?.caller === "owner";
+        const tariffs = await store.read((tx) => (isOwner ? allTariffs : activeTariffs)(tx));
         return tariffs.map(toJson);
       },
-      {
-        response: { 200: Type.Array(TARIFF), ...problemSchemas(...KEYED_REFUSALS) },
+      routeOptions({
+        access: "client",
+        response: { 200: Type.Array(TARIFF), ...problemSchemas(...KEYED_ERRORS) },
         detail: {
           operationId: "listTariffs",
           tags: ["Tariffs"],
@@ -45,14 +45,14 @@ export function tariffRoutes({ store, callerOf }: TariffParts) {
           description:
             "What can be ordered, with today's prices; with the owner's key also what can't be.",
         },
-      },
+      }),
     )
     .put(
       "/tariffs/:code",
       async ({ params: { code }, body, set }) => {
         if (!CODE.test(code)) {
           const message = "must be 1 to 64 of A-Z a-z 0-9 _ . -";
-          return refuse(set, "validation_failed", { errors: [{ field: "code", message }] });
+          return problem(set, "validation_failed", { errors: [{ field: "code", message }] });
         }
         const tariff: Tariff = {
           code,
@@ -60,35 +60,35 @@ export function tariffRoutes({ store, callerOf }: TariffParts) {
           priceTiyin: body.price_tiyin,
           active: body.active ?? true,
         };
-        await store.run((tx) => putTariff(tx, tariff));
+        await store.run((tx) => putTariff(tx, { ...tariff }));
         return toJson(tariff);
       },
-      {
-        parse: "json",
+      routeOptions({
+        access: "owner",
+        parse: "json" as const,
         body: requestBody({
           title: TITLE,
           price_tiyin: PRICE,
           active: optional(Type.Boolean({ examples: [true], description: "True if left out." })),
         }),
-        response: { 200: TARIFF, ...problemSchemas(...BODY_REFUSALS) },
+        response: { 200: TARIFF, ...problemSchemas(...BODY_ERRORS) },
         detail: {
           operationId: "putTariff",
           tags: ["Tariffs"],
-          security: [{ [OWNER_KEY]: [] }],
           summary: "Make or replace a tariff",
           description: "Holds from the next order on; orders that are there keep their amounts.",
           parameters: [
             {
               name: "code",
-              in: "path",
+              in: "path" as const,
               required: true,
               description: "The tariff's name for machines.",
-              schema: { type: "string", pattern: CODE.source },
+              schema: { type: "string" as const, pattern: CODE.source },
               example: "standard_300",
             },
           ],
         },
-      },
+      }),
     );
 }
 

@@ -1,11 +1,13 @@
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { BODY_REFUSALS, problemSchemas, refuse } from "../http/problems.ts";
+import { routeOptions } from "../http/access.ts";
+import { BODY_ERRORS, problem, problemSchemas } from "../http/problems.ts";
 import { optional, requestBody, SafeInteger, Text } from "../http/schemas.ts";
-import type { UserDesk } from "./register-user.ts";
+import type { UserService } from "./register-user.ts";
 
 /** What `POST /register` takes and answers. */
-export const REGISTER = {
+export const REGISTER = routeOptions({
+  access: "client",
   parse: "json" as const,
   body: requestBody({
     phone_number: Type.String({
@@ -21,7 +23,7 @@ export const REGISTER = {
       message: Type.Literal("User registered successfully"),
       user_id: Type.Integer(),
     }),
-    ...problemSchemas(...BODY_REFUSALS, "invalid_phone_number"),
+    ...problemSchemas(...BODY_ERRORS, "invalid_phone_number"),
   },
   detail: {
     operationId: "registerUser",
@@ -30,21 +32,21 @@ export const REGISTER = {
     description:
       "The same number in any spelling is the same user. A repeat may add or change the other members.",
   },
-};
+});
 
 /** `POST /register`. */
-export function userRoutes({ userDesk }: { userDesk: UserDesk }) {
+export function userRoutes({ userService }: { userService: UserService }) {
   return new Elysia({ normalize: false }).post(
     "/register",
     async ({ body, set }) => {
-      const outcome = await userDesk.registerUser({
+      const outcome = await userService.registerUser({
         phoneNumber: body.phone_number,
         chatId: body.chat_id ?? null,
         fullName: body.full_name ?? null,
       });
       switch (outcome.kind) {
-        case "refused":
-          return refuse(set, outcome.code);
+        case "rejected":
+          return problem(set, outcome.code);
         case "registered":
           return {
             status: "ok" as const,

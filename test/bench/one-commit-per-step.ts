@@ -2,8 +2,8 @@ import { createDispatcherStub } from "../../src/adapters/dispatcher-stub.ts";
 import { createPaymentStub } from "../../src/adapters/payment-stub.ts";
 import { createSmsStub } from "../../src/adapters/sms-stub.ts";
 import { createLog } from "../../src/log.ts";
-import { startService } from "../../src/service.ts";
-import { readSettings } from "../../src/settings.ts";
+import { startServer } from "../../src/server.ts";
+import { readConfig } from "../../src/config.ts";
 import { openSqliteStore } from "../../src/store/sqlite-store.ts";
 import type { Store } from "../../src/store/store.ts";
 
@@ -19,7 +19,7 @@ function oneAtATime(store: Store): Store {
   return {
     ...store,
     run,
-    grouped: (work) => async (item) => {
+    batch: (work) => async (item) => {
       const [result] = await run((tx) => work(tx, [item]));
       if (result === undefined) throw new Error("a step without a result");
       return result;
@@ -27,16 +27,16 @@ function oneAtATime(store: Store): Store {
   };
 }
 
-const settings = readSettings(process.env);
-const log = createLog({ level: settings.logLevel, json: true, write: console.log, now: Date.now });
-const { url } = await startService({
-  store: oneAtATime(openSqliteStore(settings.databasePath, log)),
+const config = readConfig(process.env);
+const log = createLog({ level: config.logLevel, json: true, write: console.log, now: Date.now });
+const { url } = await startServer({
+  store: oneAtATime(openSqliteStore(config.databasePath, log)),
   sms: createSmsStub(log),
-  payment: createPaymentStub(log, settings.paymentStubDelayMs),
+  payment: createPaymentStub(log, config.paymentStubDelayMs),
   dispatcher: createDispatcherStub(log),
   log,
   now: Date.now,
   randomId: () => crypto.randomUUID(),
-  settings,
+  config,
 });
 console.log(`listening on ${url}`);

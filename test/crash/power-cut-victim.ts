@@ -2,10 +2,10 @@ import type { Database } from "bun:sqlite";
 import { dlopen, FFIType } from "bun:ffi";
 import { createApp } from "../../src/app.ts";
 import { createLog } from "../../src/log.ts";
-import { readSettings } from "../../src/settings.ts";
+import { readConfig } from "../../src/config.ts";
 import { openStore } from "../support/store.ts";
 
-// Takes orders with the real parts, every write of SQLite written down by write-log.c, and notes there
+// Takes orders with the real dependencies, every write of SQLite written down by write-log.c, and notes there
 // each answer that a customer was given. Arguments: the library, the database, how many orders.
 
 const [library = "", databasePath = "", count = "0"] = process.argv.slice(2);
@@ -32,7 +32,7 @@ async function main() {
 
   const app = createApp({
     store,
-    settings: readSettings({ LOG_LEVEL: "error" }),
+    config: readConfig({ LOG_LEVEL: "error" }),
     sms: { sendCode: async () => {} },
     payment: { charge: async ({ orderId }) => (orderId % 5 === 0 ? "declined" : "paid") },
     dispatcher: { notify: async () => {} },

@@ -1,13 +1,13 @@
 import { createLog } from "../../src/log.ts";
 import type { ChargeOutcome } from "../../src/ports.ts";
-import { startService } from "../../src/service.ts";
-import { readSettings } from "../../src/settings.ts";
-import { createGrouped } from "../../src/store/grouped.ts";
+import { startServer } from "../../src/server.ts";
+import { readConfig } from "../../src/config.ts";
+import { createBatch } from "../../src/store/batch.ts";
 import { openSqliteStore } from "../../src/store/sqlite-store.ts";
-import type { GroupWork, Store } from "../../src/store/store.ts";
+import type { BatchWork, Store } from "../../src/store/store.ts";
 import type { KillPoint, Sabotage } from "./kill-points.ts";
 
-// The service with its real parts, in the outside world of another process. It dies by kill -9 when it
+// The service with its real dependencies, in the outside world of another process. It dies by kill -9 when it
 // has come to the point KILL_AT for the KILL_AFTERth time.
 
 const world = String(process.env["WORLD_URL"]);
@@ -22,14 +22,14 @@ const announced = new Set<unknown>();
 void main();
 
 async function main() {
-  const settings = readSettings(process.env);
+  const config = readConfig(process.env);
   const log = createLog({ level: "error", json: false, write: () => {}, now: Date.now });
-  const service = await startService({
-    store: mortal(openSqliteStore(settings.databasePath, log)),
-    settings,
+  const service = await startServer({
+    store: mortal(openSqliteStore(config.databasePath, log)),
+    config,
     sms: { sendCode: async () => {} },
     payment: {
-      async charge(charge, signal) {
+      async charge(charge, { signal }) {
         pass("after an order is written");
         const paymentKey = isSabotaged("a fresh payment key per try")
           ? crypto.randomUUID()
@@ -41,7 +41,7 @@ async function main() {
       },
     },
     dispatcher: {
-      async notify(orderId, signal) {
+      async notify(orderId, { signal }) {
         pass("after an order is settled");
         if (!isSabotaged("note an announcement that is none")) {
           await say(`/notify/${orderId}`, {}, signal);
@@ -83,8 +83,8 @@ function mortal(store: Store): Store {
     return result;
   };
 
-  const inGroups = createGrouped({ run });
-  function grouped<Item, Result>(work: GroupWork<Item, Result>) {
+  const inGroups = createBatch({ run });
+  function batch<Item, Result>(work: BatchWork<Item, Result>) {
     const usual = inGroups(work);
     return async (item: Item): Promise<Result> => {
       if (isSabotaged("answer before the commit") && isOrderDraft(item)) {
@@ -97,7 +97,7 @@ function mortal(store: Store): Store {
     };
   }
 
-  return { ...store, run, grouped };
+  return { ...store, run, batch };
 }
 
 /** Whether the step that is given this opens an order: a draft alone has its payment key already. */
@@ -108,7 +108,7 @@ function isOrderDraft(item: unknown): boolean {
 /** Answers within the step, which never comes to its commit. */
 function answerTooSoon<Item, Result>(
   store: Store,
-  work: GroupWork<Item, Result>,
+  work: BatchWork<Item, Result>,
   item: Item,
 ): Promise<Result> {
   return new Promise((resolve, reject) => {

@@ -1,6 +1,6 @@
 import Ajv2020, { type ValidateFunction } from "ajv/dist/2020";
 import { createApp } from "../../src/app.ts";
-import { createParts, createWorld } from "./world.ts";
+import { createDependencies, createWorld } from "./world.ts";
 
 // Holds answers against the service's own OpenAPI document: what it does not say is a fault.
 
@@ -70,7 +70,7 @@ function headerFault(
 }
 
 async function readDocument(): Promise<Document> {
-  const { http } = createApp(createParts(createWorld()));
+  const { http } = createApp(createDependencies(createWorld()));
   const request = new Request("http://localhost/swagger/json", { headers: { host: "localhost" } });
   // `as`: that the document is one is what the linters see to.
   return (await (await http.handle(request)).json()) as Document;

@@ -1,9 +1,10 @@
-import type { Parts } from "../../src/app.ts";
+import type { Dependencies } from "../../src/app.ts";
 import { createLog } from "../../src/log.ts";
 import type { Charge, ChargeOutcome } from "../../src/ports.ts";
-import { readSettings } from "../../src/settings.ts";
-import { createGrouped } from "../../src/store/grouped.ts";
+import { readConfig } from "../../src/config.ts";
+import { createBatch } from "../../src/store/batch.ts";
 import { openStore } from "./store.ts";
+import type { CallOptions } from "../../src/with-timeout.ts";
 import type { Store } from "../../src/store/store.ts";
 
 /** An outside world that does as it is told and remembers what it was asked. */
@@ -18,9 +19,9 @@ export function createWorld() {
     storeFault: undefined as Error | undefined,
     /** What the service has logged. */
     lines: [] as string[],
-    charge: async (_charge: Charge, _signal: AbortSignal): Promise<ChargeOutcome> => "paid",
+    charge: async (_charge: Charge, _options: CallOptions): Promise<ChargeOutcome> => "paid",
     sendCode: async (_phoneNumber: string): Promise<void> => {},
-    notify: async (_orderId: number, _signal: AbortSignal): Promise<void> => {},
+    notify: async (_orderId: number, _options: CallOptions): Promise<void> => {},
   };
 }
 
@@ -34,19 +35,19 @@ function breakable(store: Store, world: World): Store {
     run,
     read: run,
     ping: () => run(async () => {}),
-    grouped: createGrouped({ run }),
+    batch: createBatch({ run }),
   };
 }
 
-/** The real parts on a database in memory, in a played outside world. */
-export function createParts(world: World): Parts {
+/** The real dependencies on a database in memory, in a played outside world. */
+export function createDependencies(world: World): Dependencies {
   return {
     store: breakable(openStore(), world),
-    settings: readSettings({}),
+    config: readConfig({}),
     payment: {
-      charge(charge, signal) {
+      charge(charge, options) {
         world.charges.push(charge);
-        return world.charge(charge, signal);
+        return world.charge(charge, options);
       },
     },
     sms: {
@@ -56,9 +57,9 @@ export function createParts(world: World): Parts {
       },
     },
     dispatcher: {
-      notify(orderId, signal) {
+      notify(orderId, options) {
         world.announced.push(orderId);
-        return world.notify(orderId, signal);
+        return world.notify(orderId, options);
       },
     },
     log: createLog({

@@ -1,8 +1,8 @@
-import type { GroupWork, Store } from "./store.ts";
+import type { BatchWork, Store } from "./store.ts";
 
-/** `Store.grouped` on a store's `run`. */
-export function createGrouped({ run }: Pick<Store, "run">): Store["grouped"] {
-  return (work) => grouped(run, work);
+/** `Store.batch` on a store's `run`. */
+export function createBatch({ run }: Pick<Store, "run">): Store["batch"] {
+  return (work) => batch(run, work);
 }
 
 interface Call<Item, Result> {
@@ -11,9 +11,9 @@ interface Call<Item, Result> {
   readonly reject: (reason: unknown) => void;
 }
 
-function grouped<Item, Result>(
+function batch<Item, Result>(
   run: Store["run"],
-  work: GroupWork<Item, Result>,
+  work: BatchWork<Item, Result>,
 ): (item: Item) => Promise<Result> {
   /** The calls that the next step answers. */
   let open: Call<Item, Result>[] | undefined;

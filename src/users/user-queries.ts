@@ -1,6 +1,6 @@
 import { eq, lte, sql } from "drizzle-orm";
 import { prepared, type Tx } from "../store/store.ts";
-import { users } from "../store/tables.ts";
+import { users } from "../store/schema.ts";
 import type { PhoneNumber } from "./phone-number.ts";
 
 /** A user as given at registration; what is null is not known, and not to be forgotten either. */
@@ -16,7 +16,7 @@ export interface UpsertedUser {
   readonly smsDue: boolean;
 }
 
-// One statement for all that are registered in a step: a draft is an array in an array of JSON, and the
+// One statement for all that are registered in a batch: a draft is an array in an array of JSON, and the
 // columns stand in the table's order. Users within their cooldown are left as they are.
 const upsertForSms = prepared((tx) =>
   tx
@@ -38,8 +38,7 @@ const upsertForSms = prepared((tx) =>
       },
       setWhere: lte(users.smsTriedAt, sql.placeholder("smsTriedBefore")),
     })
-    .returning({ userId: users.id, phoneNumber: users.phoneNumber })
-    .prepare(),
+    .returning({ userId: users.id, phoneNumber: users.phoneNumber }),
 );
 
 const update = prepared((tx) =>
@@ -50,8 +49,7 @@ const update = prepared((tx) =>
       fullName: sql`coalesce(${sql.placeholder("fullName")}, ${users.fullName})`,
     })
     .where(eq(users.phoneNumber, sql.placeholder("phoneNumber")))
-    .returning({ userId: users.id })
-    .prepare(),
+    .returning({ userId: users.id }),
 );
 
 /** Keeps each user under the number, as new or with what is new about him. Instants in ms. */
@@ -62,7 +60,7 @@ export async function upsertUsers(
   smsCooldownMs: number,
 ): Promise<UpsertedUser[]> {
   const rows = drafts.map(({ phoneNumber, chatId, fullName }) => [phoneNumber, chatId, fullName]);
-  const due = await upsertForSms(tx).execute({
+  const due = await upsertForSms(tx, {
     drafts: JSON.stringify(rows),
     now,
     smsTriedBefore: now - smsCooldownMs,
@@ -83,7 +81,7 @@ export async function upsertUsers(
 }
 
 async function updateUser(tx: Tx, draft: UserDraft): Promise<number> {
-  const [user] = await update(tx).execute({ ...draft });
+  const [user] = await update(tx, { ...draft });
   if (user === undefined) throw new Error("a user is neither new nor there");
   return user.userId;
 }

@@ -2,12 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { PROBLEMS } from "../src/http/problems.ts";
-import { describeSettings, readSettings } from "../src/settings.ts";
+import { describeConfig, readConfig } from "../src/config.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const README = readFileSync(join(ROOT, "README.md"), "utf8");
 
-describe("the settings", () => {
+describe("the config", () => {
   test.each<[Record<string, string>, RegExp]>([
     [{ PORT: "65536" }, /PORT must be a whole number from 0 to 65535, not "65536"/],
     [{ PORT: "1.5" }, /PORT must be/],
@@ -29,11 +29,11 @@ describe("the settings", () => {
     [{ SMS_COOLDOWN_S: "1e3" }, /SMS_COOLDOWN_S must be/],
     [{ LOG_LEVEL: "loud" }, /LOG_LEVEL must be one of debug, info, warn, error, not "loud"/],
   ])("are refused with %j", (environment, message) => {
-    expect(() => readSettings(environment)).toThrow(message);
+    expect(() => readConfig(environment)).toThrow(message);
   });
 
   test("are refused with every fault named in one message, and no key", () => {
-    const refused = () => readSettings({ PORT: "x", LOG_LEVEL: "y", API_KEY: "secret key" });
+    const refused = () => readConfig({ PORT: "x", LOG_LEVEL: "y", API_KEY: "secret key" });
     expect(refused).toThrow(/PORT.*API_KEY.*LOG_LEVEL/);
     expect(refused).not.toThrow("secret");
   });
@@ -45,7 +45,7 @@ describe("the settings", () => {
     ["file:./x.db", "./x.db"],
     ["file:C:/x.db", "C:/x.db"],
   ])("take the database %p", (DATABASE_URL, path) => {
-    expect(readSettings({ DATABASE_URL }).databasePath).toBe(path);
+    expect(readConfig({ DATABASE_URL }).databasePath).toBe(path);
   });
 
   test("have the defaults that the README's table says, and it has every one", () => {
@@ -56,7 +56,7 @@ describe("the settings", () => {
     const documented = Object.fromEntries(
       rows.map(([name, value]) => [name, value?.replaceAll("`", "")]),
     );
-    const inForce = Object.entries(describeSettings(readSettings({})));
+    const inForce = Object.entries(describeConfig(readConfig({})));
     expect(documented).toEqual(
       Object.fromEntries(inForce.map(([name, value]) => [name, String(value)])),
     );
@@ -65,8 +65,8 @@ describe("the settings", () => {
   test("stand in .env.example with their defaults, every one", () => {
     const example = readFileSync(join(ROOT, ".env.example"), "utf8");
     const lines = Array.from(example.matchAll(/^#([A-Z_]+)=(.*)$/gm), (line) => line.slice(1));
-    const { API_KEY: _, ADMIN_API_KEY: __, ...rest } = describeSettings(readSettings({}));
-    const names = Object.keys(describeSettings(readSettings({})));
+    const { API_KEY: _, ADMIN_API_KEY: __, ...rest } = describeConfig(readConfig({}));
+    const names = Object.keys(describeConfig(readConfig({})));
     expect(lines.map(([name]) => name).toSorted()).toEqual(names.toSorted());
     for (const [name, value] of Object.entries(rest))
       expect(lines).toContainEqual([name, String(value)]);

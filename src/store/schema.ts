@@ -55,13 +55,14 @@ export const orders = sqliteTable(
     paymentKey: text().notNull(),
     createdAt: integer().notNull(),
     settledAt: integer(),
-    announcedAt: integer(),
+    /** When the dispatcher had been told. */
+    notifiedAt: integer(),
     /** When something is to be done next: ask the provider (pending), tell the dispatcher (paid). */
     dueAt: integer(),
-    /** How often the duty at hand was tried. */
+    /** How often the provider was asked, or the dispatcher told, in this status. */
     attempts: integer().notNull(),
-    /** Until when an order without a key repeats this one; null when none does. */
-    repeatUntil: integer(),
+    /** An order without a key may repeat this one: it has none itself, and was not declined. */
+    repeatable: integer({ mode: "boolean" }).notNull(),
   },
   (order) => [
     check("orders_amount_is_positive", sql`${order.amountTiyin} >= 1`),
@@ -75,20 +76,21 @@ export const orders = sqliteTable(
       sql`(${order.status} = 'pending') = (${order.settledAt} IS NULL)`,
     ),
     check(
-      "orders_only_paid_is_announced",
-      sql`${order.status} = 'paid' OR ${order.announcedAt} IS NULL`,
+      "orders_only_paid_is_notified",
+      sql`${order.status} = 'paid' OR ${order.notifiedAt} IS NULL`,
     ),
     check(
       "orders_is_due_until_done",
-      sql`(${order.dueAt} IS NOT NULL) = (${order.status} = 'pending' OR (${order.status} = 'paid' AND ${order.announcedAt} IS NULL))`,
+      sql`(${order.dueAt} IS NOT NULL) = (${order.status} = 'pending' OR (${order.status} = 'paid' AND ${order.notifiedAt} IS NULL))`,
     ),
-    // Rows that need no entry cost none: the common order has no key and is soon announced.
+    check("orders_repeatable_is_boolean", sql`${order.repeatable} = 0 OR ${order.repeatable} = 1`),
+    // Rows that need no entry cost none: the common order has no key, and the dispatcher soon knows of it.
     uniqueIndex("orders_idempotency_key")
       .on(order.userId, order.idempotencyKey)
       .where(sql`${order.idempotencyKey} IS NOT NULL`),
     uniqueIndex("orders_repeat")
       .on(order.userId, order.tariffCode)
-      .where(sql`${order.repeatUntil} IS NOT NULL`),
+      .where(sql`${order.repeatable} = 1`),
     // The status comes first: many orders of one are not to hide the few of the other.
     index("orders_due")
       .on(order.status, order.dueAt)

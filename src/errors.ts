@@ -1,5 +1,5 @@
-/** What the service may answer instead of a success; clients rely on these words. */
-export type RefusalCode =
+/** What went wrong, in one word for programs; clients rely on these words. */
+export type ErrorCode =
   | "invalid_json"
   | "invalid_idempotency_key"
   | "invalid_host"

@@ -6,23 +6,23 @@ import { engines, packageManager } from "../package.json";
 const ROOT = join(import.meta.dir, "..");
 const SRC = join(ROOT, "src");
 
-/** From the roof to the ground: a file imports from floors below its own, or from its own folder. */
-const FLOORS = [
+/** From the top to the bottom: a file imports from layers below its own, or from its own folder. */
+const LAYERS = [
   ["main.ts"],
-  ["service.ts"],
+  ["server.ts"],
   ["app.ts"],
   ["users", "orders", "tariffs", "health"],
   ["http", "store", "adapters"],
-  ["ports.ts", "settings.ts"],
-  ["refusals.ts", "log.ts", "line-writer.ts", "deadline.ts", "lanes.ts"],
+  ["ports.ts", "config.ts"],
+  ["errors.ts", "log.ts", "line-writer.ts", "with-timeout.ts", "task-queue.ts"],
 ];
 
 const sources = readdirSync(SRC, { recursive: true, encoding: "utf8" })
   .filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"))
   .map((path) => ({ path, text: readFileSync(join(SRC, path), "utf8") }));
 
-const room = (path: string) => path.split("/")[0] ?? path;
-const floor = (path: string) => FLOORS.findIndex((rooms) => rooms.includes(room(path)));
+const moduleOf = (path: string) => path.split("/")[0] ?? path;
+const layerOf = (path: string) => LAYERS.findIndex((modules) => modules.includes(moduleOf(path)));
 
 function importsOf({ path, text }: { path: string; text: string }): string[] {
   const specifiers = Array.from(
@@ -32,16 +32,16 @@ function importsOf({ path, text }: { path: string; text: string }): string[] {
   return specifiers.map((specifier) => relative(SRC, join(SRC, dirname(path), specifier ?? "")));
 }
 
-describe("the house", () => {
-  test("has a floor for every file", () => {
-    expect(sources.filter(({ path }) => floor(path) === -1)).toEqual([]);
+describe("the source", () => {
+  test("has a layer for every file", () => {
+    expect(sources.map(({ path }) => path).filter((path) => layerOf(path) === -1)).toEqual([]);
   });
 
-  test("has no import that climbs a stair or crosses a corridor", () => {
+  test("imports only from lower layers, or from the same folder", () => {
     const wrong = sources.flatMap((source) =>
       importsOf(source)
-        .filter((imported) => room(imported) !== room(source.path))
-        .filter((imported) => floor(imported) <= floor(source.path))
+        .filter((imported) => moduleOf(imported) !== moduleOf(source.path))
+        .filter((imported) => layerOf(imported) <= layerOf(source.path))
         .map((imported) => `${source.path} imports ${imported}`),
     );
     expect(wrong).toEqual([]);
@@ -50,7 +50,7 @@ describe("the house", () => {
   test.each([
     ["the environment", /process\.env|Bun\.env/, ["main.ts"]],
     ["the clock", /Date\.now|new Date\(\)|performance\.now/, ["main.ts"]],
-    ["chance", /Math\.random|crypto\./, ["main.ts"]],
+    ["randomness", /Math\.random|crypto\./, ["main.ts"]],
     ["printing", /console\./, ["main.ts"]],
     ["fetch", /\bfetch\(/, []],
     [

@@ -1,0 +1,191 @@
+import { LOG_LEVELS, type LogLevel } from "./log.ts";
+
+/** A setting that an environment variable has, in one row: how it is read, and how it is shown. */
+interface Setting<Value> {
+  readonly variable: string;
+  readonly byDefault: Value;
+  /** Undefined where the text is no value. */
+  readonly parse: (text: string) => Value | undefined;
+  /** What the text must be, to stand after "must be". */
+  readonly expected: string;
+  /** As it stands in the log, with no key in it. */
+  readonly show: (value: Value) => string | number;
+  /** What was given is not repeated in an error. */
+  readonly isSecret?: true;
+}
+
+/** A payment that takes longer helps nobody, and a connection may be silent for 255 s at most. */
+const MAX_TIMEOUT_MS = 120_000;
+const DAY_S = 86_400;
+
+/** What a header can hold, and no comma, which parts one key from the next. */
+const KEY = /^[!-+\--~]+$/;
+const HOST_NAME = /^([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d+)?$/i;
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/i;
+const LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"];
+
+/** Every setting; README.md says what each is for. */
+export const SETTINGS = {
+  host: {
+    variable: "HOST",
+    byDefault: "127.0.0.1",
+    parse: (text: string) => text.trim().replace(/^\[(.*)\]$/, "$1") || undefined,
+    expected: "an address",
+    show: String,
+  },
+  port: whole("PORT", 8000, 0, 65_535),
+  /** A path, absolute or from the working directory. */
+  databasePath: {
+    variable: "DATABASE_URL",
+    byDefault: "data/nmservis.db",
+    parse: parseFileUrl,
+    expected: "file: and a path, such as file:data/nmservis.db",
+    show: (path: string) => `file:${path}`,
+  },
+  /** The clients' keys; without any, everybody may do everything. */
+  apiKeys: keys("API_KEY"),
+  /** The owner's keys. */
+  adminApiKeys: keys("ADMIN_API_KEY"),
+  /** The names that are served; null for any, or for the default that follows from the host. */
+  allowedHosts: setting<readonly string[] | null>({
+    variable: "ALLOWED_HOSTS",
+    byDefault: null,
+    parse: (text) => parseList(text, HOST_NAME),
+    expected: "one or more host names, comma-separated",
+    show: (names) => names?.join(",") ?? "any",
+  }),
+  paymentTimeoutMs: whole("PAYMENT_TIMEOUT_MS", 8000, 1, MAX_TIMEOUT_MS),
+  paymentStubDelayMs: whole("PAYMENT_STUB_DELAY_MS", 1000, 0, MAX_TIMEOUT_MS),
+  orderRepeatWindowMs: seconds("ORDER_REPEAT_WINDOW_S", 120),
+  smsCooldownMs: seconds("SMS_COOLDOWN_S", 60),
+  logLevel: setting<LogLevel>({
+    variable: "LOG_LEVEL",
+    byDefault: "info",
+    parse: (text) => LOG_LEVELS.find((level) => level === text),
+    expected: `one of ${LOG_LEVELS.join(", ")}`,
+    show: String,
+  }),
+};
+
+type ValueOf<Row> = Row extends { readonly byDefault: infer Value } ? Value : never;
+
+/** What the owner can set. */
+export type Config = {
+  readonly [Name in keyof typeof SETTINGS]: ValueOf<(typeof SETTINGS)[Name]>;
+};
+
+// `as`: a row is only ever asked to show the value that it has read.
+const ROWS = Object.entries(SETTINGS) as [keyof Config, Setting<unknown>][];
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The config is wrong; the message names every fault. */
+export class InvalidConfig extends Error {
+  override readonly name = "InvalidConfig";
+}
+
+/** Reads the config; what is absent or empty has its default. Throws `InvalidConfig`. */
+export function readConfig(environment: Environment): Config {
+  const faults: string[] = [];
+
+  function read<Value>(row: Setting<Value>): Value {
+    const { variable, byDefault, parse, expected, isSecret } = row;
+    const text = environment[variable];
+    if (text === undefined || text === "") return byDefault;
+    const value = parse(text);
+    if (value === undefined) {
+      faults.push(
+        `${variable} must be ${expected}${isSecret ? "" : `, not ${JSON.stringify(text)}`}`,
+      );
+    }
+    return value ?? byDefault;
+  }
+  const values = ROWS.map(([name, row]) => [name, read(row)]);
+  // `as`: each name has the value of its own row.
+  const config = Object.fromEntries(values) as Config;
+
+  const isLoopback = LOOPBACK.test(config.host);
+  if (environment["ADMIN_API_KEY"] && !environment["API_KEY"]) {
+    faults.push("ADMIN_API_KEY needs API_KEY beside it: without that, everything is open");
+  }
+  if (config.adminApiKeys.some((key) => config.apiKeys.includes(key))) {
+    faults.push("ADMIN_API_KEY and API_KEY must not have a key in common");
+  }
+  if (!isLoopback && !environment["API_KEY"]) {
+    faults.push(
+      "HOST must be a loopback address, such as 127.0.0.1, as long as there is no API_KEY",
+    );
+  }
+  if (faults.length > 0) throw new InvalidConfig(`Wrong settings: ${faults.join("; ")}.`);
+  if (config.allowedHosts !== null || !isLoopback) return config;
+  return { ...config, allowedHosts: [...new Set([...LOOPBACK_NAMES, authority(config.host)])] };
+}
+
+/** The config in force, by the names of its variables, with no key in it. */
+export function describeConfig(config: Config): Record<string, string | number> {
+  return Object.fromEntries(ROWS.map(([name, row]) => [row.variable, row.show(config[name])]));
+}
+
+/** Has the compiler hold a row's functions to its type. */
+function setting<Value>(row: Setting<Value>): Setting<Value> {
+  return row;
+}
+
+function whole(variable: string, byDefault: number, min: number, max: number): Setting<number> {
+  return {
+    variable,
+    byDefault,
+    parse: (text) => parseWhole(text, min, max),
+    expected: `a whole number from ${min} to ${max}`,
+    show: (value) => value,
+  };
+}
+
+/** A setting in seconds, up to a day, whose value is in milliseconds. */
+function seconds(variable: string, byDefault: number): Setting<number> {
+  const row = whole(variable, byDefault, 0, DAY_S);
+  return {
+    ...row,
+    byDefault: byDefault * 1000,
+    parse(text) {
+      const value = row.parse(text);
+      return value === undefined ? undefined : value * 1000;
+    },
+    show: (value) => value / 1000,
+  };
+}
+
+function keys(variable: string): Setting<readonly string[]> {
+  return {
+    variable,
+    byDefault: [],
+    parse: (text) => parseList(text, KEY),
+    expected: "one or more keys of visible ASCII characters, comma-separated",
+    show: countKeys,
+    isSecret: true,
+  };
+}
+
+function countKeys({ length }: readonly string[]): string {
+  return length === 0 ? "none" : length === 1 ? "one key" : `${length} keys`;
+}
+
+/** The host as it stands in a URL: an IPv6 address in brackets. */
+function authority(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+function parseWhole(text: string, min: number, max: number): number | undefined {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  return value >= min && value <= max ? value : undefined;
+}
+
+function parseList(text: string, item: RegExp): string[] | undefined {
+  const items = text.split(",").map((one) => one.trim());
+  return items.every((one) => item.test(one)) ? items : undefined;
+}
+
+function parseFileUrl(text: string): string | undefined {
+  // Neither a host (file://host/path) nor SQLite's name for a database that ends with the process.
+  return /^file:(?:\/\/(?=\/))?((?!\/\/|:memory:).*[^/])$/.exec(text)?.[1];
+}

@@ -1,0 +1,115 @@
+import { type ApiKeys, type Caller, createCallerCheck } from "./api-keys.ts";
+
+/** Who may use a route: everybody, whoever has a client's key, the owner alone. */
+export type Access = "open" | "client" | "owner";
+
+/** The names of the keys in the OpenAPI document. */
+export const CLIENT_KEY = "ClientKey";
+export const OWNER_KEY = "OwnerKey";
+
+/** What the document says of each access. */
+const SECURITY: Readonly<Record<Access, Record<string, never[]>[]>> = {
+  open: [],
+  client: [{ [CLIENT_KEY]: [] }, { [OWNER_KEY]: [] }],
+  owner: [{ [OWNER_KEY]: [] }],
+};
+
+/** The options of a route, which says who may use it; its part of the document follows from that. */
+export function routeOptions<Options extends { access: Access; detail: object }>(options: Options) {
+  return { ...options, detail: { ...options.detail, security: SECURITY[options.access] } };
+}
+
+export interface Route {
+  /** As it is declared, such as `/orders/:order_id`. */
+  readonly path: string;
+  readonly access: Access;
+}
+
+/** What is known of a request before its body is read. */
+export interface RequestInfo {
+  readonly caller: Caller;
+  /** The routes at its path, by method; undefined where there are none. */
+  readonly routes: ReadonlyMap<string, Route> | undefined;
+}
+
+/** What the framework knows of a route, as far as it matters here. */
+interface DeclaredRoute {
+  readonly method: string;
+  readonly path: string;
+  readonly hooks?: { readonly access?: Access };
+}
+
+/** Finds out, once for each request, who sends it and what is at its path. */
+export interface AccessControl {
+  /** Takes the routes of the app when it is first asked: all are declared then. */
+  identify(request: Request, app: { readonly routes: readonly DeclaredRoute[] }): RequestInfo;
+  /** What was found out of this request, if it came so far. */
+  infoOf(request: Request): RequestInfo | undefined;
+}
+
+export function createAccess(keys: ApiKeys): AccessControl {
+  const callerOf = createCallerCheck(keys);
+  const infos = new WeakMap<Request, RequestInfo>();
+  let routesAt: ReturnType<typeof createRouteMap> | undefined;
+
+  return {
+    identify(request, app) {
+      routesAt ??= createRouteMap(app.routes);
+      const info = { caller: callerOf(request.headers), routes: routesAt(pathOf(request.url)) };
+      infos.set(request, info);
+      return info;
+    },
+    infoOf: (request) => infos.get(request),
+  };
+}
+
+/** Whether the caller may use what needs this access. */
+export function isAllowed(access: Access, caller: Caller): boolean {
+  switch (access) {
+    case "open":
+      return true;
+    case "client":
+      return caller === "client" || caller === "owner";
+    case "owner":
+      return caller === "owner";
+  }
+}
+
+/** The path of an absolute URL, as it stands there; what is none has no route either. */
+function pathOf(url: string): string {
+  const start = url.indexOf("/", "https://".length);
+  if (start === -1) return "";
+  const query = url.indexOf("?", start);
+  return query === -1 ? url.slice(start) : url.slice(start, query);
+}
+
+/** What does not say who may use it needs a client's key. */
+function createRouteMap(declared: readonly DeclaredRoute[]) {
+  const literal = new Map<string, Map<string, Route>>();
+  for (const { method, path, hooks } of declared) {
+    const methods = literal.get(path) ?? new Map<string, Route>();
+    methods.set(method, { path, access: hooks?.access ?? "client" });
+    literal.set(path, methods);
+  }
+  const patterns = Array.from(literal)
+    .filter(([path]) => path.includes(":"))
+    .map(([path, methods]) => ({ segments: path.split("/"), methods }));
+
+  return function routesAt(pathname: string): ReadonlyMap<string, Route> | undefined {
+    // The router takes a trailing slash for none as well.
+    const path = /[^/]\/$/.test(pathname) ? pathname.slice(0, -1) : pathname;
+    const found = path.includes(":") ? undefined : literal.get(path);
+    if (found !== undefined) return found;
+    const segments = path.split("/");
+    return patterns.find((pattern) => matches(pattern.segments, segments))?.methods;
+  };
+}
+
+function matches(pattern: string[], segments: string[]): boolean {
+  return (
+    pattern.length === segments.length &&
+    pattern.every((name, at) =>
+      name.startsWith(":") ? segments[at] !== "" : name === segments[at],
+    )
+  );
+}

@@ -1,0 +1,246 @@
+import { and, asc, eq, gt, inArray, lte, type Placeholder, sql } from "drizzle-orm";
+import type { Charge } from "../ports.ts";
+import { orders, users } from "../store/schema.ts";
+import { prepared, type ReadTx, type Tx } from "../store/store.ts";
+
+export type Order = typeof orders.$inferSelect;
+
+/** An order about to be written. */
+export interface OrderDraft {
+  readonly userId: number;
+  readonly tariffCode: string;
+  readonly idempotencyKey: string | null;
+  readonly paymentKey: string;
+}
+
+/** A pending or paid order, with what a provider needs to know of it. */
+export interface DueOrder extends Charge {
+  readonly createdAt: number;
+  /** When it is to be tried again, should this attempt fail. */
+  readonly dueAt: number;
+}
+
+const value = sql.placeholder;
+
+/** The customer's phone number, of the order at hand. */
+// Names written out: in RETURNING the builder drops the tables' names, and both tables have an id.
+const payer = sql<string>`(SELECT phone_number FROM users WHERE users.id = orders.user_id)`;
+
+/** The orders whose ids are given as an array of JSON. */
+function isOneOf(orderIds: Placeholder) {
+  return sql`${orders.id} IN (SELECT value FROM json_each(${orderIds}))`;
+}
+
+// Opening
+
+// One statement for all orders of a batch: a draft is an array in an array of JSON, and the columns stand in
+// the table's order. CROSS keeps the planner to this order of tables; a draft that can't be written is left
+// out rather than an error.
+const insertPending = prepared((tx) =>
+  tx
+    .insert(orders)
+    .select(
+      sql`
+        SELECT NULL, users.id, tariffs.code, tariffs.price_tiyin, 'pending', draft.value->>2, draft.value->>3,
+          ${value("createdAt")}, NULL, NULL, ${value("dueAt")}, 1,
+          draft.value->>2 IS NULL AND ${value("isRepeatable")}
+        FROM json_each(${value("drafts")}) AS draft
+        CROSS JOIN users ON users.id = draft.value->>0
+        CROSS JOIN tariffs ON tariffs.code = draft.value->>1 AND tariffs.active = 1
+        WHERE true
+      `,
+    )
+    .onConflictDoNothing()
+    .returning({
+      orderId: orders.id,
+      paymentKey: orders.paymentKey,
+      amountTiyin: orders.amountTiyin,
+      payer,
+    }),
+);
+
+/**
+ * Writes the orders, pending, at today's price; what was written is found by its payment key. Left out
+ * is what can't be: no such user, no active tariff of this code, or it repeats an order that is there.
+ * An order without a key may be repeated if `isRepeatable`. Instants in ms.
+ */
+export async function insertPendingOrders(
+  tx: Tx,
+  drafts: readonly OrderDraft[],
+  common: {
+    readonly createdAt: number;
+    readonly dueAt: number;
+    readonly isRepeatable: boolean;
+  },
+): Promise<ReadonlyMap<string, DueOrder>> {
+  const rows = drafts.map((draft) => [
+    draft.userId,
+    draft.tariffCode,
+    draft.idempotencyKey,
+    draft.paymentKey,
+  ]);
+  const opened = await insertPending(tx, { ...common, drafts: JSON.stringify(rows) });
+  const { createdAt, dueAt } = common;
+  return new Map(opened.map((order) => [order.paymentKey, { ...order, createdAt, dueAt }]));
+}
+
+const orderByKey = prepared((tx) =>
+  tx
+    .select()
+    .from(orders)
+    .where(
+      and(eq(orders.userId, value("userId")), eq(orders.idempotencyKey, value("idempotencyKey"))),
+    ),
+);
+
+const repeatableOrder = prepared((tx) =>
+  tx
+    .select()
+    .from(orders)
+    .where(
+      and(
+        eq(orders.userId, value("userId")),
+        eq(orders.tariffCode, value("tariffCode")),
+        // As the index has it: a value that is not known could not use it.
+        sql`${orders.repeatable} = 1`,
+      ),
+    ),
+);
+
+/** The order that stands where this one was to be written, if one does. */
+export async function findConflictingOrder(
+  tx: Tx,
+  { userId, tariffCode, idempotencyKey }: OrderDraft,
+): Promise<Order | undefined> {
+  const [order] =
+    idempotencyKey === null
+      ? await repeatableOrder(tx, { userId, tariffCode })
+      : await orderByKey(tx, { userId, idempotencyKey });
+  return order;
+}
+
+/** From now on an order without a key repeats this one no more. */
+export const endRepeat = prepared((tx) =>
+  tx
+    .update(orders)
+    .set({ repeatable: false })
+    .where(eq(orders.id, value("orderId"))),
+);
+
+/** The id of the user with this one, if there is one. */
+export const userIdIfKnown = prepared((tx) =>
+  tx
+    .select({ id: users.id })
+    .from(users)
+    .where(eq(users.id, value("userId"))),
+);
+
+// Looking up
+
+/** The order with this id, if there is one. */
+export const orderById = prepared((tx: ReadTx) =>
+  tx
+    .select()
+    .from(orders)
+    .where(eq(orders.id, value("orderId"))),
+);
+
+// Settling and notifying
+
+const settlePaid = prepared((tx) =>
+  tx
+    .update(orders)
+    .set({
+      status: "paid",
+      settledAt: sql`${value("settledAt")}`,
+      dueAt: sql`${value("dueAt")}`,
+      attempts: 1,
+    })
+    .where(and(isOneOf(value("orderIds")), eq(orders.status, "pending")))
+    .returning({ orderId: orders.id }),
+);
+
+const settleDeclined = prepared((tx) =>
+  tx
+    .update(orders)
+    .set({
+      status: "declined",
+      settledAt: sql`${value("settledAt")}`,
+      dueAt: null,
+      attempts: 1,
+      // A new attempt after a decline is a new order, unless the client's key says otherwise.
+      repeatable: false,
+    })
+    .where(and(isOneOf(value("orderIds")), eq(orders.status, "pending")))
+    .returning({ orderId: orders.id }),
+);
+
+/**
+ * Records that these orders are paid, and when the dispatcher is to be told again. Answers with those
+ * that were pending until now. Instants in ms.
+ */
+export async function settleAsPaid(
+  tx: Tx,
+  orderIds: readonly number[],
+  times: { readonly settledAt: number; readonly dueAt: number },
+): Promise<ReadonlySet<number>> {
+  if (orderIds.length === 0) return NONE;
+  const rows = await settlePaid(tx, { ...times, orderIds: JSON.stringify(orderIds) });
+  return new Set(rows.map(({ orderId }) => orderId));
+}
+
+/** Records that these orders are declined. Answers with those that were pending until now. In ms. */
+export async function settleAsDeclined(
+  tx: Tx,
+  orderIds: readonly number[],
+  times: { readonly settledAt: number },
+): Promise<ReadonlySet<number>> {
+  if (orderIds.length === 0) return NONE;
+  const rows = await settleDeclined(tx, { ...times, orderIds: JSON.stringify(orderIds) });
+  return new Set(rows.map(({ orderId }) => orderId));
+}
+
+const NONE: ReadonlySet<number> = new Set();
+
+/** Records that the dispatcher knows of these paid orders: `orderIds` as an array of JSON. */
+export const markNotified = prepared((tx) =>
+  tx
+    .update(orders)
+    .set({ notifiedAt: sql`${value("now")}`, dueAt: null })
+    .where(and(isOneOf(value("orderIds")), eq(orders.status, "paid"))),
+);
+
+// Trying again
+
+/** The first `limit` orders in `status` that are due by `now`. */
+export const dueOrders = prepared((tx) =>
+  tx
+    .select({
+      orderId: orders.id,
+      paymentKey: orders.paymentKey,
+      amountTiyin: orders.amountTiyin,
+      payer,
+      createdAt: orders.createdAt,
+      attempts: orders.attempts,
+    })
+    .from(orders)
+    .where(and(eq(orders.status, value("status")), lte(orders.dueAt, value("now"))))
+    .orderBy(asc(orders.dueAt))
+    .limit(value("limit")),
+);
+
+/** Counts an attempt for the order, which is due again at `dueAt`. */
+export const countAttempt = prepared((tx) =>
+  tx
+    .update(orders)
+    .set({ attempts: sql`${value("attempts")}`, dueAt: sql`${value("dueAt")}` })
+    .where(eq(orders.id, value("orderId"))),
+);
+
+/** Makes due now all that is due later. */
+export const makeAllDue = prepared((tx) =>
+  tx
+    .update(orders)
+    .set({ dueAt: sql`${value("now")}` })
+    .where(and(inArray(orders.status, ["pending", "paid"]), gt(orders.dueAt, value("now")))),
+);

@@ -1,0 +1,102 @@
+import type { Log } from "../log.ts";
+import type { Store } from "../store/store.ts";
+import type { TaskQueue } from "../task-queue.ts";
+import { countAttempt, type DueOrder, dueOrders, makeAllDue } from "./order-queries.ts";
+import { nextAttemptAt } from "./retry-schedule.ts";
+
+/** Orders of one status that are being worked on at a time. */
+export const CONCURRENCY = 64;
+
+/** How often to look for due orders. The common order is done long before it is found so. */
+const POLL_MS = 1000;
+
+/** The same while there is more than one look brings. */
+const BUSY_POLL_MS = 50;
+
+/** A clock that is set back by this leaves what is due too far in the future. */
+const CLOCK_SET_BACK_MS = 60_000;
+
+export interface OrderWorkerDependencies {
+  readonly store: Store;
+  readonly log: Log;
+  /** The time in ms since 1970. */
+  readonly now: () => number;
+  /** Which orders: the pending are to be charged, the paid to be notified of. */
+  readonly status: "pending" | "paid";
+  /** How long an attempt may take. */
+  readonly timeoutMs: number;
+  /** Makes the attempts. */
+  readonly queue: TaskQueue<DueOrder>;
+}
+
+/** Retries what is due until it is done. */
+export interface OrderWorker {
+  /** Claims due orders and adds them to the queue; resolves to how many. */
+  runOnce(): Promise<number>;
+  /** Does so again and again until the signal aborts. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export function createOrderWorker(dependencies: OrderWorkerDependencies): OrderWorker {
+  const { store, log, now, status, timeoutMs, queue } = dependencies;
+
+  async function run(signal: AbortSignal) {
+    // At the start all that is due later is due now: whoever had it in hand is gone.
+    let latest = Number.POSITIVE_INFINITY;
+    while (!signal.aborted) {
+      let claimed = 0;
+      try {
+        if (now() < latest - CLOCK_SET_BACK_MS) {
+          await store.run((tx) => makeAllDue(tx, { now: now() }));
+        }
+        latest = now();
+        claimed = await runOnce();
+      } catch (error) {
+        log.error(`Can't look for ${status} orders that are due; trying again.`, error);
+      }
+      await pause(claimed > 0 ? BUSY_POLL_MS : POLL_MS, signal);
+    }
+  }
+
+  async function runOnce() {
+    const limit = CONCURRENCY - queue.size();
+    if (limit <= 0) return 0;
+    const claimed = await claim(limit);
+    for (const order of claimed) {
+      log.debug(`Order ${order.orderId} is ${status}, and due.`);
+      queue.add(order);
+    }
+    return claimed.length;
+  }
+
+  /** An attempt that fails leaves its order as this does: due again after the next pause. */
+  function claim(limit: number): Promise<DueOrder[]> {
+    return store.run(async (tx) => {
+      const claimedAt = now();
+      const claimed: DueOrder[] = [];
+      for (const { attempts, ...order } of await dueOrders(tx, { status, now: claimedAt, limit })) {
+        const attempt = attempts + 1;
+        const dueAt = nextAttemptAt(claimedAt, timeoutMs, attempt);
+        await countAttempt(tx, { orderId: order.orderId, attempts: attempt, dueAt });
+        claimed.push({ ...order, dueAt });
+      }
+      return claimed;
+    });
+  }
+
+  return { runOnce, run };
+}
+
+/** Resolves after `ms`, or when the signal aborts. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end);
+  });
+}

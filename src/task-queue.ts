@@ -1,0 +1,65 @@
+/** Work that goes on beside the requests: so many tasks at a time, and each once at a time. */
+export interface TaskQueue<Task> {
+  /** Takes the task, unless one with its key is waiting or running. False where the queue is full. */
+  add(task: Task): boolean;
+  /** How many tasks are waiting or running. */
+  size(): number;
+  /** Resolves when no task is waiting or running. */
+  idle(): Promise<void>;
+}
+
+export interface TaskQueueOptions<Task> {
+  readonly concurrency: number;
+  readonly keyOf: (task: Task) => unknown;
+  /** Runs one task, and handles the errors that it expects. */
+  readonly run: (task: Task) => Promise<unknown>;
+  /** Hears of the errors that `run` did not expect. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** Bounds memory when a third party hangs. */
+export const MAX_WAITING = 10_000;
+
+/** A queue in memory; whatever must survive the process stands in the database as well. */
+export function createTaskQueue<Task>(options: TaskQueueOptions<Task>): TaskQueue<Task> {
+  const { concurrency, keyOf, run, onError } = options;
+  const keys = new Set<unknown>();
+  const waiting: Task[] = [];
+  let running = 0;
+  let whenIdle = Promise.withResolvers<void>();
+
+  function add(task: Task) {
+    const key = keyOf(task);
+    if (keys.has(key)) return true;
+    if (waiting.length >= MAX_WAITING) return false;
+    keys.add(key);
+    waiting.push(task);
+    startNext();
+    return true;
+  }
+
+  function startNext() {
+    if (running === concurrency) return;
+    const task = waiting.shift();
+    if (task === undefined) return;
+    running += 1;
+    void Promise.try(run, task)
+      .catch(onError)
+      .then(() => finish(task));
+  }
+
+  function finish(task: Task) {
+    running -= 1;
+    keys.delete(keyOf(task));
+    startNext();
+    if (keys.size > 0) return;
+    whenIdle.resolve();
+    whenIdle = Promise.withResolvers();
+  }
+
+  return {
+    add,
+    size: () => keys.size,
+    idle: () => (keys.size === 0 ? Promise.resolve() : whenIdle.promise),
+  };
+}
