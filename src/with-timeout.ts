@@ -18,16 +18,18 @@ export function withTimeout<T>(
   cutoff?: AbortSignal,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
+    let exceeded: TimeoutExceeded | undefined;
     // Few calls read their signal, and a controller costs as much as the timer.
     let controller: AbortController | undefined;
     const options: CallOptions = {
       get signal() {
         controller ??= new AbortController();
+        if (exceeded !== undefined) controller.abort(exceeded);
         return controller.signal;
       },
     };
     const expire = () => {
-      const exceeded = new TimeoutExceeded(`no answer within ${timeoutMs} ms`);
+      exceeded = new TimeoutExceeded(`no answer within ${timeoutMs} ms`);
       reject(exceeded);
       controller?.abort(exceeded);
     };

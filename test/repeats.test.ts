@@ -224,6 +224,22 @@ describe("thirty requests at once", () => {
 });
 
 describe("a repeat while the first is being paid", () => {
+  test("does not wait where a retry has settled it meanwhile", async () => {
+    const { order, userId, world, app } = createService();
+    const user = await userId();
+    const provider = createSlowProvider();
+    world.charge = provider.charge;
+    const first = order(user, key("a"));
+    await provider.asked;
+    world.charge = async () => "paid";
+    world.nowMs += 60_000;
+    await app.workers.charge.runOnce();
+    await app.idle();
+    expect((await order(user, key("a"))).status).toBe(200);
+    provider.answer("paid");
+    expect((await first).status).toBe(200);
+  });
+
   test.each(["paid", "declined"] as const)("waits for it, and is %s as well", async (outcome) => {
     const { order, userId, world } = createService();
     const user = await userId();

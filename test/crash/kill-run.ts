@@ -244,7 +244,7 @@ function prepareForgetting(databasePath: string, forgets: boolean) {
   database.run("CREATE TABLE forgotten (order_id INTEGER PRIMARY KEY)");
   if (!forgets) return;
   database.run(
-    `CREATE TRIGGER forget BEFORE UPDATE OF announced_at ON orders BEGIN
+    `CREATE TRIGGER forget BEFORE UPDATE OF notified_at ON orders BEGIN
       INSERT OR IGNORE INTO forgotten VALUES (OLD.id);
       SELECT RAISE(IGNORE);
     END`,

@@ -33,7 +33,8 @@ export async function makeTools(folder: string): Promise<Tools> {
   };
 }
 
-function compileWriteLog(folder: string): string | null {
+/** Makes the library to be preloaded; what it does is said in write-log.c. Null where there is no compiler. */
+export function compileWriteLog(folder: string): string | null {
   const compiler = Bun.which("cc") ?? Bun.which("gcc");
   if (compiler === null) return null;
   const library = join(folder, "write-log.so");

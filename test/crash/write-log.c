@@ -1,6 +1,7 @@
 /*
  * Preloaded into a process, writes down in order what it writes, cuts and syncs in the files whose path
- * begins with WRITE_LOG_OF (SQLite's shared memory and the lock left out, which no crash outlives).
+ * begins with WRITE_LOG_OF, a database or a folder with a slash at its end (SQLite's shared memory and the
+ * lock left out, which no crash outlives).
  * A record is: operation, file, offset or size, length, data. With WRITE_LOG_DROP_SYNCS set, syncs are
  * passed on but not written down: a disk that lies. While there is a file at WRITE_LOG_FAIL_SYNCS, syncs
  * fail.
@@ -45,6 +46,12 @@ static int kind_of(const char *path) {
   const char *prefix = getenv("WRITE_LOG_OF");
   if (prefix == NULL || path == NULL || strncmp(path, prefix, strlen(prefix)) != 0) return 0;
   const char *rest = path + strlen(prefix);
+  /* A folder: every database in it and below. */
+  if (prefix[strlen(prefix) - 1] == '/') {
+    const char *name = strstr(rest, ".db");
+    if (name == NULL) return 0;
+    rest = name + strlen(".db");
+  }
   if (*rest == '\0') return DATABASE;
   if (strcmp(rest, "-wal") == 0) return WAL;
   if (strcmp(rest, "-journal") == 0) return JOURNAL;
