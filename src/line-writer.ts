@@ -1,4 +1,4 @@
-/** Lines for an output that may be slow, or that nobody reads: the caller never waits for it. */
+/** Writes lines to an output that may be slow, or unread; the caller never waits for it. */
 export interface LineWriter {
   write(line: string): void;
   /** Resolves when every line is written, or after `withinMs` where the output takes them no faster. */

@@ -12,7 +12,7 @@ import { openSqliteStore } from "./store/sqlite-store.ts";
 
 const STDOUT = 1;
 
-/** What a pipe that somebody reads takes at the end; one that nobody reads is not to hold up the stop. */
+/** Long enough for a pipe that is read; one that nobody reads must not hold up the stop. */
 const LAST_LINES_MS = 1000;
 
 const EXIT_DONE = 0;

@@ -46,6 +46,13 @@ describe("with keys configured", () => {
     }
   });
 
+  test("a route that does not say who may use it needs a key, also where the document hides it", async () => {
+    const { app, request } = createService(KEYS);
+    app.http.get("/hidden", () => "secret", { detail: { hide: true } });
+    const { status, body } = await request("/hidden");
+    expect([status, body["code"]]).toEqual([401, "missing_api_key"]);
+  });
+
   test("each client's key opens what clients need, and so does the owner's", async () => {
     const { request } = createService(KEYS);
     for (const one of ["client-one", "client-two", "owner-one"]) {

@@ -54,6 +54,9 @@ describe("a payment in doubt", () => {
     expect(headers.get("idempotent-replayed")).toBeNull();
     expect((await get("/orders/1")).body).toMatchObject({ status: "pending", settled_at: null });
     expect(world.announced).toEqual([]);
+    const repeat = await order(user);
+    expect([repeat.status, repeat.body]).toEqual([202, body]);
+    expect(repeat.headers.get("idempotent-replayed")).toBe("true");
     // The second try, whose warning has the fault whole, frees its place as well.
     world.nowMs += 61 * MINUTE_MS;
     expect(await app.workers.charge.runOnce()).toBe(1);

@@ -59,6 +59,25 @@ test("each operation has a name, words, and every status with a schema", async (
   });
 });
 
+test("the document and the answers have the same phrase for each status", async () => {
+  const { post, get } = createService();
+  const { body } = await get("/swagger/json");
+  // `as`: an OpenAPI document, which the linters have read.
+  const paths = body["paths"] as Record<
+    string,
+    Record<string, { responses: Record<string, { description: string }> }>
+  >;
+  const { responses } = paths["/register"]?.["post"] ?? { responses: {} };
+  for (const [json, headers] of [
+    ["x".repeat(17_000), {}],
+    ["{}", {}],
+    ["{}", { "content-type": "text/plain" }],
+  ] as const) {
+    const { status, body } = await post("/register", json, headers);
+    expect([status, responses[status]?.description]).toEqual([status, String(body["title"])]);
+  }
+});
+
 test("a client in TypeScript has the types of the service", async () => {
   using folder = temporaryFolder();
   await using service = await spawnService({ DATABASE_URL: `file:${join(folder.path, "x.db")}` });

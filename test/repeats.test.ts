@@ -263,6 +263,8 @@ describe("a repeat while the first is being paid", () => {
     world.charge = () => new Promise(() => {});
     const answers = await Promise.all([order(user), order(user)]);
     expect(answers.map(({ status }) => status)).toEqual([202, 202]);
+    const replayed = answers.map(({ headers }) => headers.get("idempotent-replayed"));
+    expect(replayed).toEqual([null, "true"]);
   });
 
   test("is in doubt as well, when the first's result can't be stored", async () => {

@@ -75,6 +75,12 @@ export function isAllowed(access: Access, caller: Caller): boolean {
   }
 }
 
+/** What the header `Allow` says of a path with these routes (RFC 9110, section 10.2.1). */
+export function allowHeader(routes: ReadonlyMap<string, Route>): string {
+  const methods = Array.from(routes.keys(), (method) => (method === "GET" ? "GET, HEAD" : method));
+  return [...methods, "OPTIONS"].join(", ");
+}
+
 /** The path of an absolute URL, as it stands there; what is none has no route either. */
 function pathOf(url: string): string {
   const start = url.indexOf("/", "https://".length);

@@ -10,8 +10,8 @@ function hostName(authority: string): string | undefined {
 }
 
 /**
- * Tells whether a `Host` header names us: one of `names`, or any name where that is null. A page of a
- * stranger that has its own name point to our address (DNS rebinding) is told from us by this.
+ * Tells whether a `Host` header names us: one of `names`, or any name where that is null. A foreign
+ * page whose name resolves to our address (DNS rebinding) is rejected by this.
  */
 export function createHostCheck(names: readonly string[] | null) {
   const allowed = names && new Set(names.map(hostName));

@@ -1,12 +1,13 @@
-import { type Context, type Elysia, ValidationError } from "elysia";
-import { type ErrorCode, Unavailable } from "../errors.ts";
+import type { Context, Elysia } from "elysia";
+import type { ErrorCode } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { type AccessControl, isAllowed, type Route } from "./access.ts";
+import { type AccessControl, allowHeader, isAllowed } from "./access.ts";
 import { createHostCheck } from "./allowed-hosts.ts";
-import { BodyTooLarge, isDeclaredTooLarge, limitBody } from "./body-limit.ts";
+import { isDeclaredTooLarge, limitBody } from "./body-limit.ts";
+import { createErrorHandler } from "./error-handler.ts";
+import { isJson } from "./media-type.ts";
 import { problem } from "./problems.ts";
 import { readRequestId } from "./request-id.ts";
-import { fieldErrors } from "./validation.ts";
 
 export interface GuardDependencies {
   readonly log: Log;
@@ -35,12 +36,12 @@ export function guard({ log, randomId, access, config }: GuardDependencies) {
       }
       if (routes === undefined) return "not_found";
       if (route === undefined) {
-        set.headers["allow"] = allowedMethods(routes);
+        set.headers["allow"] = allowHeader(routes);
         return "method_not_allowed";
       }
       if (method !== "POST" && method !== "PUT") return undefined;
       // Anything else a foreign page could post from the owner's browser without asking.
-      if (!isJson(headers.get("content-type") ?? "")) return "unsupported_media_type";
+      if (!isJson(headers.get("content-type"))) return "unsupported_media_type";
       return isDeclaredTooLarge(headers) ? "body_too_large" : undefined;
     }
 
@@ -50,6 +51,7 @@ export function guard({ log, randomId, access, config }: GuardDependencies) {
         set.headers["x-request-id"] = readRequestId(request.headers) ?? randomId();
         set.headers["x-content-type-options"] = "nosniff";
         const code = rejection(request, set);
+        // The framework serves no OPTIONS; the header says what the path takes.
         if (code === "method_not_allowed" && request.method === "OPTIONS") {
           set.status = 204;
           return "";
@@ -58,28 +60,7 @@ export function guard({ log, randomId, access, config }: GuardDependencies) {
         context.request = limitBody(request);
         return;
       })
-      .onError({ as: "global" }, ({ code, error, set }) => {
-        if (code === "NOT_FOUND") return problem(set, "not_found");
-        if (code === "PARSE") {
-          const { cause } = error;
-          return problem(set, cause instanceof BodyTooLarge ? "body_too_large" : "invalid_json");
-        }
-        if (error instanceof ValidationError && error.type === "body") {
-          return problem(set, "validation_failed", { errors: fieldErrors(error) });
-        }
-        log.error(`Request ${set.headers["x-request-id"]} failed.`, error);
-        return problem(set, error instanceof Unavailable ? "unavailable" : "internal_error");
-      });
+      .onError({ as: "global" }, createErrorHandler(log));
     return app;
   };
-}
-
-function allowedMethods(routes: ReadonlyMap<string, Route>): string {
-  const methods = Array.from(routes.keys(), (method) => (method === "GET" ? "GET, HEAD" : method));
-  return [...methods, "OPTIONS"].join(", ");
-}
-
-function isJson(contentType: string): boolean {
-  if (contentType === "application/json") return true;
-  return contentType.split(";", 1)[0]?.trim().toLowerCase() === "application/json";
 }

@@ -15,7 +15,7 @@ export interface RequestLogDependencies {
  */
 export function requestLog({ log, now, access }: RequestLogDependencies) {
   return (app: Elysia): Elysia => {
-    // Not asked line by line: where nobody reads it, it is to cost nothing.
+    // Not asked for each line: a log that is off costs nothing.
     if (!log.prints("info")) return app;
     return app.wrap((handle, request) => async () => {
       const startedAt = now();

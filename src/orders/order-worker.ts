@@ -41,7 +41,7 @@ export function createOrderWorker(dependencies: OrderWorkerDependencies): OrderW
   const { store, log, now, status, timeoutMs, queue } = dependencies;
 
   async function run(signal: AbortSignal) {
-    // At the start all that is due later is due now: whoever had it in hand is gone.
+    // At the start all that is due later is due now: the process that worked on it is gone.
     let latest = Number.POSITIVE_INFINITY;
     while (!signal.aborted) {
       let claimed = 0;

@@ -1,17 +1,21 @@
 import type { BatchWork, Store } from "./store.ts";
 
-/** `Store.batch` on a store's `run`. */
-export function createBatch({ run }: Pick<Store, "run">): Store["batch"] {
-  return (work) => batch(run, work);
-}
-
 interface Call<Item, Result> {
   readonly item: Item;
   readonly resolve: (result: Result) => void;
   readonly reject: (reason: unknown) => void;
 }
 
-function batch<Item, Result>(
+/**
+ * `Store.batch` on a store's `run`. The group commit has steps share a COMMIT; this has calls share a step,
+ * and so one statement. Each tries its own part again one by one: where one mechanism did both, an order
+ * cost 7 % more.
+ */
+export function createBatch({ run }: Pick<Store, "run">): Store["batch"] {
+  return (work) => batchOn(run, work);
+}
+
+function batchOn<Item, Result>(
   run: Store["run"],
   work: BatchWork<Item, Result>,
 ): (item: Item) => Promise<Result> {
@@ -23,25 +27,25 @@ function batch<Item, Result>(
     const close = () => {
       if (open === calls) open = undefined;
     };
-    step(calls, close).catch((reason) => {
-      // A step may be refused without having begun: nobody is to join its calls after that.
+    runStep(calls, close).catch((reason) => {
+      // A step may fail without having begun: no call may join it after that.
       close();
       for (const call of calls) {
         if (calls.length === 1) call.reject(reason);
-        else step([call]).catch(call.reject);
+        else runStep([call]).catch(call.reject);
       }
     });
     return calls;
   }
 
-  async function step(calls: readonly Call<Item, Result>[], begun = () => {}): Promise<void> {
+  async function runStep(calls: readonly Call<Item, Result>[], begun = () => {}): Promise<void> {
     const results = await run(async (tx) => {
       begun();
       const answers = await work(
         tx,
         calls.map(({ item }) => item),
       );
-      if (answers.length !== calls.length) throw new Error("a group has not answered each item");
+      if (answers.length !== calls.length) throw new Error("a batch has not answered each item");
       return answers;
     });
     for (const [at, { resolve }] of calls.entries()) {

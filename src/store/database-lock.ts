@@ -28,12 +28,12 @@ export function lockDatabase(databasePath: string): () => void {
     holder.run("PRAGMA user_version = 1");
   } catch (cause) {
     holder.close();
-    throw refusal(databasePath, cause);
+    throw explain(databasePath, cause);
   }
   return () => holder.close();
 }
 
-function refusal(databasePath: string, cause: unknown): unknown {
+function explain(databasePath: string, cause: unknown): unknown {
   const code = cause instanceof SQLiteError ? cause.code : undefined;
   switch (code) {
     case "SQLITE_BUSY":

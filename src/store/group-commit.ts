@@ -30,9 +30,9 @@ interface Step {
 
 /**
  * Runs all steps that arrive in a few turns of the event loop in one transaction, so that many share one
- * wait for the disk. A step settles only after the COMMIT. Where anything fails, the batch is undone and
- * each of its steps is run again in a transaction of its own: one that fails takes no other with it.
- * Before each transaction `checkFiles` throws where what is written would be lost.
+ * wait for the disk. A step settles only after the COMMIT. Where anything fails, the batch is rolled back
+ * and each of its steps runs again in a transaction of its own: one that fails takes no other with it.
+ * Before each transaction `checkFiles` throws if what is written would be lost.
  */
 export function createGroupCommit(database: Database, tx: Tx, checkFiles: () => void) {
   const begin = database.prepare("BEGIN IMMEDIATE");
@@ -67,7 +67,7 @@ export function createGroupCommit(database: Database, tx: Tx, checkFiles: () => 
     flushing = undefined;
   }
 
-  /** Begins a transaction; where none can begin, refuses the steps, for it would be no other alone. */
+  /** Begins a transaction. Where none can begin, rejects all steps: none could begin for one alone. */
   async function beginFor(steps: Step[]): Promise<boolean> {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -76,7 +76,7 @@ export function createGroupCommit(database: Database, tx: Tx, checkFiles: () => 
         return true;
       } catch (error) {
         if (!isBusy(error) || attempt === BEGIN_ATTEMPTS) {
-          refuse(steps, error);
+          rejectAll(steps, error);
           return false;
         }
       }
@@ -93,7 +93,7 @@ export function createGroupCommit(database: Database, tx: Tx, checkFiles: () => 
     } catch (error) {
       undo();
       if (batch.length > 1) return false;
-      refuse(batch, error);
+      rejectAll(batch, error);
       return true;
     }
     try {
@@ -102,16 +102,16 @@ export function createGroupCommit(database: Database, tx: Tx, checkFiles: () => 
       undo();
       overwrite();
       if (batch.length > 1) return false;
-      refuse(batch, error);
+      rejectAll(batch, error);
       return true;
     }
     for (const [at, step] of batch.entries()) step.resolve(values[at]);
     return true;
   }
 
-  function refuse(batch: Step[], error: unknown) {
-    const reason = refusalOf(error);
-    for (const step of batch) step.reject(reason);
+  function rejectAll(steps: Step[], error: unknown) {
+    const reason = toUnavailable(error);
+    for (const step of steps) step.reject(reason);
   }
 
   function undo() {
@@ -119,7 +119,7 @@ export function createGroupCommit(database: Database, tx: Tx, checkFiles: () => 
       // A full or failing disk makes SQLite give up the transaction by itself.
       if (database.inTransaction) rollback.run();
     } catch {
-      // What has led here says more, and is what the steps are refused with; the next BEGIN will fail.
+      // The error that led here says more, and is what the steps are rejected with; the next BEGIN will fail.
     }
   }
 
@@ -142,7 +142,7 @@ export function createGroupCommit(database: Database, tx: Tx, checkFiles: () => 
   /** Resolves when a write that changes nothing has reached the disk. */
   const ping = () => run(async () => touch());
 
-  /** Refuses new steps; resolves when those under way have settled. */
+  /** Rejects new steps; resolves when those in progress have settled. */
   async function close(): Promise<void> {
     closed = true;
     await flushing;
@@ -151,8 +151,8 @@ export function createGroupCommit(database: Database, tx: Tx, checkFiles: () => 
   return { run, ping, close };
 }
 
-/** What the caller gets for this fault: `Unavailable` where the disk or the file is to blame. */
-export function refusalOf(error: unknown): unknown {
+/** `Unavailable` where the disk or the file is to blame, else the error itself. */
+export function toUnavailable(error: unknown): unknown {
   const isDiskFault = error instanceof SQLiteError && DISK_FAULT.test(error.code ?? "");
   return isDiskFault ? new Unavailable("the data can't be reached", { cause: error }) : error;
 }

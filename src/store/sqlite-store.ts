@@ -5,7 +5,7 @@ import { drizzle } from "drizzle-orm/bun-sqlite";
 import { type Log, reasonOf } from "../log.ts";
 import { watchDatabaseFiles } from "./database-files.ts";
 import { DatabaseUnusable, lockDatabase, lockPath } from "./database-lock.ts";
-import { createGroupCommit, refusalOf } from "./group-commit.ts";
+import { createGroupCommit, toUnavailable } from "./group-commit.ts";
 import { createBatch } from "./batch.ts";
 import { checkHistory, migrate } from "./migrations.ts";
 import type { Store } from "./store.ts";
@@ -85,7 +85,7 @@ function openLocked(path: string, log: Log, unlock: () => void): Store {
         try {
           return await query(readerTx);
         } catch (error) {
-          throw refusalOf(error);
+          throw toUnavailable(error);
         }
       },
       batch: createBatch({ run }),

@@ -6,7 +6,7 @@ export type Tx = Pick<BunSQLiteDatabase, "select" | "insert" | "update" | "delet
 /** What a query may do that changes nothing. */
 export type ReadTx = Pick<Tx, "select">;
 
-/** What is done for several items by one statement, which costs a third of as many statements. */
+/** Does something for several items by one statement, which costs a third of as many statements. */
 export type BatchWork<Item, Result> = (
   tx: Tx,
   items: readonly Item[],
@@ -16,9 +16,9 @@ export type BatchWork<Item, Result> = (
 export interface Store {
   /**
    * Runs `work` as one atomic step. When the promise resolves, all that the work has written is on
-   * disk; when it rejects, nothing of it is. The work awaits nothing but its `tx`: whatever it awaits
-   * holds up every other step. Rejects with `Unavailable` when the data cannot be written now,
-   * else with what the work threw.
+   * disk; when it rejects, nothing of it is. The work may run twice, so it changes nothing but data. It
+   * awaits nothing but its `tx`: whatever it awaits holds up every other step. Rejects with
+   * `Unavailable` when the data can't be written now, else with what the work threw.
    */
   run<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /**
@@ -27,14 +27,14 @@ export interface Store {
    */
   read<T>(query: (tx: ReadTx) => Promise<T>): Promise<T>;
   /**
-   * A step for many: does by one call of `work` what is asked for until the step begins, and answers each
-   * item in its place. One that fails takes no other with it: where `work` fails for several, it is
-   * called again for each alone.
+   * Gathers the calls that come until the next step begins, does them by one call of `work`, and answers
+   * each in its place. One that fails takes no other with it: where `work` fails for several, it runs
+   * again for each alone.
    */
   batch<Item, Result>(work: BatchWork<Item, Result>): (item: Item) => Promise<Result>;
   /** Resolves when a write that changes nothing has reached the disk; rejects like `run`. */
   ping(): Promise<void>;
-  /** Lets the steps under way finish, refuses new ones and closes the data. */
+  /** Lets the steps in progress finish, rejects new ones and closes the data. */
   close(): Promise<void>;
 }
 
