@@ -108,7 +108,7 @@ describe("the header Host", () => {
     "me@localhost",
     "::1",
     "",
-  ])("may not be %p there, which is how a stranger's page would reach us", async (name) => {
+  ])("may not be %p there, which is how a foreign page would reach us", async (name) => {
     const { request } = createService();
     const { status, body } = await request("/", host(name));
     expect([status, body["code"]]).toEqual([400, "invalid_host"]);

@@ -30,9 +30,9 @@ const folder = temporaryFolder();
 afterAll(() => folder[Symbol.dispose]());
 const tools = await makeTools(folder.path);
 
-describe("killed again and again, at every point of the money's way", () => {
+describe("killed again and again, at every stage of the payment", () => {
   test(
-    "the service charges once, loses no answered order, and leaves no paid order unannounced",
+    "the service charges once, loses no answered order, and notifies of every paid order",
     async () => {
       const points = Array.from({ length: KILLS_AT_EACH_POINT }, () => KILL_POINTS).flat();
       const { kills, wrongs, ...figures } = await killRepeatedly(tools.victim, {
@@ -45,7 +45,7 @@ describe("killed again and again, at every point of the money's way", () => {
       const counts = Array.from(kills, ([point, count]) => `${count} ${point}`);
       console.log(
         `${points.length} kills (${counts.join(", ")}): ${figures.orders} orders, ${figures.answers} answers, ` +
-          `${figures.charges} charges, ${figures.announcements} announcements, ${wrongs.length} wrongs`,
+          `${figures.charges} charges, ${figures.notifications} notifications, ${wrongs.length} wrongs`,
       );
       expect(wrongs, REPLAY).toEqual([]);
       for (const point of KILL_POINTS) {

@@ -9,7 +9,7 @@ describe("the dispatcher", () => {
     const { order, userId, world, app } = createService();
     await order(await userId());
     await app.idle();
-    expect(world.announced).toEqual([1]);
+    expect(world.notified).toEqual([1]);
     world.nowMs += MINUTE_MS;
     expect(await app.workers.notify.runOnce()).toBe(0);
   });
@@ -23,7 +23,7 @@ describe("the dispatcher", () => {
     world.nowMs += MINUTE_MS;
     expect(await app.workers.notify.runOnce()).toBe(0);
     await app.idle();
-    expect(world.announced).toEqual([]);
+    expect(world.notified).toEqual([]);
   });
 
   test("who does not answer fails no customer's order, and is told again when it is due", async () => {
@@ -46,7 +46,7 @@ describe("the dispatcher", () => {
     world.nowMs += 60 * MINUTE_MS;
     await app.workers.notify.runOnce();
     await app.idle();
-    expect(world.announced).toEqual(Array(6).fill(1));
+    expect(world.notified).toEqual(Array(6).fill(1));
     world.nowMs += 60 * MINUTE_MS;
     expect(await app.workers.notify.runOnce()).toBe(0);
   });
@@ -56,12 +56,12 @@ describe("the dispatcher", () => {
     world.notify = (orderId) => (orderId === 1 ? new Promise(() => {}) : Promise.resolve());
     await order(await userId("+998901234567"));
     await order(await userId("+998901234568"));
-    while (world.announced.length < 2) await Bun.sleep(0);
-    expect(world.announced).toEqual([1, 2]);
+    while (world.notified.length < 2) await Bun.sleep(0);
+    expect(world.notified).toEqual([1, 2]);
     // The one that hangs is in hand: it is claimed, but not told a second time meanwhile.
     world.nowMs += MINUTE_MS;
     expect(await app.workers.notify.runOnce()).toBe(1);
-    expect(world.announced).toEqual([1, 2]);
+    expect(world.notified).toEqual([1, 2]);
   });
 
   test("is told of at most 64 orders at a time", async () => {
@@ -71,9 +71,9 @@ describe("the dispatcher", () => {
     for (let i = 0; i < 80; i++) {
       await order((await register(`+99890${1_000_000 + i}`)).body["user_id"]);
     }
-    expect(world.announced).toHaveLength(64);
+    expect(world.notified).toHaveLength(64);
     release.resolve();
-    while (world.announced.length < 80) await Bun.sleep(0);
+    while (world.notified.length < 80) await Bun.sleep(0);
   });
 
   test("who does not answer at all holds a place in the queue for 5 s, and is told again", async () => {
@@ -114,6 +114,6 @@ describe("the dispatcher", () => {
     await resume();
     await app.workers.notify.runOnce();
     await app.idle();
-    expect(world.announced).toEqual([1, 1]);
+    expect(world.notified).toEqual([1, 1]);
   });
 });

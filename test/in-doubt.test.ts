@@ -53,7 +53,7 @@ describe("a payment in doubt", () => {
     expect(headers.get("retry-after")).toBe("2");
     expect(headers.get("idempotent-replayed")).toBeNull();
     expect((await get("/orders/1")).body).toMatchObject({ status: "pending", settled_at: null });
-    expect(world.announced).toEqual([]);
+    expect(world.notified).toEqual([]);
     const repeat = await order(user);
     expect([repeat.status, repeat.body]).toEqual([202, body]);
     expect(repeat.headers.get("idempotent-replayed")).toBe("true");
@@ -74,7 +74,7 @@ describe("a payment in doubt", () => {
     expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
   });
 
-  test("is asked about again with the same key when it is due, and then settled and announced", async () => {
+  test("is asked about again with the same key when it is due, and then settled and notified of", async () => {
     const { order, get, userId, world, app } = createService();
     const user = await userId();
     world.charge = () => Promise.reject(new Error("502"));
@@ -88,12 +88,12 @@ describe("a payment in doubt", () => {
     expect((await get("/orders/1")).body["status"]).toBe("paid");
     expect(world.charges).toHaveLength(2);
     expect(new Set(world.charges.map((charge) => JSON.stringify(charge))).size).toBe(1);
-    expect(world.announced).toEqual([1]);
+    expect(world.notified).toEqual([1]);
     const repeat = await order(user);
     expect([repeat.status, repeat.headers.get("idempotent-replayed")]).toEqual([200, "true"]);
   });
 
-  test("may turn out to be declined, and is never announced then", async () => {
+  test("may turn out to be declined, and the dispatcher is not notified then", async () => {
     const { order, get, userId, world, app } = createService();
     world.charge = () => Promise.reject(new Error("502"));
     await order(await userId());
@@ -104,7 +104,7 @@ describe("a payment in doubt", () => {
     expect((await get("/orders/1")).body["status"]).toBe("declined");
     world.nowMs += MINUTE_MS;
     expect(await app.workers.notify.runOnce()).toBe(0);
-    expect(world.announced).toEqual([]);
+    expect(world.notified).toEqual([]);
   });
 
   test("is asked about with growing pauses, at most an hour, without end", async () => {
@@ -156,7 +156,7 @@ describe("a payment in doubt", () => {
     expect(await app.workers.charge.runOnce()).toBe(64);
     expect(world.charges).toHaveLength(64);
     // The 63 that were paid have left their lanes; the one that hangs has not.
-    while (world.announced.length < 63) await get("/orders/1");
+    while (world.notified.length < 63) await get("/orders/1");
     expect(await app.workers.charge.runOnce()).toBe(63);
   });
 
@@ -209,7 +209,7 @@ describe("a payment in doubt", () => {
     ["paid", "declined", 1],
   ] as const)(
     "that is %s, and then said to be %s, stays as it was recorded, and is logged",
-    async (recorded, contradicted, announcements) => {
+    async (recorded, contradicted, notifications) => {
       const { order, get, userId, world, app, resume } = createService();
       const user = await userId();
       const answer = () => Promise.withResolvers<ChargeOutcome>();
@@ -225,12 +225,12 @@ describe("a payment in doubt", () => {
       expect((await first).status).toBe(202);
       await app.idle();
       expect((await get("/orders/1")).body["status"]).toBe(recorded);
-      expect(world.announced).toHaveLength(announcements);
+      expect(world.notified).toHaveLength(notifications);
       expect(world.lines.join()).toContain(`it is ${recorded}, and now said to be ${contradicted}`);
     },
   );
 
-  test("that is settled late is announced again soon, should the first time fail", async () => {
+  test("that is settled late is notified of again soon, should the first time fail", async () => {
     const { order, userId, world, app, dependencies } = createService();
     world.charge = () => Promise.reject(new Error("502"));
     await order(await userId());
@@ -258,7 +258,7 @@ describe("a payment in doubt", () => {
     expect(await app.workers.charge.runOnce()).toBe(1);
   });
 
-  test("is not recorded twice where two askers meet", async () => {
+  test("is not recorded twice where two attempts race", async () => {
     const { order, get, userId, world, app, resume } = createService();
     const user = await userId();
     const answers = [Promise.withResolvers<"paid">(), Promise.withResolvers<"paid">()];

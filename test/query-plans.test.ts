@@ -8,7 +8,7 @@ const MIGRATIONS = join(import.meta.dir, "../drizzle");
 
 const MINUTE_MS = 60_000;
 
-test("no query on the way of a request, of settling or of announcing scans a table", async () => {
+test("no query of a request or a worker scans a table", async () => {
   const prepare = spyOn(Database.prototype, "prepare");
   const queries = new Set<string>();
   try {

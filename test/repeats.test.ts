@@ -284,6 +284,6 @@ describe("a repeat while the first is being paid", () => {
       [202, 1],
       [202, 1],
     ]);
-    expect(world.announced).toEqual([]);
+    expect(world.notified).toEqual([]);
   });
 });

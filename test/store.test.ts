@@ -112,7 +112,7 @@ describe("a step of the store", () => {
     expect(order).toEqual(["slow begins", "slow ends", "quick"]);
   });
 
-  test("is refused once the store is closed, and those under way are finished first", async () => {
+  test("is refused once the store is closed, and those in progress are finished first", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const store = openStore(path);
@@ -154,25 +154,25 @@ describe("a step of the store", () => {
   });
 });
 
-test("a group that no transaction can begin for is refused, and the next is a group again", async () => {
+test("a batch that no transaction can begin for is rejected, and the next is a batch again", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   const store = openStore(path);
-  const groups: number[][] = [];
+  const batches: number[][] = [];
   const echo = store.batch(async (_tx, items: readonly number[]) => {
-    groups.push([...items]);
+    batches.push([...items]);
     return items;
   });
-  using stranger = new Database(path);
-  stranger.run("BEGIN IMMEDIATE");
+  using foreigner = new Database(path);
+  foreigner.run("BEGIN IMMEDIATE");
   const refused = await Promise.allSettled([echo(1), echo(2)]);
   expect(refused.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
-  stranger.run("ROLLBACK");
+  foreigner.run("ROLLBACK");
   expect(await Promise.all([echo(3), echo(4), echo(5)])).toEqual([3, 4, 5]);
-  expect(groups).toEqual([[3, 4, 5]]);
+  expect(batches).toEqual([[3, 4, 5]]);
 });
 
-test("an item that fails takes no other of its group with it", async () => {
+test("an item that fails takes no other of its batch with it", async () => {
   const store = openStore();
   const add = store.batch(async (tx, phoneNumbers: readonly string[]) => {
     for (const phoneNumber of phoneNumbers) await addUser(phoneNumber)(tx);
@@ -189,8 +189,8 @@ describe("while another process writes to the file", () => {
     const path = join(folder.path, "x.db");
     const store = openStore(path);
     await store.run(addUser("+998900000001"));
-    using stranger = new Database(path);
-    stranger.run("BEGIN IMMEDIATE");
+    using foreigner = new Database(path);
+    foreigner.run("BEGIN IMMEDIATE");
     let isWritten = false;
     const step = store.run(addUser("+998900000002")).then(() => (isWritten = true));
     // As many as take the step through some of its attempts.
@@ -199,7 +199,7 @@ describe("while another process writes to the file", () => {
       expect(await store.read((tx) => tx.select().from(users))).toHaveLength(1);
     }
     expect(isWritten).toBe(false);
-    stranger.run("COMMIT");
+    foreigner.run("COMMIT");
     await step;
     expect(await store.read((tx) => tx.select().from(users))).toHaveLength(2);
     await store.close();
@@ -209,14 +209,14 @@ describe("while another process writes to the file", () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const store = openStore(path);
-    using stranger = new Database(path);
-    stranger.run("BEGIN IMMEDIATE");
+    using foreigner = new Database(path);
+    foreigner.run("BEGIN IMMEDIATE");
     const settled = await Promise.allSettled(Array.from({ length: 20 }, () => store.run(allUsers)));
     expect(settled.map(({ status }) => status)).toEqual(Array(20).fill("rejected"));
     expect(settled[0]).toMatchObject({
       reason: { name: "Unavailable", cause: { code: "SQLITE_BUSY" } },
     });
-    stranger.run("ROLLBACK");
+    foreigner.run("ROLLBACK");
     expect(await store.run(allUsers)).toEqual([]);
     await store.close();
   });

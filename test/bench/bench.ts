@@ -154,7 +154,7 @@ function countRows(answered: number) {
     count("status <> 'paid' OR announced_at IS NULL"),
   ];
   console.log(
-    `\nRows: ${paid} paid orders for ${answered} measured answers, ${rest} unpaid or unannounced.`,
+    `\nRows: ${paid} paid orders for ${answered} measured answers, ${rest} unpaid or not notified of.`,
   );
   if (paid < answered || rest > 0) throw new Error("the rows do not match the answers");
 }

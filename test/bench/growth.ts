@@ -45,7 +45,7 @@ async function turn({ url }: Peer): Promise<Measure> {
   return load(url, "/create_order", 64, SECONDS, USERS);
 }
 
-/** Users and their orders, paid and announced, as years of work would leave them. */
+/** Users and their orders, paid and notified, as years of work would leave them. */
 async function fill(path: string, users: number, orders: number) {
   await openStore(path).close();
   using database = new Database(path);

@@ -6,8 +6,8 @@ export const KILL_POINTS = [
   "after an order is written",
   "after a charge",
   "after an order is settled",
-  "after an announcement",
-  "after noting an announcement",
+  "after a notification",
+  "after recording a notification",
   "at any time",
 ] as const;
 
@@ -25,14 +25,14 @@ export const SABOTAGES = [
     shows: /^order \d+ is paid, charged [2-9] times$/,
   },
   {
-    name: "note an announcement that is none",
-    point: "after noting an announcement",
-    why: "the order is noted, so nobody will ever announce it",
-    shows: /^order \d+ is paid, announced: false$/,
+    name: "record a notification that was not sent",
+    point: "after recording a notification",
+    why: "the notification is recorded, so nobody will ever send it",
+    shows: /^order \d+ is paid, notified: false$/,
   },
   {
-    name: "announce without noting it",
-    point: "after noting an announcement",
+    name: "notify without recording it",
+    point: "after recording a notification",
     why: "no note is kept, of this order or any other: all stay due",
     shows: /^order \d+ is paid, and still due$/,
   },

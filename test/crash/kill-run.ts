@@ -53,7 +53,7 @@ export interface KillReport {
   readonly orders: number;
   readonly answers: number;
   readonly charges: number;
-  readonly announcements: number;
+  readonly notifications: number;
   /** What is wrong afterwards; nothing, if the service keeps its promises. */
   readonly wrongs: string[];
 }
@@ -91,7 +91,7 @@ export async function killRepeatedly(script: string, plan: KillPlan): Promise<Ki
     Array.from({ length: CLIENTS }, (_, i) => register(first.line, i)),
   );
   await end(first.process);
-  prepareForgetting(databasePath, plan.sabotage === "announce without noting it");
+  prepareForgetting(databasePath, plan.sabotage === "notify without recording it");
 
   const service: Address = { url: undefined };
   const answers: Answer[] = [];
@@ -236,7 +236,7 @@ async function tryToOrder(url: string | undefined, user: number, key: string, an
 }
 
 /**
- * Makes a table of the announcements whose note the disk has taken and not kept, and such a disk, if it
+ * Makes a table of the notifications whose record the disk has taken and not kept, and such a disk, if it
  * is to be one.
  */
 function prepareForgetting(databasePath: string, forgets: boolean) {
@@ -251,7 +251,7 @@ function prepareForgetting(databasePath: string, forgets: boolean) {
   );
 }
 
-/** Resolves when nothing is due but what is due for ever, its note forgotten. */
+/** Resolves when nothing is due but what is due for ever, its record forgotten. */
 async function untilNothingIsDue(databasePath: string) {
   using database = new Database(databasePath, { readonly: true });
   const count = database.query<{ n: number }, []>(
@@ -283,8 +283,8 @@ function report(
     ledger.filter(({ kind }) => kind === "paid"),
     ({ orderId }) => orderId,
   );
-  const announced = new Set(
-    ledger.filter(({ kind }) => kind === "announced").map(({ orderId }) => orderId),
+  const notified = new Set(
+    ledger.filter(({ kind }) => kind === "notified").map(({ orderId }) => orderId),
   );
   const wrongs: string[] = [];
   const expect = (holds: boolean, wrong: string) => void (holds || wrongs.push(wrong));
@@ -296,12 +296,12 @@ function report(
       `order ${id} is ${status}, charged ${taken} times`,
     );
     expect(
-      announced.has(id) === (status === "paid"),
-      `order ${id} is ${status}, announced: ${announced.has(id)}`,
+      notified.has(id) === (status === "paid"),
+      `order ${id} is ${status}, notified: ${notified.has(id)}`,
     );
     expect(due_at === null, `order ${id} is ${status}, and still due`);
   }
-  for (const id of [...charges.keys(), ...announced])
+  for (const id of [...charges.keys(), ...notified])
     expect(byId.has(id), `there is no order ${id}`);
   for (const { key, status, orderId } of answers) {
     const row = byId.get(orderId);
@@ -325,7 +325,7 @@ function report(
     orders: rows.length,
     answers: answers.length,
     charges: ledger.filter(({ kind }) => kind === "paid").length,
-    announcements: ledger.filter(({ kind }) => kind === "announced").length,
+    notifications: ledger.filter(({ kind }) => kind === "notified").length,
     wrongs,
   };
 }

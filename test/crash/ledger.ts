@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 /** A line of the ledger: what the provider or the dispatcher has done. */
 export type Entry =
   | { readonly kind: "paid" | "declined"; readonly paymentKey: string; readonly orderId: number }
-  | { readonly kind: "announced"; readonly orderId: number };
+  | { readonly kind: "notified"; readonly orderId: number };
 
 /** All that has been done so far. */
 export function readLedger(path: string): Entry[] {

@@ -16,7 +16,7 @@ function note(entry: Entry) {
 // A provider answers the same key with the same outcome, whatever becomes of its own process.
 const outcomes = new Map<string, "paid" | "declined">();
 for (const entry of readLedger(ledger)) {
-  if (entry.kind !== "announced") outcomes.set(entry.paymentKey, entry.kind);
+  if (entry.kind !== "notified") outcomes.set(entry.paymentKey, entry.kind);
 }
 
 /** Each order has a luck of its own, whatever comes to the others in between. */
@@ -74,7 +74,7 @@ const server = Bun.serve({
     "/notify/:orderId": (request) => {
       const orderId = Number(request.params.orderId);
       return unreliably(orderId, () => {
-        note({ kind: "announced", orderId });
+        note({ kind: "notified", orderId });
         return "heard";
       });
     },

@@ -15,8 +15,8 @@ const killAt = process.env["KILL_AT"];
 const sabotage = process.env["SABOTAGE"];
 let untilDeath = Number(process.env["KILL_AFTER"]);
 
-/** The numbers of orders that are announced, as far as the service knows, and not noted yet. */
-const announced = new Set<unknown>();
+/** The ids of orders that the dispatcher was notified of, and that are not recorded as such yet. */
+const notified = new Set<unknown>();
 
 // No await at the top, which bytecode does not know.
 void main();
@@ -43,11 +43,11 @@ async function main() {
     dispatcher: {
       async notify(orderId, { signal }) {
         pass("after an order is settled");
-        if (!isSabotaged("note an announcement that is none")) {
+        if (!isSabotaged("record a notification that was not sent")) {
           await say(`/notify/${orderId}`, {}, signal);
         }
-        announced.add(orderId);
-        pass("after an announcement");
+        notified.add(orderId);
+        pass("after a notification");
       },
     },
     log,
@@ -91,8 +91,8 @@ function mortal(store: Store): Store {
         return answerTooSoon(store, work, item);
       }
       const result = await usual(item);
-      // The step that is given the number of an order just announced is the one that notes it.
-      if (announced.delete(item)) pass("after noting an announcement");
+      // The step that gets the id of an order just notified of is the one that records it.
+      if (notified.delete(item)) pass("after recording a notification");
       return result;
     };
   }

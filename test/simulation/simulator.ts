@@ -36,7 +36,7 @@ import { createScheduler } from "./scheduler.ts";
 /** Ways to break the service that the simulator must notice. */
 export const SABOTAGES = [
   "a fresh payment key per try",
-  "note an announcement that is none",
+  "record a notification that was not sent",
   "a COMMIT that keeps nothing",
 ] as const;
 
@@ -329,7 +329,7 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
             payment.charge({ ...charge, paymentKey: `${charge.paymentKey}-${++lastId}` }, options),
         },
       }),
-      ...(sabotage === "note an announcement that is none" && {
+      ...(sabotage === "record a notification that was not sent" && {
         dispatcher: { notify: async () => {} },
       }),
     };

@@ -14,7 +14,7 @@ export function createWorld() {
     nowMs: Date.UTC(2026, 10, 23, 9, 30),
     charges: [] as Charge[],
     sms: [] as string[],
-    announced: [] as number[],
+    notified: [] as number[],
     /** What every step of the store fails with, while there is something. */
     storeFault: undefined as Error | undefined,
     /** What the service has logged. */
@@ -58,7 +58,7 @@ export function createDependencies(world: World): Dependencies {
     },
     dispatcher: {
       notify(orderId, options) {
-        world.announced.push(orderId);
+        world.notified.push(orderId);
         return world.notify(orderId, options);
       },
     },
