@@ -13,7 +13,7 @@ import type { DueOrder } from "./orders/order-queries.ts";
 import { CONCURRENCY, createOrderWorker } from "./orders/order-worker.ts";
 import { NOTIFY_TIMEOUT_MS } from "./orders/retry-schedule.ts";
 import { orderRoutes } from "./orders/routes.ts";
-import type { DispatcherNotifier, PaymentGateway, SmsSender } from "./ports.ts";
+import type { Clock, DispatcherNotifier, PaymentGateway, SmsSender } from "./ports.ts";
 import type { Store } from "./store/store.ts";
 import { createTaskQueue } from "./task-queue.ts";
 import { tariffRoutes } from "./tariffs/routes.ts";
@@ -30,8 +30,7 @@ export interface Dependencies {
   readonly payment: PaymentGateway;
   readonly dispatcher: DispatcherNotifier;
   readonly log: Log;
-  /** The time in ms since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   readonly randomId: () => string;
   readonly config: Config;
 }

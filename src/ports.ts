@@ -2,6 +2,9 @@ import type { CallOptions } from "./with-timeout.ts";
 
 // The outside world, as the service needs it. An adapter is one implementation of one of these.
 
+/** Tells the time in ms since 1970, UTC. */
+export type Clock = () => number;
+
 /** A charge that the provider is asked for; the same `paymentKey` is the same charge. */
 export interface Charge {
   readonly paymentKey: string;

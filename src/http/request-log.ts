@@ -1,11 +1,11 @@
 import type { Elysia } from "elysia";
 import type { Log } from "../log.ts";
+import type { Clock } from "../ports.ts";
 import type { AccessControl } from "./access.ts";
 
 export interface RequestLogDependencies {
   readonly log: Log;
-  /** The time in ms since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   readonly access: AccessControl;
 }
 

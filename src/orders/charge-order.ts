@@ -1,13 +1,13 @@
 import { type Log, reasonOf } from "../log.ts";
-import type { ChargeOutcome, PaymentGateway } from "../ports.ts";
+import type { ChargeOutcome, Clock, PaymentGateway } from "../ports.ts";
 import type { Store } from "../store/store.ts";
 import { withTimeout } from "../with-timeout.ts";
 import {
   type DueOrder,
   type Order,
   orderById,
-  settleAsDeclined,
-  settleAsPaid,
+  settleDeclined,
+  settlePaid,
 } from "./order-queries.ts";
 import { NOTIFY_TIMEOUT_MS, nextAttemptAt } from "./retry-schedule.ts";
 
@@ -18,8 +18,7 @@ export interface ChargeDependencies {
   readonly store: Store;
   readonly payment: PaymentGateway;
   readonly log: Log;
-  /** The time in ms since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   readonly config: { readonly paymentTimeoutMs: number };
   /** Hears of each order that has just been paid. */
   readonly onPaid: (orderId: number) => void;
@@ -86,14 +85,19 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
     const settledAt = now();
     // By then the dispatcher, who is notified at once, has heard, or that has failed.
     const dueAt = nextAttemptAt(settledAt, NOTIFY_TIMEOUT_MS, 1);
-    const settled = {
-      paid: await settleAsPaid(tx, idsOf(answers, "paid"), { settledAt, dueAt }),
-      declined: await settleAsDeclined(tx, idsOf(answers, "declined"), { settledAt }),
-    };
+    const [paid, declined] = [idsOf(answers, "paid"), idsOf(answers, "declined")];
+    const settled = new Map<number, Order["status"]>();
+    if (paid.length > 0) {
+      const rows = await settlePaid(tx, { settledAt, dueAt, orderIds: JSON.stringify(paid) });
+      for (const { orderId } of rows) settled.set(orderId, "paid");
+    }
+    if (declined.length > 0) {
+      const rows = await settleDeclined(tx, { settledAt, orderIds: JSON.stringify(declined) });
+      for (const { orderId } of rows) settled.set(orderId, "declined");
+    }
     const recorded: (Order["status"] | undefined)[] = [];
-    for (const { orderId, outcome } of answers) {
-      const isSettled = settled[outcome].has(orderId);
-      recorded.push(isSettled ? outcome : (await orderById(tx, { orderId }))[0]?.status);
+    for (const { orderId } of answers) {
+      recorded.push(settled.get(orderId) ?? (await orderById(tx, { orderId }))[0]?.status);
     }
     return recorded;
   });

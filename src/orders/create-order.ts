@@ -1,4 +1,4 @@
-import type { ChargeOutcome } from "../ports.ts";
+import type { ChargeOutcome, Clock } from "../ports.ts";
 import type { Store, Tx } from "../store/store.ts";
 import type { ChargeOrder } from "./charge-order.ts";
 import {
@@ -15,8 +15,7 @@ import { nextAttemptAt } from "./retry-schedule.ts";
 export interface CreateOrderDependencies {
   readonly store: Store;
   readonly chargeOrder: ChargeOrder;
-  /** The time in ms since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   readonly randomId: () => string;
   readonly config: { readonly paymentTimeoutMs: number; readonly orderRepeatWindowMs: number };
 }

@@ -1,5 +1,5 @@
 import type { Log } from "../log.ts";
-import type { DispatcherNotifier } from "../ports.ts";
+import type { Clock, DispatcherNotifier } from "../ports.ts";
 import type { Store } from "../store/store.ts";
 import { withTimeout } from "../with-timeout.ts";
 import { markNotified } from "./order-queries.ts";
@@ -9,8 +9,7 @@ export interface NotifyDependencies {
   readonly store: Store;
   readonly dispatcher: DispatcherNotifier;
   readonly log: Log;
-  /** The time in ms since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
 }
 
 /**

@@ -145,9 +145,10 @@ export const orderById = prepared((tx: ReadTx) =>
     .where(eq(orders.id, value("orderId"))),
 );
 
-// Settling and notifying
+// Settling and notifying; `orderIds` is an array of JSON
 
-const settlePaid = prepared((tx) =>
+/** Records that those of these orders are paid that were pending until now, and answers with their ids. */
+export const settlePaid = prepared((tx) =>
   tx
     .update(orders)
     .set({
@@ -160,7 +161,8 @@ const settlePaid = prepared((tx) =>
     .returning({ orderId: orders.id }),
 );
 
-const settleDeclined = prepared((tx) =>
+/** Records that those of these orders are declined that were pending until now, and answers with their ids. */
+export const settleDeclined = prepared((tx) =>
   tx
     .update(orders)
     .set({
@@ -175,34 +177,7 @@ const settleDeclined = prepared((tx) =>
     .returning({ orderId: orders.id }),
 );
 
-/**
- * Records that these orders are paid, and when the dispatcher is to be told again. Answers with those
- * that were pending until now. Instants in ms.
- */
-export async function settleAsPaid(
-  tx: Tx,
-  orderIds: readonly number[],
-  times: { readonly settledAt: number; readonly dueAt: number },
-): Promise<ReadonlySet<number>> {
-  if (orderIds.length === 0) return NONE;
-  const rows = await settlePaid(tx, { ...times, orderIds: JSON.stringify(orderIds) });
-  return new Set(rows.map(({ orderId }) => orderId));
-}
-
-/** Records that these orders are declined. Answers with those that were pending until now. In ms. */
-export async function settleAsDeclined(
-  tx: Tx,
-  orderIds: readonly number[],
-  times: { readonly settledAt: number },
-): Promise<ReadonlySet<number>> {
-  if (orderIds.length === 0) return NONE;
-  const rows = await settleDeclined(tx, { ...times, orderIds: JSON.stringify(orderIds) });
-  return new Set(rows.map(({ orderId }) => orderId));
-}
-
-const NONE: ReadonlySet<number> = new Set();
-
-/** Records that the dispatcher knows of these paid orders: `orderIds` as an array of JSON. */
+/** Records that the dispatcher knows of these paid orders. */
 export const markNotified = prepared((tx) =>
   tx
     .update(orders)

@@ -1,4 +1,5 @@
 import type { Log } from "../log.ts";
+import type { Clock } from "../ports.ts";
 import type { Store } from "../store/store.ts";
 import type { TaskQueue } from "../task-queue.ts";
 import { countAttempt, type DueOrder, dueOrders, makeAllDue } from "./order-queries.ts";
@@ -19,8 +20,7 @@ const CLOCK_SET_BACK_MS = 60_000;
 export interface OrderWorkerDependencies {
   readonly store: Store;
   readonly log: Log;
-  /** The time in ms since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   /** Which orders: the pending are to be charged, the paid to be notified of. */
   readonly status: "pending" | "paid";
   /** How long an attempt may take. */

@@ -3,6 +3,7 @@ import { Elysia } from "elysia";
 import { routeOptions } from "../http/access.ts";
 import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
 import { Id, requestBody } from "../http/schemas.ts";
+import type { Clock } from "../ports.ts";
 import type { Store } from "../store/store.ts";
 import type { OrderService } from "./create-order.ts";
 import { type Order, orderById } from "./order-queries.ts";
@@ -72,8 +73,7 @@ export const CREATE_ORDER = routeOptions({
 export interface OrderRouteParts {
   readonly store: Store;
   readonly orderService: OrderService;
-  /** The time in ms since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
 }
 
 /** `POST /create_order` and `GET /orders/{order_id}`. */

@@ -1,5 +1,5 @@
 import type { Log } from "../log.ts";
-import type { SmsSender } from "../ports.ts";
+import type { Clock, SmsSender } from "../ports.ts";
 import type { Store } from "../store/store.ts";
 import { createTaskQueue } from "../task-queue.ts";
 import { withTimeout } from "../with-timeout.ts";
@@ -16,8 +16,7 @@ export interface RegisterDependencies {
   readonly store: Store;
   readonly sms: SmsSender;
   readonly log: Log;
-  /** The time in ms since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   readonly config: { readonly smsCooldownMs: number };
 }
 
