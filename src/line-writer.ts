@@ -5,13 +5,6 @@ export interface LineWriter {
   end(withinMs: number): Promise<void>;
 }
 
-export interface LineWriterParts {
-  /** Writes the bytes or the first of them; resolves to how many. */
-  readonly write: (bytes: Uint8Array) => Promise<number>;
-  /** Hears, once the output takes lines again, how many were dropped meanwhile. */
-  readonly onLoss: (lines: number) => void;
-}
-
 /** Some 10 000 lines: memory for an output that pauses, and a bound for one that has stopped. */
 const MAX_WAITING_CHARS = 1024 * 1024;
 
@@ -19,10 +12,14 @@ const MAX_WAITING_CHARS = 1024 * 1024;
 const RETRY_MS = 10;
 
 /**
- * Writes lines in order, one write at a time. Lines that the output does not take in time are dropped
- * and counted: a log must not stop the service (a pipe that nobody reads would block it for ever).
+ * Writes lines in order, one write at a time; `writeBytes` writes the bytes or the first of them, and
+ * resolves to how many. Lines that the output does not take in time are dropped and counted, for a log
+ * must not stop the service; `onLoss` hears how many they were once the output takes lines again.
  */
-export function createLineWriter({ write: writeBytes, onLoss }: LineWriterParts): LineWriter {
+export function createLineWriter(
+  writeBytes: (bytes: Uint8Array) => Promise<number>,
+  onLoss: (lines: number) => void,
+): LineWriter {
   let waiting: string[] = [];
   let chars = 0;
   let lost = 0;

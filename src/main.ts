@@ -22,10 +22,10 @@ const EXIT_USAGE = 2;
 const writeToStdout = promisify(write);
 
 let log: Log | undefined;
-const output = createLineWriter({
-  write: async (bytes) => (await writeToStdout(STDOUT, bytes)).bytesWritten,
-  onLoss: (lines) => log?.error(`${lines} lines were lost: nobody has read them.`),
-});
+const output = createLineWriter(
+  async (bytes) => (await writeToStdout(STDOUT, bytes)).bytesWritten,
+  (lines) => log?.error(`${lines} lines were lost: nobody has read them.`),
+);
 
 const [unknown] = process.argv.slice(2);
 if (unknown !== undefined) {

@@ -31,7 +31,7 @@ const fault = (code: string) => Object.assign(new Error(code), { code });
 
 test("lines are written in order, also where the output takes them in pieces", async () => {
   const output = createOutput();
-  const { write, end } = createLineWriter({ write: output.write, onLoss: noLoss });
+  const { write, end } = createLineWriter(output.write, noLoss);
   output.make(7);
   for (const line of ["один", "two", "three"]) write(line);
   const ended = end(60_000);
@@ -44,10 +44,7 @@ test("lines are written in order, also where the output takes them in pieces", a
 test("lines that an output does not take are dropped beyond a megabyte, and counted once it does", async () => {
   const output = createOutput();
   output.make(0);
-  const { write, end } = createLineWriter({
-    write: output.write,
-    onLoss: (lines) => write(`lost ${lines}`),
-  });
+  const { write, end } = createLineWriter(output.write, (lines) => write(`lost ${lines}`));
   const line = "x".repeat(1023);
   for (let i = 0; i < 2000; i++) write(line);
   await end(1);
@@ -65,10 +62,10 @@ test("lines that an output does not take are dropped beyond a megabyte, and coun
 test("an output that is full says so, and is tried again", async () => {
   const output = createOutput();
   let fulls = 3;
-  const { write, end } = createLineWriter({
-    write: (bytes) => (fulls-- > 0 ? Promise.reject(fault("EAGAIN")) : output.write(bytes)),
-    onLoss: noLoss,
-  });
+  const { write, end } = createLineWriter(
+    (bytes) => (fulls-- > 0 ? Promise.reject(fault("EAGAIN")) : output.write(bytes)),
+    noLoss,
+  );
   write("one");
   await end(60_000);
   expect(output.taken()).toBe("one\n");
@@ -77,10 +74,10 @@ test("an output that is full says so, and is tried again", async () => {
 test("an output that is broken holds up nothing, and hears what it has missed when it is mended", async () => {
   const output = createOutput();
   let isBroken = true;
-  const { write, end } = createLineWriter({
-    write: (bytes) => (isBroken ? Promise.reject(fault("EPIPE")) : output.write(bytes)),
-    onLoss: (lines) => write(`lost ${lines}`),
-  });
+  const { write, end } = createLineWriter(
+    (bytes) => (isBroken ? Promise.reject(fault("EPIPE")) : output.write(bytes)),
+    (lines) => write(`lost ${lines}`),
+  );
   write("one");
   write("two");
   await end(60_000);

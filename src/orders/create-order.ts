@@ -20,11 +20,7 @@ export interface CreateOrderDependencies {
   readonly config: { readonly paymentTimeoutMs: number; readonly orderRepeatWindowMs: number };
 }
 
-export interface OrderRequest {
-  readonly userId: number;
-  readonly tariffCode: string;
-  readonly idempotencyKey: string | null;
-}
+export type OrderRequest = Omit<OrderDraft, "paymentKey">;
 
 export type OrderOutcome =
   | { readonly kind: "rejected"; readonly code: OrderError }

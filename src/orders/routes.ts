@@ -70,14 +70,14 @@ export const CREATE_ORDER = routeOptions({
   },
 });
 
-export interface OrderRouteParts {
+export interface OrderRoutesDependencies {
   readonly store: Store;
   readonly orderService: OrderService;
   readonly now: Clock;
 }
 
 /** `POST /create_order` and `GET /orders/{order_id}`. */
-export function orderRoutes({ store, orderService, now }: OrderRouteParts) {
+export function orderRoutes({ store, orderService, now }: OrderRoutesDependencies) {
   return new Elysia({ normalize: false })
     .post(
       "/create_order",

@@ -4,22 +4,16 @@ import { Unavailable } from "../errors.ts";
 /** Some reader has been open for long when the log is this large: SQLite can't begin it anew meanwhile. */
 const LARGE_LOG_BYTES = 64 * 1024 * 1024;
 
-export interface DatabaseFilesParts {
-  readonly databasePath: string;
-  /** SQLite's write-ahead log. */
-  readonly logPath: string;
-  readonly lockPath: string;
-  /** Hears of the log's size in bytes, once each time that it has become large. */
-  readonly onLargeLog: (bytes: number) => void;
-}
-
 /**
- * Remembers which files stand at these paths now. The check throws `Unavailable` where one of them is gone
- * or another has taken its place: SQLite would go on writing to a file that nobody finds again.
+ * Remembers which files stand at these paths now; the log is SQLite's write-ahead log. The check throws
+ * `Unavailable` where one of them is gone or another has taken its place: SQLite would go on writing to a
+ * file that nobody finds again. `onLargeLog` hears of the log's size each time that it becomes large.
  */
-export function watchDatabaseFiles(dependencies: DatabaseFilesParts): () => void {
-  const { databasePath, logPath, lockPath, onLargeLog } = dependencies;
-  const opened = [databasePath, logPath, lockPath].map((path) => ({ path, file: fileAt(path) }));
+export function watchDatabaseFiles(
+  paths: { readonly database: string; readonly log: string; readonly lock: string },
+  onLargeLog: (bytes: number) => void,
+): () => void {
+  const opened = Object.values(paths).map((path) => ({ path, file: fileAt(path) }));
   let wasLarge = false;
 
   return function checkFiles() {
@@ -28,15 +22,12 @@ export function watchDatabaseFiles(dependencies: DatabaseFilesParts): () => void
       if (found === undefined || found.ino !== file?.ino || found.dev !== file.dev) {
         throw new Unavailable(`the file ${path} was deleted or replaced while it is in use`);
       }
-      if (path === logPath) checkSize(found.size);
+      if (path !== paths.log) continue;
+      const isLarge = found.size >= LARGE_LOG_BYTES;
+      if (isLarge && !wasLarge) onLargeLog(found.size);
+      wasLarge = isLarge;
     }
   };
-
-  function checkSize(bytes: number) {
-    const isLarge = bytes >= LARGE_LOG_BYTES;
-    if (isLarge && !wasLarge) onLargeLog(bytes);
-    wasLarge = isLarge;
-  }
 }
 
 function fileAt(path: string) {

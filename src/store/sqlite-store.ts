@@ -1,5 +1,5 @@
-import { Database, SQLiteError } from "bun:sqlite";
-import { closeSync, mkdirSync, openSync, realpathSync, statSync } from "node:fs";
+import { Database } from "bun:sqlite";
+import { closeSync, mkdirSync, openSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { type Log, reasonOf } from "../log.ts";
@@ -7,7 +7,8 @@ import { watchDatabaseFiles } from "./database-files.ts";
 import { DatabaseUnusable, lockDatabase, lockPath } from "./database-lock.ts";
 import { createGroupCommit, toUnavailable } from "./group-commit.ts";
 import { createBatch } from "./batch.ts";
-import { checkHistory, migrate } from "./migrations.ts";
+import { inspectDatabase, logPath } from "./inspect-database.ts";
+import { migrate } from "./migrations.ts";
 import type { Store } from "./store.ts";
 
 /** How long an opening waits for a reader. Nothing else goes on meanwhile, so later nothing waits so. */
@@ -55,7 +56,7 @@ function openFile(path: string, log: Log): Store {
   closeSync(openSync(path, "a"));
   const unlock = lockDatabase(path);
   try {
-    inspect(path, log);
+    inspectDatabase(path, log);
     return openLocked(path, log, unlock);
   } catch (error) {
     unlock();
@@ -66,14 +67,10 @@ function openFile(path: string, log: Log): Store {
 function openLocked(path: string, log: Log, unlock: () => void): Store {
   const database = openConnection(path);
   try {
-    const checkFiles = watchDatabaseFiles({
-      databasePath: path,
-      logPath: logPath(path),
-      lockPath: lockPath(path),
-      onLargeLog(bytes) {
-        const megabytes = Math.round(bytes / 1024 ** 2);
-        log.warn(`${logPath(path)} has ${megabytes} MiB: some reader has ${path} open for long.`);
-      },
+    const paths = { database: path, log: logPath(path), lock: lockPath(path) };
+    const checkFiles = watchDatabaseFiles(paths, (bytes) => {
+      const mebibytes = Math.round(bytes / 1024 ** 2);
+      log.warn(`${paths.log} has ${mebibytes} MiB: some reader has ${path} open for long.`);
     });
     const { run, ping, close } = createGroupCommit(database, drizzleOn(database), checkFiles);
     const reader = new Database(path, { readonly: true, strict: true });
@@ -110,33 +107,6 @@ function openLocked(path: string, log: Log, unlock: () => void): Store {
   }
 }
 
-/** Throws where the file is a database that this program must not, or can't, write to. Only reads. */
-function inspect(path: string, log: Log): void {
-  if (statSync(path).size === 0) return;
-  const finding = find(path, log);
-  if (finding === "ok") return;
-  throw new DatabaseUnusable(
-    `The database ${path} is damaged (${finding}). Restore a backup; remove ${logPath(path)} first, which belongs to what was there before.`,
-  );
-}
-
-/** Throws where the history is another's; else what SQLite finds in the file, "ok" if that is nothing. */
-function find(path: string, log: Log): unknown {
-  using database = new Database(path, { readonly: true, strict: true });
-  try {
-    checkHistory(database);
-    const wasClosed = (statSync(logPath(path), { throwIfNoEntry: false })?.size ?? 0) === 0;
-    if (wasClosed) return "ok";
-    log.info(`The database ${path} was not closed: it is checked first.`);
-    const [finding] = database.query("PRAGMA integrity_check(1)").values()[0] ?? [];
-    // Before the finding SQLite may name the database in a line of its own.
-    return String(finding).split("\n").at(-1);
-  } catch (error) {
-    if (error instanceof SQLiteError && error.code === "SQLITE_CORRUPT") return error.message;
-    throw error;
-  }
-}
-
 /** A connection that writes, to a database that is up to date and has a write-ahead log. */
 function openConnection(path: string): Database {
   const database = new Database(path, { create: true, readwrite: true, strict: true });
@@ -168,10 +138,6 @@ function drizzleOn(database: Database) {
 function checkForeignKeys(database: Database): void {
   const orphans = database.query("PRAGMA foreign_key_check").all();
   if (orphans.length > 0) throw new Error(`${orphans.length} rows refer to rows that are missing`);
-}
-
-function logPath(path: string): string {
-  return `${realpathSync(path)}-wal`;
 }
 
 /** What lies behind a fault says more than what wraps it, in one sentence. */

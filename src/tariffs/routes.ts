@@ -20,13 +20,13 @@ const TARIFF = Type.Object({
   active: Type.Boolean(),
 });
 
-export interface TariffParts {
+export interface TariffRoutesDependencies {
   readonly store: Store;
   readonly access: AccessControl;
 }
 
 /** `GET /tariffs` and `PUT /tariffs/{code}`. */
-export function tariffRoutes({ store, access }: TariffParts) {
+export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
   return new Elysia({ normalize: false })
     .get(
       "/tariffs",
