@@ -91,31 +91,21 @@ function pathOf(url: string): string {
 
 /** What does not say who may use it needs a client's key. */
 function createRouteMap(declared: readonly DeclaredRoute[]) {
-  const literal = new Map<string, Map<string, Route>>();
+  const routes = new Map<string, Map<string, Route>>();
   for (const { method, path, hooks } of declared) {
-    const methods = literal.get(path) ?? new Map<string, Route>();
-    methods.set(method, { path, access: hooks?.access ?? "client" });
-    literal.set(path, methods);
+    const methods = routes.get(path) ?? new Map<string, Route>();
+    routes.set(path, methods.set(method, { path, access: hooks?.access ?? "client" }));
   }
-  const patterns = Array.from(literal)
+  const patterns = Array.from(routes)
     .filter(([path]) => path.includes(":"))
-    .map(([path, methods]) => ({ segments: path.split("/"), methods }));
+    .map(([path, methods]) => ({
+      pattern: new RegExp(`^${path.replace(/:\w+/g, "[^/]+")}$`),
+      methods,
+    }));
 
   return function routesAt(pathname: string): ReadonlyMap<string, Route> | undefined {
     // The router takes a trailing slash for none as well.
     const path = /[^/]\/$/.test(pathname) ? pathname.slice(0, -1) : pathname;
-    const found = path.includes(":") ? undefined : literal.get(path);
-    if (found !== undefined) return found;
-    const segments = path.split("/");
-    return patterns.find((pattern) => matches(pattern.segments, segments))?.methods;
+    return routes.get(path) ?? patterns.find(({ pattern }) => pattern.test(path))?.methods;
   };
-}
-
-function matches(pattern: string[], segments: string[]): boolean {
-  return (
-    pattern.length === segments.length &&
-    pattern.every((name, at) =>
-      name.startsWith(":") ? segments[at] !== "" : name === segments[at],
-    )
-  );
 }
