@@ -14,7 +14,7 @@ export interface Log {
   error(message: string, fault?: unknown): void;
 }
 
-export interface LogSettings {
+export interface LogOptions {
   readonly level: LogLevel;
   /** JSON, one object a line, for machines; else plain text for people. */
   readonly json: boolean;
@@ -24,7 +24,7 @@ export interface LogSettings {
 }
 
 /** A log of every line at or above the level, with each phone number in it masked. */
-export function createLog({ level, json, write, now }: LogSettings): Log {
+export function createLog({ level, json, write, now }: LogOptions): Log {
   const prints = (own: LogLevel) => LOG_LEVELS.indexOf(own) >= LOG_LEVELS.indexOf(level);
 
   function print(own: LogLevel, message: string, fields?: Fields, fault?: unknown) {
@@ -49,7 +49,7 @@ export function createLog({ level, json, write, now }: LogSettings): Log {
 }
 
 /**
- * A plus (or what a URL makes of it) and at least six digits, however they are batch; and twelve
+ * A plus (or what a URL makes of it) and at least six digits, however they are grouped; and twelve
  * digits that begin with the Uzbek 998, which is how providers write a number without the plus.
  */
 const PHONE_NUMBER = /(?:\+|%2B)(?:[ ().-]*\d){6,15}|(?<!\d)998(?:[ ().-]*\d){9}(?!\d)/gi;

@@ -29,7 +29,7 @@ const output = createLineWriter(
 
 const [unknown] = process.argv.slice(2);
 if (unknown !== undefined) {
-  await exit(EXIT_USAGE, `nmservis: there is no argument ${unknown}; README.md has the config.`);
+  await exit(EXIT_USAGE, `nmservis: there is no argument ${unknown}; README.md has the settings.`);
 }
 try {
   const config = readConfig(process.env);

@@ -7,7 +7,7 @@ import { describeConfig, readConfig } from "../src/config.ts";
 const ROOT = join(import.meta.dir, "..");
 const README = readFileSync(join(ROOT, "README.md"), "utf8");
 
-describe("the config", () => {
+describe("the settings", () => {
   test.each<[Record<string, string>, RegExp]>([
     [{ PORT: "65536" }, /PORT must be a whole number from 0 to 65535, not "65536"/],
     [{ PORT: "1.5" }, /PORT must be/],

@@ -76,7 +76,7 @@ describe("the process", () => {
   test("takes no arguments", async () => {
     const { status, printed } = await failToStart({}, ["--help"]);
     expect(status).toBe(2);
-    expect(printed).toBe("nmservis: there is no argument --help; README.md has the config.\n");
+    expect(printed).toBe("nmservis: there is no argument --help; README.md has the settings.\n");
   });
 
   test("answers and stops also where nobody reads what it prints", async () => {
@@ -121,7 +121,7 @@ describe("the process", () => {
     return server.port;
   }
 
-  test("won't start on wrong config, and names every one", async () => {
+  test("won't start on wrong settings, and names every one", async () => {
     const { status, printed } = await failToStart({
       DATABASE_URL: "postgres://localhost",
       PORT: "eighty",

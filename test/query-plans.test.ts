@@ -41,7 +41,7 @@ test("no query of a request or a worker scans a table", async () => {
   }
   // For the rows that refer to one that is deleted SQLite scans their table, which no plan shows.
   expect(Array.from(queries).filter((sql) => /^delete/i.test(sql))).toEqual([]);
-  // A dozen queries of the rooms, and what the migrator asks at the start.
+  // A dozen queries of the modules, and what the migrator asks at the start.
   expect(queries.size).toBeGreaterThan(12);
 
   using database = new Database(":memory:");

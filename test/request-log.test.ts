@@ -23,7 +23,7 @@ test("each request leaves one line: method, route, status, ms, its name", async 
   ]);
 });
 
-test("what a machine reads is JSON, with the config first and no key or number in it", async () => {
+test("what a machine reads is JSON, with the settings first and no key or number in it", async () => {
   using folder = temporaryFolder();
   await using service = await spawnService({
     DATABASE_URL: `file:${join(folder.path, "x.db")}`,

@@ -276,8 +276,10 @@ describe("the database", () => {
       expect(pragma("synchronous")).toBe(2);
       expect(pragma("foreign_keys")).toBe(1);
       const tables = $client.query("PRAGMA table_list").all() as { name: string; strict: number }[];
-      const strict = tables.filter(({ strict }) => strict === 1).map(({ name }) => name);
-      expect(strict.toSorted()).toEqual(["orders", "tariffs", "users"]);
+      const ours = tables.filter(({ name }) => !/^(sqlite|__drizzle)_/.test(name));
+      expect(ours.length).toBeGreaterThanOrEqual(3);
+      // The generator leaves STRICT out: it is edited into each migration.
+      expect(ours.filter(({ strict }) => strict !== 1)).toEqual([]);
     });
     await store.close();
   });

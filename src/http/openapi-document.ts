@@ -1,7 +1,7 @@
 import { REASON_PHRASES } from "./problems.ts";
 import { withoutOwnErrors } from "./schemas.ts";
 
-// The dependencies of an OpenAPI document that are touched here.
+// The parts of an OpenAPI document that are touched here.
 interface Document {
   openapi: string;
   paths: Record<string, Record<string, Operation>>;

@@ -149,10 +149,7 @@ function countRows(answered: number) {
   using file = new Database(database("service"), { readonly: true });
   const count = (where: string) =>
     file.query<{ n: number }, []>(`SELECT count(*) AS n FROM orders WHERE ${where}`).get()?.n ?? 0;
-  const [paid, rest] = [
-    count("status = 'paid'"),
-    count("status <> 'paid' OR announced_at IS NULL"),
-  ];
+  const [paid, rest] = [count("status = 'paid'"), count("status <> 'paid' OR notified_at IS NULL")];
   console.log(
     `\nRows: ${paid} paid orders for ${answered} measured answers, ${rest} unpaid or not notified of.`,
   );

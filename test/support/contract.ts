@@ -86,7 +86,7 @@ function compile({ paths }: Document) {
         Object.entries(responses).map(([status, response]) => [
           Number(status),
           {
-            validate: compileStrictly(Object.values(response.content)[0]?.schema ?? {}),
+            validate: compileStrictly(schemaOf(response, `${method} ${path} ${status}`)),
             headers: new Map(
               Object.entries(response.headers).map(([name, { schema }]) => [
                 name.toLowerCase(),
@@ -109,6 +109,12 @@ function compile({ paths }: Document) {
     ),
   });
   return { operations, problem };
+}
+
+function schemaOf({ content }: Partial<DocumentedResponse>, where: string): object {
+  const [body] = Object.values(content ?? {});
+  if (body === undefined) throw new Error(`${where} has no schema: its route needs \`response\``);
+  return body.schema;
 }
 
 /** The schema, with every member refused that it does not name. */
