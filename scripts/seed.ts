@@ -1,0 +1,99 @@
+import { createApp } from "../src/app.ts";
+import { readConfig } from "../src/config.ts";
+import { createLog } from "../src/log.ts";
+import { DatabaseUnusable } from "../src/store/database-lock.ts";
+import { orders } from "../src/store/schema.ts";
+import { openSqliteStore } from "../src/store/sqlite-store.ts";
+
+// Fills the database of the config with some weeks of orders to look at: by the service itself, on a clock
+// that runs ahead, with a provider and a dispatcher that fail now and then. The same each time.
+
+const USERS = 60;
+/** Some of them repeat one that is in doubt. */
+const ORDERS = 400;
+
+/** Between two orders, so that all of them take two weeks. */
+const PAUSE_MS = (14 * 86_400_000) / ORDERS;
+
+const NAMES = ["Aziza Karimova", "Bobur Aliyev", "Dilnoza Yusupova", "Жасур Рахимов", "Ольга Ким"];
+
+const TARIFFS = [
+  { code: "standard_300", title: "Standard", price_tiyin: 30_000 },
+  { code: "cleaning", title: "Cleaning", price_tiyin: 15_000_000 },
+  { code: "plumber", title: "Plumber", price_tiyin: 9_000_000 },
+];
+
+const config = readConfig(process.env);
+const log = createLog({ level: "error", json: false, write: console.error, now: Date.now });
+
+try {
+  const count = await seed();
+  console.log(`${config.databasePath} has ${count} orders of ${USERS} users to look at.`);
+} catch (error) {
+  if (!(error instanceof DatabaseUnusable)) throw error;
+  console.error(error.message);
+  process.exit(1);
+}
+
+async function seed(): Promise<number> {
+  const store = openSqliteStore(config.databasePath, log);
+  const [order] = await store.read((tx) => tx.select().from(orders).limit(1));
+  if (order !== undefined) {
+    await store.close();
+    throw new DatabaseUnusable(`The database ${config.databasePath} has orders already.`);
+  }
+
+  let nowMs = Date.now() - ORDERS * PAUSE_MS;
+  const { http, workers, idle } = createApp({
+    store,
+    config: { ...config, apiKeys: [], adminApiKeys: [], allowedHosts: null },
+    sms: { sendCode: async () => {} },
+    payment: {
+      async charge({ orderId }) {
+        if (orderId % 17 === 0) throw new Error("the provider is down");
+        return orderId % 9 === 0 ? "declined" : "paid";
+      },
+    },
+    dispatcher: {
+      async notify(orderId) {
+        if (orderId % 50 === 0) throw new Error("the dispatcher is away");
+      },
+    },
+    log,
+    now: () => nowMs,
+    randomId: () => crypto.randomUUID(),
+  });
+
+  async function send(method: string, path: string, body: object, key?: string) {
+    const headers = { host: "localhost", "content-type": "application/json" };
+    const request = new Request(`http://localhost${path}`, {
+      method,
+      headers: key === undefined ? headers : { ...headers, "idempotency-key": key },
+      body: JSON.stringify(body),
+    });
+    const response = await http.handle(request);
+    if (response.status >= 400 && response.status !== 402) throw new Error(await response.text());
+  }
+
+  for (const { code, ...tariff } of TARIFFS) await send("PUT", `/tariffs/${code}`, tariff);
+  for (let user = 0; user < USERS; user++) {
+    await send("POST", "/register", {
+      phone_number: `+99890${1_000_000 + user * 7919}`,
+      chat_id: 700_000_000 + user,
+      full_name: NAMES[user % NAMES.length],
+    });
+  }
+  for (let n = 0; n < ORDERS; n++) {
+    nowMs += PAUSE_MS;
+    const body = {
+      user_id: 1 + ((n * 37) % USERS),
+      tariff_code: TARIFFS[n % TARIFFS.length]?.code,
+    };
+    await send("POST", "/create_order", body, n % 3 === 0 ? undefined : `order-${n}`);
+  }
+  await workers.charge.runOnce();
+  await idle();
+  const rows = await store.read((tx) => tx.select({ id: orders.id }).from(orders));
+  await store.close();
+  return rows.length;
+}
