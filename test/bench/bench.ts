@@ -12,6 +12,7 @@ import {
   startLimit,
   startOneCommitPerStep,
   startService,
+  startStage,
 } from "./peers.ts";
 
 // `bun run bench`: the service beside its limit and its peers, in alternating turns of one run, because
@@ -42,9 +43,41 @@ console.log(
   `NMservis, ${cpus().length} cores of ${cpus()[0]?.model}, Bun ${Bun.version}, load by ${LOADER}, ` +
     `${ROUNDS} turns of ${SECONDS} s each`,
 );
-await compare();
-await costs();
-await burst();
+const parts = { stages, compare, costs, burst };
+const only = process.env["BENCH_ONLY"];
+for (const [name, part] of Object.entries(parts))
+  if (only === undefined || only === name) await part();
+
+/** Where an order's time goes: what each stage of its way costs more than the way up to it. */
+async function stages() {
+  const path: [string, Peer][] = [
+    ["Elysia with the same schemas", await startLimit()],
+    ["the guard", await startStage("guard")],
+    ["the order's flow", await startStage("flow")],
+    ["SQL in memory, group commit", await startStage("sql")],
+    ["the disk", await startService(database("stages"))],
+  ];
+  const contenders = path.map(([name, peer]) => ({ name, peer, nextNumber: FIRST_NUMBER + USERS }));
+  for (const contender of contenders) {
+    await registerUsers(contender.peer.url);
+    await turn(contender, "/create_order", 64, WARM_UP_SECONDS);
+  }
+  const rounds: number[][] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const micros = new Map<Contender, number>();
+    for (const contender of round % 2 === 0 ? contenders : contenders.toReversed()) {
+      const { perSecond } = await turn(contender, "/create_order", 64, SECONDS);
+      micros.set(contender, 1e6 / perSecond);
+    }
+    rounds.push(contenders.map((contender) => micros.get(contender) ?? 0));
+  }
+  console.log("\nWhere an order's time goes, 64 connections, µs (min … max):");
+  for (const [at, { name, peer }] of contenders.entries()) {
+    console.log(`  ${name}: ${spread(rounds.map((all) => (all[at] ?? 0) - (all[at - 1] ?? 0)))}`);
+    await peer.end();
+  }
+  console.log(`  together: ${spread(rounds.map((all) => all.at(-1) ?? 0))}`);
+}
 
 /** The service and each peer, at every endpoint and number of connections. */
 async function compare() {

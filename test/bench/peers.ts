@@ -65,6 +65,10 @@ export const startService = (databasePath: string, environment: Record<string, s
 
 export const startLimit = () => startPeer([process.execPath, join(HERE, "limit.ts")]);
 
+/** The service up to a stage of an order's way: see stages.ts. */
+export const startStage = (stage: "guard" | "flow" | "sql") =>
+  startPeer([process.execPath, join(HERE, "stages.ts"), stage]);
+
 export const startOneCommitPerStep = (databasePath: string) =>
   startPeer([process.execPath, join(HERE, "one-commit-per-step.ts")], {
     DATABASE_URL: `file:${databasePath}`,

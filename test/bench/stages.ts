@@ -1,0 +1,84 @@
+import { Elysia } from "elysia";
+import { createDispatcherStub } from "../../src/adapters/dispatcher-stub.ts";
+import { createPaymentStub } from "../../src/adapters/payment-stub.ts";
+import { createSmsStub } from "../../src/adapters/sms-stub.ts";
+import { createApp } from "../../src/app.ts";
+import { readConfig } from "../../src/config.ts";
+import { createAccess } from "../../src/http/access.ts";
+import { guard } from "../../src/http/guard.ts";
+import { createLog } from "../../src/log.ts";
+import { CREATE_ORDER } from "../../src/orders/routes.ts";
+import type { Store } from "../../src/store/store.ts";
+import { REGISTER } from "../../src/users/routes.ts";
+import { openStore } from "../support/store.ts";
+
+// The service up to a stage, each a contender of the bench: what one costs more than the one before is
+// what its stage costs. Argument: "guard", "flow" (with a store that answers at once) or "sql" (in memory).
+
+const config = readConfig(process.env);
+const log = createLog({ level: "error", json: true, write: console.log, now: Date.now });
+const outside = {
+  sms: createSmsStub(log),
+  payment: createPaymentStub(log, 0),
+  dispatcher: createDispatcherStub(log),
+  log,
+  now: Date.now,
+  randomId: () => crypto.randomUUID(),
+  config,
+};
+
+let lastId = 0;
+
+const [stage] = process.argv.slice(2);
+const http = stage === "guard" ? guarded() : createApp({ ...outside, store: storeOf(stage) }).http;
+http.listen({ hostname: "127.0.0.1", port: 0, reusePort: false, development: false });
+console.log(`listening on http://127.0.0.1:${http.server?.port}`);
+
+function guarded() {
+  return new Elysia({ normalize: false })
+    .use(guard({ ...outside, access: createAccess(config) }))
+    .post(
+      "/register",
+      () => ({
+        status: "ok" as const,
+        message: "User registered successfully" as const,
+        user_id: ++lastId,
+      }),
+      REGISTER,
+    )
+    .post(
+      "/create_order",
+      () => ({
+        status: "ok" as const,
+        order_id: ++lastId,
+        message: "Order created and payment processed" as const,
+      }),
+      CREATE_ORDER,
+    );
+}
+
+function storeOf(name: string | undefined): Store {
+  return name === "sql" ? openStore() : instantStore();
+}
+
+/** Keeps nothing, and answers each item as if all went well. */
+function instantStore(): Store {
+  const nothing = async () => [] as never;
+  return {
+    run: nothing,
+    read: nothing,
+    // `as`: the result that each of the service's batches has for such an item.
+    batch: () => async (item) => resultOf(item) as never,
+    ping: async () => {},
+    close: async () => {},
+  };
+}
+
+function resultOf(item: unknown): unknown {
+  if (typeof item !== "object" || item === null) return item;
+  if ("paymentKey" in item) {
+    const charge = { paymentKey: item.paymentKey, amountTiyin: 30_000, payer: "+998901234567" };
+    return { kind: "opened", order: { orderId: ++lastId, createdAt: 0, dueAt: 0, ...charge } };
+  }
+  return "outcome" in item ? item.outcome : { userId: ++lastId, smsDue: false };
+}
