@@ -13,7 +13,7 @@ const DISK_FAULT = /^SQLITE_(FULL|IOERR|BUSY|LOCKED|READONLY|CANTOPEN|CORRUPT|NO
  * in the next the requests that follow on them are read, in a third they ask for their steps. Each takes
  * microseconds, and a batch that is a quarter larger (29 orders, not 24, at 64 connections) saves waits.
  */
-const TURNS = 3;
+export const TURNS = 3;
 
 /** Another process may write to the file, though none should: this often, and this far apart, a batch tries. */
 const BEGIN_ATTEMPTS = 100;
