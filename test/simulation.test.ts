@@ -57,7 +57,7 @@ describe("in every simulated schedule of kills, faults and clocks", () => {
   );
 });
 
-describe("on a disk that fails while it syncs a COMMIT", () => {
+describe("on a disk that fails while it writes or syncs a COMMIT", () => {
   test(
     "the service keeps its promises as well, and what was refused does not come back after a kill",
     () => {
@@ -72,7 +72,8 @@ describe("on a disk that fails while it syncs a COMMIT", () => {
             ...process.env,
             LD_PRELOAD: writeLog,
             WRITE_LOG_OF: join(folder.path, "databases/"),
-            WRITE_LOG_FAIL_SYNCS: join(folder.path, "fault"),
+            WRITE_LOG_FAIL_SYNCS: join(folder.path, "sync-fault"),
+            WRITE_LOG_FAIL_WRITES: join(folder.path, "write-fault"),
             SEED: "1",
             N: String(DISK_SEEDS),
           },

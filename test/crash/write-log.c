@@ -4,11 +4,12 @@
  * lock left out, which no crash outlives).
  * A record is: operation, file, offset or size, length, data. With WRITE_LOG_DROP_SYNCS set, syncs are
  * passed on but not written down: a disk that lies. While there is a file at WRITE_LOG_FAIL_SYNCS, syncs
- * fail.
+ * fail; while there is one at WRITE_LOG_FAIL_WRITES, writes fail, but for as many as it has bytes.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <sys/stat.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -88,9 +89,23 @@ int close(int fd) {
   return next(fd);
 }
 
+/* Whether this write fails: while the file is there, all do but the first, as many as it has bytes. */
+static int is_full(int fd) {
+  static long passed = 0;
+  struct stat fault;
+  const char *path = getenv("WRITE_LOG_FAIL_WRITES");
+  if (!is_ours(fd) || path == NULL) return 0;
+  if (stat(path, &fault) != 0) return passed = 0;
+  return passed++ >= fault.st_size;
+}
+
 #define PWRITE(name, offset_type)                                                    \
   ssize_t name(int fd, const void *data, size_t length, offset_type offset) {        \
     NEXT(name);                                                                      \
+    if (is_full(fd)) {                                                               \
+      errno = ENOSPC;                                                                \
+      return -1;                                                                     \
+    }                                                                                \
     ssize_t written = next(fd, data, length, offset);                                \
     if (written > 0 && is_ours(fd)) put(WRITE, is_ours(fd), offset, data, written);  \
     return written;                                                                  \

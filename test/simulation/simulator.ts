@@ -93,6 +93,9 @@ const SLEEP_MS = 300_000;
 /** Under write-log.c: while there is a file here, syncs fail, and with one a COMMIT fails as on a disk. */
 const SYNC_FAULT = process.env["WRITE_LOG_FAIL_SYNCS"];
 
+/** The same for writes: as many as the file has bytes are made first. A COMMIT that changes something has two. */
+const WRITE_FAULT = process.env["WRITE_LOG_FAIL_WRITES"];
+
 /** Where to work, where write-log.c is to know of it. */
 const WRITE_LOG_OF = process.env["WRITE_LOG_OF"];
 
@@ -237,7 +240,9 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
     // Only then it shows whether what the log has all the same comes back.
     if (SYNC_FAULT !== undefined) plan.kills.unshift({ point, passes: chance.whole(1, 3) });
     scheduler.after(0, "a moment later", () => pass(point));
-    if (SYNC_FAULT !== undefined) failSync(SYNC_FAULT, commit);
+    if (WRITE_FAULT !== undefined && chance.happens(0.5)) {
+      failOnDisk(WRITE_FAULT, "x".repeat(chance.whole(0, 1)), commit);
+    } else if (SYNC_FAULT !== undefined) failOnDisk(SYNC_FAULT, "", commit);
     // SQLite gives some transactions up by itself, and leaves others open.
     else if (chance.happens(0.5)) database.run("ROLLBACK");
     throw diskFault();
@@ -406,9 +411,9 @@ function readOrders(database: Database): Row[] {
   return database.query<Row, []>("SELECT * FROM orders ORDER BY id").all();
 }
 
-/** Lets the disk fail while it syncs this COMMIT: SQLite throws, and the log has it all the same. */
-function failSync(fault: string, commit: () => void) {
-  writeFileSync(fault, "");
+/** Lets the disk fail in this COMMIT: SQLite throws, and the log may have it all the same. */
+function failOnDisk(fault: string, content: string, commit: () => void) {
+  writeFileSync(fault, content);
   try {
     commit();
   } finally {
