@@ -89,7 +89,7 @@ export function createApp(dependencies: Dependencies) {
     .use(guard({ ...dependencies, access }))
     .use(swaggerUi())
     .use(healthRoutes(dependencies))
-    .use(userRoutes({ userService }))
+    .use(userRoutes({ ...dependencies, userService }))
     .use(orderRoutes({ ...dependencies, orderService }))
     .use(tariffRoutes({ ...dependencies, access }));
 

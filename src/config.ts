@@ -18,6 +18,9 @@ interface Setting<Value> {
 const MAX_TIMEOUT_MS = 120_000;
 const DAY_S = 86_400;
 
+/** A limit beyond this is none. */
+const MAX_PER_HOUR = 1_000_000;
+
 /** What a header can hold, and no comma, which parts one key from the next. */
 const KEY = /^[!-+\--~]+$/;
 const HOST_NAME = /^([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d+)?$/i;
@@ -58,6 +61,8 @@ export const SETTINGS = {
   paymentStubDelayMs: whole("PAYMENT_STUB_DELAY_MS", 1000, 0, MAX_TIMEOUT_MS),
   orderRepeatWindowMs: seconds("ORDER_REPEAT_WINDOW_S", 120),
   smsCooldownMs: seconds("SMS_COOLDOWN_S", 60),
+  smsPerHour: whole("SMS_PER_HOUR", 500, 0, MAX_PER_HOUR),
+  ordersPerUserPerHour: whole("ORDERS_PER_USER_PER_HOUR", 30, 0, MAX_PER_HOUR),
   logLevel: setting<LogLevel>({
     variable: "LOG_LEVEL",
     byDefault: "info",

@@ -16,6 +16,7 @@ export type ErrorCode =
   | "validation_failed"
   | "invalid_phone_number"
   | "idempotency_key_reused"
+  | "too_many_orders"
   | "internal_error"
   | "unavailable";
 

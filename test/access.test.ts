@@ -25,6 +25,8 @@ describe("with keys configured", () => {
     ["POST", "/register"],
     ["POST", "/create_order"],
     ["GET", "/orders/1"],
+    ["GET", "/users?chat_id=1"],
+    ["GET", "/users/1/orders"],
     ["GET", "/tariffs"],
     ["PUT", "/tariffs/gold"],
     ["GET", "/nope"],

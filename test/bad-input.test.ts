@@ -159,7 +159,7 @@ describe("a problem", () => {
       type: "about:blank",
       title: "Not Found",
       status: 404,
-      detail: "There is no user with this user_id.",
+      detail: "There is no such user.",
       code: "user_not_found",
       request_id: "bot-5_A",
     });

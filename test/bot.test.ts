@@ -35,6 +35,10 @@ test.each(["requests", "aiohttp"])(
       "register again 200 ok 1",
       "order 200 ok 1",
       "declined 402 payment_declined 2",
+      "who is it 200 1 Азиза",
+      "whose number 200 1 123456789",
+      "nobody 404 user_not_found",
+      "my orders 200 [[1, 'paid']]",
       "unknown tariff 404 tariff_not_found",
       "invalid 422 validation_failed",
     ]);

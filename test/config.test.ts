@@ -27,6 +27,8 @@ describe("the settings", () => {
     [{ PAYMENT_STUB_DELAY_MS: "-1" }, /PAYMENT_STUB_DELAY_MS must be/],
     [{ ORDER_REPEAT_WINDOW_S: "two" }, /ORDER_REPEAT_WINDOW_S must be/],
     [{ SMS_COOLDOWN_S: "1e3" }, /SMS_COOLDOWN_S must be/],
+    [{ SMS_PER_HOUR: "many" }, /SMS_PER_HOUR must be/],
+    [{ ORDERS_PER_USER_PER_HOUR: "-1" }, /ORDERS_PER_USER_PER_HOUR must be/],
     [{ LOG_LEVEL: "loud" }, /LOG_LEVEL must be one of debug, info, warn, error, not "loud"/],
   ])("are refused with %j", (environment, message) => {
     expect(() => readConfig(environment)).toThrow(message);

@@ -35,6 +35,15 @@ const targets = fc.oneof(
         fc.constantFrom("/", "/health", "/tariffs", "/orders/1", "/register/", "/create_order"),
         fc.webPath(),
         fc
+          .tuple(
+            fc.constantFrom("chat_id", "phone_number", "limit", "before", "__proto__"),
+            fc.oneof(fc.constantFrom("1", "-5", "901234567", "1e3"), fc.string({ unit: "binary" })),
+            fc.constantFrom("/users", "/users/1/orders", "/users/9/orders"),
+          )
+          .map(
+            ([name, text, path]) => `${path}?${name}=${encodeURIComponent(text.toWellFormed())}`,
+          ),
+        fc
           .string({ unit: "grapheme" })
           .map((text) => `/orders/${encodeURIComponent(text.toWellFormed())}`),
       ),

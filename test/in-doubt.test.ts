@@ -50,9 +50,11 @@ describe("a payment in doubt", () => {
     const { status, body, headers } = await order(user);
     expect(status).toBe(202);
     expect(body).toMatchObject({ status: "pending", order_id: 1 });
-    expect(headers.get("retry-after")).toBe("2");
+    expect(headers.get("retry-after")).toBe("3");
     expect(headers.get("idempotent-replayed")).toBeNull();
-    expect((await get("/orders/1")).body).toMatchObject({ status: "pending", settled_at: null });
+    const looked = await get("/orders/1");
+    expect(looked.body).toMatchObject({ status: "pending", settled_at: null });
+    expect(looked.headers.get("retry-after")).toBe("3");
     expect(world.notified).toEqual([]);
     const repeat = await order(user);
     expect([repeat.status, repeat.body]).toEqual([202, body]);

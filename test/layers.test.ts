@@ -14,7 +14,7 @@ const LAYERS = [
   ["users", "orders", "tariffs", "health"],
   ["http", "store", "adapters"],
   ["ports.ts", "config.ts"],
-  ["errors.ts", "log.ts", "line-writer.ts", "with-timeout.ts", "task-queue.ts"],
+  ["errors.ts", "log.ts", "line-writer.ts", "with-timeout.ts", "task-queue.ts", "rate-limit.ts"],
 ];
 
 const sources = readdirSync(SRC, { recursive: true, encoding: "utf8" })

@@ -52,8 +52,10 @@ test("each operation has a name, words, and every status with a schema", async (
     getRoot: open,
     getHealth: [...open, "503"],
     registerUser: withBody.toSorted(),
-    createOrder: [...withBody, "202", "402", "404"].toSorted(),
+    findUser: [...keyed, "404", "422"].toSorted(),
+    createOrder: [...withBody, "202", "402", "404", "429"].toSorted(),
     getOrder: [...keyed, "404"].toSorted(),
+    listOrdersOfUser: [...keyed, "404", "422"].toSorted(),
     listTariffs: keyed,
     putTariff: withBody.toSorted(),
   });

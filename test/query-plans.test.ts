@@ -22,6 +22,10 @@ test("no query of a request or a worker scans a table", async () => {
     await order(user, { "idempotency-key": "a" });
     await order(99);
     await get("/orders/1");
+    await get("/users?chat_id=1");
+    await get("/users?phone_number=901234567");
+    await get("/users/1/orders?before=9&limit=5");
+    await get("/users/2/orders");
     await get("/health");
     await put("/tariffs/gold", { title: "Gold", price_tiyin: 1 });
     await resume();
@@ -57,6 +61,11 @@ test("no query of a request or a worker scans a table", async () => {
     (step) => /^SCAN (?!.*VIRTUAL TABLE)/.test(step) && !step.includes("CONSTANT ROW"),
   );
   expect(scans).toEqual([]);
+  // The user's own orders are sorted, and no other is read.
+  const listed = steps.filter((step) => /orders_idempotency_key .*limit/i.test(step));
+  expect(listed.map((step) => step.split(": ")[0])).toEqual([
+    "SEARCH orders USING INDEX orders_idempotency_key (user_id=?)",
+  ]);
   // Where many orders of one status are due, looking for the few of the other passes none of them.
   const due = steps.filter((step) => /orders_due .*: select/i.test(step));
   expect(due).toHaveLength(1);

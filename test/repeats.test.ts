@@ -82,7 +82,7 @@ describe("a repeat with the same Idempotency-Key", () => {
     expect(body["order_id"]).toBe(2);
   });
 
-  test.each(["", " ", "a b", "x".repeat(256), '""', "ключ", "a,b c"])(
+  test.each(["", " ", "a b", "x".repeat(256), '""', "ключ", "a,b c", '"a"b"', '"a', '"', '"""'])(
     "needs a key that is one, which %j is not",
     async (unfit) => {
       const { order, userId, world } = createService();
@@ -96,7 +96,7 @@ describe("a repeat with the same Idempotency-Key", () => {
     },
   );
 
-  test.each(["a", "x".repeat(255), `"${"x".repeat(255)}"`, '"', "!~"])(
+  test.each(["a", "x".repeat(255), `"${"x".repeat(255)}"`, 'a"b', "!~"])(
     "may have the key %j",
     async (fit) => {
       const { order, userId } = createService();

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { createService } from "./support/service.ts";
 
 describe("a tariff", () => {
@@ -64,6 +64,7 @@ describe("a tariff", () => {
     [{ title: "T", price_tiyin: 0 }, "price_tiyin"],
     [{ title: "T", price_tiyin: 1.5 }, "price_tiyin"],
     [{ title: "T", price_tiyin: "1" }, "price_tiyin"],
+    [{ title: "T", price_tiyin: 10_000_000_000_001 }, "price_tiyin"],
     [{ price_tiyin: 1 }, "title"],
     [{ title: "", price_tiyin: 1 }, "title"],
     [{ title: "T", price_tiyin: 1, active: "yes" }, "active"],
@@ -83,11 +84,28 @@ describe("the health check", () => {
     expect((await get("/tariffs")).body).toEqual(before.body);
   });
 
+  test("writes once a second, however often it is asked", async () => {
+    const { get, dependencies, world } = createService();
+    const ping = spyOn(dependencies.store, "ping");
+    await Promise.all(Array.from({ length: 20 }, () => get("/health")));
+    world.nowMs += 999;
+    await get("/health");
+    expect(ping).toHaveBeenCalledTimes(1);
+    world.nowMs += 1;
+    await get("/health");
+    expect(ping).toHaveBeenCalledTimes(2);
+    // A clock that is set back is not waited for.
+    world.nowMs -= 3_600_000;
+    await get("/health");
+    expect(ping).toHaveBeenCalledTimes(3);
+  });
+
   test("is 200 while the database takes writes, else 503", async () => {
-    const { get, dependencies } = createService();
+    const { get, dependencies, world } = createService();
     const well = await get("/health");
     expect([well.status, well.body]).toEqual([200, { status: "ok" }]);
     await dependencies.store.close();
+    world.nowMs += 1000;
     const ill = await get("/health");
     expect([ill.status, ill.body["code"]]).toEqual([503, "unavailable"]);
   });

@@ -12,7 +12,7 @@ export function createPaymentStub(log: Log, delayMs: number): PaymentGateway {
   const heardOf = new Set<string>();
   return {
     async charge({ paymentKey, amountTiyin, payer }) {
-      log.info(`[STUB-PAYMENT] Processing payment of ${amountTiyin / TIYIN_PER_SUM} sum...`);
+      log.info(`[STUB-PAYMENT] Processing payment of ${inSum(amountTiyin)} sum...`);
       if (delayMs > 0) await Bun.sleep(delayMs);
       if (payer === SILENT_AT_FIRST_PAYER && !heardOf.has(paymentKey)) {
         heardOf.add(paymentKey);
@@ -21,4 +21,11 @@ export function createPaymentStub(log: Log, delayMs: number): PaymentGateway {
       return payer === DECLINED_PAYER ? "declined" : "paid";
     },
   };
+}
+
+/** The amount as people write it, exact at any size: a fraction of two digits, or none. */
+function inSum(amountTiyin: number): string {
+  const tiyin = amountTiyin % TIYIN_PER_SUM;
+  const sum = (amountTiyin - tiyin) / TIYIN_PER_SUM;
+  return tiyin === 0 ? String(sum) : `${sum}.${String(tiyin).padStart(2, "0")}`;
 }

@@ -30,18 +30,27 @@ const HEADERS = {
   },
 };
 
-/** What `createOrder` answers beside that, by status; schemas of bodies have no place for it. */
-const ORDER_HEADERS: Record<string, object> = {
-  200: replayed("paid"),
-  202: {
-    ...replayed("in doubt"),
+/** What an operation answers beside that, by status; schemas of bodies have no place for it. */
+const OPERATION_HEADERS: Record<string, Record<string, object>> = {
+  createOrder: {
+    200: replayed("paid"),
+    202: { ...replayed("in doubt"), ...retryAfter("the provider has been asked again") },
+    402: replayed("declined"),
+    429: retryAfter("the user may order again"),
+  },
+  getOrder: {
+    200: retryAfter("the provider has been asked again, while the order is pending"),
+  },
+};
+
+function retryAfter(moment: string) {
+  return {
     "Retry-After": {
-      description: "Seconds until the provider is asked again.",
+      description: `The seconds after which ${moment}.`,
       schema: { type: "string", pattern: "^[0-9]+$" },
     },
-  },
-  402: replayed("declined"),
-};
+  };
+}
 
 function replayed(outcome: string) {
   return {
@@ -68,7 +77,7 @@ function tidyOperation(operation: Operation): Operation {
   const responses = mapValues(operation.responses, ({ content }, status) => {
     const json = content?.["application/json"];
     const mediaType = Number(status) < 400 ? "application/json" : "application/problem+json";
-    const more = operation.operationId === "createOrder" ? ORDER_HEADERS[status] : {};
+    const more = OPERATION_HEADERS[operation.operationId ?? ""]?.[status];
     return {
       description: phrases[status] ?? status,
       headers: { ...HEADERS, ...more },

@@ -7,14 +7,15 @@ export const PROBLEMS = {
   invalid_json: { status: 400, detail: "The body is not valid JSON." },
   invalid_idempotency_key: {
     status: 400,
-    detail: "Idempotency-Key must be 1 to 255 visible ASCII characters.",
+    detail:
+      "Idempotency-Key must be 1 to 255 visible ASCII characters, bare or in one pair of quotes.",
   },
   invalid_host: { status: 400, detail: "The header Host does not name this service." },
   missing_api_key: { status: 401, detail: "The header X-API-Key is missing." },
   invalid_api_key: { status: 403, detail: "The key in X-API-Key does not open this." },
   payment_declined: { status: 402, detail: "The payment provider declined the payment." },
   not_found: { status: 404, detail: "There is nothing at this path." },
-  user_not_found: { status: 404, detail: "There is no user with this user_id." },
+  user_not_found: { status: 404, detail: "There is no such user." },
   tariff_not_found: { status: 404, detail: "There is no active tariff with this tariff_code." },
   order_not_found: { status: 404, detail: "There is no order with this id." },
   method_not_allowed: { status: 405, detail: "This path does not take this method." },
@@ -26,11 +27,12 @@ export const PROBLEMS = {
     status: 422,
     detail: "This Idempotency-Key was used for an order of another tariff.",
   },
+  too_many_orders: { status: 429, detail: "This user has ordered too often within an hour." },
   internal_error: { status: 500, detail: "The service made a mistake; it has been logged." },
   unavailable: { status: 503, detail: "The service can't store data now; nothing was accepted." },
 } as const satisfies Record<ErrorCode, { status: number; detail: string }>;
 
-/** The reason phrases of RFC 9110. */
+/** The reason phrases of RFC 9110, and of RFC 6585 for 429. */
 export const REASON_PHRASES = {
   200: "OK",
   202: "Accepted",
@@ -43,6 +45,7 @@ export const REASON_PHRASES = {
   413: "Content Too Large",
   415: "Unsupported Media Type",
   422: "Unprocessable Content",
+  429: "Too Many Requests",
   500: "Internal Server Error",
   503: "Service Unavailable",
 } as const satisfies Record<StatusOf<ErrorCode> | 200 | 202, string>;

@@ -1,8 +1,10 @@
 import {
   Kind,
   type SchemaOptions,
+  type TOptional,
   type TProperties,
   type TSchema,
+  type TString,
   Type,
   TypeRegistry,
 } from "@sinclair/typebox";
@@ -26,6 +28,20 @@ export function requestBody<Members extends TProperties>(members: Members) {
     additionalProperties: true,
     ...OWN_ERROR,
   });
+}
+
+/**
+ * The parameters of a request's query, each of which may be left out; others are ignored. They come as
+ * strings, and the route reads them: the framework would take "1e3" for a number.
+ */
+export function queryParameters<Name extends string>(descriptions: Record<Name, string>) {
+  const schemas = Object.entries<string>(descriptions).map(([name, description]) => [
+    name,
+    Type.Optional(Type.String({ description })),
+  ]);
+  // `as`: the same parameters under the same names.
+  const members = Object.fromEntries(schemas) as Record<Name, TOptional<TString>>;
+  return Type.Object(members, { additionalProperties: true });
 }
 
 /** The schema as clients are to see it. */

@@ -1,4 +1,5 @@
 import type { ChargeOutcome, Clock } from "../ports.ts";
+import { createRateLimit } from "../rate-limit.ts";
 import type { Store, Tx } from "../store/store.ts";
 import type { ChargeOrder } from "./charge-order.ts";
 import {
@@ -12,18 +13,26 @@ import {
 } from "./order-queries.ts";
 import { nextAttemptAt } from "./retry-schedule.ts";
 
+const HOUR_MS = 3_600_000;
+
 export interface CreateOrderDependencies {
   readonly store: Store;
   readonly chargeOrder: ChargeOrder;
   readonly now: Clock;
   readonly randomId: () => string;
-  readonly config: { readonly paymentTimeoutMs: number; readonly orderRepeatWindowMs: number };
+  readonly config: {
+    readonly paymentTimeoutMs: number;
+    readonly orderRepeatWindowMs: number;
+    readonly ordersPerUserPerHour: number;
+  };
 }
 
 export type OrderRequest = Omit<OrderDraft, "paymentKey">;
 
 export type OrderOutcome =
   | { readonly kind: "rejected"; readonly code: OrderError }
+  /** It would be one new order too many of this user; he may order again at `retryAt`, in ms. */
+  | { readonly kind: "limited"; readonly retryAt: number }
   | (Taken & { readonly kind: ChargeOutcome })
   /** In doubt: the provider has not said what became of the money; it is asked again at `dueAt`, in ms. */
   | (Taken & { readonly kind: "pending"; readonly dueAt: number });
@@ -40,7 +49,7 @@ export interface OrderService {
   /**
    * Takes an order: writes it, asks the provider for its money, records the answer. A repeat makes no
    * order: it gets the answer of the one that it repeats, and waits for it while that is being paid.
-   * What is returned is on disk.
+   * Only new orders count for the limit of a user. What is returned is on disk.
    */
   createOrder(request: OrderRequest): Promise<OrderOutcome>;
   /** Resolves when the orders that are being taken now have their outcomes. */
@@ -49,25 +58,31 @@ export interface OrderService {
 
 export function createOrderService(dependencies: CreateOrderDependencies): OrderService {
   const { store, chargeOrder, now, randomId } = dependencies;
-  const { paymentTimeoutMs, orderRepeatWindowMs } = dependencies.config;
+  const { paymentTimeoutMs, orderRepeatWindowMs, ordersPerUserPerHour } = dependencies.config;
+  const newOrders = createRateLimit<number>({
+    limit: ordersPerUserPerHour,
+    windowMs: HOUR_MS,
+    now,
+  });
 
   /** The requests whose order is being paid right now, by its payment key. */
   const inFlight = new Map<string, Promise<OrderOutcome>>();
 
   function createOrder(request: OrderRequest): Promise<OrderOutcome> {
     const paymentKey = randomId();
-    const outcome = openAndCharge({ ...request, paymentKey });
+    const outcome = takeOrder({ ...request, paymentKey });
     // Known from before the row can be read until its last state can be, so that a repeat which reads
     // `pending` and finds nobody here is right to call the order in doubt.
     inFlight.set(paymentKey, outcome);
     return outcome;
   }
 
-  async function openAndCharge(draft: OrderDraft): Promise<OrderOutcome> {
+  async function takeOrder(draft: OrderDraft): Promise<OrderOutcome> {
     try {
-      const opening = await open(draft);
+      const opening = await openWithinLimit(draft);
       switch (opening.kind) {
         case "rejected":
+        case "limited":
           return opening;
         case "opened": {
           const { orderId, dueAt } = opening.order;
@@ -78,7 +93,7 @@ export function createOrderService(dependencies: CreateOrderDependencies): Order
         }
         case "repeat": {
           const outcome = (await opening.inFlight) ?? outcomeOf(opening.order);
-          return outcome.kind === "rejected" ? outcome : { ...outcome, repeated: true };
+          return "orderId" in outcome ? { ...outcome, repeated: true } : outcome;
         }
       }
     } finally {
@@ -86,11 +101,25 @@ export function createOrderService(dependencies: CreateOrderDependencies): Order
     }
   }
 
+  async function openWithinLimit(draft: OrderDraft): Promise<Opening> {
+    const { userId } = draft;
+    const mayBeNew = newOrders.take(userId);
+    let isNew = false;
+    try {
+      const opening = await open({ ...draft, mayBeNew });
+      isNew = opening.kind === "opened";
+      return opening;
+    } finally {
+      if (mayBeNew && !isNew) newOrders.giveBack(userId);
+    }
+  }
+
   const open = store.batch(openOrders);
 
-  async function openOrders(tx: Tx, drafts: readonly OrderDraft[]): Promise<Opening[]> {
+  async function openOrders(tx: Tx, drafts: readonly LimitedDraft[]): Promise<Opening[]> {
     const createdAt = now();
-    const opened = await insertPendingOrders(tx, drafts, {
+    const mayBeNew = drafts.filter((draft) => draft.mayBeNew);
+    const opened = await insertPendingOrders(tx, mayBeNew, {
       createdAt,
       // From the start, so that a crash at any later moment leaves nothing to guess.
       dueAt: nextAttemptAt(createdAt, paymentTimeoutMs, 1),
@@ -106,10 +135,15 @@ export function createOrderService(dependencies: CreateOrderDependencies): Order
     return openings;
   }
 
-  async function explainRejection(tx: Tx, draft: OrderDraft, createdAt: number): Promise<Opening> {
+  async function explainRejection(
+    tx: Tx,
+    draft: LimitedDraft,
+    createdAt: number,
+  ): Promise<Opening> {
     const mayRepeat = draft.idempotencyKey !== null || orderRepeatWindowMs > 0;
     const order = mayRepeat ? await findConflictingOrder(tx, draft) : undefined;
     if (order === undefined) {
+      if (!draft.mayBeNew) return limited(draft);
       const [user] = await userIdIfKnown(tx, { userId: draft.userId });
       return { kind: "rejected", code: user ? "tariff_not_found" : "user_not_found" };
     }
@@ -119,6 +153,7 @@ export function createOrderService(dependencies: CreateOrderDependencies): Order
     // Either way, for a clock may be set back; and by today's window, for that may be changed.
     const isOver = Math.abs(createdAt - order.createdAt) >= orderRepeatWindowMs;
     if (order.status === "paid" && draft.idempotencyKey === null && isOver) {
+      if (!draft.mayBeNew) return limited(draft);
       await endRepeat(tx, { orderId: order.id });
       const [opening] = await openOrders(tx, [draft]);
       if (opening !== undefined) return opening;
@@ -132,7 +167,16 @@ export function createOrderService(dependencies: CreateOrderDependencies): Order
     };
   }
 
+  function limited({ userId }: OrderDraft): Opening {
+    return { kind: "limited", retryAt: newOrders.renewsAt(userId) };
+  }
+
   return { createOrder, idle: () => Promise.allSettled(inFlight.values()) };
+}
+
+/** An order that may turn out to be a repeat, and must where it may not be new. */
+interface LimitedDraft extends OrderDraft {
+  readonly mayBeNew: boolean;
 }
 
 type Opening =
@@ -143,7 +187,7 @@ type Opening =
       /** The request that is having the order paid, if one is. */
       readonly inFlight: Promise<OrderOutcome> | undefined;
     }
-  | { readonly kind: "rejected"; readonly code: OrderError };
+  | Exclude<OrderOutcome, Taken>;
 
 function outcomeOf({ id: orderId, status, dueAt }: Order): OrderOutcome {
   if (status !== "pending") return { kind: status, orderId, repeated: true };

@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, inArray, lte, type Placeholder, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, inArray, lt, lte, type Placeholder, sql } from "drizzle-orm";
 import type { Charge } from "../ports.ts";
 import { orders, users } from "../store/schema.ts";
 import { prepared, type ReadTx, type Tx } from "../store/store.ts";
@@ -128,7 +128,7 @@ export const endRepeat = prepared((tx) =>
 );
 
 /** The id of the user with this one, if there is one. */
-export const userIdIfKnown = prepared((tx) =>
+export const userIdIfKnown = prepared((tx: ReadTx) =>
   tx
     .select({ id: users.id })
     .from(users)
@@ -143,6 +143,18 @@ export const orderById = prepared((tx: ReadTx) =>
     .select()
     .from(orders)
     .where(eq(orders.id, value("orderId"))),
+);
+
+/** The first `limit` orders of the user with ids below `before`, the newest first. */
+export const ordersOfUser = prepared((tx: ReadTx) =>
+  tx
+    .select()
+    .from(orders)
+    // With a sum in the place of the id it is found by its user: by id, every order of the others between
+    // his own would be read.
+    .where(and(eq(orders.userId, value("userId")), lt(sql`+${orders.id}`, value("before"))))
+    .orderBy(desc(sql`+${orders.id}`))
+    .limit(value("limit")),
 );
 
 // Settling and notifying; `orderIds` is an array of JSON

@@ -9,7 +9,7 @@ import { nextAttemptAt } from "./retry-schedule.ts";
 export const CONCURRENCY = 64;
 
 /** How often to look for due orders. The common order is done long before it is found so. */
-const POLL_MS = 1000;
+export const POLL_MS = 1000;
 
 /** The same while there is more than one look brings. */
 const BUSY_POLL_MS = 50;

@@ -1,12 +1,17 @@
-import { type Static, Type } from "@sinclair/typebox";
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { routeOptions } from "../http/access.ts";
 import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
-import { Id, requestBody } from "../http/schemas.ts";
+import { parseInteger } from "../http/parse-integer.ts";
+import { expectation, Id, queryParameters, requestBody } from "../http/schemas.ts";
 import type { Clock } from "../ports.ts";
 import type { Store } from "../store/store.ts";
 import type { OrderService } from "./create-order.ts";
-import { type Order, orderById } from "./order-queries.ts";
+import { type Order, orderById, ordersOfUser, userIdIfKnown } from "./order-queries.ts";
+import { POLL_MS } from "./order-worker.ts";
+
+/** The orders of a user that are listed at a time. */
+const MAX_LISTED = 50;
 
 const PAID = Type.Object({
   status: Type.Literal("ok"),
@@ -33,11 +38,14 @@ const ORDER = Type.Object({
   settled_at: Type.Union([INSTANT, Type.Null()]),
 });
 
+/** A key in quotes, which has none itself, or a bare one, which does not begin with one. */
+const KEY = /^(?:"([!#-~]{1,255})"|([!#-~][!-~]{0,254}))$/;
+
 const IDEMPOTENCY_KEY = {
   name: "Idempotency-Key",
   in: "header" as const,
   description: "The client's own name for this order, such as a UUID; it is the user's for ever.",
-  schema: { type: "string" as const, minLength: 1, maxLength: 255 },
+  schema: { type: "string" as const, pattern: KEY.source },
 };
 
 /** What `POST /create_order` takes and answers. */
@@ -58,6 +66,7 @@ export const CREATE_ORDER = routeOptions({
       "user_not_found",
       "tariff_not_found",
       "idempotency_key_reused",
+      "too_many_orders",
     ),
   },
   detail: {
@@ -90,12 +99,16 @@ export function orderRoutes({ store, orderService, now }: OrderRoutesDependencie
           idempotencyKey,
         });
         if (outcome.kind === "rejected") return problem(set, outcome.code);
+        if (outcome.kind === "limited") {
+          set.headers["retry-after"] = secondsUntil(outcome.retryAt, now());
+          return problem(set, "too_many_orders");
+        }
         if (outcome.repeated) set.headers["idempotent-replayed"] = "true";
         switch (outcome.kind) {
           case "declined":
             return problem(set, "payment_declined", { order_id: outcome.orderId });
           case "pending":
-            set.headers["retry-after"] = secondsUntil(outcome.dueAt, now());
+            set.headers["retry-after"] = secondsUntil(outcome.dueAt + POLL_MS, now());
             return status(202, {
               status: "pending" as const,
               order_id: outcome.orderId,
@@ -114,9 +127,13 @@ export function orderRoutes({ store, orderService, now }: OrderRoutesDependencie
     .get(
       "/orders/:order_id",
       async ({ params, set }) => {
-        const orderId = parseOrderId(params.order_id);
+        const orderId = parseInteger(params.order_id);
         const [order] = orderId ? await store.read((tx) => orderById(tx, { orderId })) : [];
-        return order ? toJson(order) : problem(set, "order_not_found");
+        if (order === undefined) return problem(set, "order_not_found");
+        if (order.status === "pending" && order.dueAt !== null) {
+          set.headers["retry-after"] = secondsUntil(order.dueAt + POLL_MS, now());
+        }
+        return toJson(order);
       },
       routeOptions({
         access: "client",
@@ -129,19 +146,58 @@ export function orderRoutes({ store, orderService, now }: OrderRoutesDependencie
           tags: ["Orders"],
           summary: "Look an order up",
           description: "What became of it: pending, paid or declined.",
-          parameters: [
-            {
-              name: "order_id",
-              in: "path" as const,
-              required: true,
-              description: "From the answer of /create_order.",
-              schema: { type: "integer" as const, minimum: 1, maximum: Number.MAX_SAFE_INTEGER },
-              example: 1,
-            },
-          ],
+          parameters: [idInPath("order_id", "From the answer of /create_order.")],
+        },
+      }),
+    )
+    .get(
+      "/users/:user_id/orders",
+      async ({ params, query, set }) => {
+        const userId = parseInteger(params.user_id);
+        if (userId === undefined) return problem(set, "user_not_found");
+        const before = parseInteger(query.before ?? String(Number.MAX_SAFE_INTEGER));
+        const limit = parseInteger(query.limit ?? String(MAX_LISTED), 1, MAX_LISTED);
+        const invalid = (field: string, schema: TSchema) =>
+          problem(set, "validation_failed", {
+            errors: [{ field, message: `must be ${expectation(schema)}` }],
+          });
+        if (before === undefined) return invalid("before", Id());
+        if (limit === undefined) return invalid("limit", Id({ maximum: MAX_LISTED }));
+        const listed = await store.read((tx) => ordersOfUser(tx, { userId, before, limit }));
+        if (listed.length > 0) return listed.map(toJson);
+        const [user] = await store.read((tx) => userIdIfKnown(tx, { userId }));
+        return user ? [] : problem(set, "user_not_found");
+      },
+      routeOptions({
+        access: "client",
+        query: queryParameters({
+          before: "Only orders with lower ids: the last of one list leads to the next.",
+          limit: `How many at most, 1 to ${MAX_LISTED}; ${MAX_LISTED} if left out.`,
+        }),
+        response: {
+          200: Type.Array(ORDER),
+          ...problemSchemas(...KEYED_ERRORS, "validation_failed", "user_not_found"),
+        },
+        detail: {
+          operationId: "listOrdersOfUser",
+          tags: ["Orders"],
+          summary: "List a user's orders",
+          description: `The newest first, at most ${MAX_LISTED}; the next ones by \`before\`.`,
+          parameters: [idInPath("user_id", "From the answer of /register.")],
         },
       }),
     );
+}
+
+function idInPath(name: string, description: string) {
+  return {
+    name,
+    in: "path" as const,
+    required: true,
+    description,
+    schema: { type: "integer" as const, minimum: 1, maximum: Number.MAX_SAFE_INTEGER },
+    example: 1,
+  };
 }
 
 /**
@@ -151,17 +207,12 @@ export function orderRoutes({ store, orderService, now }: OrderRoutesDependencie
 function readIdempotencyKey(headers: Headers): string | null | undefined {
   const value = headers.get("idempotency-key");
   if (value === null) return null;
-  const key = /^".*"$/.test(value) && value.length > 1 ? value.slice(1, -1) : value;
-  return /^[!-~]{1,255}$/.test(key) ? key : undefined;
+  const [, quoted, bare] = KEY.exec(value) ?? [];
+  return quoted ?? bare;
 }
 
 function secondsUntil(instant: number, now: number): string {
   return String(Math.max(1, Math.ceil((instant - now) / 1000)));
-}
-
-function parseOrderId(text: string): number | undefined {
-  const orderId = /^[1-9]\d*$/.test(text) ? Number(text) : Number.NaN;
-  return Number.isSafeInteger(orderId) ? orderId : undefined;
 }
 
 function toJson(order: Order): Static<typeof ORDER> {

@@ -16,7 +16,12 @@ export const users = sqliteTable(
     /** When an SMS to this number was last tried: the cooldown counts from here. */
     smsTriedAt: integer().notNull(),
   },
-  (user) => [check("users_phone_number_is_e164", sql`${user.phoneNumber} GLOB '+[1-9]*'`)],
+  (user) => [
+    check("users_phone_number_is_e164", sql`${user.phoneNumber} GLOB '+[1-9]*'`),
+    index("users_chat_id")
+      .on(user.chatId)
+      .where(sql`${user.chatId} IS NOT NULL`),
+  ],
 );
 
 export const tariffs = sqliteTable(
@@ -84,10 +89,9 @@ export const orders = sqliteTable(
       sql`(${order.dueAt} IS NOT NULL) = (${order.status} = 'pending' OR (${order.status} = 'paid' AND ${order.notifiedAt} IS NULL))`,
     ),
     check("orders_repeatable_is_boolean", sql`${order.repeatable} = 0 OR ${order.repeatable} = 1`),
-    // Rows that need no entry cost none: the common order has no key, and the dispatcher soon knows of it.
-    uniqueIndex("orders_idempotency_key")
-      .on(order.userId, order.idempotencyKey)
-      .where(sql`${order.idempotencyKey} IS NOT NULL`),
+    // Orders without a key are in it too, and not alike: a user's orders are found by it.
+    uniqueIndex("orders_idempotency_key").on(order.userId, order.idempotencyKey),
+    // Rows that need no entry cost none: an order is repeatable for a while, and due until it is done.
     uniqueIndex("orders_repeat")
       .on(order.userId, order.tariffCode)
       .where(sql`${order.repeatable} = 1`),

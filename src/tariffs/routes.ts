@@ -10,12 +10,15 @@ const CODE = /^[A-Za-z0-9_.-]{1,64}$/;
 
 const TITLE = Text(1, 200, { examples: ["Standard"] });
 
-const PRICE = Id({ examples: [30_000], description: "In tiyin; 1 sum is 100 tiyin." });
+const IN_TIYIN = { examples: [30_000], description: "In tiyin; 1 sum is 100 tiyin." };
+
+/** 100 000 000 000 sum: a price beyond it is a slip of the hand. */
+const MAX_PRICE_TIYIN = 10_000_000_000_000;
 
 const TARIFF = Type.Object({
   code: Type.String({ pattern: CODE.source, examples: ["standard_300"] }),
   title: TITLE,
-  price_tiyin: PRICE,
+  price_tiyin: Id(IN_TIYIN),
   currency: Type.Literal("UZS"),
   active: Type.Boolean(),
 });
@@ -68,7 +71,7 @@ export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
         parse: "json" as const,
         body: requestBody({
           title: TITLE,
-          price_tiyin: PRICE,
+          price_tiyin: Id({ ...IN_TIYIN, maximum: MAX_PRICE_TIYIN }),
           active: optional(Type.Boolean({ examples: [true], description: "True if left out." })),
         }),
         response: { 200: TARIFF, ...problemSchemas(...BODY_ERRORS) },

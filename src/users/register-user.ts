@@ -1,5 +1,6 @@
 import type { Log } from "../log.ts";
 import type { Clock, SmsSender } from "../ports.ts";
+import { createRateLimit } from "../rate-limit.ts";
 import type { Store } from "../store/store.ts";
 import { createTaskQueue } from "../task-queue.ts";
 import { withTimeout } from "../with-timeout.ts";
@@ -12,12 +13,18 @@ const SMS_TIMEOUT_MS = 5000;
 /** SMS on their way to the gateway at a time. */
 const SMS_CONCURRENCY = 64;
 
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+
+/** The limits here are for all users together. */
+const ALL = "all users";
+
 export interface RegisterDependencies {
   readonly store: Store;
   readonly sms: SmsSender;
   readonly log: Log;
   readonly now: Clock;
-  readonly config: { readonly smsCooldownMs: number };
+  readonly config: { readonly smsCooldownMs: number; readonly smsPerHour: number };
 }
 
 export interface Registration {
@@ -33,7 +40,8 @@ export type RegistrationOutcome =
 export interface UserService {
   /**
    * Makes or updates the user of this phone number, and sends an SMS unless one was tried within the
-   * cooldown. The user is on disk when this resolves; the SMS is not waited for, and may fail.
+   * cooldown, or the hour's SMS are used up. The user is on disk when this resolves; the SMS is not
+   * waited for, and may fail.
    */
   registerUser(registration: Registration): Promise<RegistrationOutcome>;
   /** Resolves when no SMS is on its way to the gateway. */
@@ -42,15 +50,29 @@ export interface UserService {
 
 export function createUserService(dependencies: RegisterDependencies): UserService {
   const { store, sms, log, now, config } = dependencies;
+  const budget = createRateLimit({ limit: config.smsPerHour, windowMs: HOUR_MS, now });
+  const warnings = createRateLimit({ limit: 1, windowMs: MINUTE_MS, now });
 
   async function registerUser(registration: Registration): Promise<RegistrationOutcome> {
     const phoneNumber = parsePhoneNumber(registration.phoneNumber);
     if (phoneNumber === undefined) return { kind: "rejected", code: "invalid_phone_number" };
     const { userId, smsDue } = await upsert({ ...registration, phoneNumber });
-    if (smsDue && !queue.add(phoneNumber)) {
+    if (smsDue) sendCode(phoneNumber);
+    return { kind: "registered", userId };
+  }
+
+  function sendCode(phoneNumber: PhoneNumber) {
+    if (!budget.take(ALL)) {
+      if (warnings.take(ALL)) {
+        log.warn(
+          `SMS_PER_HOUR (${config.smsPerHour}) is used up: users are registered without SMS.`,
+        );
+      }
+      return;
+    }
+    if (!queue.add(phoneNumber)) {
       log.warn(`Too many SMS are waiting for the gateway: none is sent to ${phoneNumber}.`);
     }
-    return { kind: "registered", userId };
   }
 
   const upsert = store.batch((tx, drafts: readonly UserDraft[]) =>

@@ -1,9 +1,28 @@
-import { Type } from "@sinclair/typebox";
-import { Elysia } from "elysia";
+import { type Static, Type } from "@sinclair/typebox";
+import { type Context, Elysia } from "elysia";
 import { routeOptions } from "../http/access.ts";
-import { BODY_ERRORS, problem, problemSchemas } from "../http/problems.ts";
-import { optional, requestBody, SafeInteger, Text } from "../http/schemas.ts";
+import { parseInteger } from "../http/parse-integer.ts";
+import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
+import {
+  expectation,
+  Id,
+  optional,
+  queryParameters,
+  requestBody,
+  SafeInteger,
+  Text,
+} from "../http/schemas.ts";
+import type { Store } from "../store/store.ts";
+import { parsePhoneNumber } from "./phone-number.ts";
 import type { UserService } from "./register-user.ts";
+import { type User, userByChatId, userByPhoneNumber } from "./user-queries.ts";
+
+const USER = Type.Object({
+  user_id: Id({ examples: [1] }),
+  chat_id: Type.Union([SafeInteger({ examples: [123456789] }), Type.Null()]),
+  full_name: Type.Union([Type.String({ examples: ["Aziza Karimova"] }), Type.Null()]),
+  created_at: Type.String({ format: "date-time", examples: ["2026-11-23T09:30:00.000Z"] }),
+});
 
 /** What `POST /register` takes and answers. */
 export const REGISTER = routeOptions({
@@ -34,27 +53,89 @@ export const REGISTER = routeOptions({
   },
 });
 
-/** `POST /register`. */
-export function userRoutes({ userService }: { userService: UserService }) {
-  return new Elysia({ normalize: false }).post(
-    "/register",
-    async ({ body, set }) => {
-      const outcome = await userService.registerUser({
-        phoneNumber: body.phone_number,
-        chatId: body.chat_id ?? null,
-        fullName: body.full_name ?? null,
-      });
-      switch (outcome.kind) {
-        case "rejected":
-          return problem(set, outcome.code);
-        case "registered":
-          return {
-            status: "ok" as const,
-            message: "User registered successfully" as const,
-            user_id: outcome.userId,
-          };
-      }
-    },
-    REGISTER,
-  );
+export interface UserRoutesDependencies {
+  readonly store: Store;
+  readonly userService: UserService;
+}
+
+/** `POST /register` and `GET /users`. */
+export function userRoutes({ store, userService }: UserRoutesDependencies) {
+  return new Elysia({ normalize: false })
+    .post(
+      "/register",
+      async ({ body, set }) => {
+        const outcome = await userService.registerUser({
+          phoneNumber: body.phone_number,
+          chatId: body.chat_id ?? null,
+          fullName: body.full_name ?? null,
+        });
+        switch (outcome.kind) {
+          case "rejected":
+            return problem(set, outcome.code);
+          case "registered":
+            return {
+              status: "ok" as const,
+              message: "User registered successfully" as const,
+              user_id: outcome.userId,
+            };
+        }
+      },
+      REGISTER,
+    )
+    .get(
+      "/users",
+      async ({ query, set }) => {
+        const { chat_id, phone_number } = query;
+        const invalid = (message: string) =>
+          problem(set, "validation_failed", { errors: [{ field: "chat_id", message }] });
+        if (chat_id !== undefined && phone_number !== undefined) {
+          return invalid("must be left out where phone_number is given");
+        }
+        if (phone_number !== undefined) {
+          const phoneNumber = parsePhoneNumber(phone_number);
+          if (phoneNumber === undefined) return problem(set, "invalid_phone_number");
+          return answer(set, await store.read((tx) => userByPhoneNumber(tx, { phoneNumber })));
+        }
+        if (chat_id === undefined) return invalid("must be given, or phone_number");
+        const chatId = parseInteger(chat_id, Number.MIN_SAFE_INTEGER);
+        if (chatId === undefined) return invalid(`must be ${expectation(SafeInteger())}`);
+        return answer(set, await store.read((tx) => userByChatId(tx, { chatId })));
+      },
+      routeOptions({
+        access: "client",
+        query: queryParameters({
+          chat_id: "The Telegram chat.",
+          phone_number: "In any spelling; a plus is written %2B in a URL, or left out.",
+        }),
+        response: {
+          200: USER,
+          ...problemSchemas(
+            ...KEYED_ERRORS,
+            "validation_failed",
+            "invalid_phone_number",
+            "user_not_found",
+          ),
+        },
+        detail: {
+          operationId: "findUser",
+          tags: ["Users"],
+          summary: "Find a user",
+          description:
+            "By the chat or by the phone number. Of several users of one chat the newest.",
+        },
+      }),
+    );
+}
+
+function answer(set: Context["set"], [user]: readonly User[]) {
+  return user ? toJson(user) : problem(set, "user_not_found");
+}
+
+function toJson({ id, chatId, fullName, createdAt }: User): Static<typeof USER> {
+  return {
+    user_id: id,
+    chat_id: chatId,
+    full_name: fullName,
+    created_at: new Date(createdAt).toISOString(),
+  };
 }

@@ -1,7 +1,9 @@
-import { eq, lte, sql } from "drizzle-orm";
-import { prepared, type Tx } from "../store/store.ts";
+import { desc, eq, lte, sql } from "drizzle-orm";
+import { prepared, type ReadTx, type Tx } from "../store/store.ts";
 import { users } from "../store/schema.ts";
 import type { PhoneNumber } from "./phone-number.ts";
+
+export type User = typeof users.$inferSelect;
 
 /** A user as given at registration; what is null is not known, and not to be forgotten either. */
 export interface UserDraft {
@@ -85,3 +87,21 @@ async function updateUser(tx: Tx, draft: UserDraft): Promise<number> {
   if (user === undefined) throw new Error("a user is neither new nor there");
   return user.userId;
 }
+
+/** The user with this number, if there is one. */
+export const userByPhoneNumber = prepared((tx: ReadTx) =>
+  tx
+    .select()
+    .from(users)
+    .where(eq(users.phoneNumber, sql.placeholder("phoneNumber"))),
+);
+
+/** The user of this chat, if there is one; of several the newest. */
+export const userByChatId = prepared((tx: ReadTx) =>
+  tx
+    .select()
+    .from(users)
+    .where(eq(users.chatId, sql.placeholder("chatId")))
+    .orderBy(desc(users.id))
+    .limit(1),
+);

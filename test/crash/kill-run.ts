@@ -82,6 +82,8 @@ export async function killRepeatedly(script: string, plan: KillPlan): Promise<Ki
       DATABASE_URL: `file:${databasePath}`,
       PORT: "0",
       WORLD_URL: world.line,
+      SMS_PER_HOUR: "0",
+      ORDERS_PER_USER_PER_HOUR: "0",
       ...environment,
     });
 

@@ -32,7 +32,7 @@ async function main() {
 
   const app = createApp({
     store,
-    config: readConfig({ LOG_LEVEL: "error" }),
+    config: readConfig({ LOG_LEVEL: "error", ORDERS_PER_USER_PER_HOUR: "0" }),
     sms: { sendCode: async () => {} },
     payment: { charge: async ({ orderId }) => (orderId % 5 === 0 ? "declined" : "paid") },
     dispatcher: { notify: async () => {} },

@@ -163,6 +163,7 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
   const config = readConfig({
     PAYMENT_TIMEOUT_MS: String(paymentTimeoutMs),
     ORDER_REPEAT_WINDOW_S: String(plan.repeatWindowS),
+    ORDERS_PER_USER_PER_HOUR: "0",
   });
   /** From here on nothing fails. */
   let isHealthy = false;

@@ -52,6 +52,16 @@ async def converse(library, url):
     status, body = await call("POST", "/create_order", poor)
     print("declined", status, body["code"], body["order_id"])
 
+    # The bot was restarted, and has forgotten who its customers are.
+    status, body = await call("GET", "/users?chat_id=123456789")
+    print("who is it", status, body["user_id"], body["full_name"])
+    status, body = await call("GET", "/users?phone_number=998901234567")
+    print("whose number", status, body["user_id"], body["chat_id"])
+    status, body = await call("GET", "/users?chat_id=5")
+    print("nobody", status, body["code"])
+    status, body = await call("GET", f"/users/{order['user_id']}/orders")
+    print("my orders", status, [[one["order_id"], one["status"]] for one in body])
+
     status, body = await call("POST", "/create_order", order | {"tariff_code": "gold"})
     print("unknown tariff", status, body["code"])
     status, body = await call("POST", "/create_order", order | {"user_id": "1"})
