@@ -153,7 +153,6 @@ export function createOrderService(dependencies: CreateOrderDependencies): Order
     // Either way, for a clock may be set back; and by today's window, for that may be changed.
     const isOver = Math.abs(createdAt - order.createdAt) >= orderRepeatWindowMs;
     if (order.status === "paid" && draft.idempotencyKey === null && isOver) {
-      if (!draft.mayBeNew) return limited(draft);
       await endRepeat(tx, { orderId: order.id });
       const [opening] = await openOrders(tx, [draft]);
       if (opening !== undefined) return opening;

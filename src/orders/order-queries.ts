@@ -150,10 +150,8 @@ export const ordersOfUser = prepared((tx: ReadTx) =>
   tx
     .select()
     .from(orders)
-    // With a sum in the place of the id it is found by its user: by id, every order of the others between
-    // his own would be read.
-    .where(and(eq(orders.userId, value("userId")), lt(sql`+${orders.id}`, value("before"))))
-    .orderBy(desc(sql`+${orders.id}`))
+    .where(and(eq(orders.userId, value("userId")), lt(orders.id, value("before"))))
+    .orderBy(desc(orders.id))
     .limit(value("limit")),
 );
 
