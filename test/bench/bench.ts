@@ -43,7 +43,7 @@ console.log(
   `NMservis, ${cpus().length} cores of ${cpus()[0]?.model}, Bun ${Bun.version}, load by ${LOADER}, ` +
     `${ROUNDS} turns of ${SECONDS} s each`,
 );
-const parts = { stages, compare, costs, burst };
+const parts = { stages, compare, lookUps, costs, burst };
 const only = process.env["BENCH_ONLY"];
 for (const [name, part] of Object.entries(parts))
   if (only === undefined || only === name) await part();
@@ -187,6 +187,40 @@ function countRows(answered: number) {
     `\nRows: ${paid} paid orders for ${answered} measured answers, ${rest} unpaid or not notified of.`,
   );
   if (paid < answered || rest > 0) throw new Error("the rows do not match the answers");
+}
+
+/** What an order pays for its user's orders and a chat's user being found: the same without those indexes. */
+async function lookUps() {
+  const path = database("no look-ups");
+  // The service makes the database, and takes it as it finds it then.
+  await (await startService(path)).end();
+  using file = new Database(path);
+  file.run("DROP INDEX orders_idempotency_key");
+  file.run(
+    `CREATE UNIQUE INDEX orders_idempotency_key ON orders (user_id, idempotency_key)
+     WHERE idempotency_key IS NOT NULL`,
+  );
+  file.run("DROP INDEX users_chat_id");
+  file.close();
+  const contenders = [
+    { name: "with", peer: await startService(database("look-ups")), nextNumber: 0 },
+    { name: "without", peer: await startService(path), nextNumber: 0 },
+  ];
+  for (const contender of contenders) {
+    await registerUsers(contender.peer.url);
+    await turn(contender, "/create_order", 64, WARM_UP_SECONDS);
+  }
+  const ratios: number[] = [];
+  for (let round = 0; round < 2 * ROUNDS; round++) {
+    const perSecond = new Map<string, number>();
+    for (const contender of round % 2 === 0 ? contenders : contenders.toReversed()) {
+      const measure = await turn(contender, "/create_order", 64, SECONDS);
+      perSecond.set(contender.name, measure.perSecond);
+    }
+    ratios.push((perSecond.get("with") ?? 0) / (perSecond.get("without") ?? 1));
+  }
+  console.log(`\nOrders with the indexes for look-ups, against without: ${spread(ratios)}`);
+  for (const { peer } of contenders) await peer.end();
 }
 
 /** Start, memory and disk. */
