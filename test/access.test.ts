@@ -39,6 +39,7 @@ describe("with keys configured", () => {
     const headers = { "content-type": "text/plain", "content-length": "60000000" };
     const without = await request(path, { method, headers });
     expect([without.status, without.body["code"]]).toEqual([401, "missing_api_key"]);
+    expect(without.headers.get("www-authenticate")).toBe('ApiKey realm="NMservis"');
     for (const wrong of ["", "nope", "client-one,client-two", "client-one ,", "CLIENT-ONE"]) {
       const { status, body } = await request(path, {
         method,

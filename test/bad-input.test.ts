@@ -165,6 +165,7 @@ describe("a problem", () => {
     });
     expect(headers.get("x-request-id")).toBe("bot-5_A");
     expect(headers.get("x-content-type-options")).toBe("nosniff");
+    expect(headers.get("cache-control")).toBe("no-store");
   });
 
   test("has a name of its own where the client's is unfit", async () => {

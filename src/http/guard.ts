@@ -50,6 +50,7 @@ export function guard({ log, randomId, access, config }: GuardDependencies) {
         const { request, set } = context;
         set.headers["x-request-id"] = readRequestId(request.headers) ?? randomId();
         set.headers["x-content-type-options"] = "nosniff";
+        set.headers["cache-control"] = "no-store";
         const code = rejection(request, set);
         // The framework serves no OPTIONS; the header says what the path takes.
         if (code === "method_not_allowed" && request.method === "OPTIONS") {

@@ -28,6 +28,20 @@ const HEADERS = {
     description: "The body is of the type that it is declared as.",
     schema: { type: "string", const: "nosniff" },
   },
+  "Cache-Control": {
+    description: "Nothing on the way may keep the answer.",
+    schema: { type: "string", const: "no-store" },
+  },
+};
+
+/** What an answer with this status has beside that, whatever the operation. */
+const STATUS_HEADERS: Record<string, object> = {
+  401: {
+    "WWW-Authenticate": {
+      description: "The header X-API-Key is missing.",
+      schema: { type: "string", pattern: "^ApiKey realm=" },
+    },
+  },
 };
 
 /** What an operation answers beside that, by status; schemas of bodies have no place for it. */
@@ -80,7 +94,7 @@ function tidyOperation(operation: Operation): Operation {
     const more = OPERATION_HEADERS[operation.operationId ?? ""]?.[status];
     return {
       description: phrases[status] ?? status,
-      headers: { ...HEADERS, ...more },
+      headers: { ...HEADERS, ...STATUS_HEADERS[status], ...more },
       ...(json && { content: { [mediaType]: json } }),
     };
   });

@@ -87,6 +87,9 @@ interface Extension {
   errors?: Static<typeof FIELD_ERROR>[];
 }
 
+/** What a 401 says is missing (RFC 9110, section 11.6.1). The scheme is our own: no standard one has our header. */
+const CHALLENGE = 'ApiKey realm="NMservis"';
+
 /** Answers with problem details (RFC 9457); `set` is that of the request. */
 export function problem<Code extends ErrorCode>(
   set: Context["set"],
@@ -95,6 +98,7 @@ export function problem<Code extends ErrorCode>(
 ): ProblemAnswer<Code> {
   const { status, detail } = PROBLEMS[code];
   set.headers["content-type"] = "application/problem+json";
+  if (status === 401) set.headers["www-authenticate"] = CHALLENGE;
   const body: Problem<Code> = {
     type: "about:blank",
     title: REASON_PHRASES[status],

@@ -15,6 +15,12 @@ interface DocumentedResponse {
 /** What HTTP itself adds, and Swagger UI's files with it. */
 const PLAIN_HEADERS = ["content-type", "content-length", "date", "connection", "keep-alive"];
 
+/** What every answer has, also where there is no operation. */
+const EVERY_ANSWER = ["x-request-id", "x-content-type-options", "cache-control"];
+
+/** What every answer with this status has. */
+const OF_STATUS: Record<number, string[]> = { 401: ["www-authenticate"], 405: ["allow"] };
+
 const ajv = new Ajv2020({ strict: false, validateFormats: false });
 
 let validators: Promise<ReturnType<typeof compile>> | undefined;
@@ -50,16 +56,11 @@ function headerFault(
   documented: Map<string, ValidateFunction>,
   status: number,
 ): string | undefined {
-  for (const always of ["x-request-id", "x-content-type-options"]) {
-    if (!headers.has(always)) return `there is no header ${always}`;
-  }
-  if (status === 405 && !headers.has("allow")) return "there is no header allow";
+  const required = [...EVERY_ANSWER, ...(OF_STATUS[status] ?? [])];
+  const missing = required.find((name) => !headers.has(name));
+  if (missing !== undefined) return `there is no header ${missing}`;
   const undocumented = Array.from(headers.keys()).filter(
-    (name) =>
-      !PLAIN_HEADERS.includes(name) &&
-      !documented.has(name) &&
-      !["x-request-id", "x-content-type-options"].includes(name) &&
-      !(name === "allow" && status === 405),
+    (name) => !PLAIN_HEADERS.includes(name) && !documented.has(name) && !required.includes(name),
   );
   if (undocumented.length > 0) return `the headers ${undocumented.join(", ")} are not documented`;
   for (const [name, validate] of documented) {
