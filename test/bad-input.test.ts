@@ -6,7 +6,7 @@ const JSON_TYPE = { "content-type": "application/json" };
 
 describe("a body that is wrong gets the contract's error and changes nothing", () => {
   const ID = "must be a whole number from 1 to 9007199254740991";
-  const NAME = "must be a string of 1 to 200 characters";
+  const NAME = "must be a string of 1 to 200 characters, not blank, without control characters";
   const CHAT = "must be a whole number from -9007199254740991 to 9007199254740991";
   const phone_number = "+998901234567";
 
@@ -21,6 +21,11 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
     ["/register", { phone_number, full_name: "" }, { full_name: NAME }],
     ["/register", { phone_number, full_name: "a".repeat(201) }, { full_name: NAME }],
     ["/register", { phone_number, full_name: "\ud800" }, { full_name: NAME }],
+    ["/register", { phone_number, full_name: " \u00a0\u200b" }, { full_name: NAME }],
+    ["/register", { phone_number, full_name: "Aziza\nKarimova" }, { full_name: NAME }],
+    ["/register", { phone_number, full_name: "Aziza\u0000" }, { full_name: NAME }],
+    ["/register", { phone_number, full_name: "\u007fAziza" }, { full_name: NAME }],
+    ["/register", { phone_number, full_name: "Aziza\u0085" }, { full_name: NAME }],
     ["/register", { phone_number, full_name: 5 }, { full_name: NAME }],
     [
       "/register",
@@ -96,7 +101,10 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
     "multipart/form-data",
     "",
     "application/jsonp",
-  ])("sent as %p, which any web page could do", async (type) => {
+    "application/json; charset=windows-1251",
+    'application/json; a="b;c"; Charset="utf-16"',
+    "application/json; charset=",
+  ])("sent as %p", async (type) => {
     const { post } = createService();
     const { status, body } = await post(
       "/register",
@@ -106,18 +114,48 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
     expect([status, body["code"]]).toEqual([415, "unsupported_media_type"]);
   });
 
-  test.each(["application/json; charset=utf-8", "Application/JSON", "application/json ;a=b"])(
-    "but sent as %p it is JSON",
-    async (type) => {
-      const { post } = createService();
-      const { status } = await post(
-        "/register",
-        { phone_number: "+998901234567" },
-        { "content-type": type },
-      );
-      expect(status).toBe(200);
-    },
-  );
+  test.each(["gzip", "br", "x, identity"])("with the Content-Encoding %s", async (encoding) => {
+    const { post } = createService();
+    const { status, body } = await post(
+      "/register",
+      { phone_number: "+998901234567" },
+      { "content-encoding": encoding },
+    );
+    expect([status, body["code"]]).toEqual([415, "unsupported_media_type"]);
+  });
+
+  test("that is no UTF-8, whether its length is declared or not", async () => {
+    const { request, dependencies } = createService();
+    const latin1 = Buffer.from(
+      `{"phone_number":"+998901234567","full_name":"Az\u00efza"}`,
+      "latin1",
+    );
+    for (const body of [latin1, new Blob([latin1]).stream()]) {
+      const refused = await request("/register", { method: "POST", headers: JSON_TYPE, body });
+      expect([refused.status, refused.body["code"]]).toEqual([400, "invalid_json"]);
+    }
+    expect(await dependencies.store.run((tx) => tx.select().from(users))).toEqual([]);
+  });
+
+  test("but with a byte order mark before it, it is JSON", async () => {
+    const { post } = createService();
+    expect((await post("/register", '\ufeff{"phone_number":"+998901234567"}')).status).toBe(200);
+  });
+
+  test.each([
+    "application/json; charset=utf-8",
+    'application/json;charset="UTF8"',
+    "Application/JSON",
+    "application/json ;a=b",
+  ])("but sent as %p it is JSON", async (type) => {
+    const { post } = createService();
+    const { status } = await post(
+      "/register",
+      { phone_number: "+998901234567" },
+      { "content-type": type },
+    );
+    expect(status).toBe(200);
+  });
 });
 
 describe("a request that no endpoint takes", () => {

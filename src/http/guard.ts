@@ -5,8 +5,9 @@ import { type AccessControl, allowHeader, isAllowed } from "./access.ts";
 import { createHostCheck } from "./allowed-hosts.ts";
 import { isDeclaredTooLarge, limitBody } from "./body-limit.ts";
 import { createErrorHandler } from "./error-handler.ts";
-import { isJson } from "./media-type.ts";
+import { isPlainJson } from "./media-type.ts";
 import { problem } from "./problems.ts";
+import { readStrictly } from "./read-json.ts";
 import { readRequestId } from "./request-id.ts";
 
 export interface GuardDependencies {
@@ -41,7 +42,7 @@ export function guard({ log, randomId, access, config }: GuardDependencies) {
       }
       if (method !== "POST" && method !== "PUT") return undefined;
       // Anything else a foreign page could post from the owner's browser without asking.
-      if (!isJson(headers.get("content-type"))) return "unsupported_media_type";
+      if (!isPlainJson(headers)) return "unsupported_media_type";
       return isDeclaredTooLarge(headers) ? "body_too_large" : undefined;
     }
 
@@ -58,7 +59,7 @@ export function guard({ log, randomId, access, config }: GuardDependencies) {
           return "";
         }
         if (code !== undefined) return problem(set, code);
-        context.request = limitBody(request);
+        context.request = readStrictly(limitBody(request));
         return;
       })
       .onError({ as: "global" }, createErrorHandler(log));

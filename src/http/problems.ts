@@ -4,7 +4,7 @@ import type { ErrorCode } from "../errors.ts";
 
 /** The one table from an error code to its status and its sentence. */
 export const PROBLEMS = {
-  invalid_json: { status: 400, detail: "The body is not valid JSON." },
+  invalid_json: { status: 400, detail: "The body is not valid JSON in UTF-8." },
   invalid_idempotency_key: {
     status: 400,
     detail:
@@ -20,7 +20,10 @@ export const PROBLEMS = {
   order_not_found: { status: 404, detail: "There is no order with this id." },
   method_not_allowed: { status: 405, detail: "This path does not take this method." },
   body_too_large: { status: 413, detail: "The body is larger than 16 KiB." },
-  unsupported_media_type: { status: 415, detail: "The body must be sent as application/json." },
+  unsupported_media_type: {
+    status: 415,
+    detail: "The body must be sent as application/json, in UTF-8, without a Content-Encoding.",
+  },
   validation_failed: { status: 422, detail: "The body does not have the expected members." },
   invalid_phone_number: { status: 422, detail: "phone_number is not a valid phone number." },
   idempotency_key_reused: {

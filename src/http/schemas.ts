@@ -76,27 +76,51 @@ export function Text(minLength: number, maxLength: number, options: SchemaOption
   return Type.Unsafe<string>({ ...options, [Kind]: "Text", type: "string", minLength, maxLength });
 }
 
-TypeRegistry.Set<{ minLength: number; maxLength: number }>("Text", (schema, value) => {
+/**
+ * No control characters, and at least one that is neither space nor an invisible mark. Written so that it
+ * means the same with the flag `u`, which validators give a pattern, and without.
+ */
+const ONE_LINE =
+  "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u200b-\\u200f\\u2060-\\u206f][^\\u0000-\\u001f\\u007f-\\u009f]*$";
+
+/**
+ * A text to take from clients: of one line, not blank. Answers have `Text`, because older versions have
+ * stored other texts.
+ */
+export function Line(minLength: number, maxLength: number, options: SchemaOptions = {}) {
+  return Text(minLength, maxLength, { ...options, pattern: ONE_LINE });
+}
+
+const oneLine = new RegExp(ONE_LINE);
+
+interface TextSchema {
+  readonly minLength: number;
+  readonly maxLength: number;
+  readonly pattern?: string;
+}
+
+TypeRegistry.Set<TextSchema>("Text", (schema, value) => {
   // Half a surrogate pair is no character, and would not come back from the database as it went in.
   if (typeof value !== "string" || !value.isWellFormed()) return false;
   // No character has more than two units: what is longer than that need not be counted.
   if (value.length > 2 * schema.maxLength) return false;
+  if (schema.pattern === ONE_LINE && !oneLine.test(value)) return false;
   const { length } = Array.from(value);
   return length >= schema.minLength && length <= schema.maxLength;
 });
 
 /** What the schema wants, to stand after "must be". */
 export function expectation(schema: TSchema): string {
-  const { anyOf, type, minimum, maximum, minLength, maxLength } = schema;
+  const { anyOf, type, minimum, maximum, minLength, maxLength, pattern } = schema;
   // The alternatives that we have are a value or null, which is the same as leaving it out.
   if (Array.isArray(anyOf)) return expectation(anyOf[0]);
   switch (type) {
     case "integer":
       return `a whole number from ${minimum} to ${maximum}`;
     case "string":
-      return minLength === undefined
-        ? "a string"
-        : `a string of ${minLength} to ${maxLength} characters`;
+      if (minLength === undefined) return "a string";
+      if (pattern !== ONE_LINE) return `a string of ${minLength} to ${maxLength} characters`;
+      return `a string of ${minLength} to ${maxLength} characters, not blank, without control characters`;
     case "boolean":
       return "true or false";
     case "object":

@@ -2,13 +2,11 @@ import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { type AccessControl, routeOptions } from "../http/access.ts";
 import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
-import { Id, optional, requestBody, Text } from "../http/schemas.ts";
+import { Id, Line, optional, requestBody, Text } from "../http/schemas.ts";
 import type { Store } from "../store/store.ts";
 import { activeTariffs, allTariffs, putTariff, type Tariff } from "./tariff-queries.ts";
 
 const CODE = /^[A-Za-z0-9_.-]{1,64}$/;
-
-const TITLE = Text(1, 200, { examples: ["Standard"] });
 
 const IN_TIYIN = { examples: [30_000], description: "In tiyin; 1 sum is 100 tiyin." };
 
@@ -17,7 +15,7 @@ const MAX_PRICE_TIYIN = 10_000_000_000_000;
 
 const TARIFF = Type.Object({
   code: Type.String({ pattern: CODE.source, examples: ["standard_300"] }),
-  title: TITLE,
+  title: Text(1, 200, { examples: ["Standard"] }),
   price_tiyin: Id(IN_TIYIN),
   currency: Type.Literal("UZS"),
   active: Type.Boolean(),
@@ -70,7 +68,7 @@ export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
         access: "owner",
         parse: "json" as const,
         body: requestBody({
-          title: TITLE,
+          title: Line(1, 200, { examples: ["Standard"] }),
           price_tiyin: Id({ ...IN_TIYIN, maximum: MAX_PRICE_TIYIN }),
           active: optional(Type.Boolean({ examples: [true], description: "True if left out." })),
         }),

@@ -6,11 +6,11 @@ import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/prob
 import {
   expectation,
   Id,
+  Line,
   optional,
   queryParameters,
   requestBody,
   SafeInteger,
-  Text,
 } from "../http/schemas.ts";
 import type { Store } from "../store/store.ts";
 import { parsePhoneNumber } from "./phone-number.ts";
@@ -34,7 +34,7 @@ export const REGISTER = routeOptions({
       examples: ["+998901234567"],
     }),
     chat_id: optional(SafeInteger({ description: "The Telegram chat.", examples: [123456789] })),
-    full_name: optional(Text(1, 200, { examples: ["Aziza Karimova"] })),
+    full_name: optional(Line(1, 200, { examples: ["Aziza Karimova"] })),
   }),
   response: {
     200: Type.Object({
