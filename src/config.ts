@@ -57,6 +57,14 @@ export const SETTINGS = {
     expected: "one or more host names, comma-separated",
     show: (names) => names?.join(",") ?? "any",
   }),
+  /** Whose pages may call from a browser. */
+  corsOrigins: setting<readonly string[]>({
+    variable: "CORS_ORIGINS",
+    byDefault: [],
+    parse: parseOrigins,
+    expected: "one or more origins such as https://app.example.uz, comma-separated",
+    show: (origins) => origins.join(",") || "none",
+  }),
   paymentTimeoutMs: whole("PAYMENT_TIMEOUT_MS", 8000, 1, MAX_TIMEOUT_MS),
   paymentStubDelayMs: whole("PAYMENT_STUB_DELAY_MS", 1000, 0, MAX_TIMEOUT_MS),
   orderRepeatWindowMs: seconds("ORDER_REPEAT_WINDOW_S", 120),
@@ -188,6 +196,12 @@ function parseWhole(text: string, min: number, max: number): number | undefined 
 function parseList(text: string, item: RegExp): string[] | undefined {
   const items = text.split(",").map((one) => one.trim());
   return items.every((one) => item.test(one)) ? items : undefined;
+}
+
+/** Origins as browsers write them: anything else would never be equal to one. */
+function parseOrigins(text: string): string[] | undefined {
+  const origins = parseList(text, /^https?:/);
+  return origins?.every((origin) => URL.parse(origin)?.origin === origin) ? origins : undefined;
 }
 
 function parseFileUrl(text: string): string | undefined {

@@ -15,6 +15,9 @@ const STDOUT = 1;
 /** Long enough for a pipe that is read; one that nobody reads must not hold up the stop. */
 const LAST_LINES_MS = 1000;
 
+/** Fewer characters than these can be tried out, at some thousand requests a second. */
+const SHORT_KEY = 16;
+
 const EXIT_DONE = 0;
 const EXIT_REFUSED = 1;
 const EXIT_USAGE = 2;
@@ -49,6 +52,11 @@ async function serve(config: Config, log: Log): Promise<void> {
   const inForce = describeConfig(config);
   const words = Object.entries(inForce).map(([name, value]) => `${name}=${value}`);
   log.info(`Settings: ${words.join(" ")}`, inForce);
+  if ([...config.apiKeys, ...config.adminApiKeys].some(({ length }) => length < SHORT_KEY)) {
+    log.warn(
+      `A key in API_KEY or ADMIN_API_KEY is shorter than ${SHORT_KEY} characters: it may be guessed.`,
+    );
+  }
   if (config.apiKeys.length === 0) {
     log.warn("There is no API_KEY: everybody on this machine may do everything, prices too.");
   }

@@ -208,7 +208,7 @@ describe("a problem", () => {
 
   test("has a name of its own where the client's is unfit", async () => {
     const { post } = createService();
-    for (const unfit of ["", "a b", "x".repeat(65), "<script>"]) {
+    for (const unfit of ["", "a b", "x".repeat(65), "<script>", "998901234567", "998-90-1234567"]) {
       const { body } = await post("/create_order", {}, { "x-request-id": unfit });
       expect(body["request_id"]).toMatch(/^[0-9a-f-]{36}$/);
     }

@@ -1,8 +1,8 @@
 import { expect, test, setDefaultTimeout } from "bun:test";
 import { join } from "node:path";
-import { chromium, type Page } from "playwright-core";
+import type { Page } from "playwright-core";
+import { launchBrowser } from "./support/browser.ts";
 import { spawnService, temporaryFolder } from "./support/process.ts";
-import { skip } from "./support/skip.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
@@ -19,25 +19,12 @@ async function execute(page: Page, operationId: string): Promise<unknown> {
 }
 
 test("a person registers and orders in Swagger UI, in a browser that reaches no other host", async () => {
-  const executablePath =
-    Bun.which("chromium") ?? Bun.which("chromium-browser") ?? Bun.which("google-chrome");
-  if (executablePath === null) {
-    return skip("Swagger UI in a browser, for which there is none (Debian's chromium)");
-  }
+  const browser = await launchBrowser("Swagger UI");
+  if (browser === undefined) return;
   using folder = temporaryFolder();
   await using service = await spawnService({
     DATABASE_URL: `file:${join(folder.path, "x.db")}`,
     API_KEY,
-  });
-  const browser = await chromium.launch({
-    executablePath,
-    // Root may not have a sandbox; the rest keeps the browser's own errands off the network.
-    args: [
-      "--no-sandbox",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
   });
   try {
     const page = await browser.newPage({ viewport: { width: 1200, height: 2400 } });
@@ -76,4 +63,4 @@ test("a person registers and orders in Swagger UI, in a browser that reaches no 
   } finally {
     await browser.close();
   }
-}, 60_000);
+});

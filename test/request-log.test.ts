@@ -27,13 +27,13 @@ test("what a machine reads is JSON, with the settings first and no key or number
   using folder = temporaryFolder();
   await using service = await spawnService({
     DATABASE_URL: `file:${join(folder.path, "x.db")}`,
-    API_KEY: "very-secret,also-secret",
-    ADMIN_API_KEY: "top-secret",
+    API_KEY: "very-secret-and-long,also-secret",
+    ADMIN_API_KEY: "a-top-secret-for-one",
   });
   await service.post(
     "/register",
     { phone_number: "+998901234567" },
-    { "x-api-key": "very-secret", "x-request-id": "r-1" },
+    { "x-api-key": "very-secret-and-long", "x-request-id": "r-1" },
   );
   await service.end();
   const lines = service.printed().trim().split("\n");
@@ -56,6 +56,11 @@ test("what a machine reads is JSON, with the settings first and no key or number
     ms: expect.any(Number),
     request_id: "r-1",
   });
+  const warning =
+    "A key in API_KEY or ADMIN_API_KEY is shorter than 16 characters: it may be guessed.";
+  expect(records.filter(({ level }) => level === "warn")).toEqual([
+    { time: expect.any(String), level: "warn", message: warning },
+  ]);
   expect(service.printed()).not.toMatch(/secret|901234567/);
 });
 

@@ -89,6 +89,17 @@ describe("is answered by us", () => {
     expect(JSON.parse(json)).toMatchObject({ status, code });
   });
 
+  test.each([
+    ["a body that is no UTF-8", "", '{"phone_number":"\xff"}', 400, "invalid_json"],
+    ["a Content-Encoding", "Content-Encoding: gzip\r\n", "{}", 415, "unsupported_media_type"],
+  ])("%s", async (_what, header, body, status, code) => {
+    // Written as one byte for each character, of which no UTF-8 is made on the way.
+    const head = `${JSON_POST}${header}Content-Length: ${body.length}\r\n\r\n`;
+    const heard = await say(service.url, Buffer.from(head + body, "latin1"));
+    expect(heard).toStartWith(`HTTP/1.1 ${status} `);
+    expect(heard).toContain(`"code":"${code}"`);
+  });
+
   test("HTTP/1.0 with a Host", async () => {
     const heard = await say(service.url, "GET / HTTP/1.0\r\nHost: localhost\r\n\r\n");
     expect(heard).toEndWith('{"message":"NoMus API is running"}');

@@ -4,17 +4,21 @@ import type { Log } from "../log.ts";
 import { type AccessControl, allowHeader, isAllowed } from "./access.ts";
 import { createHostCheck } from "./allowed-hosts.ts";
 import { isDeclaredTooLarge, limitBody } from "./body-limit.ts";
+import { createCors } from "./cors.ts";
 import { createErrorHandler } from "./error-handler.ts";
 import { isPlainJson } from "./media-type.ts";
 import { problem } from "./problems.ts";
 import { readStrictly } from "./read-json.ts";
-import { readRequestId } from "./request-id.ts";
+import { requestIdOf } from "./request-id.ts";
 
 export interface GuardDependencies {
   readonly log: Log;
   readonly randomId: () => string;
   readonly access: AccessControl;
-  readonly config: { readonly allowedHosts: readonly string[] | null };
+  readonly config: {
+    readonly allowedHosts: readonly string[] | null;
+    readonly corsOrigins: readonly string[];
+  };
 }
 
 /**
@@ -23,6 +27,7 @@ export interface GuardDependencies {
  */
 export function guard({ log, randomId, access, config }: GuardDependencies) {
   const isAllowedHost = createHostCheck(config.allowedHosts);
+  const cors = createCors(config.corsOrigins);
 
   // The type that is promised has no answers: those given here stand in the document by themselves.
   return (app: Elysia): Elysia => {
@@ -32,7 +37,8 @@ export function guard({ log, randomId, access, config }: GuardDependencies) {
       const { caller, routes } = access.identify(request, app);
       if (!isAllowedHost(headers.get("host"))) return "invalid_host";
       const route = routes?.get(method === "HEAD" ? "GET" : method);
-      if (!isAllowed(route?.access ?? "client", caller)) {
+      // A browser sends no key with a preflight.
+      if (!isAllowed(route?.access ?? "client", caller) && !cors.isPreflight(request)) {
         return caller === "anonymous" ? "missing_api_key" : "invalid_api_key";
       }
       if (routes === undefined) return "not_found";
@@ -49,12 +55,14 @@ export function guard({ log, randomId, access, config }: GuardDependencies) {
     app
       .onRequest((context) => {
         const { request, set } = context;
-        set.headers["x-request-id"] = readRequestId(request.headers) ?? randomId();
+        set.headers["x-request-id"] = requestIdOf(request.headers, randomId);
         set.headers["x-content-type-options"] = "nosniff";
         set.headers["cache-control"] = "no-store";
+        cors.setHeaders(request, set);
         const code = rejection(request, set);
         // The framework serves no OPTIONS; the header says what the path takes.
         if (code === "method_not_allowed" && request.method === "OPTIONS") {
+          if (cors.isPreflight(request)) cors.setPreflightHeaders(set, set.headers["allow"] ?? "");
           set.status = 204;
           return "";
         }

@@ -1,7 +1,7 @@
 /** Sends the bytes and hears until `enough`, or until the service closes the connection. */
 export async function say(
   url: string,
-  bytes: string,
+  bytes: string | Uint8Array,
   enough: (heard: string) => boolean = isAnswered,
 ) {
   const { hostname, port } = new URL(url);
