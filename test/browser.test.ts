@@ -18,6 +18,30 @@ async function execute(page: Page, operationId: string): Promise<unknown> {
   return JSON.parse(await shown.innerText());
 }
 
+test("a foreign page can't frame Swagger UI, where a click could be an order", async () => {
+  const browser = await launchBrowser("a page that frames Swagger UI");
+  if (browser === undefined) return;
+  using folder = temporaryFolder();
+  await using service = await spawnService({ DATABASE_URL: `file:${join(folder.path, "x.db")}` });
+  using foreign = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: () =>
+      new Response(`<!doctype html><iframe src="${service.url}/swagger"></iframe>`, {
+        headers: { "content-type": "text/html" },
+      }),
+  });
+  try {
+    const page = await browser.newPage();
+    await page.goto(foreign.url.href);
+    const [, frame] = page.frames();
+    expect(frame?.url()).toStartWith("chrome-error:");
+    expect(await frame?.locator("#swagger-ui").count()).toBe(0);
+  } finally {
+    await browser.close();
+  }
+});
+
 test("a person registers and orders in Swagger UI, in a browser that reaches no other host", async () => {
   const browser = await launchBrowser("Swagger UI");
   if (browser === undefined) return;

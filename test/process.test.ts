@@ -93,6 +93,7 @@ describe("the process", () => {
         DATABASE_URL: `file:${join(folder.path, "x.db")}`,
         PORT: String(port),
         PAYMENT_STUB_DELAY_MS: "0",
+        ORDERS_PER_USER_PER_HOUR: "0",
       },
       stdout,
       stderr: "inherit",

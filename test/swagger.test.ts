@@ -1,5 +1,18 @@
 import { describe, expect, test } from "bun:test";
+import Ajv2020 from "ajv/dist/2020";
+import { PROBLEMS } from "../src/http/problems.ts";
 import { createService } from "./support/service.ts";
+
+interface ProblemResponse {
+  readonly description: string;
+  readonly content: Record<
+    string,
+    {
+      readonly schema: { readonly properties: { readonly code: { readonly enum: string[] } } };
+      readonly examples: Record<string, { readonly summary: string; readonly value: object }>;
+    }
+  >;
+}
 
 async function text(path: string): Promise<{ type: string | null; body: string }> {
   const { app } = createService();
@@ -16,9 +29,9 @@ describe("Swagger UI", () => {
       const { type, body } = await text(path);
       expect(type).toBe("text/html;charset=utf-8");
       expect(body).not.toMatch(/https?:|"\/\//);
-      for (const [, asset] of body.matchAll(/(?:src|href)="(\/[^"]+)"/g)) {
-        expect((await text(String(asset))).body.length).toBeGreaterThan(1000);
-      }
+      const assets = Array.from(body.matchAll(/(?:src|href)="(\/[^"]+)"/g), ([, asset]) => asset);
+      expect(assets).toHaveLength(4);
+      for (const asset of assets) expect((await text(String(asset))).body).not.toBe("");
     }
   });
 
@@ -34,6 +47,57 @@ describe("Swagger UI", () => {
       const media = paths[path]?.post.requestBody.content["application/json"];
       expect((await post(path, media?.example)).status).toBe(200);
     }
+  });
+
+  test("has a price to try that changes none that holds", async () => {
+    const { get, put } = createService();
+    const before = (await get("/tariffs")).body;
+    const { body } = await get("/swagger/json");
+    // `as`: the shape of an OpenAPI document, as far as it matters here.
+    const paths = body["paths"] as Record<
+      string,
+      {
+        put: {
+          parameters: { example: string }[];
+          requestBody: { content: Record<string, { example: unknown }> };
+        };
+      }
+    >;
+    const operation = paths["/tariffs/{code}"]?.put;
+    const example = operation?.requestBody.content["application/json"]?.example;
+    expect((await put(`/tariffs/${operation?.parameters[0]?.example}`, example)).status).toBe(200);
+    expect(Array.from(Object.values((await get("/tariffs")).body))).toEqual(
+      expect.arrayContaining(Object.values(before)),
+    );
+  });
+
+  test("has an example of every problem, by its code, which the schema allows", async () => {
+    const { body } = await createService().get("/swagger/json");
+    const ajv = new Ajv2020({ strict: false, validateFormats: false });
+    const seen = new Set<string>();
+    for (const operations of Object.values(body["paths"] as object)) {
+      for (const { responses } of Object.values(
+        operations as Record<string, { responses: Record<string, ProblemResponse> }>,
+      )) {
+        for (const [status, { description, content }] of Object.entries(responses)) {
+          const problem = content["application/problem+json"];
+          if (problem === undefined) continue;
+          const { schema, examples } = problem;
+          expect(Object.keys(examples).toSorted()).toEqual(schema.properties.code.enum.toSorted());
+          for (const [code, { summary, value }] of Object.entries(examples)) {
+            expect(value).toMatchObject({ code, status: Number(status), detail: summary });
+            expect(ajv.validate(schema, value)).toBe(true);
+            expect(description).toContain(`\`${code}\`: ${summary}`);
+            seen.add(code);
+          }
+        }
+      }
+    }
+    // What no operation answers: a path or a method that is none.
+    expect(Object.keys(PROBLEMS).filter((code) => !seen.has(code))).toEqual([
+      "not_found",
+      "method_not_allowed",
+    ]);
   });
 
   test("has a document that is the same before and after requests", async () => {

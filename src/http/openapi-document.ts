@@ -1,4 +1,4 @@
-import { REASON_PHRASES } from "./problems.ts";
+import { examplesOf, REASON_PHRASES } from "./problems.ts";
 import { withoutOwnErrors } from "./schemas.ts";
 
 // The parts of an OpenAPI document that are touched here.
@@ -12,29 +12,15 @@ interface Operation {
   requestBody?: { content: Content };
   responses: Record<string, { content?: Content }>;
 }
-type Content = Record<string, { schema: Schema; example?: unknown }>;
+type Content = Record<string, { schema: Schema; example?: unknown; examples?: object }>;
 interface Schema {
+  enum?: string[];
   anyOf?: Schema[];
   properties?: Record<string, Schema>;
   examples?: unknown[];
 }
 
-const HEADERS = {
-  "X-Request-Id": {
-    description: "The name of this request in the log; the client's own, if it sent one.",
-    schema: { type: "string", pattern: "^[A-Za-z0-9_-]{1,64}$" },
-  },
-  "X-Content-Type-Options": {
-    description: "The body is of the type that it is declared as.",
-    schema: { type: "string", const: "nosniff" },
-  },
-  "Cache-Control": {
-    description: "Nothing on the way may keep the answer.",
-    schema: { type: "string", const: "no-store" },
-  },
-};
-
-/** What an answer with this status has beside that, whatever the operation. */
+/** The headers of an answer with this status, whatever the operation; those of every answer stand in `info`. */
 const STATUS_HEADERS: Record<string, object> = {
   401: {
     "WWW-Authenticate": {
@@ -44,7 +30,7 @@ const STATUS_HEADERS: Record<string, object> = {
   },
 };
 
-/** What an operation answers beside that, by status; schemas of bodies have no place for it. */
+/** The headers of an operation's answers beside that, by status. */
 const OPERATION_HEADERS: Record<string, Record<string, object>> = {
   createOrder: {
     200: replayed("paid"),
@@ -90,12 +76,24 @@ const phrases: Readonly<Record<string, string>> = REASON_PHRASES;
 function tidyOperation(operation: Operation): Operation {
   const responses = mapValues(operation.responses, ({ content }, status) => {
     const json = content?.["application/json"];
-    const mediaType = Number(status) < 400 ? "application/json" : "application/problem+json";
     const more = OPERATION_HEADERS[operation.operationId ?? ""]?.[status];
+    const headers = { ...STATUS_HEADERS[status], ...more };
+    const phrase = phrases[status] ?? status;
+    if (json === undefined || Number(status) < 400) {
+      return {
+        description: phrase,
+        headers,
+        ...(json && { content: { "application/json": json } }),
+      };
+    }
+    const examples = examplesOf(json.schema.properties?.["code"]?.enum ?? []);
+    const reasons = Object.entries(examples).map(
+      ([code, { summary }]) => `- \`${code}\`: ${summary}`,
+    );
     return {
-      description: phrases[status] ?? status,
-      headers: { ...HEADERS, ...STATUS_HEADERS[status], ...more },
-      ...(json && { content: { [mediaType]: json } }),
+      description: [phrase, ...reasons].join("\n"),
+      headers,
+      content: { "application/problem+json": { ...json, examples } },
     };
   });
   const described = operation.requestBody?.content["application/json"];

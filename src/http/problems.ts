@@ -128,6 +128,26 @@ interface Problem<Code extends ErrorCode> extends Extension {
   request_id: string;
 }
 
+/** An example of each problem by its code, for the OpenAPI document; what is no code has none. */
+export function examplesOf(codes: readonly string[]) {
+  const examples: Record<string, { summary: string; value: object }> = {};
+  for (const [code, { status, detail }] of Object.entries(PROBLEMS)) {
+    if (!codes.includes(code)) continue;
+    const title = REASON_PHRASES[status];
+    const request_id = "0b9dd5f0-6a4c-4f62-9d3e-5c1c1a0f7e21";
+    examples[code] = {
+      summary: detail,
+      value: { type: "about:blank", title, status, detail, code, request_id, ...EXTENSIONS[code] },
+    };
+  }
+  return examples;
+}
+
+const EXTENSIONS: Readonly<Record<string, Extension>> = {
+  payment_declined: { order_id: 7 },
+  validation_failed: { errors: [{ field: "user_id", message: "is missing" }] },
+};
+
 /** The response schemas, by status, of an operation with these errors. */
 export function problemSchemas<Code extends ErrorCode>(...codes: Code[]) {
   const schemas: Record<number, ReturnType<typeof problemSchema>> = {};

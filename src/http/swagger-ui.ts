@@ -6,35 +6,67 @@ import cssPath from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 import { version } from "../../package.json";
 import { tidyDocument } from "./openapi-document.ts";
 import { CLIENT_KEY, OWNER_KEY, routeOptions } from "./access.ts";
+import { createStaticFile } from "./static-file.ts";
 
 const PAGE = `<!doctype html>
 <html lang="en">
   <head>
     <meta charset="utf-8" />
+    <meta name="viewport" content="width=device-width" />
     <title>NMservis</title>
     <link rel="icon" href="data:," />
     <link rel="stylesheet" href="/swagger/swagger-ui.css" />
+    <link rel="stylesheet" href="/swagger/page.css" />
   </head>
   <body>
     <div id="swagger-ui"></div>
     <script src="/swagger/swagger-ui-bundle.js"></script>
-    <script>
-      SwaggerUIBundle({
-        url: "/swagger/json",
-        dom_id: "#swagger-ui",
-        tryItOutEnabled: true,
-        validatorUrl: null,
-      });
-    </script>
+    <script src="/swagger/page.js"></script>
   </body>
 </html>
 `;
+
+const PAGE_SCRIPT = `SwaggerUIBundle({
+  url: "/swagger/json",
+  dom_id: "#swagger-ui",
+  tryItOutEnabled: true,
+  persistAuthorization: true,
+  validatorUrl: null,
+});
+`;
+
+// The descriptions say what may go wrong: an example under each would be many screens of the same.
+const PAGE_STYLE = `.response:is([data-code^="4"], [data-code^="5"]) :is(.response-controls, .model-example) {
+  display: none;
+}
+`;
+
+/** The page may load what is ours, and nobody may frame it: a click in a foreign frame could be an order. */
+const PAGE_HEADERS = {
+  "content-security-policy": [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join("; "),
+  "x-frame-options": "DENY",
+};
 
 const DOCUMENTATION = {
   info: {
     title: "NMservis",
     version,
-    description: "Takes orders for a specialist at home, takes the payment, tells the dispatcher.",
+    description: `Takes orders for a specialist at home, takes the payment, tells the dispatcher.
+
+**Send an \`Idempotency-Key\` with every order, or with none.** The same order once with a key and once without is two
+orders and two charges.
+
+Every answer has \`X-Request-Id\`: the name of the request in the log, which is the client's own where it sent a fit one.
+Errors are problem details (RFC 9457): map their \`code\` to a text for the customer.`,
   },
   servers: [{ url: "/", description: "The service that shows this page." }],
   tags: [
@@ -45,7 +77,7 @@ const DOCUMENTATION = {
   ],
   components: {
     securitySchemes: {
-      [CLIENT_KEY]: apiKey("A client's key: one of API_KEY."),
+      [CLIENT_KEY]: apiKey("A client's key, one of API_KEY; or the owner's."),
       [OWNER_KEY]: apiKey("The owner's key: one of ADMIN_API_KEY."),
     },
   },
@@ -62,29 +94,38 @@ const hidden = routeOptions({ access: "open", detail: { hide: true } });
  * another host, so the page is ours; the document is the plugin's, tidied.
  */
 export function swaggerUi() {
-  let document: string | undefined;
+  const page = createStaticFile("text/html", text(PAGE), PAGE_HEADERS);
+  let document: ReturnType<typeof createStaticFile> | undefined;
   const ui = new Elysia({ normalize: false })
-    .mapResponse(({ route, responseValue }) => {
-      if (route === "/swagger") return answer("text/html", PAGE);
+    .mapResponse(({ route, request, responseValue }) => {
+      if (route === "/swagger") return page(request);
       if (route !== "/swagger/json") return;
       // `as`: the plugin builds an OpenAPI document here, and types it as anything.
-      document ??= JSON.stringify(
-        tidyDocument(responseValue as Parameters<typeof tidyDocument>[0]),
+      document ??= createStaticFile(
+        "application/json",
+        text(JSON.stringify(tidyDocument(responseValue as Parameters<typeof tidyDocument>[0]))),
       );
-      return answer("application/json", document);
+      return document(request);
     })
-    .use(swagger({ provider: "swagger-ui", documentation: DOCUMENTATION }))
-    .get("/swagger/swagger-ui.css", () => answer("text/css", Bun.file(cssPath)), hidden)
-    .get(
-      "/swagger/swagger-ui-bundle.js",
-      () => answer("text/javascript", Bun.file(bundlePath)),
-      hidden,
-    );
+    .use(swagger({ provider: "swagger-ui", documentation: DOCUMENTATION }));
+  const files = {
+    "/swagger/page.js": createStaticFile("text/javascript", text(PAGE_SCRIPT)),
+    "/swagger/page.css": createStaticFile("text/css", text(PAGE_STYLE)),
+    "/swagger/swagger-ui-bundle.js": createStaticFile("text/javascript", file(bundlePath)),
+    "/swagger/swagger-ui.css": createStaticFile("text/css", file(cssPath)),
+  };
+  for (const [path, answer] of Object.entries(files)) {
+    ui.get(path, ({ request }) => answer(request), hidden);
+  }
   // The plugin's own routes can't say who may use them.
   for (const { hooks } of ui.routes) Object.assign(hooks, hidden);
   return ui;
 }
 
-function answer(mediaType: string, body: string | Blob): Response {
-  return new Response(body, { headers: { "content-type": `${mediaType};charset=utf-8` } });
+function text(content: string) {
+  return async () => new TextEncoder().encode(content);
+}
+
+function file(path: string) {
+  return () => Bun.file(path).bytes();
 }

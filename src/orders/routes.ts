@@ -74,7 +74,7 @@ export const CREATE_ORDER = routeOptions({
     tags: ["Orders"],
     summary: "Order a specialist and pay",
     description:
-      "Takes the tariff's price of today, and tells the dispatcher once it is paid. The same request again, with the same Idempotency-Key or soon after, gets the same answer and is not charged again.",
+      "Takes the tariff's price of today, and tells the dispatcher once it is paid. The same request again, with the same Idempotency-Key or soon after, gets the same answer and is not charged again. Send an Idempotency-Key with every order, or with none: the same order once with and once without is two orders and two charges.",
     parameters: [IDEMPOTENCY_KEY],
   },
 });

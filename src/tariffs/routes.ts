@@ -68,9 +68,10 @@ export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
         access: "owner",
         parse: "json" as const,
         body: requestBody({
-          title: Line(1, 200, { examples: ["Standard"] }),
-          price_tiyin: Id({ ...IN_TIYIN, maximum: MAX_PRICE_TIYIN }),
-          active: optional(Type.Boolean({ examples: [true], description: "True if left out." })),
+          // Not today's tariff: who tries this out is not to change a price that holds.
+          title: Line(1, 200, { examples: ["Express"] }),
+          price_tiyin: Id({ ...IN_TIYIN, examples: [50_000], maximum: MAX_PRICE_TIYIN }),
+          active: optional(Type.Boolean({ examples: [false], description: "True if left out." })),
         }),
         response: { 200: TARIFF, ...problemSchemas(...BODY_ERRORS) },
         detail: {
@@ -85,7 +86,7 @@ export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
               required: true,
               description: "The tariff's name for machines.",
               schema: { type: "string" as const, pattern: CODE.source },
-              example: "standard_300",
+              example: "express_500",
             },
           ],
         },

@@ -59,6 +59,8 @@ function headerFault(
   const required = [...EVERY_ANSWER, ...(OF_STATUS[status] ?? [])];
   const missing = required.find((name) => !headers.has(name));
   if (missing !== undefined) return `there is no header ${missing}`;
+  if (headers.get("x-content-type-options") !== "nosniff") return "its type may be guessed";
+  if (headers.get("cache-control") !== "no-store") return "it may be kept on the way";
   const undocumented = Array.from(headers.keys()).filter(
     (name) => !PLAIN_HEADERS.includes(name) && !documented.has(name) && !required.includes(name),
   );
