@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
-import { engines, packageManager } from "../package.json";
+import { dependencies, engines, packageManager } from "../package.json";
 
 const ROOT = join(import.meta.dir, "..");
 const SRC = join(ROOT, "src");
@@ -81,6 +81,33 @@ describe("the project", () => {
   test("has no registry address in its lock file", () => {
     expect(readFileSync(join(ROOT, "bun.lock"), "utf8")).not.toMatch(/https?:/);
   });
+
+  test("starts without packages that have an install script: Bun blocks it, and warns", () => {
+    expect(installScripts(Object.keys(dependencies))).toEqual([]);
+    expect(installScripts(["drizzle-kit"])).toContain("esbuild");
+  });
+
+  /** Which of these packages, and of all that they need, have an install script. */
+  function installScripts(names: readonly string[]): string[] {
+    // `as`: the form in which Bun writes it.
+    const { packages } = Bun.JSONC.parse(readFileSync(join(ROOT, "bun.lock"), "utf8")) as LockFile;
+    const found = new Set(names);
+    for (const name of found) {
+      const { dependencies, peerDependencies } = packages[name]?.[2] ?? {};
+      for (const needed of Object.keys({ ...dependencies, ...peerDependencies })) found.add(needed);
+    }
+    return Array.from(found).filter((name) => packages[name]?.[2].hasInstallScript);
+  }
+
+  interface LockFile {
+    readonly packages: Record<string, readonly [id: string, registry: string, needs: Needs]>;
+  }
+
+  interface Needs {
+    readonly dependencies?: Record<string, string>;
+    readonly peerDependencies?: Record<string, string>;
+    readonly hasInstallScript?: boolean;
+  }
 
   test("names one version of Bun", () => {
     expect(packageManager).toBe(`bun@${engines.bun}`);
