@@ -1,4 +1,5 @@
 import { expect, test, setDefaultTimeout } from "bun:test";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { spawnService, temporaryFolder } from "./support/process.ts";
 import { skip } from "./support/skip.ts";
@@ -44,3 +45,20 @@ test.each(["requests", "aiohttp"])(
     ]);
   },
 );
+
+test("the README's PowerShell registers a user and orders for him", async () => {
+  const powershell = Bun.which("pwsh");
+  // Not by `skip`: Debian has no PowerShell that CI could install.
+  if (powershell === null) return console.warn("Skipped: the README's PowerShell, without pwsh.");
+  const readme = readFileSync(join(import.meta.dir, "../README.md"), "utf8");
+  const snippet = /```powershell\n(.*?)```/s.exec(readme)?.[1] ?? "";
+  using folder = temporaryFolder();
+  await using service = await spawnService({ DATABASE_URL: `file:${join(folder.path, "x.db")}` });
+  const script = snippet.replaceAll("http://127.0.0.1:8000", service.url);
+  const shell = Bun.spawn([powershell, "-NoProfile", "-NonInteractive", "-Command", script], {
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  expect(await shell.stderr.text()).toBe("");
+  expect((await service.get("/orders/1")).body["status"]).toBe("paid");
+});

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { copyFileSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
-import { engines, packageManager } from "../package.json";
+import { engines, packageManager, scripts } from "../package.json";
+import { temporaryFolder } from "./support/process.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const SRC = join(ROOT, "src");
@@ -80,6 +81,17 @@ describe("the source", () => {
 describe("the project", () => {
   test("has no registry address in its lock file", () => {
     expect(readFileSync(join(ROOT, "bun.lock"), "utf8")).not.toMatch(/https?:/);
+  });
+
+  test("installs what it needs without a word, blocked scripts included", () => {
+    using folder = temporaryFolder();
+    for (const name of ["package.json", "bun.lock"]) {
+      copyFileSync(join(ROOT, name), join(folder.path, name));
+    }
+    const install = Bun.spawnSync([process.execPath, ...scripts.prestart.split(" ").slice(1)], {
+      cwd: folder.path,
+    });
+    expect([install.exitCode, `${install.stdout}${install.stderr}`]).toEqual([0, ""]);
   });
 
   test("names one version of Bun", () => {

@@ -120,6 +120,19 @@ describe("is answered by us", () => {
   });
 });
 
+test("of two orders in one go the first is taken without an answer, the second is not", async () => {
+  const user = await service.userId("+998906666666");
+  const text = JSON.stringify({ user_id: user, tariff_code: "standard_300" });
+  const post = (key: string) =>
+    `POST /create_order HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: ${key}\r\n` +
+    `Content-Type: application/json\r\nContent-Length: ${text.length}\r\n\r\n${text}`;
+  expect(await say(service.url, post("first") + post("second"), never)).toBe("");
+  const first = await service.order(user, { "idempotency-key": "first" });
+  const second = await service.order(user, { "idempotency-key": "second" });
+  expect(first.headers.get("idempotent-replayed")).toBe("true");
+  expect(second.headers.get("idempotent-replayed")).toBeNull();
+});
+
 test("a second request before the first is answered has Bun close the connection, and charges nothing twice", async () => {
   const user = await service.userId("+998905555555");
   const text = JSON.stringify({ user_id: user, tariff_code: "standard_300" });

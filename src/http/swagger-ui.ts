@@ -101,10 +101,8 @@ export function swaggerUi() {
       if (route === "/swagger") return page(request);
       if (route !== "/swagger/json") return;
       // `as`: the plugin builds an OpenAPI document here, and types it as anything.
-      document ??= createStaticFile(
-        "application/json",
-        text(JSON.stringify(tidyDocument(responseValue as Parameters<typeof tidyDocument>[0]))),
-      );
+      const raw = responseValue as Parameters<typeof tidyDocument>[0];
+      document ??= createStaticFile("application/json", text(JSON.stringify(tidyDocument(raw))));
       return document(request);
     })
     .use(swagger({ provider: "swagger-ui", documentation: DOCUMENTATION }));
