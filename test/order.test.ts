@@ -1,7 +1,12 @@
+import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { eq } from "drizzle-orm";
 import { orders, tariffs } from "../src/store/schema.ts";
-import { createService } from "./support/service.ts";
+import { temporaryFolder } from "./support/process.ts";
+import { createService, createServiceOn } from "./support/service.ts";
+import { openStore } from "./support/store.ts";
+import { createDependencies, createWorld } from "./support/world.ts";
 
 describe("ordering", () => {
   test("takes the tariff's price from the customer's phone and answers with the order's number", async () => {
@@ -59,6 +64,35 @@ describe("ordering", () => {
     expect([status, body["code"]]).toEqual([404, "user_not_found"]);
     expect(await dependencies.store.run((tx) => tx.select().from(orders))).toEqual([]);
     expect(world.charges).toEqual([]);
+  });
+
+  test.each(["", "\u0000", "\ud800", "standard 300", "x".repeat(65)])(
+    "of %j, which can be no tariff's code, is refused",
+    async (code) => {
+      const { order, userId } = createService();
+      const user = await userId();
+      expect((await order(user, {}, code)).body["code"]).toBe("tariff_not_found");
+      await order(user, { "idempotency-key": "a" });
+      const reused = await order(user, { "idempotency-key": "a" }, code);
+      expect([reused.status, reused.body["code"]]).toEqual([422, "idempotency_key_reused"]);
+    },
+  );
+
+  test("that the database keeps none of is tried some times, and then not accepted", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    const { order, userId } = createServiceOn({ ...createDependencies(createWorld()), store });
+    const user = await userId();
+    using database = new Database(path);
+    database.run(
+      "CREATE TRIGGER keep_none BEFORE INSERT ON orders BEGIN SELECT RAISE(IGNORE); END",
+    );
+    const { status, body } = await order(user);
+    expect([status, body["code"]]).toEqual([503, "unavailable"]);
+    database.run("DROP TRIGGER keep_none");
+    expect((await order(user)).status).toBe(200);
+    await store.close();
   });
 
   test("of a tariff that is unknown or inactive is refused", async () => {

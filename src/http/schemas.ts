@@ -66,6 +66,9 @@ export function SafeInteger(options: SchemaOptions = {}) {
   });
 }
 
+/** The name of a tariff for machines. */
+export const TARIFF_CODE = /^[A-Za-z0-9_.-]{1,64}$/;
+
 /** The number of a user or an order. */
 export function Id(options: SchemaOptions = {}) {
   return Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, ...options });

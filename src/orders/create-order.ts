@@ -1,5 +1,6 @@
 import type { ChargeOutcome, Clock } from "../ports.ts";
 import { createRateLimit } from "../rate-limit.ts";
+import { Unavailable } from "../errors.ts";
 import type { Store, Tx } from "../store/store.ts";
 import type { ChargeOrder } from "./charge-order.ts";
 import {
@@ -9,11 +10,15 @@ import {
   insertPendingOrders,
   type Order,
   type OrderDraft,
+  tariffCodeIfActive,
   userIdIfKnown,
 } from "./order-queries.ts";
 import { nextAttemptAt } from "./retry-schedule.ts";
 
 const HOUR_MS = 3_600_000;
+
+/** What stands in an order's way may be gone when it is looked for: then the order is tried again, so often. */
+const MAX_OPENINGS = 5;
 
 export interface CreateOrderDependencies {
   readonly store: Store;
@@ -114,9 +119,13 @@ export function createOrderService(dependencies: CreateOrderDependencies): Order
     }
   }
 
-  const open = store.batch(openOrders);
+  const open = store.batch((tx, drafts: readonly LimitedDraft[]) => openOrders(tx, drafts, 1));
 
-  async function openOrders(tx: Tx, drafts: readonly LimitedDraft[]): Promise<Opening[]> {
+  async function openOrders(
+    tx: Tx,
+    drafts: readonly LimitedDraft[],
+    attempt: number,
+  ): Promise<Opening[]> {
     const createdAt = now();
     const mayBeNew = drafts.filter((draft) => draft.mayBeNew);
     const opened = await insertPendingOrders(tx, mayBeNew, {
@@ -129,33 +138,38 @@ export function createOrderService(dependencies: CreateOrderDependencies): Order
     for (const draft of drafts) {
       const order = opened.get(draft.paymentKey);
       openings.push(
-        order ? { kind: "opened", order } : await explainRejection(tx, draft, createdAt),
+        order ? { kind: "opened", order } : await findReason(tx, draft, createdAt, attempt),
       );
     }
     return openings;
   }
 
-  async function explainRejection(
+  /** Why the order was not written. */
+  async function findReason(
     tx: Tx,
     draft: LimitedDraft,
     createdAt: number,
+    attempt: number,
   ): Promise<Opening> {
-    const mayRepeat = draft.idempotencyKey !== null || orderRepeatWindowMs > 0;
+    const { userId, tariffCode, idempotencyKey } = draft;
+    const mayRepeat = idempotencyKey !== null || orderRepeatWindowMs > 0;
     const order = mayRepeat ? await findConflictingOrder(tx, draft) : undefined;
     if (order === undefined) {
       if (!draft.mayBeNew) return limited(draft);
-      const [user] = await userIdIfKnown(tx, { userId: draft.userId });
-      return { kind: "rejected", code: user ? "tariff_not_found" : "user_not_found" };
+      const [user] = await userIdIfKnown(tx, { userId });
+      if (user === undefined) return { kind: "rejected", code: "user_not_found" };
+      const [tariff] = await tariffCodeIfActive(tx, { tariffCode });
+      if (tariff === undefined) return { kind: "rejected", code: "tariff_not_found" };
+      return openAgain(tx, draft, attempt);
     }
-    if (order.tariffCode !== draft.tariffCode) {
+    if (order.tariffCode !== tariffCode) {
       return { kind: "rejected", code: "idempotency_key_reused" };
     }
     // Either way, for a clock may be set back; and by today's window, for that may be changed.
     const isOver = Math.abs(createdAt - order.createdAt) >= orderRepeatWindowMs;
-    if (order.status === "paid" && draft.idempotencyKey === null && isOver) {
+    if (order.status === "paid" && idempotencyKey === null && isOver) {
       await endRepeat(tx, { orderId: order.id });
-      const [opening] = await openOrders(tx, [draft]);
-      if (opening !== undefined) return opening;
+      return openAgain(tx, draft, attempt);
     }
     // A retry may have settled it before the request that made it has heard from the provider.
     const isBeingPaid = order.status === "pending";
@@ -164,6 +178,13 @@ export function createOrderService(dependencies: CreateOrderDependencies): Order
       order,
       inFlight: isBeingPaid ? inFlight.get(order.paymentKey) : undefined,
     };
+  }
+
+  async function openAgain(tx: Tx, draft: LimitedDraft, attempt: number): Promise<Opening> {
+    if (attempt === MAX_OPENINGS) throw new Unavailable("an order meets one that is not there");
+    const [opening] = await openOrders(tx, [draft], attempt + 1);
+    if (opening === undefined) throw new Error("an order that was tried has no outcome");
+    return opening;
   }
 
   function limited({ userId }: OrderDraft): Opening {

@@ -1,6 +1,6 @@
 import { and, asc, desc, eq, gt, inArray, lt, lte, type Placeholder, sql } from "drizzle-orm";
 import type { Charge } from "../ports.ts";
-import { orders, users } from "../store/schema.ts";
+import { orders, tariffs, users } from "../store/schema.ts";
 import { prepared, type ReadTx, type Tx } from "../store/store.ts";
 
 export type Order = typeof orders.$inferSelect;
@@ -73,15 +73,26 @@ export async function insertPendingOrders(
     readonly isRepeatable: boolean;
   },
 ): Promise<ReadonlyMap<string, DueOrder>> {
-  const rows = drafts.map((draft) => [
-    draft.userId,
-    draft.tariffCode,
-    draft.idempotencyKey,
-    draft.paymentKey,
-  ]);
+  // In one order for all batches: two that wrote the same keys crosswise would wait for each other.
+  const rows = drafts
+    .toSorted(byUserAndKey)
+    .map((draft) => [draft.userId, draft.tariffCode, draft.idempotencyKey, draft.paymentKey]);
   const opened = await insertPending(tx, { ...common, drafts: JSON.stringify(rows) });
   const { createdAt, dueAt } = common;
   return new Map(opened.map((order) => [order.paymentKey, { ...order, createdAt, dueAt }]));
+}
+
+function byUserAndKey(a: OrderDraft, b: OrderDraft): number {
+  return a.userId - b.userId || compare(nameOf(a), nameOf(b));
+}
+
+/** What makes one order of a user the same as another. */
+function nameOf({ idempotencyKey, tariffCode }: OrderDraft): string {
+  return idempotencyKey ?? tariffCode;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 const orderByKey = prepared((tx) =>
@@ -125,6 +136,14 @@ export const endRepeat = prepared((tx) =>
     .update(orders)
     .set({ repeatable: false })
     .where(eq(orders.id, value("orderId"))),
+);
+
+/** The code of the tariff with this one, if it can be ordered. */
+export const tariffCodeIfActive = prepared((tx) =>
+  tx
+    .select({ code: tariffs.code })
+    .from(tariffs)
+    .where(and(eq(tariffs.code, value("tariffCode")), eq(tariffs.active, true))),
 );
 
 /** The id of the user with this one, if there is one. */

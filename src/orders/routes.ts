@@ -3,7 +3,7 @@ import { Elysia } from "elysia";
 import { routeOptions } from "../http/access.ts";
 import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
 import { parseInteger } from "../http/parse-integer.ts";
-import { expectation, Id, queryParameters, requestBody } from "../http/schemas.ts";
+import { expectation, Id, queryParameters, requestBody, TARIFF_CODE } from "../http/schemas.ts";
 import type { Clock } from "../ports.ts";
 import type { Store } from "../store/store.ts";
 import type { OrderService } from "./create-order.ts";
@@ -95,7 +95,8 @@ export function orderRoutes({ store, orderService, now }: OrderRoutesDependencie
         if (idempotencyKey === undefined) return problem(set, "invalid_idempotency_key");
         const outcome = await orderService.createOrder({
           userId: body.user_id,
-          tariffCode: body.tariff_code,
+          // What can be no tariff's code is no tariff's, and may be what a database can't read.
+          tariffCode: TARIFF_CODE.test(body.tariff_code) ? body.tariff_code : "",
           idempotencyKey,
         });
         if (outcome.kind === "rejected") return problem(set, outcome.code);

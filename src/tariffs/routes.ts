@@ -2,11 +2,9 @@ import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { type AccessControl, routeOptions } from "../http/access.ts";
 import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
-import { Id, Line, optional, requestBody, Text } from "../http/schemas.ts";
+import { Id, Line, optional, requestBody, TARIFF_CODE, Text } from "../http/schemas.ts";
 import type { Store } from "../store/store.ts";
 import { activeTariffs, allTariffs, putTariff, type Tariff } from "./tariff-queries.ts";
-
-const CODE = /^[A-Za-z0-9_.-]{1,64}$/;
 
 const IN_TIYIN = { examples: [30_000], description: "In tiyin; 1 sum is 100 tiyin." };
 
@@ -14,7 +12,7 @@ const IN_TIYIN = { examples: [30_000], description: "In tiyin; 1 sum is 100 tiyi
 const MAX_PRICE_TIYIN = 10_000_000_000_000;
 
 const TARIFF = Type.Object({
-  code: Type.String({ pattern: CODE.source, examples: ["standard_300"] }),
+  code: Type.String({ pattern: TARIFF_CODE.source, examples: ["standard_300"] }),
   title: Text(1, 200, { examples: ["Standard"] }),
   price_tiyin: Id(IN_TIYIN),
   currency: Type.Literal("UZS"),
@@ -51,7 +49,7 @@ export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
     .put(
       "/tariffs/:code",
       async ({ params: { code }, body, set }) => {
-        if (!CODE.test(code)) {
+        if (!TARIFF_CODE.test(code)) {
           const message = "must be 1 to 64 of A-Z a-z 0-9 _ . -";
           return problem(set, "validation_failed", { errors: [{ field: "code", message }] });
         }
@@ -85,7 +83,7 @@ export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
               in: "path" as const,
               required: true,
               description: "The tariff's name for machines.",
-              schema: { type: "string" as const, pattern: CODE.source },
+              schema: { type: "string" as const, pattern: TARIFF_CODE.source },
               example: "express_500",
             },
           ],

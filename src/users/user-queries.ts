@@ -61,7 +61,14 @@ export async function upsertUsers(
   now: number,
   smsCooldownMs: number,
 ): Promise<UpsertedUser[]> {
-  const rows = drafts.map(({ phoneNumber, chatId, fullName }) => [phoneNumber, chatId, fullName]);
+  // Each number once, and in one order for all batches: two that wrote the same numbers crosswise would
+  // wait for each other.
+  const first = new Map(drafts.toReversed().map((draft) => [draft.phoneNumber, draft]));
+  const rows = Array.from(first.values(), ({ phoneNumber, chatId, fullName }) => [
+    phoneNumber,
+    chatId,
+    fullName,
+  ]).toSorted(([a], [b]) => (String(a) < String(b) ? -1 : 1));
   const due = await upsertForSms(tx, {
     drafts: JSON.stringify(rows),
     now,
