@@ -88,6 +88,17 @@ describe("registering", () => {
     expect(user?.fullName).toBe(name);
   });
 
+  test("keeps what each of several at once brings of one user", async () => {
+    const { register, get } = createService();
+    await Promise.all([
+      register("901234567", { full_name: "Aziza" }),
+      register("+998901234567", { chat_id: 5 }),
+      register("998901234567"),
+    ]);
+    const { body } = await get("/users?phone_number=901234567");
+    expect(body).toMatchObject({ user_id: 1, chat_id: 5, full_name: "Aziza" });
+  });
+
   test("sends one SMS in the cooldown, and one after it", async () => {
     const { register, world } = createService({ SMS_COOLDOWN_S: "60" });
     await Promise.all(Array.from({ length: 30 }, () => register("901234567")));
