@@ -7,6 +7,7 @@ import { requestLog } from "./http/request-log.ts";
 import { swaggerUi } from "./http/swagger-ui.ts";
 import type { Log } from "./log.ts";
 import { createChargeOrder } from "./orders/charge-order.ts";
+import { createGiveBackLease, type Lease } from "./orders/give-back-lease.ts";
 import { createOrderService } from "./orders/create-order.ts";
 import { createNotifyDispatcher } from "./orders/notify-dispatcher.ts";
 import type { DueOrder } from "./orders/order-queries.ts";
@@ -45,17 +46,19 @@ export function createApp(dependencies: Dependencies) {
 
   const userService = createUserService(dependencies);
 
+  const giveBackLease = createGiveBackLease(dependencies);
   const notifications = createTaskQueue({
     concurrency: CONCURRENCY,
-    keyOf: (order: { readonly orderId: number }) => order.orderId,
-    run: createNotifyDispatcher(dependencies),
+    keyOf: ({ orderId }: Lease) => orderId,
+    run: createNotifyDispatcher({ ...dependencies, giveBackLease }),
     onError: (error) => log.error("Notifying the dispatcher has failed.", error),
   });
   const chargeOrder = createChargeOrder({
     ...dependencies,
+    giveBackLease,
     cutoff: cutoff.signal,
     // Where the queue is full, the order is found when it is due.
-    onPaid: (orderId) => void notifications.add({ orderId }),
+    onPaid: (lease) => void notifications.add(lease),
   });
   const charges = createTaskQueue<DueOrder>({
     concurrency: CONCURRENCY,

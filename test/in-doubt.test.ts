@@ -1,6 +1,7 @@
 import { describe, expect, jest, test } from "bun:test";
 import type { ChargeOutcome } from "../src/ports.ts";
 import { orders } from "../src/store/schema.ts";
+import { createChargeOrder } from "../src/orders/charge-order.ts";
 import { createService } from "./support/service.ts";
 
 const MINUTE_MS = 60_000;
@@ -50,11 +51,11 @@ describe("a payment in doubt", () => {
     const { status, body, headers } = await order(user);
     expect(status).toBe(202);
     expect(body).toMatchObject({ status: "pending", order_id: 1 });
-    expect(headers.get("retry-after")).toBe("3");
+    expect(headers.get("retry-after")).toBe("2");
     expect(headers.get("idempotent-replayed")).toBeNull();
     const looked = await get("/orders/1");
     expect(looked.body).toMatchObject({ status: "pending", settled_at: null });
-    expect(looked.headers.get("retry-after")).toBe("3");
+    expect(looked.headers.get("retry-after")).toBe("2");
     expect(world.notified).toEqual([]);
     const repeat = await order(user);
     expect([repeat.status, repeat.body]).toEqual([202, body]);
@@ -82,7 +83,7 @@ describe("a payment in doubt", () => {
     world.charge = () => Promise.reject(new Error("502"));
     await order(user);
     world.charge = async () => "paid";
-    world.nowMs += 8999;
+    world.nowMs += 999;
     expect(await app.workers.charge.runOnce()).toBe(0);
     world.nowMs += 1;
     expect(await app.workers.charge.runOnce()).toBe(1);
@@ -109,6 +110,76 @@ describe("a payment in doubt", () => {
     expect(world.notified).toEqual([]);
   });
 
+  test("is asked about by nobody else until the time-out of the one who asks is over", async () => {
+    const { order, userId, world, app } = createService({ PAYMENT_TIMEOUT_MS: "60000" });
+    const user = await userId();
+    const answers = [Promise.withResolvers<"paid">(), Promise.withResolvers<"paid">()];
+    world.charge = () => answers[world.charges.length - 1]?.promise ?? Promise.resolve("paid");
+    const first = order(user);
+    while (world.charges.length < 1) await Bun.sleep(0);
+    world.nowMs += 60_999;
+    expect(await app.workers.charge.runOnce()).toBe(0);
+    world.nowMs += 1;
+    expect(await app.workers.charge.runOnce()).toBe(1);
+    answers[1]?.resolve("paid");
+    await app.idle();
+    answers[0]?.resolve("paid");
+    expect((await first).status).toBe(200);
+  });
+
+  test("that one gives up is left to the other who has begun since", async () => {
+    const { order, userId, world, app, dependencies } = createService();
+    const user = await userId();
+    const answers = [Promise.withResolvers<"paid">(), Promise.withResolvers<"paid">()];
+    world.charge = () => answers[world.charges.length - 1]?.promise ?? Promise.resolve("paid");
+    const first = order(user);
+    while (world.charges.length < 1) await Bun.sleep(0);
+    world.nowMs += 9000;
+    await app.workers.charge.runOnce();
+    const dueAt = world.nowMs + 9000;
+    answers[0]?.reject(new Error("502"));
+    expect((await first).status).toBe(202);
+    const [row] = await dependencies.store.run((tx) => tx.select().from(orders));
+    expect(row).toMatchObject({ attempts: 2, dueAt });
+    answers[1]?.resolve("paid");
+    await app.idle();
+  });
+
+  test("that can't be written down is due when the time-out is over", async () => {
+    const { order, get, userId, world } = createService();
+    const user = await userId();
+    world.charge = () => {
+      world.storeFault = new Error("no room");
+      return Promise.reject(new Error("502"));
+    };
+    const { status, headers } = await order(user);
+    expect([status, headers.get("retry-after")]).toEqual([202, "10"]);
+    expect(world.lines.join()).toContain("Can't give order 1 back");
+    world.storeFault = undefined;
+    expect((await get("/orders/1")).headers.get("retry-after")).toBe("10");
+  });
+
+  test.each([
+    ["has no more time than is left of its lease", 20, 1],
+    ["is not begun where its lease is over", 0, 0],
+  ])("whose attempt was held up %s", async (_what, leftMs, charges) => {
+    const { dependencies, world } = createService();
+    world.charge = () => new Promise(() => {});
+    const chargeOrder = createChargeOrder({
+      ...dependencies,
+      // Longer than any test may take.
+      config: { paymentTimeoutMs: 120_000 },
+      giveBackLease: async () => 5,
+      onPaid: () => {},
+      cutoff: new AbortController().signal,
+    });
+    const { nowMs } = world;
+    const charge = { orderId: 1, paymentKey: "p", amountTiyin: 1, payer: "+998901234567" };
+    const order = { ...charge, createdAt: nowMs, attempt: 1, dueAt: nowMs + leftMs };
+    expect(await chargeOrder(order)).toEqual({ dueAt: 5 });
+    expect(world.charges).toHaveLength(charges);
+  });
+
   test("is asked about with growing pauses, at most an hour, without end", async () => {
     const { order, userId, world, app, dependencies } = createService({
       PAYMENT_TIMEOUT_MS: "1000",
@@ -119,7 +190,7 @@ describe("a payment in doubt", () => {
     for (let attempt = 1; attempt <= 10; attempt++) {
       const [row] = await dependencies.store.run((tx) => tx.select().from(orders));
       const dueAt = row?.dueAt ?? 0;
-      pauses.push((dueAt - world.nowMs) / 1000 - 1);
+      pauses.push((dueAt - world.nowMs) / 1000);
       world.nowMs = dueAt;
       expect(await app.workers.charge.runOnce()).toBe(1);
       await app.idle();

@@ -9,7 +9,8 @@ import {
   settleDeclined,
   settlePaid,
 } from "./order-queries.ts";
-import { NOTIFY_TIMEOUT_MS, nextAttemptAt } from "./retry-schedule.ts";
+import type { GiveBackLease, Lease } from "./give-back-lease.ts";
+import { leaseEndsAt, NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
 
 /** An order that is in doubt for longer is worth a warning: somebody has to call the provider. */
 const LONG_IN_DOUBT_MS = 3_600_000;
@@ -20,18 +21,24 @@ export interface ChargeDependencies {
   readonly log: Log;
   readonly now: Clock;
   readonly config: { readonly paymentTimeoutMs: number };
-  /** Hears of each order that has just been paid. */
-  readonly onPaid: (orderId: number) => void;
+  readonly giveBackLease: GiveBackLease;
+  /** Hears of each order that has just been paid, with the lease of the first notification. */
+  readonly onPaid: (lease: Lease) => void;
   /** When it aborts, whatever the provider has not answered by then is in doubt. */
   readonly cutoff: AbortSignal;
 }
 
+/** The provider has not said what became of the money; it is asked again at `dueAt`, in ms. */
+export interface InDoubt {
+  readonly dueAt: number;
+}
+
 /**
  * Asks the provider for the order's money and records the answer, which is on disk when this resolves.
- * In doubt nothing is recorded, also where the answer can't be: the order stays pending, and is due
- * already. Never rejects.
+ * In doubt the order stays pending, and its lease is given back; where the answer can't be recorded, it is
+ * due when that is over. Never rejects.
  */
-export type ChargeOrder = (order: DueOrder) => Promise<ChargeOutcome | "in doubt">;
+export type ChargeOrder = (order: DueOrder) => Promise<ChargeOutcome | InDoubt>;
 
 /** What the provider has said of an order. */
 interface Answer {
@@ -40,29 +47,40 @@ interface Answer {
 }
 
 export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder {
-  const { store, payment, log, now, config, onPaid, cutoff } = dependencies;
+  const { store, payment, log, now, config, giveBackLease, onPaid, cutoff } = dependencies;
 
-  async function chargeOrder(order: DueOrder): Promise<ChargeOutcome | "in doubt"> {
-    const { orderId } = order;
+  async function chargeOrder(order: DueOrder): Promise<ChargeOutcome | InDoubt> {
+    const { orderId, dueAt } = order;
     const outcome = await ask(order);
-    if (outcome === "in doubt") return outcome;
+    if (outcome === "in doubt") {
+      return { dueAt: await giveBackLease({ ...order, status: "pending" }) };
+    }
     try {
       const recorded = await record({ orderId, outcome });
       // Two attempts may race; a correct provider answers both alike.
-      if (recorded !== outcome) throw new Error(`it is ${recorded}, and now said to be ${outcome}`);
+      if (recorded.status !== outcome) {
+        throw new Error(`it is ${recorded.status}, and now said to be ${outcome}`);
+      }
+      if (outcome === "paid") {
+        onPaid({ orderId, status: "paid", attempt: 1, dueAt: recorded.dueAt });
+      }
+      return outcome;
     } catch (error) {
       log.error(`Can't record that order ${orderId} is ${outcome}.`, error);
-      return "in doubt";
+      return { dueAt };
     }
-    if (outcome === "paid") onPaid(orderId);
-    return outcome;
   }
 
   function ask(order: DueOrder): Promise<ChargeOutcome | "in doubt"> {
     const { orderId, paymentKey, amountTiyin, payer } = order;
     const charge = { orderId, paymentKey, amountTiyin, payer };
+    const leftMs = order.dueAt - now();
+    if (leftMs <= 0) {
+      const late = new Error("its lease was over before it could be asked for");
+      return Promise.resolve(inDoubt(order, late));
+    }
     return withTimeout(
-      config.paymentTimeoutMs,
+      Math.min(config.paymentTimeoutMs, leftMs),
       (options) => payment.charge(charge, options),
       cutoff,
     ).then(
@@ -83,8 +101,8 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
 
   const record = store.batch(async (tx, answers: readonly Answer[]) => {
     const settledAt = now();
-    // By then the dispatcher, who is notified at once, has heard, or that has failed.
-    const dueAt = nextAttemptAt(settledAt, NOTIFY_TIMEOUT_MS, 1);
+    // The dispatcher is notified at once: nobody else is to do that meanwhile.
+    const dueAt = leaseEndsAt(settledAt, NOTIFY_TIMEOUT_MS);
     const [paid, declined] = [idsOf(answers, "paid"), idsOf(answers, "declined")];
     const settled = new Map<number, Order["status"]>();
     if (paid.length > 0) {
@@ -95,9 +113,10 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
       const rows = await settleDeclined(tx, { settledAt, orderIds: JSON.stringify(declined) });
       for (const { orderId } of rows) settled.set(orderId, "declined");
     }
-    const recorded: (Order["status"] | undefined)[] = [];
+    const recorded: { status: Order["status"] | undefined; dueAt: number }[] = [];
     for (const { orderId } of answers) {
-      recorded.push(settled.get(orderId) ?? (await orderById(tx, { orderId }))[0]?.status);
+      const status = settled.get(orderId) ?? (await orderById(tx, { orderId }))[0]?.status;
+      recorded.push({ status, dueAt });
     }
     return recorded;
   });

@@ -13,7 +13,7 @@ import {
   tariffCodeIfActive,
   userIdIfKnown,
 } from "./order-queries.ts";
-import { nextAttemptAt } from "./retry-schedule.ts";
+import { leaseEndsAt } from "./retry-schedule.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -90,11 +90,11 @@ export function createOrderService(dependencies: CreateOrderDependencies): Order
         case "limited":
           return opening;
         case "opened": {
-          const { orderId, dueAt } = opening.order;
-          const kind = await chargeOrder(opening.order);
-          return kind === "in doubt"
-            ? { kind: "pending", orderId, dueAt, repeated: false }
-            : { kind, orderId, repeated: false };
+          const { orderId } = opening.order;
+          const result = await chargeOrder(opening.order);
+          return typeof result === "string"
+            ? { kind: result, orderId, repeated: false }
+            : { kind: "pending", orderId, dueAt: result.dueAt, repeated: false };
         }
         case "repeat": {
           const outcome = (await opening.inFlight) ?? outcomeOf(opening.order);
@@ -131,7 +131,7 @@ export function createOrderService(dependencies: CreateOrderDependencies): Order
     const opened = await insertPendingOrders(tx, mayBeNew, {
       createdAt,
       // From the start, so that a crash at any later moment leaves nothing to guess.
-      dueAt: nextAttemptAt(createdAt, paymentTimeoutMs, 1),
+      dueAt: leaseEndsAt(createdAt, paymentTimeoutMs),
       isRepeatable: orderRepeatWindowMs > 0,
     });
     const openings: Opening[] = [];

@@ -3,6 +3,7 @@ import type { Clock, DispatcherNotifier } from "../ports.ts";
 import type { Store } from "../store/store.ts";
 import { withTimeout } from "../with-timeout.ts";
 import { markNotified } from "./order-queries.ts";
+import type { GiveBackLease, Lease } from "./give-back-lease.ts";
 import { NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
 
 export interface NotifyDependencies {
@@ -10,16 +11,17 @@ export interface NotifyDependencies {
   readonly dispatcher: DispatcherNotifier;
   readonly log: Log;
   readonly now: Clock;
+  readonly giveBackLease: GiveBackLease;
 }
 
 /**
- * Tells the dispatcher of a paid order and records that he knows. An attempt that fails changes nothing:
- * the order is due already. Never rejects.
+ * Tells the dispatcher of a paid order and records that he knows. An attempt that fails gives its lease
+ * back. Never rejects.
  */
-export type NotifyDispatcher = (order: { readonly orderId: number }) => Promise<void>;
+export type NotifyDispatcher = (lease: Lease) => Promise<void>;
 
 export function createNotifyDispatcher(dependencies: NotifyDependencies): NotifyDispatcher {
-  const { store, dispatcher, log, now } = dependencies;
+  const { store, dispatcher, log, now, giveBackLease } = dependencies;
 
   const record = store.batch(async (tx, orderIds: readonly number[]) => {
     await markNotified(tx, { orderIds: JSON.stringify(orderIds), now: now() });
@@ -27,15 +29,21 @@ export function createNotifyDispatcher(dependencies: NotifyDependencies): Notify
   });
 
   // No async function for it: promises are a tenth of what an order costs.
-  return ({ orderId }) =>
-    withTimeout(NOTIFY_TIMEOUT_MS, (options) => dispatcher.notify(orderId, options))
+  return (lease) => {
+    const { orderId } = lease;
+    const timeoutMs = Math.min(NOTIFY_TIMEOUT_MS, lease.dueAt - now());
+    if (timeoutMs <= 0) return Promise.resolve();
+    return withTimeout(timeoutMs, (options) => dispatcher.notify(orderId, options))
       .then(() => record(orderId))
       .then(
         () => {},
-        (error) =>
+        async (error) => {
           log.warn(
             `The dispatcher was not notified of order ${orderId}; it is tried again.`,
             error,
-          ),
+          );
+          await giveBackLease(lease);
+        },
       );
+  };
 }

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, inArray, lt, lte, type Placeholder, sql } from "drizzle-orm";
+import { and, desc, eq, gt, inArray, isNotNull, lt, type Placeholder, sql } from "drizzle-orm";
 import type { Charge } from "../ports.ts";
 import { orders, tariffs, users } from "../store/schema.ts";
 import { prepared, type ReadTx, type Tx } from "../store/store.ts";
@@ -16,7 +16,9 @@ export interface OrderDraft {
 /** A pending or paid order, with what a provider needs to know of it. */
 export interface DueOrder extends Charge {
   readonly createdAt: number;
-  /** When it is to be tried again, should this attempt fail. */
+  /** The how manyeth attempt at it this is. */
+  readonly attempt: number;
+  /** Until when nobody else makes this attempt. */
   readonly dueAt: number;
 }
 
@@ -79,7 +81,9 @@ export async function insertPendingOrders(
     .map((draft) => [draft.userId, draft.tariffCode, draft.idempotencyKey, draft.paymentKey]);
   const opened = await insertPending(tx, { ...common, drafts: JSON.stringify(rows) });
   const { createdAt, dueAt } = common;
-  return new Map(opened.map((order) => [order.paymentKey, { ...order, createdAt, dueAt }]));
+  return new Map(
+    opened.map((order) => [order.paymentKey, { ...order, createdAt, attempt: 1, dueAt }]),
+  );
 }
 
 function byUserAndKey(a: OrderDraft, b: OrderDraft): number {
@@ -216,29 +220,47 @@ export const markNotified = prepared((tx) =>
 
 // Trying again
 
-/** The first `limit` orders in `status` that are due by `now`. */
-export const dueOrders = prepared((tx) =>
+/**
+ * Takes the first `limit` orders in `status` that are due by `now`, each for one more attempt until `dueAt`,
+ * and answers with them.
+ */
+export const claimDueOrders = prepared((tx) =>
   tx
-    .select({
+    .update(orders)
+    .set({ attempts: sql`${orders.attempts} + 1`, dueAt: sql`${value("dueAt")}` })
+    .where(
+      sql`${orders.id} IN (
+        SELECT id FROM orders WHERE status = ${value("status")} AND due_at <= ${value("now")}
+        ORDER BY due_at LIMIT ${value("limit")}
+      )`,
+    )
+    .returning({
       orderId: orders.id,
       paymentKey: orders.paymentKey,
       amountTiyin: orders.amountTiyin,
       payer,
       createdAt: orders.createdAt,
-      attempts: orders.attempts,
-    })
-    .from(orders)
-    .where(and(eq(orders.status, value("status")), lte(orders.dueAt, value("now"))))
-    .orderBy(asc(orders.dueAt))
-    .limit(value("limit")),
+      attempt: orders.attempts,
+    }),
 );
 
-/** Counts an attempt for the order, which is due again at `dueAt`. */
-export const countAttempt = prepared((tx) =>
+/**
+ * Has orders be due earlier than at the end of their leases, each given as its id, status, attempt and the
+ * new instant in an array in an array of JSON. Left out is what another has settled or claimed meanwhile.
+ */
+export const endLeases = prepared((tx) =>
   tx
     .update(orders)
-    .set({ attempts: sql`${value("attempts")}`, dueAt: sql`${value("dueAt")}` })
-    .where(eq(orders.id, value("orderId"))),
+    .set({ dueAt: sql`lease.value->>3` })
+    .from(sql`json_each(${value("leases")}) AS lease`)
+    .where(
+      and(
+        sql`${orders.id} = lease.value->>0`,
+        sql`${orders.status} = lease.value->>1`,
+        sql`${orders.attempts} = lease.value->>2`,
+        isNotNull(orders.dueAt),
+      ),
+    ),
 );
 
 /** Makes due now all that is due later. */

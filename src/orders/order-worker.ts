@@ -2,8 +2,9 @@ import type { Log } from "../log.ts";
 import type { Clock } from "../ports.ts";
 import type { Store } from "../store/store.ts";
 import type { TaskQueue } from "../task-queue.ts";
-import { countAttempt, type DueOrder, dueOrders, makeAllDue } from "./order-queries.ts";
-import { nextAttemptAt } from "./retry-schedule.ts";
+import type { Lease } from "./give-back-lease.ts";
+import { claimDueOrders, type DueOrder, makeAllDue } from "./order-queries.ts";
+import { leaseEndsAt } from "./retry-schedule.ts";
 
 /** Orders of one status that are being worked on at a time. */
 export const CONCURRENCY = 64;
@@ -26,7 +27,7 @@ export interface OrderWorkerDependencies {
   /** How long an attempt may take. */
   readonly timeoutMs: number;
   /** Makes the attempts. */
-  readonly queue: TaskQueue<DueOrder>;
+  readonly queue: TaskQueue<DueOrder & Lease>;
 }
 
 /** Retries what is due until it is done. */
@@ -61,27 +62,17 @@ export function createOrderWorker(dependencies: OrderWorkerDependencies): OrderW
   async function runOnce() {
     const limit = CONCURRENCY - queue.size();
     if (limit <= 0) return 0;
-    const claimed = await claim(limit);
+    const claimedAt = now();
+    // An attempt that dies with the process leaves its order as this does: due when its lease is over.
+    const dueAt = leaseEndsAt(claimedAt, timeoutMs);
+    const claimed = await store.run((tx) =>
+      claimDueOrders(tx, { status, now: claimedAt, dueAt, limit }),
+    );
     for (const order of claimed) {
       log.debug(`Order ${order.orderId} is ${status}, and due.`);
-      queue.add(order);
+      queue.add({ ...order, status, dueAt });
     }
     return claimed.length;
-  }
-
-  /** An attempt that fails leaves its order as this does: due again after the next pause. */
-  function claim(limit: number): Promise<DueOrder[]> {
-    return store.run(async (tx) => {
-      const claimedAt = now();
-      const claimed: DueOrder[] = [];
-      for (const { attempts, ...order } of await dueOrders(tx, { status, now: claimedAt, limit })) {
-        const attempt = attempts + 1;
-        const dueAt = nextAttemptAt(claimedAt, timeoutMs, attempt);
-        await countAttempt(tx, { orderId: order.orderId, attempts: attempt, dueAt });
-        claimed.push({ ...order, dueAt });
-      }
-      return claimed;
-    });
   }
 
   return { runOnce, run };

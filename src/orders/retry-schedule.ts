@@ -1,14 +1,17 @@
 /** A dispatcher's system that takes longer has most likely not heard. */
 export const NOTIFY_TIMEOUT_MS = 5000;
 
+/** What an attempt may take beyond its time-out, to begin and to be recorded. */
+const LEASE_MARGIN_MS = 1000;
+
 const LONGEST_PAUSE_MS = 3_600_000;
 
-/** When an order is due again, if the nth attempt, which begins now and takes up to `timeoutMs`, fails. */
-export function nextAttemptAt(now: number, timeoutMs: number, attempt: number): number {
-  return now + timeoutMs + pauseMs(attempt);
+/** Until when nobody else makes the attempt that begins now and takes up to `timeoutMs`. */
+export function leaseEndsAt(now: number, timeoutMs: number): number {
+  return now + timeoutMs + LEASE_MARGIN_MS;
 }
 
-/** How long to wait after the nth failed attempt: 1 s, 16 s, 81 s …, at most an hour. */
-function pauseMs(attempt: number): number {
-  return Math.min(1000 * attempt ** 4, LONGEST_PAUSE_MS);
+/** When an order is due again whose nth attempt has failed now: after 1 s, 16 s, 81 s …, at most an hour. */
+export function nextAttemptAt(now: number, attempt: number): number {
+  return now + Math.min(1000 * attempt ** 4, LONGEST_PAUSE_MS);
 }

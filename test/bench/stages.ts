@@ -84,7 +84,12 @@ function resultOf(item: unknown): unknown {
   if (typeof item !== "object" || item === null) return item;
   if ("paymentKey" in item) {
     const charge = { paymentKey: item.paymentKey, amountTiyin: 30_000, payer: "+998901234567" };
-    return { kind: "opened", order: { orderId: ++lastId, createdAt: 0, dueAt: 0, ...charge } };
+    return {
+      kind: "opened",
+      order: { orderId: ++lastId, createdAt: 0, attempt: 1, dueAt: Infinity, ...charge },
+    };
   }
-  return "outcome" in item ? item.outcome : { userId: ++lastId, smsDue: false };
+  return "outcome" in item
+    ? { status: item.outcome, dueAt: Infinity }
+    : { userId: ++lastId, smsDue: false };
 }
