@@ -1,8 +1,11 @@
 import { defineConfig } from "drizzle-kit";
 
+// DIALECT=postgresql for PostgreSQL; `bun run migration` makes those of both.
+const isPostgres = process.env["DIALECT"] === "postgresql";
+
 export default defineConfig({
-  dialect: "sqlite",
-  schema: "./src/store/schema.ts",
-  out: "./drizzle",
+  dialect: isPostgres ? "postgresql" : "sqlite",
+  schema: `./src/store/schema-${isPostgres ? "postgres" : "sqlite"}.ts`,
+  out: `./drizzle/${isPostgres ? "postgres" : "sqlite"}`,
   casing: "snake_case",
 });

@@ -2,7 +2,6 @@ import { createApp } from "../src/app.ts";
 import { readConfig } from "../src/config.ts";
 import { createLog } from "../src/log.ts";
 import { DatabaseUnusable } from "../src/store/database-lock.ts";
-import { orders } from "../src/store/schema.ts";
 import { openSqliteStore } from "../src/store/sqlite-store.ts";
 
 // Fills the database of the config with some weeks of orders to look at: by the service itself, on a clock
@@ -37,7 +36,7 @@ try {
 
 async function seed(): Promise<number> {
   const store = openSqliteStore(config.databasePath, log);
-  const [order] = await store.read((tx) => tx.select().from(orders).limit(1));
+  const [order] = await store.read((tx) => tx.select().from(tx.tables.orders).limit(1));
   if (order !== undefined) {
     await store.close();
     throw new DatabaseUnusable(`The database ${config.databasePath} has orders already.`);
@@ -93,7 +92,9 @@ async function seed(): Promise<number> {
   }
   await workers.charge.runOnce();
   await idle();
-  const rows = await store.read((tx) => tx.select({ id: orders.id }).from(orders));
+  const rows = await store.read((tx) =>
+    tx.select({ id: tx.tables.orders.id }).from(tx.tables.orders),
+  );
   await store.close();
   return rows.length;
 }

@@ -1,5 +1,4 @@
 import { describe, expect, test } from "bun:test";
-import { orders, users } from "../src/store/schema.ts";
 import { createService } from "./support/service.ts";
 
 const JSON_TYPE = { "content-type": "application/json" };
@@ -59,8 +58,10 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
     expect(answer["errors"]).toEqual(
       Object.entries(expected).map(([field, message]) => ({ field, message })),
     );
-    expect(await dependencies.store.run((tx) => tx.select().from(users))).toHaveLength(1);
-    expect(await dependencies.store.run((tx) => tx.select().from(orders))).toHaveLength(0);
+    expect(await dependencies.store.run((tx) => tx.select().from(tx.tables.users))).toHaveLength(1);
+    expect(await dependencies.store.run((tx) => tx.select().from(tx.tables.orders))).toHaveLength(
+      0,
+    );
     expect(world.charges).toEqual([]);
   });
 
@@ -134,7 +135,7 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
       const refused = await request("/register", { method: "POST", headers: JSON_TYPE, body });
       expect([refused.status, refused.body["code"]]).toEqual([400, "invalid_json"]);
     }
-    expect(await dependencies.store.run((tx) => tx.select().from(users))).toEqual([]);
+    expect(await dependencies.store.run((tx) => tx.select().from(tx.tables.users))).toEqual([]);
   });
 
   test("but with a byte order mark before it, it is JSON", async () => {

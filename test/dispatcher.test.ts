@@ -1,5 +1,4 @@
 import { describe, expect, jest, test } from "bun:test";
-import { orders } from "../src/store/schema.ts";
 import { createService } from "./support/service.ts";
 
 const MINUTE_MS = 60_000;
@@ -33,7 +32,7 @@ describe("the dispatcher", () => {
     await app.idle();
     const pauses: number[] = [];
     for (let attempt = 2; attempt <= 5; attempt++) {
-      const [row] = await dependencies.store.run((tx) => tx.select().from(orders));
+      const [row] = await dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
       const dueAt = row?.dueAt ?? 0;
       pauses.push((dueAt - world.nowMs) / 1000);
       world.nowMs = dueAt;

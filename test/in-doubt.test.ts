@@ -1,6 +1,5 @@
 import { describe, expect, jest, test } from "bun:test";
 import type { ChargeOutcome } from "../src/ports.ts";
-import { orders } from "../src/store/schema.ts";
 import { createChargeOrder } from "../src/orders/charge-order.ts";
 import { createService } from "./support/service.ts";
 
@@ -139,7 +138,7 @@ describe("a payment in doubt", () => {
     const dueAt = world.nowMs + 9000;
     answers[0]?.reject(new Error("502"));
     expect((await first).status).toBe(202);
-    const [row] = await dependencies.store.run((tx) => tx.select().from(orders));
+    const [row] = await dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
     expect(row).toMatchObject({ attempts: 2, dueAt });
     answers[1]?.resolve("paid");
     await app.idle();
@@ -188,7 +187,7 @@ describe("a payment in doubt", () => {
     await order(await userId());
     const pauses: number[] = [];
     for (let attempt = 1; attempt <= 10; attempt++) {
-      const [row] = await dependencies.store.run((tx) => tx.select().from(orders));
+      const [row] = await dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
       const dueAt = row?.dueAt ?? 0;
       pauses.push((dueAt - world.nowMs) / 1000);
       world.nowMs = dueAt;
@@ -317,7 +316,7 @@ describe("a payment in doubt", () => {
     world.nowMs += 60 * MINUTE_MS + 8000;
     await app.workers.charge.runOnce();
     await app.idle();
-    const [row] = await dependencies.store.run((tx) => tx.select().from(orders));
+    const [row] = await dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
     expect(row).toMatchObject({ status: "paid", attempts: 1, notifiedAt: null });
     expect((row?.dueAt ?? 0) - world.nowMs).toBeLessThanOrEqual(16_000);
   });

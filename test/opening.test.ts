@@ -11,7 +11,6 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { orders, users } from "../src/store/schema.ts";
 import { failToStart, spawnService, temporaryFolder } from "./support/process.ts";
 import { mountDisk } from "./support/disk.ts";
 import { skip } from "./support/skip.ts";
@@ -26,7 +25,7 @@ setDefaultTimeout(BUSY_MACHINE_MS);
 async function makeDatabase(path: string, count: number) {
   const store = openStore(path);
   await store.run((tx) =>
-    tx.insert(users).values(
+    tx.insert(tx.tables.users).values(
       Array.from({ length: count }, (_, i) => ({
         phoneNumber: `+99890${1_000_000 + i}`,
         createdAt: 0,
@@ -138,7 +137,7 @@ describe("a database", () => {
   test("that an older version has made is brought up to date, and each row keeps its meaning", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
-    const first = readFileSync(join(import.meta.dir, "../drizzle/0000_first.sql"), "utf8");
+    const first = readFileSync(join(import.meta.dir, "../drizzle/sqlite/0000_first.sql"), "utf8");
     // The first migration as it was when it was first released.
     const released = first.replace(
       `"orders"."status" = 'pending' OR "orders"."status" = 'paid' OR "orders"."status" = 'declined'`,
@@ -158,9 +157,9 @@ describe("a database", () => {
       "UPDATE sqlite_sequence SET seq = 9 WHERE name = 'orders'",
     );
     const store = openStore(path);
-    expect(await store.run((tx) => tx.select().from(users))).toHaveLength(1);
+    expect(await store.run((tx) => tx.select().from(tx.tables.users))).toHaveLength(1);
     const common = { userId: 1, tariffCode: "standard_300" };
-    expect(await store.run((tx) => tx.select().from(orders))).toEqual([
+    expect(await store.run((tx) => tx.select().from(tx.tables.orders))).toEqual([
       {
         ...common,
         ...{ id: 3, amountTiyin: 5, status: "pending", idempotencyKey: null, paymentKey: "p3" },
@@ -183,7 +182,7 @@ describe("a database", () => {
     const next = { ...common, amountTiyin: 1, status: "pending" as const, paymentKey: "p" };
     const [row] = await store.run((tx) =>
       tx
-        .insert(orders)
+        .insert(tx.tables.orders)
         .values({ ...next, createdAt: 0, dueAt: 1, attempts: 0, repeatable: false })
         .returning(),
     );
@@ -200,7 +199,7 @@ describe("a database", () => {
     await makeDatabase(path, 20_000);
     copyFileSync(path, backup);
     const store = openStore(path);
-    await store.run((tx) => tx.delete(users));
+    await store.run((tx) => tx.delete(tx.tables.users));
     // What kill -9 leaves: the changes are in the log alone.
     for (const suffix of ["", "-wal"]) copyFileSync(path + suffix, `${path}.killed${suffix}`);
     await store.close();
@@ -216,12 +215,14 @@ describe("a database", () => {
     const path = join(folder.path, "x.db");
     const store = openStore(path);
     await store.run((tx) =>
-      tx.insert(users).values({ phoneNumber: "+998901234567", createdAt: 0, smsTriedAt: 0 }),
+      tx
+        .insert(tx.tables.users)
+        .values({ phoneNumber: "+998901234567", createdAt: 0, smsTriedAt: 0 }),
     );
     for (const suffix of ["", "-wal"]) copyFileSync(path + suffix, `${path}.killed${suffix}`);
     await store.close();
     const again = openStore(`${path}.killed`);
-    expect(await again.run((tx) => tx.select().from(users))).toHaveLength(1);
+    expect(await again.run((tx) => tx.select().from(tx.tables.users))).toHaveLength(1);
     await again.close();
   });
 

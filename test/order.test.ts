@@ -2,7 +2,6 @@ import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { eq } from "drizzle-orm";
-import { orders, tariffs } from "../src/store/schema.ts";
 import { temporaryFolder } from "./support/process.ts";
 import { createService, createServiceOn } from "./support/service.ts";
 import { openStore } from "./support/store.ts";
@@ -52,7 +51,7 @@ describe("ordering", () => {
     const { order, get, userId, dependencies } = createService({ ORDER_REPEAT_WINDOW_S: "0" });
     const user = await userId();
     await order(user);
-    await dependencies.store.run((tx) => tx.update(tariffs).set({ priceTiyin: 40_000 }));
+    await dependencies.store.run((tx) => tx.update(tx.tables.tariffs).set({ priceTiyin: 40_000 }));
     const { body } = await order(user);
     expect((await get("/orders/1")).body["amount_tiyin"]).toBe(30_000);
     expect((await get(`/orders/${body["order_id"]}`)).body["amount_tiyin"]).toBe(40_000);
@@ -62,7 +61,7 @@ describe("ordering", () => {
     const { order, dependencies, world } = createService();
     const { status, body } = await order(1);
     expect([status, body["code"]]).toEqual([404, "user_not_found"]);
-    expect(await dependencies.store.run((tx) => tx.select().from(orders))).toEqual([]);
+    expect(await dependencies.store.run((tx) => tx.select().from(tx.tables.orders))).toEqual([]);
     expect(world.charges).toEqual([]);
   });
 
@@ -100,7 +99,10 @@ describe("ordering", () => {
     const user = await userId();
     expect((await order(user, {}, "nope")).body["code"]).toBe("tariff_not_found");
     await dependencies.store.run((tx) =>
-      tx.update(tariffs).set({ active: false }).where(eq(tariffs.code, "standard_300")),
+      tx
+        .update(tx.tables.tariffs)
+        .set({ active: false })
+        .where(eq(tx.tables.tariffs.code, "standard_300")),
     );
     const { status, body } = await order(user);
     expect([status, body["code"]]).toEqual([404, "tariff_not_found"]);

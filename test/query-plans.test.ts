@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { readMigrationFiles } from "drizzle-orm/migrator";
 import { createService } from "./support/service.ts";
 
-const MIGRATIONS = join(import.meta.dir, "../drizzle");
+const MIGRATIONS = join(import.meta.dir, "../drizzle/sqlite");
 
 const MINUTE_MS = 60_000;
 

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { createApp } from "../src/app.ts";
-import { users } from "../src/store/schema.ts";
 import { parsePhoneNumber } from "../src/users/phone-number.ts";
 import { createService } from "./support/service.ts";
 
@@ -68,7 +67,7 @@ describe("registering", () => {
     );
     expect(answers.map(({ status }) => status)).toEqual(Array(50).fill(200));
     expect(new Set(answers.map(({ body }) => body["user_id"]))).toEqual(new Set([1]));
-    expect(await dependencies.store.run((tx) => tx.select().from(users))).toHaveLength(1);
+    expect(await dependencies.store.run((tx) => tx.select().from(tx.tables.users))).toHaveLength(1);
   });
 
   test("a second time adds and changes what is given, and forgets nothing", async () => {
@@ -76,7 +75,7 @@ describe("registering", () => {
     await register("901234567", { chat_id: -5, full_name: "Aziza" });
     await register("901234567", { id: 99, full_name: "Aziza Karimova", chat_id: null });
     await register("901234567");
-    const [user] = await dependencies.store.run((tx) => tx.select().from(users));
+    const [user] = await dependencies.store.run((tx) => tx.select().from(tx.tables.users));
     expect(user).toMatchObject({ id: 1, chatId: -5, fullName: "Aziza Karimova" });
   });
 
@@ -84,7 +83,7 @@ describe("registering", () => {
     const { register, dependencies } = createService();
     const name = "😀".repeat(200);
     expect((await register("901234567", { full_name: name })).status).toBe(200);
-    const [user] = await dependencies.store.run((tx) => tx.select().from(users));
+    const [user] = await dependencies.store.run((tx) => tx.select().from(tx.tables.users));
     expect(user?.fullName).toBe(name);
   });
 
@@ -159,6 +158,6 @@ describe("registering", () => {
     const { register, dependencies } = createService();
     const { status, body } = await register(text);
     expect([status, body["code"]]).toEqual([422, "invalid_phone_number"]);
-    expect(await dependencies.store.run((tx) => tx.select().from(users))).toHaveLength(0);
+    expect(await dependencies.store.run((tx) => tx.select().from(tx.tables.users))).toHaveLength(0);
   });
 });

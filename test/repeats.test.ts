@@ -1,6 +1,5 @@
 import { describe, expect, test } from "bun:test";
 import type { ChargeOutcome } from "../src/ports.ts";
-import { orders, tariffs } from "../src/store/schema.ts";
 import { createService, createServiceOn } from "./support/service.ts";
 
 const key = (idempotencyKey: string) => ({ "idempotency-key": idempotencyKey });
@@ -48,7 +47,7 @@ describe("a repeat with the same Idempotency-Key", () => {
     const { order, userId, dependencies } = createService();
     const user = await userId();
     await order(user, key("a"));
-    await dependencies.store.run((tx) => tx.update(tariffs).set({ active: false }));
+    await dependencies.store.run((tx) => tx.update(tx.tables.tariffs).set({ active: false }));
     expect((await order(user, key("a"))).status).toBe(200);
     expect((await order(user, key("b"))).body["code"]).toBe("tariff_not_found");
   });
@@ -65,7 +64,9 @@ describe("a repeat with the same Idempotency-Key", () => {
     const { order, userId, dependencies, world } = createService();
     const user = await userId();
     await dependencies.store.run((tx) =>
-      tx.insert(tariffs).values({ code: "gold", title: "Gold", priceTiyin: 1, active: true }),
+      tx
+        .insert(tx.tables.tariffs)
+        .values({ code: "gold", title: "Gold", priceTiyin: 1, active: true }),
     );
     await order(user, key("a"));
     for (const tariff of ["gold", "unknown"]) {
@@ -174,7 +175,9 @@ describe("a repeat without a key", () => {
   test("is none of another tariff or another user", async () => {
     const { order, userId, dependencies } = createService();
     await dependencies.store.run((tx) =>
-      tx.insert(tariffs).values({ code: "gold", title: "Gold", priceTiyin: 1, active: true }),
+      tx
+        .insert(tx.tables.tariffs)
+        .values({ code: "gold", title: "Gold", priceTiyin: 1, active: true }),
     );
     const user = await userId("+998901234567");
     const other = await userId("+998901234568");
@@ -195,7 +198,7 @@ describe("a repeat without a key", () => {
     world.charge = async () => "declined";
     await order(user);
     await order(user, key("a"));
-    const rows = await dependencies.store.run((tx) => tx.select().from(orders));
+    const rows = await dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
     expect(rows.map(({ repeatable }) => repeatable)).toEqual([false, false]);
   });
 });
@@ -219,7 +222,9 @@ describe("thirty requests at once", () => {
     const first = answers.filter(({ headers }) => headers.get("idempotent-replayed") === null);
     expect(first).toHaveLength(1);
     expect(world.charges).toHaveLength(1);
-    expect(await dependencies.store.run((tx) => tx.select().from(orders))).toHaveLength(1);
+    expect(await dependencies.store.run((tx) => tx.select().from(tx.tables.orders))).toHaveLength(
+      1,
+    );
   });
 });
 

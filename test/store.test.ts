@@ -6,7 +6,6 @@ import { openStore } from "./support/store.ts";
 import { createLog } from "../src/log.ts";
 import { openSqliteStore } from "../src/store/sqlite-store.ts";
 import type { Tx } from "../src/store/store.ts";
-import { orders, tariffs, users } from "../src/store/schema.ts";
 import { temporaryFolder } from "./support/process.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 
@@ -15,7 +14,7 @@ setDefaultTimeout(BUSY_MACHINE_MS);
 const ROOT = join(import.meta.dir, "..");
 
 const addUser = (phoneNumber: string) => (tx: Tx) =>
-  tx.insert(users).values({ phoneNumber, createdAt: 0, smsTriedAt: 0 }).returning();
+  tx.insert(tx.tables.users).values({ phoneNumber, createdAt: 0, smsTriedAt: 0 }).returning();
 
 const PENDING = {
   userId: 1,
@@ -32,7 +31,7 @@ const PENDING = {
 /** Why the step was refused. Not `rejects`, which holds up the event loop that the step waits for. */
 const refusal = (step: Promise<unknown>) => step.then(() => "none", String);
 
-const allUsers = (tx: Tx) => tx.select().from(users);
+const allUsers = (tx: Tx) => tx.select().from(tx.tables.users);
 
 describe("a step of the store", () => {
   test("is kept whole, or not at all", async () => {
@@ -86,7 +85,7 @@ describe("a step of the store", () => {
       // `as`: the connection under the store, to have the COMMIT fail and not the INSERT.
       const { $client } = tx as unknown as { $client: Database };
       $client.run("PRAGMA defer_foreign_keys = ON");
-      await tx.insert(orders).values({ ...PENDING, userId: 99 });
+      await tx.insert(tx.tables.orders).values({ ...PENDING, userId: 99 });
     };
     const settled = await Promise.allSettled([
       store.run(addUser("+998900000001")),
@@ -95,7 +94,7 @@ describe("a step of the store", () => {
     ]);
     expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
     expect(await store.run(allUsers)).toHaveLength(2);
-    expect(await store.run((tx) => tx.select().from(orders))).toEqual([]);
+    expect(await store.run((tx) => tx.select().from(tx.tables.orders))).toEqual([]);
   });
 
   test("that takes its time lets no other in between", async () => {
@@ -103,7 +102,7 @@ describe("a step of the store", () => {
     const order: string[] = [];
     const slow = store.run(async (tx) => {
       order.push("slow begins");
-      await tx.select().from(users);
+      await tx.select().from(tx.tables.users);
       await Bun.sleep(1);
       order.push("slow ends");
     });
@@ -134,7 +133,7 @@ describe("a step of the store", () => {
       $client.run(`PRAGMA max_page_count = ${page_count + 2}`);
     });
     const big = (tx: Tx) =>
-      tx.insert(users).values({
+      tx.insert(tx.tables.users).values({
         phoneNumber: "+998900000002",
         fullName: "x".repeat(100_000),
         createdAt: 0,
@@ -196,12 +195,12 @@ describe("while another process writes to the file", () => {
     // As many as take the step through some of its attempts.
     for (let i = 0; i < 10; i++) {
       await new Promise((resolve) => setTimeout(resolve, 1));
-      expect(await store.read((tx) => tx.select().from(users))).toHaveLength(1);
+      expect(await store.read((tx) => tx.select().from(tx.tables.users))).toHaveLength(1);
     }
     expect(isWritten).toBe(false);
     foreigner.run("COMMIT");
     await step;
-    expect(await store.read((tx) => tx.select().from(users))).toHaveLength(2);
+    expect(await store.read((tx) => tx.select().from(tx.tables.users))).toHaveLength(2);
     await store.close();
   });
 
@@ -226,7 +225,7 @@ describe("the database", () => {
   test("forgets no number, so that none is used twice", async () => {
     const store = openStore();
     await store.run(addUser("+998900000001"));
-    await store.run((tx) => tx.delete(users));
+    await store.run((tx) => tx.delete(tx.tables.users));
     expect(await store.run(addUser("+998900000002"))).toMatchObject([{ id: 2 }]);
   });
 
@@ -234,7 +233,7 @@ describe("the database", () => {
     const store = openStore();
     await store.run(addUser("+998900000001"));
     const insert = (values: object) =>
-      store.run((tx) => tx.insert(orders).values({ ...PENDING, ...values }));
+      store.run((tx) => tx.insert(tx.tables.orders).values({ ...PENDING, ...values }));
     await insert({});
     for (const wrong of [
       { status: "free" },
@@ -257,7 +256,7 @@ describe("the database", () => {
     const store = openStore();
     await store.run(addUser("+998900000001"));
     const insert = (values: { idempotencyKey?: string; repeatable?: boolean }) =>
-      store.run((tx) => tx.insert(orders).values({ ...PENDING, ...values }));
+      store.run((tx) => tx.insert(tx.tables.orders).values({ ...PENDING, ...values }));
     await insert({ idempotencyKey: "a" });
     await insert({ repeatable: true });
     await insert({});
@@ -289,11 +288,13 @@ describe("the database", () => {
     const path = join(folder.path, "deep/er/x.db");
     const first = openStore(path);
     await first.run(addUser("+998900000001"));
-    await first.run((tx) => tx.update(tariffs).set({ priceTiyin: 5 }));
+    await first.run((tx) => tx.update(tx.tables.tariffs).set({ priceTiyin: 5 }));
     await first.close();
     const second = openStore(path);
     expect(await second.run(allUsers)).toHaveLength(1);
-    expect(await second.run((tx) => tx.select().from(tariffs))).toMatchObject([{ priceTiyin: 5 }]);
+    expect(await second.run((tx) => tx.select().from(tx.tables.tariffs))).toMatchObject([
+      { priceTiyin: 5 },
+    ]);
     await second.close();
   });
 
@@ -310,7 +311,7 @@ describe("the database", () => {
     const store = openSqliteStore(path, log);
     const write = (i: number) =>
       store.run((tx) =>
-        tx.insert(users).values({
+        tx.insert(tx.tables.users).values({
           phoneNumber: `+99890${i}`,
           fullName: "x".repeat(4_000_000),
           createdAt: 0,
@@ -366,20 +367,23 @@ describe("the database", () => {
     expect(() => openStore(path)).toThrow(/can't be opened: file is not a database/);
   });
 
-  test("has migrations that make what the tables say", async () => {
+  test.each([
+    ["sqlite", "sqlite"],
+    ["postgresql", "postgres"],
+  ])("has migrations for %s that make what the tables say", async (dialect, name) => {
     using folder = temporaryFolder();
-    cpSync(join(ROOT, "drizzle"), join(folder.path, "drizzle"), { recursive: true });
+    cpSync(join(ROOT, "drizzle", name), join(folder.path, name), { recursive: true });
     const generate = Bun.spawn(
       [
         process.execPath,
         "x",
         "drizzle-kit",
         "generate",
-        "--dialect=sqlite",
+        `--dialect=${dialect}`,
         "--casing=snake_case",
-        "--schema=src/store/schema.ts",
+        `--schema=src/store/schema-${name}.ts`,
         // From the working directory: it takes no absolute path.
-        `--out=${relative(ROOT, join(folder.path, "drizzle"))}`,
+        `--out=${relative(ROOT, join(folder.path, name))}`,
       ],
       { cwd: ROOT, stdout: "pipe", stderr: "pipe" },
     );

@@ -1,14 +1,9 @@
 import { type Log, reasonOf } from "../log.ts";
 import type { ChargeOutcome, Clock, PaymentGateway } from "../ports.ts";
 import type { Store } from "../store/store.ts";
+import type { Order } from "../store/schema.ts";
 import { withTimeout } from "../with-timeout.ts";
-import {
-  type DueOrder,
-  type Order,
-  orderById,
-  settleDeclined,
-  settlePaid,
-} from "./order-queries.ts";
+import { type DueOrder, orderById, settleDeclined, settlePaid } from "./order-queries.ts";
 import type { GiveBackLease, Lease } from "./give-back-lease.ts";
 import { leaseEndsAt, NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
 

@@ -2,13 +2,13 @@ import type { ChargeOutcome, Clock } from "../ports.ts";
 import { createRateLimit } from "../rate-limit.ts";
 import { Unavailable } from "../errors.ts";
 import type { Store, Tx } from "../store/store.ts";
+import type { Order } from "../store/schema.ts";
 import type { ChargeOrder } from "./charge-order.ts";
 import {
   type DueOrder,
   endRepeat,
   findConflictingOrder,
   insertPendingOrders,
-  type Order,
   type OrderDraft,
   tariffCodeIfActive,
   userIdIfKnown,

@@ -1,9 +1,8 @@
 import { and, desc, eq, gt, inArray, isNotNull, lt, type Placeholder, sql } from "drizzle-orm";
 import type { Charge } from "../ports.ts";
-import { orders, tariffs, users } from "../store/schema.ts";
+import type { Dialect } from "../store/dialect.ts";
+import type { Order, Tables } from "../store/schema.ts";
 import { prepared, type ReadTx, type Tx } from "../store/store.ts";
-
-export type Order = typeof orders.$inferSelect;
 
 /** An order about to be written. */
 export interface OrderDraft {
@@ -29,8 +28,8 @@ const value = sql.placeholder;
 const payer = sql<string>`(SELECT phone_number FROM users WHERE users.id = orders.user_id)`;
 
 /** The orders whose ids are given as an array of JSON. */
-function isOneOf(orderIds: Placeholder) {
-  return sql`${orders.id} IN (SELECT value FROM json_each(${orderIds}))`;
+function isOneOf({ orders }: Tables, { rowsOf }: Dialect, orderIds: Placeholder) {
+  return sql`${orders.id} IN (SELECT CAST(given.value AS bigint) FROM ${rowsOf(orderIds)} AS given)`;
 }
 
 // Opening
@@ -38,18 +37,20 @@ function isOneOf(orderIds: Placeholder) {
 // One statement for all orders of a batch: a draft is an array in an array of JSON, and the columns stand in
 // the table's order. CROSS keeps the planner to this order of tables; a draft that can't be written is left
 // out rather than an error.
-const insertPending = prepared((tx) =>
+const insertPending = prepared((tx, { orders }, { rowsOf, nextId }) =>
   tx
     .insert(orders)
     .select(
       sql`
-        SELECT NULL, users.id, tariffs.code, tariffs.price_tiyin, 'pending', draft.value->>2, draft.value->>3,
-          ${value("createdAt")}, NULL, NULL, ${value("dueAt")}, 1,
-          draft.value->>2 IS NULL AND ${value("isRepeatable")}
-        FROM json_each(${value("drafts")}) AS draft
-        CROSS JOIN users ON users.id = draft.value->>0
-        CROSS JOIN tariffs ON tariffs.code = draft.value->>1 AND tariffs.active = 1
-        WHERE true
+        SELECT ${nextId("orders")}, users.id, tariffs.code, tariffs.price_tiyin, 'pending',
+          draft.value->>2, draft.value->>3, CAST(${value("createdAt")} AS bigint),
+          CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(${value("dueAt")} AS bigint), 1,
+          draft.value->>2 IS NULL AND CAST(${value("isRepeatable")} AS boolean)
+        FROM ${rowsOf(value("drafts"))} AS draft
+        CROSS JOIN users
+        CROSS JOIN tariffs
+        WHERE users.id = CAST(draft.value->>0 AS bigint)
+          AND tariffs.code = draft.value->>1 AND tariffs.active
       `,
     )
     .onConflictDoNothing()
@@ -99,7 +100,7 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-const orderByKey = prepared((tx) =>
+const orderByKey = prepared((tx, { orders }) =>
   tx
     .select()
     .from(orders)
@@ -108,7 +109,7 @@ const orderByKey = prepared((tx) =>
     ),
 );
 
-const repeatableOrder = prepared((tx) =>
+const repeatableOrder = prepared((tx, { orders }, { set }) =>
   tx
     .select()
     .from(orders)
@@ -117,7 +118,7 @@ const repeatableOrder = prepared((tx) =>
         eq(orders.userId, value("userId")),
         eq(orders.tariffCode, value("tariffCode")),
         // As the index has it: a value that is not known could not use it.
-        sql`${orders.repeatable} = 1`,
+        sql`${orders.repeatable} = ${set}`,
       ),
     ),
 );
@@ -135,7 +136,7 @@ export async function findConflictingOrder(
 }
 
 /** From now on an order without a key repeats this one no more. */
-export const endRepeat = prepared((tx) =>
+export const endRepeat = prepared((tx, { orders }) =>
   tx
     .update(orders)
     .set({ repeatable: false })
@@ -143,7 +144,7 @@ export const endRepeat = prepared((tx) =>
 );
 
 /** The code of the tariff with this one, if it can be ordered. */
-export const tariffCodeIfActive = prepared((tx) =>
+export const tariffCodeIfActive = prepared((tx, { tariffs }) =>
   tx
     .select({ code: tariffs.code })
     .from(tariffs)
@@ -151,7 +152,7 @@ export const tariffCodeIfActive = prepared((tx) =>
 );
 
 /** The id of the user with this one, if there is one. */
-export const userIdIfKnown = prepared((tx: ReadTx) =>
+export const userIdIfKnown = prepared((tx: ReadTx, { users }) =>
   tx
     .select({ id: users.id })
     .from(users)
@@ -161,7 +162,7 @@ export const userIdIfKnown = prepared((tx: ReadTx) =>
 // Looking up
 
 /** The order with this id, if there is one. */
-export const orderById = prepared((tx: ReadTx) =>
+export const orderById = prepared((tx: ReadTx, { orders }) =>
   tx
     .select()
     .from(orders)
@@ -169,7 +170,7 @@ export const orderById = prepared((tx: ReadTx) =>
 );
 
 /** The first `limit` orders of the user with ids below `before`, the newest first. */
-export const ordersOfUser = prepared((tx: ReadTx) =>
+export const ordersOfUser = prepared((tx: ReadTx, { orders }) =>
   tx
     .select()
     .from(orders)
@@ -181,23 +182,23 @@ export const ordersOfUser = prepared((tx: ReadTx) =>
 // Settling and notifying; `orderIds` is an array of JSON
 
 /** Records that those of these orders are paid that were pending until now, and answers with their ids. */
-export const settlePaid = prepared((tx) =>
+export const settlePaid = prepared((tx, tables, dialect) =>
   tx
-    .update(orders)
+    .update(tables.orders)
     .set({
       status: "paid",
       settledAt: sql`${value("settledAt")}`,
       dueAt: sql`${value("dueAt")}`,
       attempts: 1,
     })
-    .where(and(isOneOf(value("orderIds")), eq(orders.status, "pending")))
-    .returning({ orderId: orders.id }),
+    .where(and(isOneOf(tables, dialect, value("orderIds")), eq(tables.orders.status, "pending")))
+    .returning({ orderId: tables.orders.id }),
 );
 
 /** Records that those of these orders are declined that were pending until now, and answers with their ids. */
-export const settleDeclined = prepared((tx) =>
+export const settleDeclined = prepared((tx, tables, dialect) =>
   tx
-    .update(orders)
+    .update(tables.orders)
     .set({
       status: "declined",
       settledAt: sql`${value("settledAt")}`,
@@ -206,16 +207,16 @@ export const settleDeclined = prepared((tx) =>
       // A new attempt after a decline is a new order, unless the client's key says otherwise.
       repeatable: false,
     })
-    .where(and(isOneOf(value("orderIds")), eq(orders.status, "pending")))
-    .returning({ orderId: orders.id }),
+    .where(and(isOneOf(tables, dialect, value("orderIds")), eq(tables.orders.status, "pending")))
+    .returning({ orderId: tables.orders.id }),
 );
 
 /** Records that the dispatcher knows of these paid orders. */
-export const markNotified = prepared((tx) =>
+export const markNotified = prepared((tx, tables, dialect) =>
   tx
-    .update(orders)
+    .update(tables.orders)
     .set({ notifiedAt: sql`${value("now")}`, dueAt: null })
-    .where(and(isOneOf(value("orderIds")), eq(orders.status, "paid"))),
+    .where(and(isOneOf(tables, dialect, value("orderIds")), eq(tables.orders.status, "paid"))),
 );
 
 // Trying again
@@ -224,14 +225,14 @@ export const markNotified = prepared((tx) =>
  * Takes the first `limit` orders in `status` that are due by `now`, each for one more attempt until `dueAt`,
  * and answers with them.
  */
-export const claimDueOrders = prepared((tx) =>
+export const claimDueOrders = prepared((tx, { orders }, { skipLocked }) =>
   tx
     .update(orders)
     .set({ attempts: sql`${orders.attempts} + 1`, dueAt: sql`${value("dueAt")}` })
     .where(
       sql`${orders.id} IN (
         SELECT id FROM orders WHERE status = ${value("status")} AND due_at <= ${value("now")}
-        ORDER BY due_at LIMIT ${value("limit")}
+        ORDER BY due_at LIMIT ${value("limit")} ${skipLocked}
       )`,
     )
     .returning({
@@ -248,23 +249,23 @@ export const claimDueOrders = prepared((tx) =>
  * Has orders be due earlier than at the end of their leases, each given as its id, status, attempt and the
  * new instant in an array in an array of JSON. Left out is what another has settled or claimed meanwhile.
  */
-export const endLeases = prepared((tx) =>
+export const endLeases = prepared((tx, { orders }, { rowsOf }) =>
   tx
     .update(orders)
-    .set({ dueAt: sql`lease.value->>3` })
-    .from(sql`json_each(${value("leases")}) AS lease`)
+    .set({ dueAt: sql`CAST(lease.value->>3 AS bigint)` })
+    .from(sql`${rowsOf(value("leases"))} AS lease`)
     .where(
       and(
-        sql`${orders.id} = lease.value->>0`,
+        sql`${orders.id} = CAST(lease.value->>0 AS bigint)`,
         sql`${orders.status} = lease.value->>1`,
-        sql`${orders.attempts} = lease.value->>2`,
+        sql`${orders.attempts} = CAST(lease.value->>2 AS bigint)`,
         isNotNull(orders.dueAt),
       ),
     ),
 );
 
 /** Makes due now all that is due later. */
-export const makeAllDue = prepared((tx) =>
+export const makeAllDue = prepared((tx, { orders }) =>
   tx
     .update(orders)
     .set({ dueAt: sql`${value("now")}` })

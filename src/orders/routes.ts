@@ -6,8 +6,9 @@ import { parseInteger } from "../http/parse-integer.ts";
 import { expectation, Id, queryParameters, requestBody, TARIFF_CODE } from "../http/schemas.ts";
 import type { Clock } from "../ports.ts";
 import type { Store } from "../store/store.ts";
+import type { Order } from "../store/schema.ts";
 import type { OrderService } from "./create-order.ts";
-import { type Order, orderById, ordersOfUser, userIdIfKnown } from "./order-queries.ts";
+import { orderById, ordersOfUser, userIdIfKnown } from "./order-queries.ts";
 import { POLL_MS } from "./order-worker.ts";
 
 /** The orders of a user that are listed at a time. */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { readMigrationFiles } from "drizzle-orm/migrator";
 
 const MIGRATIONS = readMigrationFiles({
-  migrationsFolder: join(import.meta.dir, "../../drizzle"),
+  migrationsFolder: join(import.meta.dir, "../../drizzle/sqlite"),
 });
 
 /** The first migration was rewritten once; what it makes is the same but for the wording of a CHECK. */

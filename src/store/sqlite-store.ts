@@ -5,17 +5,22 @@ import { drizzle } from "drizzle-orm/bun-sqlite";
 import { type Log, reasonOf } from "../log.ts";
 import { watchDatabaseFiles } from "./database-files.ts";
 import { DatabaseUnusable, lockDatabase, lockPath } from "./database-lock.ts";
+import { sqliteColumns } from "./columns.ts";
+import { sqliteDialect } from "./dialect.ts";
 import { createGroupCommit, toUnavailable } from "./group-commit.ts";
 import { createBatch } from "./batch.ts";
 import { inspectDatabase, logPath } from "./inspect-database.ts";
 import { migrate } from "./migrations.ts";
-import type { Store } from "./store.ts";
+import { createTables } from "./schema.ts";
+import type { Store, Tx } from "./store.ts";
 
 /** How long an opening waits for a reader. Nothing else goes on meanwhile, so later nothing waits so. */
 const OPENING_TIMEOUT_MS = 500;
 
 /** What stays of the write-ahead log after a reader, such as a backup, has let it grow: twice its usual size. */
 const LOG_SIZE_LIMIT_BYTES = 8 * 1024 * 1024;
+
+const tables = createTables(sqliteColumns);
 
 /**
  * Opens the SQLite database at `path` (`:memory:` for one that ends with the process), made or brought
@@ -131,8 +136,10 @@ function openConnection(path: string): Database {
   }
 }
 
-function drizzleOn(database: Database) {
-  return drizzle({ client: database, casing: "snake_case" });
+function drizzleOn(database: Database): Tx {
+  const builders = drizzle({ client: database, casing: "snake_case" });
+  // `as`: SQLite's builders do the same, as far as the queries use them.
+  return Object.assign(builders, { tables, sqlDialect: sqliteDialect }) as unknown as Tx;
 }
 
 function checkForeignKeys(database: Database): void {

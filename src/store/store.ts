@@ -1,10 +1,18 @@
-import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
+import type { BunSQLDatabase } from "drizzle-orm/bun-sql";
+import type { Dialect } from "./dialect.ts";
+import type { Tables } from "./schema.ts";
 
-/** What a step may do with the data: build and run queries, and nothing that ends the step. */
-export type Tx = Pick<BunSQLiteDatabase, "select" | "insert" | "update" | "delete">;
+/**
+ * What a step may do with the data: build and run queries on the tables of its engine, and nothing that ends
+ * the step. The builders are PostgreSQL's, the smaller surface.
+ */
+export interface Tx extends Pick<BunSQLDatabase, "select" | "insert" | "update" | "delete"> {
+  readonly tables: Tables;
+  readonly sqlDialect: Dialect;
+}
 
 /** What a query may do that changes nothing. */
-export type ReadTx = Pick<Tx, "select">;
+export type ReadTx = Pick<Tx, "select" | "tables" | "sqlDialect">;
 
 /** Does something for several items by one statement, which costs a third of as many statements. */
 export type BatchWork<Item, Result> = (
@@ -40,21 +48,24 @@ export interface Store {
 
 /** What the query builders have in common. */
 interface Builder<Result> {
-  prepare(): { execute(values: Record<string, unknown>): Promise<Result> };
+  prepare(name: string): { execute(values: Record<string, unknown>): Promise<Result> };
 }
+
+let lastQuery = 0;
 
 /**
  * A query that is called with the values of its placeholders. It is built once for each connection:
  * building it costs ten times as much as running it.
  */
 export function prepared<Result, On extends ReadTx = Tx>(
-  build: (tx: On) => Builder<Result>,
+  build: (tx: On, tables: Tables, dialect: Dialect) => Builder<Result>,
 ): (tx: On, values?: Record<string, unknown>) => Promise<Result> {
+  const name = `query_${++lastQuery}`;
   const queries = new WeakMap<On, ReturnType<Builder<Result>["prepare"]>>();
   return (tx, values = {}) => {
     let query = queries.get(tx);
     if (query === undefined) {
-      query = build(tx).prepare();
+      query = build(tx, tx.tables, tx.sqlDialect).prepare(name);
       queries.set(tx, query);
     }
     return query.execute(values);

@@ -3,8 +3,9 @@ import { Elysia } from "elysia";
 import { type AccessControl, routeOptions } from "../http/access.ts";
 import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
 import { Id, Line, optional, requestBody, TARIFF_CODE, Text } from "../http/schemas.ts";
+import type { Tariff } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
-import { activeTariffs, allTariffs, putTariff, type Tariff } from "./tariff-queries.ts";
+import { activeTariffs, allTariffs, putTariff } from "./tariff-queries.ts";
 
 const IN_TIYIN = { examples: [30_000], description: "In tiyin; 1 sum is 100 tiyin." };
 
@@ -32,7 +33,8 @@ export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
       async ({ request }) => {
         const isOwner = access.infoOf(request)?.caller === "owner";
         const tariffs = await store.read((tx) => (isOwner ? allTariffs : activeTariffs)(tx));
-        return tariffs.map(toJson);
+        // Here, for databases differ in how they sort text.
+        return tariffs.toSorted((a, b) => (a.code < b.code ? -1 : 1)).map(toJson);
       },
       routeOptions({
         access: "client",

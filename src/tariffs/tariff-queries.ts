@@ -1,21 +1,16 @@
-import { asc, eq, sql } from "drizzle-orm";
-import { tariffs } from "../store/schema.ts";
+import { eq, sql } from "drizzle-orm";
 import { prepared, type ReadTx } from "../store/store.ts";
 
-export type Tariff = typeof tariffs.$inferSelect;
-
-/** The tariffs that can be ordered, by code. */
-export const activeTariffs = prepared((tx: ReadTx) =>
-  tx.select().from(tariffs).where(eq(tariffs.active, true)).orderBy(asc(tariffs.code)),
+/** The tariffs that can be ordered. */
+export const activeTariffs = prepared((tx: ReadTx, { tariffs }) =>
+  tx.select().from(tariffs).where(eq(tariffs.active, true)),
 );
 
-/** The tariffs, also those that can't be ordered, by code. */
-export const allTariffs = prepared((tx: ReadTx) =>
-  tx.select().from(tariffs).orderBy(asc(tariffs.code)),
-);
+/** The tariffs, also those that can't be ordered. */
+export const allTariffs = prepared((tx: ReadTx, { tariffs }) => tx.select().from(tariffs));
 
 /** Makes the tariff, or replaces the one with its code; orders that are there keep their amounts. */
-export const putTariff = prepared((tx) =>
+export const putTariff = prepared((tx, { tariffs }) =>
   tx
     .insert(tariffs)
     .values({

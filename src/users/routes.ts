@@ -12,10 +12,11 @@ import {
   requestBody,
   SafeInteger,
 } from "../http/schemas.ts";
+import type { User } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
 import { parsePhoneNumber } from "./phone-number.ts";
 import type { UserService } from "./register-user.ts";
-import { type User, userByChatId, userByPhoneNumber } from "./user-queries.ts";
+import { userByChatId, userByPhoneNumber } from "./user-queries.ts";
 
 const USER = Type.Object({
   user_id: Id({ examples: [1] }),

@@ -1,9 +1,6 @@
 import { desc, eq, lte, sql } from "drizzle-orm";
 import { prepared, type ReadTx, type Tx } from "../store/store.ts";
-import { users } from "../store/schema.ts";
 import type { PhoneNumber } from "./phone-number.ts";
-
-export type User = typeof users.$inferSelect;
 
 /** A user as given at registration; what is null is not known, and not to be forgotten either. */
 export interface UserDraft {
@@ -20,14 +17,14 @@ export interface UpsertedUser {
 
 // One statement for all that are registered in a batch: a draft is an array in an array of JSON, and the
 // columns stand in the table's order. Users within their cooldown are left as they are.
-const upsertForSms = prepared((tx) =>
+const upsertForSms = prepared((tx, { users }, { rowsOf, nextId }) =>
   tx
     .insert(users)
     .select(
       sql`
-        SELECT NULL, draft.value->>0, draft.value->>1, draft.value->>2,
-          ${sql.placeholder("now")}, ${sql.placeholder("now")}
-        FROM json_each(${sql.placeholder("drafts")}) AS draft
+        SELECT ${nextId("users")}, draft.value->>0, CAST(draft.value->>1 AS bigint), draft.value->>2,
+          CAST(${sql.placeholder("now")} AS bigint), CAST(${sql.placeholder("now")} AS bigint)
+        FROM ${rowsOf(sql.placeholder("drafts"))} AS draft
         WHERE true
       `,
     )
@@ -43,12 +40,12 @@ const upsertForSms = prepared((tx) =>
     .returning({ userId: users.id, phoneNumber: users.phoneNumber }),
 );
 
-const update = prepared((tx) =>
+const update = prepared((tx, { users }) =>
   tx
     .update(users)
     .set({
-      chatId: sql`coalesce(${sql.placeholder("chatId")}, ${users.chatId})`,
-      fullName: sql`coalesce(${sql.placeholder("fullName")}, ${users.fullName})`,
+      chatId: sql`coalesce(CAST(${sql.placeholder("chatId")} AS bigint), ${users.chatId})`,
+      fullName: sql`coalesce(CAST(${sql.placeholder("fullName")} AS text), ${users.fullName})`,
     })
     .where(eq(users.phoneNumber, sql.placeholder("phoneNumber")))
     .returning({ userId: users.id }),
@@ -96,7 +93,7 @@ async function updateUser(tx: Tx, draft: UserDraft): Promise<number> {
 }
 
 /** The user with this number, if there is one. */
-export const userByPhoneNumber = prepared((tx: ReadTx) =>
+export const userByPhoneNumber = prepared((tx: ReadTx, { users }) =>
   tx
     .select()
     .from(users)
@@ -104,7 +101,7 @@ export const userByPhoneNumber = prepared((tx: ReadTx) =>
 );
 
 /** The user of this chat, if there is one; of several the newest. */
-export const userByChatId = prepared((tx: ReadTx) =>
+export const userByChatId = prepared((tx: ReadTx, { users }) =>
   tx
     .select()
     .from(users)

@@ -18,7 +18,6 @@ import { readConfig } from "../../src/config.ts";
 import type { CallOptions } from "../../src/with-timeout.ts";
 import { openStore } from "../support/store.ts";
 import type { Store } from "../../src/store/store.ts";
-import { tariffs } from "../../src/store/schema.ts";
 import {
   createClients,
   FIRST_PRICE_TIYIN,
@@ -123,7 +122,7 @@ async function createTemplate(): Promise<Buffer> {
   await store.run(async (tx) => {
     const priceTiyin = FIRST_PRICE_TIYIN;
     await tx
-      .insert(tariffs)
+      .insert(tx.tables.tariffs)
       .values({ code: "express", title: "Express", priceTiyin, active: true });
   });
   await store.close();

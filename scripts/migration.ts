@@ -1,0 +1,10 @@
+// Writes the SQL for a change of src/store/schema.ts, for each dialect; arguments go to drizzle-kit.
+
+const args = process.argv.slice(2);
+for (const dialect of ["sqlite", "postgresql"]) {
+  const { exitCode } = Bun.spawnSync([process.execPath, "x", "drizzle-kit", "generate", ...args], {
+    env: { ...process.env, DIALECT: dialect },
+    stdio: ["inherit", "inherit", "inherit"],
+  });
+  if (exitCode !== 0) process.exit(exitCode);
+}
