@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
+import { createStaticFile } from "../src/http/static-file.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 import { spawnService, temporaryFolder } from "./support/process.ts";
 
@@ -79,4 +80,13 @@ test("the page says that nothing but ours may run in it, and that no page may fr
   expect(policy).toContain("frame-ancestors 'none'");
   expect(policy?.join()).not.toContain("unsafe");
   expect(headers.get("x-frame-options")).toBe("DENY");
+});
+
+test("a file that could not be read once is read again when it is next asked for", async () => {
+  const reads = [Promise.reject(new Error("too many open files")), Promise.resolve("content")];
+  const answer = createStaticFile("text/css", async () => Buffer.from(String(await reads.shift())));
+  const request = new Request("http://localhost/swagger/page.css");
+  await expect(answer(request)).rejects.toThrow("too many open files");
+  expect(await (await answer(request)).text()).toBe("content");
+  expect(await (await answer(request)).text()).toBe("content");
 });

@@ -44,7 +44,11 @@ export function createStaticFile(
   }
 
   return async function answer({ headers }: Request): Promise<Response> {
-    loaded ??= load();
+    loaded ??= load().catch((error: unknown) => {
+      // Such as too many open files: that passes, and the next request reads it again.
+      loaded = undefined;
+      throw error;
+    });
     const variant = takesGzip(headers.get("accept-encoding")) ? "gzip" : "plain";
     const { bytes, headers: own } = (await loaded)[variant];
     return isKnown(headers.get("if-none-match"), own["etag"] ?? "")
