@@ -24,7 +24,7 @@ export const PROBLEMS = {
     status: 415,
     detail: "The body must be sent as application/json, in UTF-8, without a Content-Encoding.",
   },
-  validation_failed: { status: 422, detail: "The body does not have the expected members." },
+  validation_failed: { status: 422, detail: "The request does not have the expected members." },
   invalid_phone_number: { status: 422, detail: "phone_number is not a valid phone number." },
   idempotency_key_reused: {
     status: 422,
