@@ -23,11 +23,18 @@ const TARIFFS = [
 ];
 
 const config = readConfig(process.env);
+if (config.database.kind !== "sqlite") {
+  console.error(
+    "Only a database of SQLite is filled: a shared one might be, by a slip of the hand.",
+  );
+  process.exit(1);
+}
+const { path } = config.database;
 const log = createLog({ level: "error", json: false, write: console.error, now: Date.now });
 
 try {
   const count = await seed();
-  console.log(`${config.databasePath} has ${count} orders of ${USERS} users to look at.`);
+  console.log(`${path} has ${count} orders of ${USERS} users to look at.`);
 } catch (error) {
   if (!(error instanceof DatabaseUnusable)) throw error;
   console.error(error.message);
@@ -35,11 +42,11 @@ try {
 }
 
 async function seed(): Promise<number> {
-  const store = openSqliteStore(config.databasePath, log);
+  const store = openSqliteStore(path, log);
   const [order] = await store.read((tx) => tx.select().from(tx.tables.orders).limit(1));
   if (order !== undefined) {
     await store.close();
-    throw new DatabaseUnusable(`The database ${config.databasePath} has orders already.`);
+    throw new DatabaseUnusable(`The database ${path} has orders already.`);
   }
 
   let nowMs = Date.now() - ORDERS * PAUSE_MS;

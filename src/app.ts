@@ -8,6 +8,7 @@ import { swaggerUi } from "./http/swagger-ui.ts";
 import type { Log } from "./log.ts";
 import { createChargeOrder } from "./orders/charge-order.ts";
 import { createGiveBackLease, type Lease } from "./orders/give-back-lease.ts";
+import { createFollowOrder } from "./orders/follow-order.ts";
 import { createOrderService } from "./orders/create-order.ts";
 import { createNotifyDispatcher } from "./orders/notify-dispatcher.ts";
 import type { DueOrder } from "./orders/order-queries.ts";
@@ -66,7 +67,8 @@ export function createApp(dependencies: Dependencies) {
     run: chargeOrder,
     onError: (error) => log.error("Charging an order has failed.", error),
   });
-  const orderService = createOrderService({ ...dependencies, chargeOrder });
+  const followOrder = createFollowOrder({ ...dependencies, cutoff: cutoff.signal });
+  const orderService = createOrderService({ ...dependencies, chargeOrder, followOrder });
 
   const workers = {
     charge: createOrderWorker({

@@ -37,14 +37,16 @@ export const SETTINGS = {
     show: String,
   },
   port: whole("PORT", 8000, 0, 65_535),
-  /** A path, absolute or from the working directory. */
-  databasePath: {
+  database: setting<DatabaseConfig>({
     variable: "DATABASE_URL",
-    byDefault: "data/nmservis.db",
-    parse: parseFileUrl,
-    expected: "file: and a path, such as file:data/nmservis.db",
-    show: (path: string) => `file:${path}`,
-  },
+    byDefault: { kind: "sqlite", path: "data/nmservis.db" },
+    parse: parseDatabaseUrl,
+    expected: "file: and a path, such as file:data/nmservis.db, or postgres://user@host/database",
+    show: (database) =>
+      database.kind === "sqlite" ? `file:${database.path}` : withoutPassword(database.url),
+    // A password may stand in it.
+    isSecret: true,
+  }),
   /** The clients' keys; without any, everybody may do everything. */
   apiKeys: keys("API_KEY"),
   /** The owner's keys. */
@@ -79,6 +81,11 @@ export const SETTINGS = {
     show: String,
   }),
 };
+
+/** Where the data is: a file of SQLite, its path absolute or from the working directory; or PostgreSQL. */
+export type DatabaseConfig =
+  | { readonly kind: "sqlite"; readonly path: string }
+  | { readonly kind: "postgres"; readonly url: string };
 
 type ValueOf<Row> = Row extends { readonly byDefault: infer Value } ? Value : never;
 
@@ -204,7 +211,18 @@ function parseOrigins(text: string): string[] | undefined {
   return origins?.every((origin) => URL.parse(origin)?.origin === origin) ? origins : undefined;
 }
 
-function parseFileUrl(text: string): string | undefined {
+function parseDatabaseUrl(text: string): DatabaseConfig | undefined {
+  if (/^postgres(ql)?:\/\//.test(text)) {
+    const url = URL.parse(text);
+    const isWhole = url !== null && url.hostname !== "" && /^\/[^/]+$/.test(url.pathname);
+    return isWhole ? { kind: "postgres", url: text } : undefined;
+  }
   // Neither a host (file://host/path) nor SQLite's name for a database that ends with the process.
-  return /^file:(?:\/\/(?=\/))?((?!\/\/|:memory:).*[^/])$/.exec(text)?.[1];
+  const path = /^file:(?:\/\/(?=\/))?((?!\/\/|:memory:).*[^/])$/.exec(text)?.[1];
+  return path === undefined ? undefined : { kind: "sqlite", path };
+}
+
+function withoutPassword(text: string): string {
+  const url = new URL(text);
+  return `postgres://${url.host}${url.pathname}`;
 }

@@ -6,9 +6,18 @@ import { createSmsStub } from "./adapters/sms-stub.ts";
 import { createLineWriter } from "./line-writer.ts";
 import { createLog, type Log } from "./log.ts";
 import { AddressUnavailable, startServer } from "./server.ts";
-import { describeConfig, readConfig, type Config, InvalidConfig } from "./config.ts";
+import {
+  type Config,
+  type DatabaseConfig,
+  describeConfig,
+  InvalidConfig,
+  readConfig,
+} from "./config.ts";
 import { DatabaseUnusable } from "./store/database-lock.ts";
+import type { Clock } from "./ports.ts";
+import { openPostgresStore } from "./store/postgres-store.ts";
 import { openSqliteStore } from "./store/sqlite-store.ts";
+import type { Store } from "./store/store.ts";
 
 const STDOUT = 1;
 
@@ -62,12 +71,11 @@ async function serve(config: Config, log: Log): Promise<void> {
   }
 
   const service = await startServer({
-    store: openSqliteStore(config.databasePath, log),
+    ...(await openStore(config.database, log)),
     sms: createSmsStub(log),
     payment: createPaymentStub(log, config.paymentStubDelayMs),
     dispatcher: createDispatcherStub(log),
     log,
-    now: Date.now,
     randomId: () => crypto.randomUUID(),
     config,
   });
@@ -84,6 +92,20 @@ async function serve(config: Config, log: Log): Promise<void> {
   };
   // SIGHUP is what a terminal sends that is closed.
   process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", stop);
+}
+
+async function openStore(
+  database: DatabaseConfig,
+  log: Log,
+): Promise<{ store: Store; now: Clock }> {
+  switch (database.kind) {
+    case "sqlite":
+      return { store: openSqliteStore(database.path, log), now: Date.now };
+    case "postgres": {
+      const store = await openPostgresStore(database.url, log, () => performance.now());
+      return { store, now: store.now };
+    }
+  }
 }
 
 /** Ends the process, once what it has said is written. */

@@ -16,6 +16,9 @@ describe("the settings", () => {
     [{ DATABASE_URL: "file::memory:" }, /DATABASE_URL must be/],
     [{ DATABASE_URL: "file://host/x.db" }, /DATABASE_URL must be/],
     [{ DATABASE_URL: "file:data/" }, /DATABASE_URL must be/],
+    [{ DATABASE_URL: "postgres://host" }, /DATABASE_URL must be/],
+    [{ DATABASE_URL: "postgres:///shop" }, /DATABASE_URL must be/],
+    [{ DATABASE_URL: "postgres://host:port/shop" }, /DATABASE_URL must be/],
     [{ API_KEY: "a,,b" }, /API_KEY must be one or more keys/],
     [{ API_KEY: "ключ" }, /API_KEY must be one or more keys/],
     [{ ADMIN_API_KEY: "owner" }, /ADMIN_API_KEY needs API_KEY/],
@@ -54,7 +57,7 @@ describe("the settings", () => {
     ["file:./x.db", "./x.db"],
     ["file:C:/x.db", "C:/x.db"],
   ])("take the database %p", (DATABASE_URL, path) => {
-    expect(readConfig({ DATABASE_URL }).databasePath).toBe(path);
+    expect(readConfig({ DATABASE_URL }).database).toEqual({ kind: "sqlite", path });
   });
 
   test("have the defaults that the README's table says, and it has every one", () => {

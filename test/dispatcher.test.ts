@@ -1,4 +1,6 @@
 import { describe, expect, jest, test } from "bun:test";
+import type { Lease } from "../src/orders/give-back-lease.ts";
+import { createNotifyDispatcher } from "../src/orders/notify-dispatcher.ts";
 import { createService } from "./support/service.ts";
 
 const MINUTE_MS = 60_000;
@@ -50,11 +52,15 @@ describe("the dispatcher", () => {
   });
 
   test("who can't be told of one order is told of the others", async () => {
-    const { order, userId, world, app } = createService();
+    const { order, userId, world, app, dependencies } = createService();
     world.notify = (orderId) => (orderId === 1 ? new Promise(() => {}) : Promise.resolve());
     await order(await userId("+998901234567"));
     await order(await userId("+998901234568"));
-    while (world.notified.length < 2) await Bun.sleep(0);
+    const orders = () =>
+      dependencies.store.run((tx) =>
+        tx.select().from(tx.tables.orders).orderBy(tx.tables.orders.id),
+      );
+    while ((await orders())[1]?.notifiedAt === null) await Bun.sleep(0);
     expect(world.notified).toEqual([1, 2]);
     // The one that hangs is in hand: it is claimed, but not told a second time meanwhile.
     world.nowMs += MINUTE_MS;
@@ -74,29 +80,31 @@ describe("the dispatcher", () => {
     while (world.notified.length < 80) await Bun.sleep(0);
   });
 
-  test("who does not answer at all holds a place in the queue for 5 s, and is told again", async () => {
-    const { order, userId, world, app } = createService();
+  test("who does not answer at all is given up after 5 s, and the order is given back", async () => {
+    const { dependencies, world } = createService();
     const signals: AbortSignal[] = [];
     world.notify = (_orderId, { signal }) => {
       signals.push(signal);
       return new Promise(() => {});
     };
-    const user = await userId();
+    const givenBack: Lease[] = [];
+    const notify = createNotifyDispatcher({
+      ...dependencies,
+      giveBackLease: async (lease) => givenBack.push(lease),
+    });
+    const lease = { orderId: 1, status: "paid" as const, attempt: 1, dueAt: world.nowMs + 6000 };
     jest.useFakeTimers();
     try {
-      await order(user);
-      expect(signals).toHaveLength(1);
+      const notifying = notify(lease);
       jest.advanceTimersByTime(4999);
-      expect(signals[0]?.aborted).toBe(false);
+      expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
       jest.advanceTimersByTime(1);
-      expect(signals[0]?.aborted).toBe(true);
-      await app.idle();
+      expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
+      await notifying;
+      expect(givenBack).toEqual([lease]);
     } finally {
       jest.useRealTimers();
     }
-    world.nowMs += MINUTE_MS;
-    expect(await app.workers.notify.runOnce()).toBe(1);
-    expect(signals).toHaveLength(2);
   });
 
   test("is told again, not never, where the process ends before it has noted that he was", async () => {

@@ -2,6 +2,7 @@ import { Database } from "bun:sqlite";
 import { describe, expect, test, setDefaultTimeout } from "bun:test";
 import { cpSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
+import { addUser, allUsers, PENDING, refusal } from "./support/rows.ts";
 import { openStore } from "./support/store.ts";
 import { createLog } from "../src/log.ts";
 import { openSqliteStore } from "../src/store/sqlite-store.ts";
@@ -13,54 +14,7 @@ setDefaultTimeout(BUSY_MACHINE_MS);
 
 const ROOT = join(import.meta.dir, "..");
 
-const addUser = (phoneNumber: string) => (tx: Tx) =>
-  tx.insert(tx.tables.users).values({ phoneNumber, createdAt: 0, smsTriedAt: 0 }).returning();
-
-const PENDING = {
-  userId: 1,
-  tariffCode: "standard_300",
-  amountTiyin: 1,
-  status: "pending" as const,
-  paymentKey: "k",
-  createdAt: 0,
-  dueAt: 1,
-  attempts: 0,
-  repeatable: false,
-};
-
-/** Why the step was refused. Not `rejects`, which holds up the event loop that the step waits for. */
-const refusal = (step: Promise<unknown>) => step.then(() => "none", String);
-
-const allUsers = (tx: Tx) => tx.select().from(tx.tables.users);
-
 describe("a step of the store", () => {
-  test("is kept whole, or not at all", async () => {
-    const store = openStore();
-    const failing = store.run(async (tx) => {
-      await addUser("+998900000001")(tx);
-      throw new Error("halfway");
-    });
-    expect(await refusal(failing)).toContain("halfway");
-    expect(await store.run(allUsers)).toEqual([]);
-  });
-
-  test("that fails takes none of its batch with it", async () => {
-    const store = openStore();
-    const settled = await Promise.allSettled([
-      store.run(addUser("+998900000001")),
-      store.run(addUser("+998900000001")),
-      store.run(addUser("+998900000002")),
-      store.run(() => Promise.reject(new Error("refused"))),
-    ]);
-    expect(settled.map(({ status }) => status)).toEqual([
-      "fulfilled",
-      "rejected",
-      "fulfilled",
-      "rejected",
-    ]);
-    expect(await store.run(allUsers)).toHaveLength(2);
-  });
-
   test("is committed when its promise resolves", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
@@ -171,17 +125,6 @@ test("a batch that no transaction can begin for is rejected, and the next is a b
   expect(batches).toEqual([[3, 4, 5]]);
 });
 
-test("an item that fails takes no other of its batch with it", async () => {
-  const store = openStore();
-  const add = store.batch(async (tx, phoneNumbers: readonly string[]) => {
-    for (const phoneNumber of phoneNumbers) await addUser(phoneNumber)(tx);
-    return phoneNumbers;
-  });
-  const settled = await Promise.allSettled(["+998900000001", "nonsense", "+998900000002"].map(add));
-  expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
-  expect(await store.run(allUsers)).toHaveLength(2);
-});
-
 describe("while another process writes to the file", () => {
   test("a step waits for it, and reads do not", async () => {
     using folder = temporaryFolder();
@@ -222,48 +165,6 @@ describe("while another process writes to the file", () => {
 });
 
 describe("the database", () => {
-  test("forgets no number, so that none is used twice", async () => {
-    const store = openStore();
-    await store.run(addUser("+998900000001"));
-    await store.run((tx) => tx.delete(tx.tables.users));
-    expect(await store.run(addUser("+998900000002"))).toMatchObject([{ id: 2 }]);
-  });
-
-  test("takes only states that make sense", async () => {
-    const store = openStore();
-    await store.run(addUser("+998900000001"));
-    const insert = (values: object) =>
-      store.run((tx) => tx.insert(tx.tables.orders).values({ ...PENDING, ...values }));
-    await insert({});
-    for (const wrong of [
-      { status: "free" },
-      { amountTiyin: 0 },
-      { amountTiyin: "much" },
-      { userId: 2 },
-      { tariffCode: "nope" },
-      { dueAt: null },
-      { settledAt: 5 },
-      { status: "paid" },
-      { status: "paid", settledAt: 5, dueAt: null },
-      { status: "declined", settledAt: 5 },
-      { status: "declined", settledAt: 5, dueAt: null, notifiedAt: 5 },
-    ]) {
-      expect(await refusal(insert(wrong))).toMatch(/constraint failed|cannot store/);
-    }
-  });
-
-  test("has one pending or recent order without a key for a user and a tariff, and one for each key", async () => {
-    const store = openStore();
-    await store.run(addUser("+998900000001"));
-    const insert = (values: { idempotencyKey?: string; repeatable?: boolean }) =>
-      store.run((tx) => tx.insert(tx.tables.orders).values({ ...PENDING, ...values }));
-    await insert({ idempotencyKey: "a" });
-    await insert({ repeatable: true });
-    await insert({});
-    expect(await refusal(insert({ idempotencyKey: "a" }))).toContain("UNIQUE");
-    expect(await refusal(insert({ repeatable: true }))).toContain("UNIQUE");
-  });
-
   test("is made with WAL, full syncs, foreign keys and strict tables", async () => {
     using folder = temporaryFolder();
     const store = openStore(join(folder.path, "x.db"));

@@ -41,6 +41,7 @@ CREATE TABLE "users" (
 ALTER TABLE "orders" ADD CONSTRAINT "orders_user_id_users_id_fk" FOREIGN KEY ("user_id") REFERENCES "public"."users"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "orders" ADD CONSTRAINT "orders_tariff_code_tariffs_code_fk" FOREIGN KEY ("tariff_code") REFERENCES "public"."tariffs"("code") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 CREATE UNIQUE INDEX "orders_idempotency_key" ON "orders" USING btree ("user_id","idempotency_key");--> statement-breakpoint
+CREATE UNIQUE INDEX "orders_payment_key" ON "orders" USING btree ("payment_key");--> statement-breakpoint
 CREATE UNIQUE INDEX "orders_repeat" ON "orders" USING btree ("user_id","tariff_code") WHERE "orders"."repeatable" = true;--> statement-breakpoint
 CREATE INDEX "orders_due" ON "orders" USING btree ("status","due_at") WHERE "orders"."due_at" IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "users_chat_id" ON "users" USING btree ("chat_id") WHERE "users"."chat_id" IS NOT NULL;--> statement-breakpoint

@@ -56,8 +56,9 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
       if (recorded.status !== outcome) {
         throw new Error(`it is ${recorded.status}, and now said to be ${outcome}`);
       }
-      if (outcome === "paid") {
-        onPaid({ orderId, status: "paid", attempt: 1, dueAt: recorded.dueAt });
+      // Where another attempt has recorded it, that one has it notified of as well.
+      if (recorded.notifyBy !== null) {
+        onPaid({ orderId, status: "paid", attempt: 1, dueAt: recorded.notifyBy });
       }
       return outcome;
     } catch (error) {
@@ -99,7 +100,7 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
     // The dispatcher is notified at once: nobody else is to do that meanwhile.
     const dueAt = leaseEndsAt(settledAt, NOTIFY_TIMEOUT_MS);
     const [paid, declined] = [idsOf(answers, "paid"), idsOf(answers, "declined")];
-    const settled = new Map<number, Order["status"]>();
+    const settled = new Map<number, ChargeOutcome>();
     if (paid.length > 0) {
       const rows = await settlePaid(tx, { settledAt, dueAt, orderIds: JSON.stringify(paid) });
       for (const { orderId } of rows) settled.set(orderId, "paid");
@@ -108,10 +109,11 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
       const rows = await settleDeclined(tx, { settledAt, orderIds: JSON.stringify(declined) });
       for (const { orderId } of rows) settled.set(orderId, "declined");
     }
-    const recorded: { status: Order["status"] | undefined; dueAt: number }[] = [];
+    const recorded: { status: Order["status"] | undefined; notifyBy: number | null }[] = [];
     for (const { orderId } of answers) {
-      const status = settled.get(orderId) ?? (await orderById(tx, { orderId }))[0]?.status;
-      recorded.push({ status, dueAt });
+      const here = settled.get(orderId);
+      const status = here ?? (await orderById(tx, { orderId }))[0]?.status;
+      recorded.push({ status, notifyBy: here === "paid" ? dueAt : null });
     }
     return recorded;
   });

@@ -4,12 +4,14 @@ import { Unavailable } from "../errors.ts";
 import type { Store, Tx } from "../store/store.ts";
 import type { Order } from "../store/schema.ts";
 import type { ChargeOrder } from "./charge-order.ts";
+import type { FollowOrder } from "./follow-order.ts";
 import {
   type DueOrder,
   endRepeat,
   findConflictingOrder,
   insertPendingOrders,
   type OrderDraft,
+  orderByPaymentKey,
   tariffCodeIfActive,
   userIdIfKnown,
 } from "./order-queries.ts";
@@ -23,6 +25,7 @@ const MAX_OPENINGS = 5;
 export interface CreateOrderDependencies {
   readonly store: Store;
   readonly chargeOrder: ChargeOrder;
+  readonly followOrder: FollowOrder;
   readonly now: Clock;
   readonly randomId: () => string;
   readonly config: {
@@ -62,7 +65,7 @@ export interface OrderService {
 }
 
 export function createOrderService(dependencies: CreateOrderDependencies): OrderService {
-  const { store, chargeOrder, now, randomId } = dependencies;
+  const { store, chargeOrder, followOrder, now, randomId } = dependencies;
   const { paymentTimeoutMs, orderRepeatWindowMs, ordersPerUserPerHour } = dependencies.config;
   const newOrders = createRateLimit<number>({
     limit: ordersPerUserPerHour,
@@ -97,7 +100,7 @@ export function createOrderService(dependencies: CreateOrderDependencies): Order
             : { kind: "pending", orderId, dueAt: result.dueAt, repeated: false };
         }
         case "repeat": {
-          const outcome = (await opening.inFlight) ?? outcomeOf(opening.order);
+          const outcome = (await opening.inFlight) ?? outcomeOf(await followOrder(opening.order));
           return "orderId" in outcome ? { ...outcome, repeated: true } : outcome;
         }
       }
@@ -151,7 +154,12 @@ export function createOrderService(dependencies: CreateOrderDependencies): Order
     createdAt: number,
     attempt: number,
   ): Promise<Opening> {
-    const { userId, tariffCode, idempotencyKey } = draft;
+    const { userId, tariffCode, idempotencyKey, paymentKey } = draft;
+    if (store.isShared) {
+      // It may have been written by this very step, whose answer was lost.
+      const [own] = await orderByPaymentKey(tx, { paymentKey });
+      if (own !== undefined) return asOpened(own);
+    }
     const mayRepeat = idempotencyKey !== null || orderRepeatWindowMs > 0;
     const order = mayRepeat ? await findConflictingOrder(tx, draft) : undefined;
     if (order === undefined) {
@@ -208,6 +216,15 @@ type Opening =
       readonly inFlight: Promise<OrderOutcome> | undefined;
     }
   | Exclude<OrderOutcome, Taken>;
+
+/** An order of our own that was there already: ours to charge, unless another attempt has begun since. */
+function asOpened(order: Order & { readonly payer: string }): Opening {
+  const { id: orderId, attempts: attempt, status, dueAt } = order;
+  if (status !== "pending" || attempt !== 1 || dueAt === null) {
+    return { kind: "repeat", order, inFlight: undefined };
+  }
+  return { kind: "opened", order: { ...order, orderId, attempt, dueAt } };
+}
 
 function outcomeOf({ id: orderId, status, dueAt }: Order): OrderOutcome {
   if (status !== "pending") return { kind: status, orderId, repeated: true };

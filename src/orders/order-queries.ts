@@ -1,4 +1,15 @@
-import { and, desc, eq, gt, inArray, isNotNull, lt, type Placeholder, sql } from "drizzle-orm";
+import {
+  and,
+  desc,
+  eq,
+  getTableColumns,
+  gt,
+  inArray,
+  isNotNull,
+  lt,
+  type Placeholder,
+  sql,
+} from "drizzle-orm";
 import type { Charge } from "../ports.ts";
 import type { Dialect } from "../store/dialect.ts";
 import type { Order, Tables } from "../store/schema.ts";
@@ -135,6 +146,14 @@ export async function findConflictingOrder(
   return order;
 }
 
+/** The order with this payment key, if there is one, and whose it is. */
+export const orderByPaymentKey = prepared((tx, { orders }) =>
+  tx
+    .select({ ...getTableColumns(orders), payer })
+    .from(orders)
+    .where(eq(orders.paymentKey, value("paymentKey"))),
+);
+
 /** From now on an order without a key repeats this one no more. */
 export const endRepeat = prepared((tx, { orders }) =>
   tx
@@ -167,6 +186,14 @@ export const orderById = prepared((tx: ReadTx, { orders }) =>
     .select()
     .from(orders)
     .where(eq(orders.id, value("orderId"))),
+);
+
+/** The orders with these ids, an array of JSON, that there are. */
+export const ordersById = prepared((tx, tables, dialect) =>
+  tx
+    .select()
+    .from(tables.orders)
+    .where(isOneOf(tables, dialect, value("orderIds"))),
 );
 
 /** The first `limit` orders of the user with ids below `before`, the newest first. */
@@ -264,10 +291,10 @@ export const endLeases = prepared((tx, { orders }, { rowsOf }) =>
     ),
 );
 
-/** Makes due now all that is due later. */
+/** Makes due `now` all that is due later than `after`. */
 export const makeAllDue = prepared((tx, { orders }) =>
   tx
     .update(orders)
     .set({ dueAt: sql`${value("now")}` })
-    .where(and(inArray(orders.status, ["pending", "paid"]), gt(orders.dueAt, value("now")))),
+    .where(and(inArray(orders.status, ["pending", "paid"]), gt(orders.dueAt, value("after")))),
 );

@@ -4,7 +4,7 @@ import type { Store } from "../store/store.ts";
 import type { TaskQueue } from "../task-queue.ts";
 import type { Lease } from "./give-back-lease.ts";
 import { claimDueOrders, type DueOrder, makeAllDue } from "./order-queries.ts";
-import { leaseEndsAt } from "./retry-schedule.ts";
+import { leaseEndsAt, LONGEST_PAUSE_MS } from "./retry-schedule.ts";
 
 /** Orders of one status that are being worked on at a time. */
 export const CONCURRENCY = 64;
@@ -32,25 +32,27 @@ export interface OrderWorkerDependencies {
 
 /** Retries what is due until it is done. */
 export interface OrderWorker {
-  /** Claims due orders and adds them to the queue; resolves to how many. */
+  /**
+   * Claims due orders and adds them to the queue; resolves to how many. Where the clock was set back, what
+   * is due too far in the future is due now.
+   */
   runOnce(): Promise<number>;
-  /** Does so again and again until the signal aborts. */
+  /** Does so again and again until the signal aborts. The first time, as if the clock was set back. */
   run(signal: AbortSignal): Promise<void>;
 }
 
 export function createOrderWorker(dependencies: OrderWorkerDependencies): OrderWorker {
   const { store, log, now, status, timeoutMs, queue } = dependencies;
 
+  /** The latest look at the clock. */
+  let latest = Number.NEGATIVE_INFINITY;
+
   async function run(signal: AbortSignal) {
-    // At the start all that is due later is due now: the process that worked on it is gone.
-    let latest = Number.POSITIVE_INFINITY;
+    // Nobody knows when an earlier process has looked.
+    latest = Number.POSITIVE_INFINITY;
     while (!signal.aborted) {
       let claimed = 0;
       try {
-        if (now() < latest - CLOCK_SET_BACK_MS) {
-          await store.run((tx) => makeAllDue(tx, { now: now() }));
-        }
-        latest = now();
         claimed = await runOnce();
       } catch (error) {
         log.error(`Can't look for ${status} orders that are due; trying again.`, error);
@@ -60,6 +62,8 @@ export function createOrderWorker(dependencies: OrderWorkerDependencies): OrderW
   }
 
   async function runOnce() {
+    if (now() < latest - CLOCK_SET_BACK_MS) await hasten();
+    latest = now();
     const limit = CONCURRENCY - queue.size();
     if (limit <= 0) return 0;
     const claimedAt = now();
@@ -73,6 +77,13 @@ export function createOrderWorker(dependencies: OrderWorkerDependencies): OrderW
       queue.add({ ...order, status, dueAt });
     }
     return claimed.length;
+  }
+
+  /** Alone, whoever worked on an order is gone. Another copy may be at work on what its lease says. */
+  async function hasten() {
+    const at = now();
+    const after = store.isShared ? leaseEndsAt(at, Math.max(timeoutMs, LONGEST_PAUSE_MS)) : at;
+    await store.run((tx) => makeAllDue(tx, { now: at, after }));
   }
 
   return { runOnce, run };

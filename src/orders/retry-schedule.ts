@@ -4,7 +4,8 @@ export const NOTIFY_TIMEOUT_MS = 5000;
 /** What an attempt may take beyond its time-out, to begin and to be recorded. */
 const LEASE_MARGIN_MS = 1000;
 
-const LONGEST_PAUSE_MS = 3_600_000;
+/** Nothing is due later than this, unless the clock was set back. */
+export const LONGEST_PAUSE_MS = 3_600_000;
 
 /** Until when nobody else makes the attempt that begins now and takes up to `timeoutMs`. */
 export function leaseEndsAt(now: number, timeoutMs: number): number {

@@ -26,6 +26,8 @@ export interface Columns {
   readonly beginsAsE164: (column: unknown) => SQL;
   /** Whether a column of flags needs a check that keeps other numbers out. */
   readonly flagsAreNumbers: boolean;
+  /** Whether a step may be kept and its answer lost: what it has written must be found, and not written again. */
+  readonly answersMayBeLost: boolean;
 }
 
 export const postgresColumns: Columns = {
@@ -40,6 +42,7 @@ export const postgresColumns: Columns = {
   uniqueIndex: postgres.uniqueIndex,
   beginsAsE164: (column) => sql`${column} ~ '^[+][1-9]'`,
   flagsAreNumbers: false,
+  answersMayBeLost: true,
 };
 
 const sqliteMakers = {
@@ -54,6 +57,7 @@ const sqliteMakers = {
   uniqueIndex: sqlite.uniqueIndex,
   beginsAsE164: (column: unknown) => sql`${column} GLOB '+[1-9]*'`,
   flagsAreNumbers: true,
+  answersMayBeLost: false,
 };
 
 // `as`: SQLite's makers take and make the same, as far as the tables and the queries use it.

@@ -1,10 +1,7 @@
 import type { Database } from "bun:sqlite";
-import { join } from "node:path";
-import { readMigrationFiles } from "drizzle-orm/migrator";
+import { checkApplied, readMigrations } from "./migration-history.ts";
 
-const MIGRATIONS = readMigrationFiles({
-  migrationsFolder: join(import.meta.dir, "../../drizzle/sqlite"),
-});
+const MIGRATIONS = readMigrations("sqlite");
 
 /** The first migration was rewritten once; what it makes is the same but for the wording of a CHECK. */
 const FORMER_HASHES = new Map([
@@ -16,17 +13,7 @@ const FORMER_HASHES = new Map([
  * older version of it. Only reads.
  */
 export function checkHistory(database: Database): void {
-  const applied = appliedMigrations(database);
-  const known = MIGRATIONS.map(({ hash }) => hash);
-  const isOurs = known.every((hash, at) => (applied[at] ?? hash) === hash);
-  if (!isOurs || (applied.length === 0 && hasTables(database))) {
-    throw new Error("it was not made by NMservis, or by another line of versions");
-  }
-  if (applied.length > known.length) {
-    throw new Error(
-      `a newer version of NMservis has changed it (${applied.length} migrations, this version knows ${known.length}): start that version`,
-    );
-  }
+  checkApplied(appliedMigrations(database), MIGRATIONS, hasTables(database));
 }
 
 /** Brings the database up to date, each migration whole or not at all. True where it had to. */

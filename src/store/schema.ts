@@ -103,6 +103,7 @@ export function createTables(columns: Columns) {
       ),
       // Orders without a key are in it too, and not alike: a user's orders are found by it.
       uniqueIndex("orders_idempotency_key").on(order.userId, order.idempotencyKey),
+      ...(columns.answersMayBeLost ? [uniqueIndex("orders_payment_key").on(order.paymentKey)] : []),
       // Rows that need no entry cost none: an order is repeatable for a while, and due until it is done.
       uniqueIndex("orders_repeat")
         .on(order.userId, order.tariffCode)

@@ -42,6 +42,7 @@ function openInMemory(): Store {
   const database = openConnection(":memory:");
   const { run, ping, close } = createGroupCommit(database, drizzleOn(database), () => {});
   return {
+    isShared: false,
     run,
     // Nothing but this connection knows the data.
     read: run,
@@ -81,6 +82,7 @@ function openLocked(path: string, log: Log, unlock: () => void): Store {
     const reader = new Database(path, { readonly: true, strict: true });
     const readerTx = drizzleOn(reader);
     return {
+      isShared: false,
       run,
       async read(query) {
         checkFiles();

@@ -23,6 +23,11 @@ export type BatchWork<Item, Result> = (
 /** The one way to the data; an engine is one implementation of this. */
 export interface Store {
   /**
+   * Whether the data is on a server: other processes may be at work on it, and a step whose answer was lost
+   * runs again, though it may have been kept.
+   */
+  readonly isShared: boolean;
+  /**
    * Runs `work` as one atomic step. When the promise resolves, all that the work has written is on
    * disk; when it rejects, nothing of it is. The work may run twice, so it changes nothing but data. It
    * awaits nothing but its `tx`: whatever it awaits holds up every other step. Rejects with
@@ -37,7 +42,7 @@ export interface Store {
   /**
    * Gathers the calls that come until the next step begins, does them by one call of `work`, and answers
    * each in its place. One that fails takes no other with it: where `work` fails for several, it runs
-   * again for each alone.
+   * again for each alone. Each statement of `work` is whole alone, and may be kept where a later one fails.
    */
   batch<Item, Result>(work: BatchWork<Item, Result>): (item: Item) => Promise<Result>;
   /** Resolves when a write that changes nothing has reached the disk; rejects like `run`. */

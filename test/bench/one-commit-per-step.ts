@@ -28,9 +28,10 @@ function oneAtATime(store: Store): Store {
 }
 
 const config = readConfig(process.env);
+if (config.database.kind !== "sqlite") throw new Error("this contender is one of SQLite");
 const log = createLog({ level: config.logLevel, json: true, write: console.log, now: Date.now });
 const { url } = await startServer({
-  store: oneAtATime(openSqliteStore(config.databasePath, log)),
+  store: oneAtATime(openSqliteStore(config.database.path, log)),
   sms: createSmsStub(log),
   payment: createPaymentStub(log, config.paymentStubDelayMs),
   dispatcher: createDispatcherStub(log),

@@ -71,6 +71,7 @@ function instantStore(): Store {
   }
   const nothing = async () => [] as never;
   return {
+    isShared: false,
     run: nothing,
     read: nothing,
     // `as`: the result that each of the service's batches has for such an item.

@@ -23,9 +23,10 @@ void main();
 
 async function main() {
   const config = readConfig(process.env);
+  if (config.database.kind !== "sqlite") throw new Error("the victims are of SQLite");
   const log = createLog({ level: "error", json: false, write: () => {}, now: Date.now });
   const service = await startServer({
-    store: mortal(openSqliteStore(config.databasePath, log)),
+    store: mortal(openSqliteStore(config.database.path, log)),
     config,
     sms: { sendCode: async () => {} },
     payment: {

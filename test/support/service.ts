@@ -16,7 +16,10 @@ export function createServiceOn(given: Dependencies, environment: Record<string,
   const app = createApp(dependencies);
   // The framework finds a path from the 11th character of the URL on, so the host is a long one.
   const client = createClient((request) => app.http.handle(request), "http://localhost");
-  /** As the workers do when the process starts. */
-  const resume = () => dependencies.store.run((tx) => makeAllDue(tx, { now: dependencies.now() }));
+  /** As the workers do when the one process starts. */
+  const resume = () => {
+    const now = dependencies.now();
+    return dependencies.store.run((tx) => makeAllDue(tx, { now, after: now }));
+  };
   return { ...client, dependencies, app, resume };
 }

@@ -3,7 +3,7 @@ import { createLog } from "../../src/log.ts";
 import type { Charge, ChargeOutcome } from "../../src/ports.ts";
 import { readConfig } from "../../src/config.ts";
 import { createBatch } from "../../src/store/batch.ts";
-import { openStore } from "./store.ts";
+import { openTestStore } from "./store.ts";
 import type { CallOptions } from "../../src/with-timeout.ts";
 import type { Store } from "../../src/store/store.ts";
 
@@ -42,7 +42,7 @@ function breakable(store: Store, world: World): Store {
 /** The real dependencies on a database in memory, in a played outside world. */
 export function createDependencies(world: World): Dependencies {
   return {
-    store: breakable(openStore(), world),
+    store: breakable(openTestStore(), world),
     config: readConfig({}),
     payment: {
       charge(charge, options) {

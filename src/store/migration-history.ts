@@ -1,0 +1,27 @@
+import { join } from "node:path";
+import { type MigrationMeta, readMigrationFiles } from "drizzle-orm/migrator";
+
+/** The migrations that this program knows for a dialect, the oldest first. */
+export function readMigrations(dialect: "sqlite" | "postgres"): MigrationMeta[] {
+  return readMigrationFiles({ migrationsFolder: join(import.meta.dir, "../../drizzle", dialect) });
+}
+
+/**
+ * Throws, with a sentence for the owner, where a database with these migrations has not been made by this
+ * program or an older version of it. `hasTables`: whether it has any table at all.
+ */
+export function checkApplied(
+  applied: readonly string[],
+  migrations: readonly MigrationMeta[],
+  hasTables: boolean,
+): void {
+  const isOurs = migrations.every(({ hash }, at) => (applied[at] ?? hash) === hash);
+  if (!isOurs || (applied.length === 0 && hasTables)) {
+    throw new Error("it was not made by NMservis, or by another line of versions");
+  }
+  if (applied.length > migrations.length) {
+    throw new Error(
+      `a newer version of NMservis has changed it (${applied.length} migrations, this version knows ${migrations.length}): start that version`,
+    );
+  }
+}

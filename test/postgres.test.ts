@@ -1,0 +1,44 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
+import { startPostgres } from "./support/postgres.ts";
+import { skip } from "./support/skip.ts";
+
+setDefaultTimeout(2 * BUSY_MACHINE_MS);
+
+const ROOT = join(import.meta.dir, "..");
+
+const PRELOAD = "--preload=./test/support/close-stores.ts";
+
+/** What the service does, whatever keeps its data. */
+const BEHAVIOUR = [
+  "order",
+  "repeats",
+  "in-doubt",
+  "dispatcher",
+  "register",
+  "tariffs",
+  "look-up",
+  "rate-limit",
+  "bad-input",
+  "document-fuzz",
+  "store-conformance",
+];
+
+test("the service behaves on PostgreSQL as on SQLite", async () => {
+  await using server = await startPostgres();
+  if (server === undefined) return skip("PostgreSQL, which is not installed (Debian's postgresql)");
+  const files = BEHAVIOUR.map((name) => `test/${name}.test.ts`);
+  const tests = Bun.spawn(
+    [process.execPath, "test", "--timeout=60000", "--no-isolate", PRELOAD, ...files],
+    {
+      cwd: ROOT,
+      env: { ...process.env, TEST_POSTGRES: server.urlOf("postgres") },
+      stdout: "pipe",
+      stderr: "pipe",
+    },
+  );
+  const [printed, complaints] = await Promise.all([tests.stdout.text(), tests.stderr.text()]);
+  const failed = `${printed}${complaints}`.split("\n").filter((line) => !line.startsWith("(pass)"));
+  expect([await tests.exited, failed.join("\n")]).toEqual([0, expect.any(String)]);
+});

@@ -1,0 +1,21 @@
+import type { Tx } from "../../src/store/store.ts";
+
+export const addUser = (phoneNumber: string) => (tx: Tx) =>
+  tx.insert(tx.tables.users).values({ phoneNumber, createdAt: 0, smsTriedAt: 0 }).returning();
+
+export const PENDING = {
+  userId: 1,
+  tariffCode: "standard_300",
+  amountTiyin: 1,
+  status: "pending" as const,
+  paymentKey: "k",
+  createdAt: 0,
+  dueAt: 1,
+  attempts: 0,
+  repeatable: false,
+};
+
+/** Why the step was refused. Not `rejects`, which holds up the event loop that the step waits for. */
+export const refusal = (step: Promise<unknown>) => step.then(() => "none", String);
+
+export const allUsers = (tx: Tx) => tx.select().from(tx.tables.users);
