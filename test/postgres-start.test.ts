@@ -62,7 +62,7 @@ test.each<Refusal>([
         .replace("//", "//")
         .replace("@", ":s3cret@"),
     ),
-    says: /^The database test_\w+ on 127\.0\.0\.1:1 can't be opened: the connection to PostgreSQL has failed .+\.$/,
+    says: /^The database test_\w+ on 127\.0\.0\.1:1 can't be opened: the connection to PostgreSQL has failed: .+\.$/,
   },
   {
     what: "the server is too old",

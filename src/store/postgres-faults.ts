@@ -3,24 +3,33 @@ import { DrizzleQueryError } from "drizzle-orm/errors";
 import { Unavailable } from "../errors.ts";
 import { TimeoutExceeded } from "../with-timeout.ts";
 
+/** The server may have kept the step, and may not: nobody has heard. */
+export class OutcomeUnknown extends Error {
+  override readonly name = "OutcomeUnknown";
+}
+
 /** What a step that has failed is refused with, and what it says of the connection. */
 export interface StoreFault {
   /**
-   * `lost`: the connection is gone, and whether the step was kept is unknown. `conflict`: another
-   * transaction stood in the way. `refused`: the step is at fault, or the server can't now.
+   * `lost`: the connection is gone, and whether the step was kept is unknown. `unreachable`: the step has
+   * not come to the server. `conflict`: another transaction stood in the way. `refused`: the step is at
+   * fault, or the server can't now. Nothing is kept but of what is lost.
    */
-  readonly kind: "lost" | "conflict" | "refused";
-  readonly error: unknown;
+  readonly kind: "lost" | "unreachable" | "conflict" | "refused";
+  readonly error: Error;
 }
+
+/** A step that began where no connection could be made: the driver's codes, and the server's. */
+const UNREACHABLE = /^(ERR_POSTGRES_CONNECTION_(REFUSED|TIMEOUT)|08001|08004|53300|57P03)$/;
 
 /** Deadlock, and a conflict of transactions. */
 const CONFLICT = /^(40P01|40001)$/;
 
-/** The connection, the server's resources, the owner who stops it, its disk. */
-const UNAVAILABLE = /^(08|53|57|58)/;
-
-/** Of those: this connection is of no use any more. */
+/** The connection, or the server with it. */
 const LOST = /^(08|57P0)/;
+
+/** The server's resources, a time that is over, its disk. */
+const UNAVAILABLE = /^(53|57|58)/;
 
 /**
  * Reads what the driver has thrown. Only the code and the message of the server go on: its details and the
@@ -28,24 +37,23 @@ const LOST = /^(08|57P0)/;
  */
 export function toStoreFault(thrown: unknown): StoreFault {
   const error = thrown instanceof DrizzleQueryError ? thrown.cause : thrown;
-  if (error instanceof TimeoutExceeded) return lost(error);
-  if (!(error instanceof SQL.PostgresError)) return { kind: "refused", error };
+  if (error instanceof TimeoutExceeded) return { kind: "lost", error: unavailable(error) };
+  if (!(error instanceof SQL.PostgresError)) return { kind: "refused", error: asError(error) };
   const state = String(error.errno ?? "");
   const isOfServer = /^[0-9A-Z]{5}$/.test(state);
-  const teller = isOfServer
-    ? `PostgreSQL says ${state}`
-    : `the connection to PostgreSQL has failed (${error.code})`;
-  const plain = new Error(`${teller}: ${error.message}`);
-  if (!isOfServer) return lost(plain);
-  if (CONFLICT.test(state)) return { kind: "conflict", error: unavailable(plain) };
-  if (LOST.test(state)) return lost(plain);
-  return { kind: "refused", error: UNAVAILABLE.test(state) ? unavailable(plain) : plain };
-}
-
-function lost(cause: Error): StoreFault {
-  return { kind: "lost", error: unavailable(cause) };
+  const code = isOfServer ? state : error.code;
+  const teller = isOfServer ? "PostgreSQL says" : "the connection to PostgreSQL has failed:";
+  const plain = new Error(`${teller} ${code}: ${error.message}`);
+  if (UNREACHABLE.test(code)) return { kind: "unreachable", error: unavailable(plain) };
+  if (!isOfServer || LOST.test(code)) return { kind: "lost", error: unavailable(plain) };
+  if (CONFLICT.test(code)) return { kind: "conflict", error: unavailable(plain) };
+  return { kind: "refused", error: UNAVAILABLE.test(code) ? unavailable(plain) : plain };
 }
 
 function unavailable(cause: Error): Unavailable {
   return new Unavailable("the data can't be reached", { cause });
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error("a step has thrown what is no error");
 }

@@ -9,7 +9,7 @@ import { postgresColumns } from "./columns.ts";
 import { DatabaseUnusable } from "./database-lock.ts";
 import { postgresDialect } from "./dialect.ts";
 import { checkApplied, readMigrations } from "./migration-history.ts";
-import { toStoreFault } from "./postgres-faults.ts";
+import { OutcomeUnknown, toStoreFault } from "./postgres-faults.ts";
 import { createTables } from "./schema.ts";
 import type { Store, Tx } from "./store.ts";
 
@@ -18,6 +18,9 @@ const LANES = 4;
 
 /** A step that has not ended by then is refused, its waiting included; a server takes milliseconds. */
 const STEP_TIMEOUT_MS = 5000;
+
+/** The server gives a statement up before we do, so that we hear of most that nothing was kept. */
+const STATEMENT_SHARE = 0.8;
 
 /** How long to wait before a connection is tried again that could not be made. */
 const RECONNECT_PAUSE_MS = 100;
@@ -47,6 +50,8 @@ export interface PostgresStore extends Store {
 interface Step {
   /** By when it is settled, on the clock of `performance`. */
   readonly deadline: number;
+  /** Whether it may change something. */
+  readonly writes: boolean;
   readonly work: (lane: Lane) => Promise<unknown>;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
@@ -90,17 +95,24 @@ async function open(
   }
 
   const waiting: Step[] = [];
-  const idle: Lane[] = Array.from({ length: LANES }, () => createLane(url));
+  const newLane = () => createLane(url, stepTimeoutMs * STATEMENT_SHARE);
+  const idle: Lane[] = Array.from({ length: LANES }, newLane);
   let closed = false;
   let allIdle = Promise.withResolvers<void>();
 
-  function enqueue<T>(work: (lane: Lane) => Promise<T>): Promise<T> {
+  function enqueue<T>(writes: boolean, work: (lane: Lane) => Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (closed) return reject(new Unavailable("the store is closed"));
       if (waiting.length >= MAX_WAITING) return reject(new Unavailable("too many steps wait"));
       const deadline = elapsed() + stepTimeoutMs;
       // `as`: only what this step's own work returns is ever handed to its resolve.
-      waiting.push({ deadline, work, resolve: resolve as (value: unknown) => void, reject });
+      waiting.push({
+        deadline,
+        writes,
+        work,
+        resolve: resolve as (value: unknown) => void,
+        reject,
+      });
       const lane = idle.pop();
       // A turn later, so that what comes meanwhile joins the step.
       if (lane !== undefined) setImmediate(() => void serve(lane));
@@ -124,7 +136,8 @@ async function open(
   async function perform(first: Lane, step: Step): Promise<Lane> {
     const leftMs = () => step.deadline - elapsed();
     let lane = first;
-    let error: unknown = new Unavailable("the step has waited for too long");
+    let mayBeKept = false;
+    let error: Error = new Unavailable("the step has waited for too long");
     for (let attempt = 1; leftMs() > 0; attempt++) {
       try {
         const current = lane;
@@ -133,23 +146,24 @@ async function open(
       } catch (thrown) {
         const fault = toStoreFault(thrown);
         error = fault.error;
-        if (fault.kind === "lost") {
+        if (fault.kind === "lost" || fault.kind === "unreachable") {
+          mayBeKept ||= fault.kind === "lost" && step.writes;
           // What still runs there can't reach the new connection.
           lane.end();
-          lane = createLane(url);
+          lane = newLane();
           await new Promise((resolve) => setTimeout(resolve, RECONNECT_PAUSE_MS));
         } else if (fault.kind === "refused" || attempt === MAX_CONFLICTS) break;
       }
     }
-    step.reject(error);
+    step.reject(mayBeKept ? new OutcomeUnknown("it may be kept or not", { cause: error }) : error);
     return lane;
   }
 
-  const run = <T>(work: (tx: Tx) => Promise<T>) => enqueue((lane) => lane.transact(work));
-  const direct = <T>(work: (tx: Tx) => Promise<T>) => enqueue((lane) => work(lane.tx));
+  const run = <T>(work: (tx: Tx) => Promise<T>) => enqueue(true, (lane) => lane.transact(work));
+  const statements = <T>(work: (tx: Tx) => Promise<T>) => enqueue(true, (lane) => work(lane.tx));
 
   const clock = setInterval(() => {
-    enqueue(async (lane) => {
+    enqueue(false, async (lane) => {
       offsetMs = await readOffset(lane.connection, elapsed);
     }).catch((error) => log.warn("The server's clock can't be read.", error));
   }, CLOCK_EVERY_MS);
@@ -159,10 +173,14 @@ async function open(
     isShared: true,
     now: () => Math.round(elapsed() + offsetMs),
     run,
-    read: direct,
-    batch: createBatch({ run: direct }),
+    read: (query) => enqueue(false, (lane) => query(lane.tx)),
+    // One by one they would wait as long again for a server that is away.
+    batch: createBatch({
+      run: statements,
+      isOfOneItem: (error) => !(error instanceof Unavailable || error instanceof OutcomeUnknown),
+    }),
     ping: () =>
-      enqueue(async ({ connection }) => {
+      enqueue(false, async ({ connection }) => {
         await connection`SELECT pg_logical_emit_message(true, 'nmservis', '')`;
       }),
     async close() {
@@ -184,8 +202,8 @@ interface Lane {
   end(): void;
 }
 
-function createLane(url: string): Lane {
-  const connection = connect(url);
+function createLane(url: string, statementTimeoutMs: number): Lane {
+  const connection = connect(url, { statement_timeout: Math.round(statementTimeoutMs) });
   let current: Pick<SQL, "unsafe"> = connection;
   // One object for the lane's life: the library's own transaction would make one each time, and with it
   // every prepared query anew.
@@ -211,8 +229,13 @@ function createLane(url: string): Lane {
 }
 
 /** One connection to the server, made when it is first used. */
-export function connect(url: string): SQL {
-  return new SQL({ url, max: 1, connectionTimeout: STEP_TIMEOUT_MS / 1000 });
+export function connect(url: string, settings: Record<string, number> = {}): SQL {
+  return new SQL({
+    url,
+    max: 1,
+    connectionTimeout: STEP_TIMEOUT_MS / 1000,
+    connection: settings,
+  });
 }
 
 async function checkServer(sql: SQL): Promise<void> {
