@@ -3,6 +3,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { KILL_POINTS, SABOTAGES } from "./crash/kill-points.ts";
 import { killRepeatedly } from "./crash/kill-run.ts";
+import { sqliteFile } from "./crash/run-database.ts";
 import { cutPowerEverywhere, type PowerSabotage } from "./crash/power-cut.ts";
 import { makeTools } from "./crash/tools.ts";
 import { mountDisk } from "./support/disk.ts";
@@ -35,7 +36,9 @@ describe("killed again and again, at every stage of the payment", () => {
     "the service charges once, loses no answered order, and notifies of every paid order",
     async () => {
       const points = Array.from({ length: KILLS_AT_EACH_POINT }, () => KILL_POINTS).flat();
-      const { kills, wrongs, ...figures } = await killRepeatedly(tools.victim, {
+      using folder = temporaryFolder();
+      const database = sqliteFile(join(folder.path, "x.db"));
+      const { kills, wrongs, ...figures } = await killRepeatedly(tools.victim, database, {
         seed: SEED,
         points,
         maxPasses: 24,
@@ -59,7 +62,9 @@ describe("killed again and again, at every stage of the payment", () => {
   test.each(SABOTAGES)(
     "and the harness notices where it does $name",
     async ({ name, point, shows }) => {
-      const { wrongs } = await killRepeatedly(tools.victim, {
+      using folder = temporaryFolder();
+      const database = sqliteFile(join(folder.path, "x.db"));
+      const { wrongs } = await killRepeatedly(tools.victim, database, {
         seed: SEED,
         points: [point],
         maxPasses: 1,

@@ -1,10 +1,10 @@
-import { Database } from "bun:sqlite";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder } from "../support/process.ts";
 import { createRandom, seedOf } from "../support/random.ts";
 import type { KillPoint, Sabotage } from "./kill-points.ts";
-import { readLedger } from "./ledger.ts";
+import { type Entry, findOverlaps, readLedger } from "./ledger.ts";
+import type { RunDatabase } from "./run-database.ts";
 
 /** Customers who order at the same time. */
 const CLIENTS = 8;
@@ -40,6 +40,10 @@ export interface KillPlan {
   readonly declineRate: number;
   /** How the service is broken in all its lives but the last. */
   readonly sabotage?: Sabotage;
+  /** Copies that serve beside the one that is killed, until the last. */
+  readonly bystanders?: number;
+  /** What happens to the database once for so many kills, while the copies serve. */
+  readonly disaster?: { readonly kills: number; readonly strike: () => Promise<void> };
 }
 
 interface Answer {
@@ -63,10 +67,13 @@ export interface KillReport {
  * lets it finish in a world without faults, and compares what the clients were told, what the database
  * has, and what the provider and the dispatcher have in their ledger. `script` is the built victim.ts.
  */
-export async function killRepeatedly(script: string, plan: KillPlan): Promise<KillReport> {
+export async function killRepeatedly(
+  script: string,
+  database: RunDatabase,
+  plan: KillPlan,
+): Promise<KillReport> {
   using folder = temporaryFolder();
   await using processes = new AsyncDisposableStack();
-  const databasePath = join(folder.path, "x.db");
   const ledgerPath = join(folder.path, "ledger");
   writeFileSync(ledgerPath, "");
   const startWorld = (faultRate: number) =>
@@ -79,7 +86,7 @@ export async function killRepeatedly(script: string, plan: KillPlan): Promise<Ki
   let world = await startWorld(plan.faultRate);
   const startVictim = (environment: Record<string, string>) =>
     start(processes, script, [], {
-      DATABASE_URL: `file:${databasePath}`,
+      DATABASE_URL: database.url,
       PORT: "0",
       WORLD_URL: world.line,
       SMS_PER_HOUR: "0",
@@ -93,25 +100,33 @@ export async function killRepeatedly(script: string, plan: KillPlan): Promise<Ki
     Array.from({ length: CLIENTS }, (_, i) => register(first.line, i)),
   );
   await end(first.process);
-  prepareForgetting(databasePath, plan.sabotage === "notify without recording it");
+  await prepareForgetting(database, plan.sabotage === "notify without recording it");
 
-  const service: Address = { url: undefined };
+  const service: Service = { urls: [] };
   const answers: Answer[] = [];
   const ending = new AbortController();
   const clients = users.map((user) => orderUntil(ending.signal, service, user, plan.seed, answers));
   const random = createRandom(seedOf("kills", plan.seed));
   const kills = new Map<KillPoint, number>();
 
+  const common = {
+    SABOTAGE: plan.sabotage ?? "",
+    // Where no call hangs, none is to be in doubt because the machine is busy.
+    ...(plan.faultRate > 0 && { PAYMENT_TIMEOUT_MS: String(PAYMENT_TIMEOUT_MS) }),
+  };
+  const bystanders = await Promise.all(
+    Array.from({ length: plan.bystanders ?? 0 }, () => startVictim(common)),
+  );
+  service.urls.push(...bystanders.map(({ line }) => line));
+
   /** Starts the service and sees it die: whether that was at the point. */
   async function killAt(point: KillPoint, passes: number, anyTimeMs: number): Promise<boolean> {
     const victim = await startVictim({
       KILL_AT: point,
       KILL_AFTER: String(passes),
-      SABOTAGE: plan.sabotage ?? "",
-      // Where no call hangs, none is to be in doubt because the machine is busy.
-      ...(plan.faultRate > 0 && { PAYMENT_TIMEOUT_MS: String(PAYMENT_TIMEOUT_MS) }),
+      ...common,
     });
-    service.url = victim.line;
+    service.urls.push(victim.line);
     let inTime = true;
     const timer = setTimeout(
       () => {
@@ -122,7 +137,7 @@ export async function killRepeatedly(script: string, plan: KillPlan): Promise<Ki
     );
     await victim.process.exited;
     clearTimeout(timer);
-    service.url = undefined;
+    service.urls = service.urls.filter((url) => url !== victim.line);
     const { signalCode, exitCode } = victim.process;
     if (signalCode !== "SIGKILL") throw new Error(`the service has ended by itself: ${exitCode}`);
     const where = inTime ? point : "at any time";
@@ -130,24 +145,29 @@ export async function killRepeatedly(script: string, plan: KillPlan): Promise<Ki
     return where === point;
   }
 
-  for (const point of plan.points) {
+  for (const [at, point] of plan.points.entries()) {
+    const disaster = at % (plan.disaster?.kills ?? Number.POSITIVE_INFINITY) === 1;
+    const struck = disaster ? plan.disaster?.strike() : undefined;
     const passes = 1 + Math.floor(random() * plan.maxPasses);
     const anyTimeMs = random() * ANY_TIME_MS;
     for (let misses = 0; !(await killAt(point, passes, anyTimeMs)); misses++) {
       if (misses === MAX_MISSES) throw new Error(`nobody comes to pass "${point}" ${passes} times`);
     }
+    await struck;
   }
 
   // From here on nothing fails: all that was begun comes to its end.
   await end(world.process);
   world = await startWorld(0);
   ending.abort();
+  service.urls = [];
+  await Promise.all(bystanders.map((bystander) => end(bystander.process)));
   const last = await startVictim({});
-  service.url = last.line;
+  service.urls = [last.line];
   await Promise.all(clients);
-  await untilNothingIsDue(databasePath);
+  await untilNothingIsDue(database);
   await end(last.process);
-  return report(databasePath, ledgerPath, answers, kills);
+  return report(database, ledgerPath, answers, kills);
 }
 
 /**
@@ -199,15 +219,15 @@ async function register(url: string, client: number): Promise<number> {
   return answer.user_id;
 }
 
-/** Where the service is served, while it lives. */
-interface Address {
-  url: string | undefined;
+/** Where the service is served, by the copies that live. */
+interface Service {
+  urls: string[];
 }
 
 /** Orders again and again, each order until it is answered, under one key however often. */
 async function orderUntil(
   ending: AbortSignal,
-  service: Readonly<Address>,
+  service: Readonly<Service>,
   user: number,
   seed: number,
   answers: Answer[],
@@ -215,8 +235,9 @@ async function orderUntil(
   const random = createRandom(seedOf(`client ${user}`, seed));
   for (let order = 1; !ending.aborted; order++) {
     const key = `${user}-${order}`;
-    while (!(await tryToOrder(service.url, user, key, answers))) await Bun.sleep(5);
-    if (random() < LOST_ANSWER_RATE) await tryToOrder(service.url, user, key, answers);
+    const anyCopy = () => service.urls[Math.floor(random() * service.urls.length)];
+    while (!(await tryToOrder(anyCopy(), user, key, answers))) await Bun.sleep(5);
+    if (random() < LOST_ANSWER_RATE) await tryToOrder(anyCopy(), user, key, answers);
   }
 }
 
@@ -230,6 +251,8 @@ async function tryToOrder(url: string | undefined, user: number, key: string, an
     );
     // `as`: the answer of the contract.
     const { order_id: orderId } = (await response.json()) as { order_id: number };
+    // The database is away: nothing is said of the order.
+    if (response.status >= 500) return false;
     answers.push({ key, status: response.status, orderId });
     return true;
   } catch {
@@ -241,11 +264,10 @@ async function tryToOrder(url: string | undefined, user: number, key: string, an
  * Makes a table of the notifications whose record the disk has taken and not kept, and such a disk, if it
  * is to be one.
  */
-function prepareForgetting(databasePath: string, forgets: boolean) {
-  using database = new Database(databasePath);
-  database.run("CREATE TABLE forgotten (order_id INTEGER PRIMARY KEY)");
+async function prepareForgetting(database: RunDatabase, forgets: boolean) {
+  await database.execute("CREATE TABLE forgotten (order_id INTEGER PRIMARY KEY)");
   if (!forgets) return;
-  database.run(
+  await database.execute(
     `CREATE TRIGGER forget BEFORE UPDATE OF notified_at ON orders BEGIN
       INSERT OR IGNORE INTO forgotten VALUES (OLD.id);
       SELECT RAISE(IGNORE);
@@ -254,40 +276,35 @@ function prepareForgetting(databasePath: string, forgets: boolean) {
 }
 
 /** Resolves when nothing is due but what is due for ever, its record forgotten. */
-async function untilNothingIsDue(databasePath: string) {
-  using database = new Database(databasePath, { readonly: true });
-  const count = database.query<{ n: number }, []>(
-    `SELECT count(*) n FROM orders
-     WHERE due_at IS NOT NULL AND id NOT IN (SELECT order_id FROM forgotten)`,
-  );
+async function untilNothingIsDue(database: RunDatabase) {
+  const count = () =>
+    database.query(
+      `SELECT count(*) AS n FROM orders
+       WHERE due_at IS NOT NULL AND id NOT IN (SELECT order_id FROM forgotten)`,
+    );
   const end = performance.now() + MAX_END_MS;
-  while (performance.now() < end && count.get()?.n !== 0) await Bun.sleep(20);
+  while (performance.now() < end && Number((await count())[0]?.["n"]) !== 0) await Bun.sleep(20);
 }
 
-interface Row {
-  readonly id: number;
-  readonly status: string;
-  readonly idempotency_key: string;
-  readonly due_at: number | null;
-}
-
-function report(
-  databasePath: string,
+async function report(
+  database: RunDatabase,
   ledgerPath: string,
   answers: Answer[],
   kills: ReadonlyMap<KillPoint, number>,
-): KillReport {
-  using database = new Database(databasePath, { readonly: true });
-  const rows = database.query<Row, []>("SELECT * FROM orders").all();
+): Promise<KillReport> {
+  const orders = await database.query("SELECT id, status, idempotency_key, due_at FROM orders");
+  const rows = orders.map((row) => ({
+    id: Number(row["id"]),
+    status: String(row["status"]),
+    idempotency_key: row["idempotency_key"],
+    due_at: row["due_at"],
+  }));
   const byId = new Map(rows.map((row) => [row.id, row]));
   const ledger = readLedger(ledgerPath);
-  const charges = Map.groupBy(
-    ledger.filter(({ kind }) => kind === "paid"),
-    ({ orderId }) => orderId,
-  );
-  const notified = new Set(
-    ledger.filter(({ kind }) => kind === "notified").map(({ orderId }) => orderId),
-  );
+  const ordersOf = (wanted: Entry["kind"]) =>
+    ledger.flatMap((entry) => (entry.kind === wanted && "orderId" in entry ? [entry.orderId] : []));
+  const charges = Map.groupBy(ordersOf("paid"), (orderId) => orderId);
+  const notified = new Set(ordersOf("notified"));
   const wrongs: string[] = [];
   const expect = (holds: boolean, wrong: string) => void (holds || wrongs.push(wrong));
 
@@ -319,15 +336,18 @@ function report(
     const orders = rows.filter((row) => row.idempotency_key === key).length;
     expect(orders === 1, `key ${key} has ${orders} orders`);
   }
-  const check = database.query<{ integrity_check: string }, []>("PRAGMA integrity_check").get();
-  expect(check?.integrity_check === "ok", `the database is corrupt: ${check?.integrity_check}`);
+  wrongs.push(...findOverlaps(ledger));
+  if (database.url.startsWith("file:")) {
+    const [check] = await database.query("PRAGMA integrity_check");
+    expect(check?.["integrity_check"] === "ok", `the database is corrupt: ${Bun.inspect(check)}`);
+  }
 
   return {
     kills,
     orders: rows.length,
     answers: answers.length,
-    charges: ledger.filter(({ kind }) => kind === "paid").length,
-    notifications: ledger.filter(({ kind }) => kind === "notified").length,
+    charges: ordersOf("paid").length,
+    notifications: ordersOf("notified").length,
     wrongs,
   };
 }

@@ -4,10 +4,10 @@ import { type Entry, readLedger } from "./ledger.ts";
 
 // The provider and the dispatcher, played by a process of its own that nobody kills. What they have
 // done stands in a ledger on disk. Arguments: the ledger's path, a seed for its luck, the share of calls
-// that go wrong, and the share of orders that are declined.
+// that go wrong, the share of orders that are declined, and how long each charge takes at least, in ms.
 
 const ledger = process.argv[2] ?? "";
-const [seed = 0, faultRate = 0, declineRate = 0] = process.argv.slice(3).map(Number);
+const [seed = 0, faultRate = 0, declineRate = 0, chargeMs = 0] = process.argv.slice(3).map(Number);
 
 function note(entry: Entry) {
   appendFileSync(ledger, `${JSON.stringify(entry)}\n`);
@@ -16,8 +16,9 @@ function note(entry: Entry) {
 // A provider answers the same key with the same outcome, whatever becomes of its own process.
 const outcomes = new Map<string, "paid" | "declined">();
 for (const entry of readLedger(ledger)) {
-  if (entry.kind !== "notified") outcomes.set(entry.paymentKey, entry.kind);
+  if ("paymentKey" in entry) outcomes.set(entry.paymentKey, entry.kind);
 }
+note({ kind: "begun" });
 
 /** Each order has a luck of its own, whatever comes to the others in between. */
 const lucks = new Map<number, () => number>();
@@ -59,6 +60,24 @@ async function unreliably(orderId: number, work: () => string): Promise<Response
   return new Response(work());
 }
 
+let lastCall = 0;
+
+/** Notes when the call begins and when it ends. */
+async function witness(request: Request, orderId: number, answer: () => Promise<Response>) {
+  const call = ++lastCall;
+  let isOver = false;
+  const end = () => {
+    if (!isOver) note({ kind: "ended", orderId, call });
+    isOver = true;
+  };
+  note({ kind: "asked", orderId, call });
+  request.signal.addEventListener("abort", end);
+  if (chargeMs > 0) await Bun.sleep(chargeMs);
+  const response = await answer();
+  end();
+  return response;
+}
+
 const server = Bun.serve({
   port: 0,
   hostname: "127.0.0.1",
@@ -69,7 +88,8 @@ const server = Bun.serve({
         paymentKey: string;
         orderId: number;
       };
-      return unreliably(orderId, () => charge(paymentKey, orderId));
+      const answer = () => unreliably(orderId, () => charge(paymentKey, orderId));
+      return witness(request, orderId, answer);
     },
     "/notify/:orderId": (request) => {
       const orderId = Number(request.params.orderId);

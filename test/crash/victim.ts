@@ -1,8 +1,9 @@
-import { createLog } from "../../src/log.ts";
+import { createLog, type Log } from "../../src/log.ts";
 import type { ChargeOutcome } from "../../src/ports.ts";
 import { startServer } from "../../src/server.ts";
 import { readConfig } from "../../src/config.ts";
 import { createBatch } from "../../src/store/batch.ts";
+import { openPostgresStore } from "../../src/store/postgres-store.ts";
 import { openSqliteStore } from "../../src/store/sqlite-store.ts";
 import type { BatchWork, Store } from "../../src/store/store.ts";
 import type { KillPoint, Sabotage } from "./kill-points.ts";
@@ -23,10 +24,14 @@ void main();
 
 async function main() {
   const config = readConfig(process.env);
-  if (config.database.kind !== "sqlite") throw new Error("the victims are of SQLite");
   const log = createLog({ level: "error", json: false, write: () => {}, now: Date.now });
+  const { database } = config;
+  const { store, now } =
+    database.kind === "sqlite"
+      ? { store: openSqliteStore(database.path, log), now: Date.now }
+      : await openPostgres(database.url, log);
   const service = await startServer({
-    store: mortal(openSqliteStore(config.database.path, log)),
+    store: mortal(store),
     config,
     sms: { sendCode: async () => {} },
     payment: {
@@ -52,7 +57,7 @@ async function main() {
       },
     },
     log,
-    now: Date.now,
+    now,
     randomId() {
       // The clients name their requests, so that this is asked for at the start of each order only.
       pass("before an order is written");
@@ -60,6 +65,11 @@ async function main() {
     },
   });
   console.log(service.url);
+}
+
+async function openPostgres(url: string, log: Log) {
+  const store = await openPostgresStore(url, log, () => performance.now());
+  return { store, now: store.now };
 }
 
 function pass(point: KillPoint) {
