@@ -110,13 +110,8 @@ async function open(
       if (waiting.length >= MAX_WAITING) return reject(new Unavailable("too many steps wait"));
       const deadline = elapsed() + stepTimeoutMs;
       // `as`: only what this step's own work returns is ever handed to its resolve.
-      waiting.push({
-        deadline,
-        writes,
-        work,
-        resolve: resolve as (value: unknown) => void,
-        reject,
-      });
+      const settle = resolve as (value: unknown) => void;
+      waiting.push({ deadline, writes, work, resolve: settle, reject });
       const lane = idle.pop();
       // A turn later, so that what comes meanwhile joins the step.
       if (lane !== undefined) setImmediate(() => void serve(lane));

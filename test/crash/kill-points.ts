@@ -1,3 +1,5 @@
+import type { Mutation } from "./tools.ts";
+
 /** Where the process is killed, along the way of the money. */
 export const KILL_POINTS = [
   "before an order is written",
@@ -50,5 +52,80 @@ export const SABOTAGES = [
   /** A wrong that must be among those found. */
   readonly shows: RegExp;
 }[];
+
+/**
+ * Ways to break what several copies rely on, each by a change to a source, in a world where each charge takes
+ * its time. There two soon ask for the money of one order at the same time.
+ */
+export const COPY_SABOTAGES: readonly {
+  readonly name: string;
+  readonly why: string;
+  readonly mutations: readonly Mutation[];
+  /** What happens to the copies; none is killed. */
+  readonly ordeal: Ordeal;
+}[] = [
+  {
+    name: "claims what another is claiming",
+    why: "both have the row, for the second has only waited for the first",
+    mutations: [{ file: "store/dialect.ts", from: "sql`FOR UPDATE SKIP LOCKED`", to: "sql``" }],
+    ordeal: { dueOrders: true, holdClaims: true },
+  },
+  {
+    name: "takes all at its start, as if it were alone",
+    why: "the other copies are asking for what they have just taken",
+    mutations: [
+      {
+        file: "orders/order-worker.ts",
+        from: "store.isShared ? leaseEndsAt",
+        to: "false ? leaseEndsAt",
+      },
+    ],
+    ordeal: { restarts: true },
+  },
+  {
+    name: "asks for the money when its lease is over",
+    why: "another copy has the lease by then",
+    mutations: [
+      { file: "orders/charge-order.ts", from: "if (leftMs <= 0)", to: "if (false)" },
+      {
+        file: "orders/charge-order.ts",
+        from: "Math.min(config.paymentTimeoutMs, leftMs)",
+        to: "config.paymentTimeoutMs",
+      },
+    ],
+    ordeal: { holdOpenings: true },
+  },
+  {
+    name: "begins its transactions by hand",
+    why: "the driver commits on another connection than the one that was cut, and the claim is none",
+    mutations: [
+      {
+        file: "store/postgres-store.ts",
+        from: "connection.begin(async (transaction) => {",
+        to: `((act: (on: SQL) => Promise<any>) =>
+          connection.unsafe("BEGIN").then(async () => {
+            const result = await act(connection);
+            await connection.unsafe("COMMIT");
+            return result;
+          }))(async (transaction) => {`,
+      },
+    ],
+    ordeal: { dueOrders: true, holdClaims: true, cuts: true },
+  },
+];
+
+/** What the copies go through beside their work. */
+export interface Ordeal {
+  /** They find many orders in doubt. */
+  readonly dueOrders?: true;
+  /** The order is opened, and the process stands still until its lease is over. */
+  readonly holdOpenings?: true;
+  /** The process stands still within a claim. */
+  readonly holdClaims?: true;
+  /** A copy is killed and another started, again and again. */
+  readonly restarts?: true;
+  /** The connections to the database are cut, again and again. */
+  readonly cuts?: true;
+}
 
 export type Sabotage = (typeof SABOTAGES)[number]["name"];

@@ -2,7 +2,9 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder } from "../support/process.ts";
 import { createRandom, seedOf } from "../support/random.ts";
-import type { KillPoint, Sabotage } from "./kill-points.ts";
+import { POLL_MS } from "../../src/orders/order-worker.ts";
+import { leaseEndsAt } from "../../src/orders/retry-schedule.ts";
+import type { KillPoint, Ordeal, Sabotage } from "./kill-points.ts";
 import { type Entry, findOverlaps, readLedger } from "./ledger.ts";
 import type { RunDatabase } from "./run-database.ts";
 
@@ -120,13 +122,20 @@ export async function killRepeatedly(
   service.urls.push(...bystanders.map(({ line }) => line));
 
   /** Starts the service and sees it die: whether that was at the point. */
-  async function killAt(point: KillPoint, passes: number, anyTimeMs: number): Promise<boolean> {
+  async function killAt(
+    point: KillPoint,
+    passes: number,
+    anyTimeMs: number,
+    strike: (() => Promise<void>) | undefined,
+  ): Promise<boolean> {
     const victim = await startVictim({
       KILL_AT: point,
       KILL_AFTER: String(passes),
       ...common,
     });
     service.urls.push(victim.line);
+    // No copy can start while the server is away.
+    const struck = strike?.();
     let inTime = true;
     const timer = setTimeout(
       () => {
@@ -137,6 +146,7 @@ export async function killRepeatedly(
     );
     await victim.process.exited;
     clearTimeout(timer);
+    await struck;
     service.urls = service.urls.filter((url) => url !== victim.line);
     const { signalCode, exitCode } = victim.process;
     if (signalCode !== "SIGKILL") throw new Error(`the service has ended by itself: ${exitCode}`);
@@ -146,14 +156,14 @@ export async function killRepeatedly(
   }
 
   for (const [at, point] of plan.points.entries()) {
-    const disaster = at % (plan.disaster?.kills ?? Number.POSITIVE_INFINITY) === 1;
-    const struck = disaster ? plan.disaster?.strike() : undefined;
+    const { kills: each = Number.POSITIVE_INFINITY, strike } = plan.disaster ?? {};
+    let disaster = at % each === 1 ? strike : undefined;
     const passes = 1 + Math.floor(random() * plan.maxPasses);
     const anyTimeMs = random() * ANY_TIME_MS;
-    for (let misses = 0; !(await killAt(point, passes, anyTimeMs)); misses++) {
+    for (let misses = 0; !(await killAt(point, passes, anyTimeMs, disaster)); misses++) {
       if (misses === MAX_MISSES) throw new Error(`nobody comes to pass "${point}" ${passes} times`);
+      disaster = undefined;
     }
-    await struck;
   }
 
   // From here on nothing fails: all that was begun comes to its end.
@@ -162,13 +172,101 @@ export async function killRepeatedly(
   ending.abort();
   service.urls = [];
   await Promise.all(bystanders.map((bystander) => end(bystander.process)));
+  await endPauses(database);
   const last = await startVictim({});
   service.urls = [last.line];
   await Promise.all(clients);
   await untilNothingIsDue(database);
   await end(last.process);
-  return report(database, ledgerPath, answers, kills);
+  return await report(database, ledgerPath, answers, kills);
 }
+
+/** How long the copies go through their ordeal. */
+const ORDEAL_MS = 4500;
+
+/** How often something is done to them meanwhile. */
+const ORDEAL_STEP_MS = 250;
+
+/** The payment's time-out there, and how long each charge takes. The lease is a second longer. */
+const ORDEAL_TIMEOUT_MS = 1700;
+const ORDEAL_CHARGE_MS = 1400;
+
+/**
+ * Has two copies of `script` take orders while they go through the ordeal; then `soundScript` finishes what
+ * was begun. Answers with what is wrong then.
+ */
+export async function runCopies(
+  script: string,
+  soundScript: string,
+  database: RunDatabase,
+  ordeal: Ordeal,
+): Promise<readonly string[]> {
+  using folder = temporaryFolder();
+  await using processes = new AsyncDisposableStack();
+  const ledgerPath = join(folder.path, "ledger");
+  writeFileSync(ledgerPath, "");
+  const world = await start(
+    processes,
+    join(import.meta.dir, "outside-world.ts"),
+    [ledgerPath, 0, 0, 0, ORDEAL_CHARGE_MS],
+    {},
+  );
+  const environment = {
+    DATABASE_URL: database.url,
+    PORT: "0",
+    WORLD_URL: world.line,
+    PAYMENT_TIMEOUT_MS: String(ORDEAL_TIMEOUT_MS),
+    SMS_PER_HOUR: "0",
+    ORDERS_PER_USER_PER_HOUR: "0",
+  };
+  const startCopy = () =>
+    start(processes, script, [], {
+      ...environment,
+      ...(ordeal.holdOpenings && {
+        HOLD_OPENINGS_MS: String(leaseEndsAt(0, ORDEAL_TIMEOUT_MS) + 100),
+      }),
+      ...(ordeal.holdClaims && { HOLD_CLAIMS_MS: String(POLL_MS + 100) }),
+    });
+  const copies = await Promise.all([startCopy(), startCopy()]);
+  const service: Service = { urls: copies.map(({ line }) => line) };
+  const [url = ""] = service.urls;
+  const users = await Promise.all(Array.from({ length: CLIENTS }, (_, i) => register(url, i)));
+  await prepareForgetting(database, false);
+  if (ordeal.dueOrders) await database.execute(DUE_ORDERS);
+  const answers: Answer[] = [];
+  const ending = new AbortController();
+  const clients = users.map((user) => orderUntil(ending.signal, service, user, 0, answers));
+  for (let ms = 0; ms < ORDEAL_MS; ms += ORDEAL_STEP_MS) {
+    await Bun.sleep(ORDEAL_STEP_MS);
+    if (ordeal.cuts) await database.execute(CUT_CONNECTIONS);
+    if (ordeal.restarts && ms % (4 * ORDEAL_STEP_MS) === 0) {
+      const copy = copies.shift();
+      if (copy !== undefined) await end(copy.process);
+      copies.push(await startCopy());
+      service.urls = copies.map(({ line }) => line);
+    }
+  }
+  ending.abort();
+  service.urls = [];
+  await Promise.all(copies.map((copy) => end(copy.process)));
+  await endPauses(database);
+  const last = await start(processes, soundScript, [], { ...environment, PAYMENT_TIMEOUT_MS: "" });
+  service.urls = [last.line];
+  await Promise.all(clients);
+  await untilNothingIsDue(database);
+  await end(last.process);
+  return (await report(database, ledgerPath, answers, new Map())).wrongs;
+}
+
+/** Orders of the first customer that are in doubt, and due since long ago. */
+const DUE_ORDERS = `INSERT INTO orders (user_id, tariff_code, amount_tiyin, status, idempotency_key,
+    payment_key, created_at, due_at, attempts, repeatable)
+  SELECT 1, 'standard_300', 30000, 'pending', 'due-' || n, 'due-' || n, 0, 0, 1, false
+  FROM generate_series(1, 30) AS n`;
+
+/** Cuts all connections to the database but the one that asks for it. */
+const CUT_CONNECTIONS = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  WHERE datname = current_database() AND pid <> pg_backend_pid()`;
 
 /**
  * Starts a script, which ends with the stack at the latest; resolves when it has printed its first line,
@@ -273,6 +371,11 @@ async function prepareForgetting(database: RunDatabase, forgets: boolean) {
       SELECT RAISE(IGNORE);
     END`,
   );
+}
+
+/** Nobody is at work any more: what is due later would only take its time. */
+async function endPauses(database: RunDatabase) {
+  await database.execute("UPDATE orders SET due_at = 0 WHERE due_at IS NOT NULL");
 }
 
 /** Resolves when nothing is due but what is due for ever, its record forgotten. */

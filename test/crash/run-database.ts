@@ -33,7 +33,7 @@ export function postgresDatabase(url: string): RunDatabase {
     },
     async query(query) {
       await using sql = new SQL({ url, max: 1 });
-      return sql.unsafe(query);
+      return await sql.unsafe(query);
     },
   };
 }

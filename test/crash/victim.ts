@@ -2,7 +2,6 @@ import { createLog, type Log } from "../../src/log.ts";
 import type { ChargeOutcome } from "../../src/ports.ts";
 import { startServer } from "../../src/server.ts";
 import { readConfig } from "../../src/config.ts";
-import { createBatch } from "../../src/store/batch.ts";
 import { openPostgresStore } from "../../src/store/postgres-store.ts";
 import { openSqliteStore } from "../../src/store/sqlite-store.ts";
 import type { BatchWork, Store } from "../../src/store/store.ts";
@@ -15,6 +14,10 @@ const world = String(process.env["WORLD_URL"]);
 const killAt = process.env["KILL_AT"];
 const sabotage = process.env["SABOTAGE"];
 let untilDeath = Number(process.env["KILL_AFTER"]);
+
+/** How long the process stands still once an order is opened, and within a claim. */
+const holdOpeningsMs = Number(process.env["HOLD_OPENINGS_MS"] ?? 0);
+const holdClaimsMs = Number(process.env["HOLD_CLAIMS_MS"] ?? 0);
 
 /** The ids of orders that the dispatcher was notified of, and that are not recorded as such yet. */
 const notified = new Set<unknown>();
@@ -87,6 +90,8 @@ function mortal(store: Store): Store {
   const run: Store["run"] = async (work) => {
     const result = await store.run(async (tx) => {
       const value = await work(tx);
+      // Nothing but a claim is no batch.
+      if (holdClaimsMs > 0) await Bun.sleep(holdClaimsMs);
       pass("before a commit");
       return value;
     });
@@ -94,14 +99,19 @@ function mortal(store: Store): Store {
     return result;
   };
 
-  const inGroups = createBatch({ run });
   function batch<Item, Result>(work: BatchWork<Item, Result>) {
-    const usual = inGroups(work);
+    const usual = store.batch(async (tx, items: readonly Item[]) => {
+      const results = await work(tx, items);
+      pass("before a commit");
+      return results;
+    });
     return async (item: Item): Promise<Result> => {
       if (isSabotaged("answer before the commit") && isOrderDraft(item)) {
         return answerTooSoon(store, work, item);
       }
       const result = await usual(item);
+      pass("after a commit");
+      if (holdOpeningsMs > 0 && isOrderDraft(item)) await Bun.sleep(holdOpeningsMs);
       // The step that gets the id of an order just notified of is the one that records it.
       if (notified.delete(item)) pass("after recording a notification");
       return result;

@@ -73,7 +73,10 @@ export async function startPostgres() {
       ["sh", "-c", script, "sh", ...as, join(programs ?? "", "postgres"), "-D", data, ...settings],
       { stdin: "pipe", stdout: "ignore", stderr: "ignore" },
     );
-    await untilReady(urlOf(USER));
+    await Promise.race([
+      untilReady(urlOf(USER), server),
+      server.exited.then(() => Promise.reject(new Error("the server has ended at once"))),
+    ]);
     return server;
   }
 
@@ -118,8 +121,8 @@ export async function execute(url: string, statements: string) {
   await sql.unsafe(statements);
 }
 
-async function untilReady(url: string) {
-  for (;;) {
+async function untilReady(url: string, server: Bun.Subprocess) {
+  while (server.exitCode === null) {
     const sql = new SQL({ url, max: 1 });
     try {
       await sql`SELECT 1`;
