@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { temporaryFolder } from "../support/process.ts";
 import { median, residentMb, spread } from "./figures.ts";
 import { LOADER, load, type Measure } from "./load.ts";
+import { benchPostgres } from "./postgres.ts";
 import {
   type Peer,
   startFastApi,
@@ -43,7 +44,7 @@ console.log(
   `NMservis, ${cpus().length} cores of ${cpus()[0]?.model}, Bun ${Bun.version}, load by ${LOADER}, ` +
     `${ROUNDS} turns of ${SECONDS} s each`,
 );
-const parts = { stages, compare, lookUps, costs, burst };
+const parts = { stages, compare, lookUps, postgres, costs, burst };
 const only = process.env["BENCH_ONLY"];
 for (const [name, part] of Object.entries(parts))
   if (only === undefined || only === name) await part();
@@ -221,6 +222,17 @@ async function lookUps() {
   }
   console.log(`\nOrders with the indexes for look-ups, against without: ${spread(ratios)}`);
   for (const { peer } of contenders) await peer.end();
+}
+
+/** Copies on PostgreSQL. */
+function postgres() {
+  return benchPostgres({
+    rounds: ROUNDS,
+    seconds: SECONDS,
+    warmUpSeconds: WARM_UP_SECONDS,
+    sqlitePath: database("beside PostgreSQL"),
+    registerUsers,
+  });
 }
 
 /** Start, memory and disk. */

@@ -1,5 +1,5 @@
 import { Database } from "bun:sqlite";
-import { SQL } from "bun";
+import { execute } from "../support/postgres.ts";
 
 /** The database of a run, as the harness looks at it. */
 export interface RunDatabase {
@@ -27,13 +27,7 @@ export function sqliteFile(path: string): RunDatabase {
 export function postgresDatabase(url: string): RunDatabase {
   return {
     url,
-    async execute(statements) {
-      await using sql = new SQL({ url, max: 1 });
-      await sql.unsafe(statements);
-    },
-    async query(query) {
-      await using sql = new SQL({ url, max: 1 });
-      return await sql.unsafe(query);
-    },
+    execute: (statements) => execute(url, statements),
+    query: (query) => execute(url, query),
   };
 }

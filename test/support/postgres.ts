@@ -32,13 +32,14 @@ function findPrograms(): string | undefined {
 }
 
 /**
- * A server of our own on a free port, without the disk's syncs, gone at the end of the block, or with this
- * process; undefined where its programs are not installed. It never runs as root, which it refuses.
+ * A server of our own on a free port, gone at the end of the block, or with this process; undefined where its
+ * programs are not installed. It never runs as root, which it refuses. Unless it is to be durable it leaves
+ * the disk's syncs out.
  */
-export async function startPostgres() {
+export async function startPostgres({ isDurable = false } = {}) {
   const programs = findPrograms();
   if (programs === undefined) return undefined;
-  const folder = mkdtempSync(join(fastestFolder(), "nmservis-pg-"));
+  const folder = mkdtempSync(join(isDurable ? tmpdir() : fastestFolder(), "nmservis-pg-"));
   const isRoot = process.getuid?.() === 0;
   if (isRoot) {
     const id = Number(Bun.spawnSync(["id", "-u", USER]).stdout.toString());
@@ -61,7 +62,7 @@ export async function startPostgres() {
     listen_addresses: "127.0.0.1",
     port,
     unix_socket_directories: folder,
-    fsync: "off",
+    fsync: isDurable ? "on" : "off",
     max_connections: 300,
   }).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const urlOf = (database: string) => `postgres://${USER}@127.0.0.1:${port}/${database}`;
@@ -90,6 +91,9 @@ export async function startPostgres() {
 
   return {
     port,
+    /** The folders of all that it has, and of the server's programs. */
+    folder,
+    programs,
     /** The folder of its data, with its settings in it. */
     data,
     urlOf,
@@ -115,10 +119,10 @@ export async function createDatabase(url: string): Promise<string> {
   return url.replace(/[^/]*$/, name);
 }
 
-/** Executes statements on the database. */
+/** Executes statements on the database, and answers with the rows of the last. */
 export async function execute(url: string, statements: string) {
   await using sql = new SQL({ url, max: 1 });
-  await sql.unsafe(statements);
+  return await sql.unsafe(statements);
 }
 
 async function untilReady(url: string, server: Bun.Subprocess) {
