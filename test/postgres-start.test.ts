@@ -1,5 +1,12 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 import { createDatabase, execute, type PostgresServer, startPostgres } from "./support/postgres.ts";
@@ -31,6 +38,17 @@ const altered = (statements: string) => async (_server: PostgresServer, url: str
   return url;
 };
 
+/** Has the server read its settings again; resolves when it has. */
+async function reload(url: string) {
+  const loadedAt = async () => {
+    const [row] = await execute(url, "SELECT pg_conf_load_time()::text AS at");
+    return row.at;
+  };
+  const before = await loadedAt();
+  await execute(url, "SELECT pg_reload_conf()");
+  while ((await loadedAt()) === before);
+}
+
 test.each<Refusal>([
   {
     what: "the URL is none",
@@ -49,7 +67,8 @@ test.each<Refusal>([
       const others = readFileSync(rules, "utf8");
       writeFileSync(rules, "host all guarded 127.0.0.1/32 scram-sha-256\n");
       appendFileSync(rules, others);
-      await execute(url, "CREATE ROLE guarded LOGIN PASSWORD 'right'; SELECT pg_reload_conf()");
+      await execute(url, "CREATE ROLE guarded LOGIN PASSWORD 'right'");
+      await reload(url);
       return url.replace(/\/\/postgres@/, "//guarded:s3cret@");
     },
     says: /^The database test_\w+ on .* can't be opened: .*password authentication failed for user "guarded"\.$/,
@@ -117,3 +136,35 @@ test.each<Refusal>([
     expect(lines).toEqual([expect.stringMatching(says)]);
   },
 );
+
+test("a server shows its certificate where the URL wants to see it", async () => {
+  if (server === undefined) return skip("PostgreSQL, which is not installed (Debian's postgresql)");
+  const { data } = server;
+  const [key, certificate] = [join(data, "server.key"), join(data, "server.crt")];
+  const made = Bun.spawnSync([
+    ...["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"],
+    ...["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+  ]);
+  expect(made.exitCode, made.stderr.toString()).toBe(0);
+  const { uid, gid } = statSync(data);
+  for (const file of [key, certificate]) chownSync(file, uid, gid);
+  chmodSync(key, 0o600);
+  const url = await createDatabase(server.urlOf("postgres"));
+  await execute(url, "ALTER SYSTEM SET ssl = on");
+  await reload(url);
+
+  const local = url.replace("127.0.0.1", "localhost");
+  const trusted = `sslmode=verify-full&sslrootcert=${certificate}`;
+  for (const good of [`${local}?${trusted}`, `${url}?sslmode=require`]) {
+    await using service = await spawnService({ DATABASE_URL: good });
+    expect((await service.get("/health")).status).toBe(200);
+  }
+  // Signed by nobody that is known, and for another name.
+  for (const bad of [`${local}?sslmode=verify-full`, `${url}?${trusted}`]) {
+    const { status, printed } = await failToStart({ DATABASE_URL: bad, LOG_LEVEL: "error" });
+    expect([status, printed]).toEqual([
+      1,
+      expect.stringMatching(/^The database .* can't be opened: .+\.\n$/),
+    ]);
+  }
+});
