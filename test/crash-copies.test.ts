@@ -61,11 +61,13 @@ test("three copies, one killed again and again and the server as well, charge on
 });
 
 describe("where two copies go through an ordeal", () => {
-  test("no two ask for the money of one order, and the harness notices each sabotage", async () => {
+  test("no two ask for the money of one order, and the harness notices a sabotage", async () => {
     await using server = await startPostgres();
     if (server === undefined) return skip(NOT_INSTALLED);
+    // One of them in the short version, by the seed.
+    const some = COPY_SABOTAGES.filter((_, at) => LONG || at === SEED % COPY_SABOTAGES.length);
     const ordeals = [
-      ...COPY_SABOTAGES,
+      ...some,
       {
         name: undefined,
         mutations: [],

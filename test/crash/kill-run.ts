@@ -182,14 +182,14 @@ export async function killRepeatedly(
 }
 
 /** How long the copies go through their ordeal. */
-const ORDEAL_MS = 4500;
+const ORDEAL_MS = 5500;
 
 /** How often something is done to them meanwhile. */
 const ORDEAL_STEP_MS = 250;
 
 /** The payment's time-out there, and how long each charge takes. The lease is a second longer. */
-const ORDEAL_TIMEOUT_MS = 1700;
-const ORDEAL_CHARGE_MS = 1400;
+const ORDEAL_TIMEOUT_MS = 2300;
+const ORDEAL_CHARGE_MS = 2000;
 
 /**
  * Has two copies of `script` take orders while they go through the ordeal; then `soundScript` finishes what
