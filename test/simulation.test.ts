@@ -9,10 +9,10 @@ import { skip } from "./support/skip.ts";
 // The whole service in a simulated world, each schedule drawn from its seed. The seeds are fixed, so that
 // no run fails by chance; `bun run test:simulate` goes on with others for as long as it is let.
 
-const SEEDS = 100;
+const SEEDS = 60;
 
 /** On a disk that fails by itself: each of these starts no sooner, and runs slower. */
-const DISK_SEEDS = 20;
+const DISK_SEEDS = 12;
 
 /** The most that a seed takes on a busy machine, many times over. */
 const TIMEOUT_MS = 120_000;
