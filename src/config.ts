@@ -97,7 +97,7 @@ export type Config = {
 // `as`: a row is only ever asked to show the value that it has read.
 const ROWS = Object.entries(SETTINGS) as [keyof Config, Setting<unknown>][];
 
-type Environment = Readonly<Record<string, string | undefined>>;
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The config is wrong; the message names every fault. */
 export class InvalidConfig extends Error {
@@ -107,22 +107,7 @@ export class InvalidConfig extends Error {
 /** Reads the config; what is absent or empty has its default. Throws `InvalidConfig`. */
 export function readConfig(environment: Environment): Config {
   const faults: string[] = [];
-
-  function read<Value>(row: Setting<Value>): Value {
-    const { variable, byDefault, parse, expected, isSecret } = row;
-    const text = environment[variable];
-    if (text === undefined || text === "") return byDefault;
-    const value = parse(text);
-    if (value === undefined) {
-      faults.push(
-        `${variable} must be ${expected}${isSecret ? "" : `, not ${JSON.stringify(text)}`}`,
-      );
-    }
-    return value ?? byDefault;
-  }
-  const values = ROWS.map(([name, row]) => [name, read(row)]);
-  // `as`: each name has the value of its own row.
-  const config = Object.fromEntries(values) as Config;
+  const config = readRows(environment, ROWS, faults);
 
   const isLoopback = LOOPBACK.test(config.host);
   if (environment["ADMIN_API_KEY"] && !environment["API_KEY"]) {
@@ -139,6 +124,37 @@ export function readConfig(environment: Environment): Config {
   if (faults.length > 0) throw new InvalidConfig(`Wrong settings: ${faults.join("; ")}.`);
   if (config.allowedHosts !== null || !isLoopback) return config;
   return { ...config, allowedHosts: [...new Set([...LOOPBACK_NAMES, authority(config.host)])] };
+}
+
+/** Reads these settings alone, whatever the others are. Throws `InvalidConfig`. */
+export function readSettings<Name extends keyof Config>(
+  environment: Environment,
+  names: readonly Name[],
+): Pick<Config, Name> {
+  const faults: string[] = [];
+  const wanted: readonly string[] = names;
+  const rows = ROWS.filter(([name]) => wanted.includes(name));
+  const settings = readRows(environment, rows, faults);
+  if (faults.length > 0) throw new InvalidConfig(`Wrong settings: ${faults.join("; ")}.`);
+  return settings;
+}
+
+function readRows(environment: Environment, rows: typeof ROWS, faults: string[]): Config {
+  function read<Value>(row: Setting<Value>): Value {
+    const { variable, byDefault, parse, expected, isSecret } = row;
+    const text = environment[variable];
+    if (text === undefined || text === "") return byDefault;
+    const value = parse(text);
+    if (value === undefined) {
+      faults.push(
+        `${variable} must be ${expected}${isSecret ? "" : `, not ${JSON.stringify(text)}`}`,
+      );
+    }
+    return value ?? byDefault;
+  }
+  const values = rows.map(([name, row]) => [name, read(row)]);
+  // `as`: each name has the value of its own row, and nobody reads another than was asked for.
+  return Object.fromEntries(values) as Config;
 }
 
 /** The config in force, by the names of its variables, with no key in it. */

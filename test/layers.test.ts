@@ -10,6 +10,7 @@ const SRC = join(ROOT, "src");
 /** From the top to the bottom: a file imports from layers below its own, or from its own folder. */
 const LAYERS = [
   ["main.ts"],
+  ["commands"],
   ["server.ts"],
   ["app.ts"],
   ["users", "orders", "tariffs", "health"],

@@ -53,12 +53,12 @@ test.each<Refusal>([
   {
     what: "the URL is none",
     prepare: unknown(() => "postgres://user:s3cret@:5432"),
-    says: /^Wrong settings: DATABASE_URL must be file: and a path, .*\.$/,
+    says: /^nmservis: Wrong settings: DATABASE_URL must be file: and a path, .*\.$/,
   },
   {
     what: "there is no such database",
     prepare: unknown((url) => url.replace(/[^/]*$/, "nowhere")),
-    says: /^The database nowhere on 127\.0\.0\.1:\d+ can't be opened: .*database "nowhere" does not exist\.$/,
+    says: /^nmservis: The database nowhere on 127\.0\.0\.1:\d+ can't be opened: .*database "nowhere" does not exist\.$/,
   },
   {
     what: "the password is wrong",
@@ -71,7 +71,7 @@ test.each<Refusal>([
       await reload(url);
       return url.replace(/\/\/postgres@/, "//guarded:s3cret@");
     },
-    says: /^The database test_\w+ on .* can't be opened: .*password authentication failed for user "guarded"\.$/,
+    says: /^nmservis: The database test_\w+ on .* can't be opened: .*password authentication failed for user "guarded"\.$/,
   },
   {
     what: "nobody is there",
@@ -81,7 +81,7 @@ test.each<Refusal>([
         .replace("//", "//")
         .replace("@", ":s3cret@"),
     ),
-    says: /^The database test_\w+ on 127\.0\.0\.1:1 can't be opened: the connection to PostgreSQL has failed: .+\.$/,
+    says: /^nmservis: The database test_\w+ on 127\.0\.0\.1:1 can't be opened: the connection to PostgreSQL has failed: .+\.$/,
   },
   {
     what: "the server is too old",
@@ -116,12 +116,12 @@ test.each<Refusal>([
   {
     what: "a password would travel in clear text",
     prepare: unknown(() => "postgres://user:s3cret@db.example.uz/shop"),
-    says: /^The database shop on db\.example\.uz can't be opened: a host that is not this machine needs sslmode=require or sslmode=verify-full\.$/,
+    says: /^nmservis: The database shop on db\.example\.uz can't be opened: a host that is not this machine needs sslmode=require or sslmode=verify-full\.$/,
   },
   {
     what: "the server has no TLS, and shall",
     prepare: unknown((url) => `${url.replace("@", ":s3cret@")}?sslmode=require`),
-    says: /^The database test_\w+ on .* can't be opened: .+\.$/,
+    says: /^nmservis: The database test_\w+ on .* can't be opened: .+\.$/,
   },
 ])(
   "where $what, the service says so in a sentence, without a password",
@@ -164,7 +164,7 @@ test("a server shows its certificate where the URL wants to see it", async () =>
     const { status, printed } = await failToStart({ DATABASE_URL: bad, LOG_LEVEL: "error" });
     expect([status, printed]).toEqual([
       1,
-      expect.stringMatching(/^The database .* can't be opened: .+\.\n$/),
+      expect.stringMatching(/^nmservis: The database .* can't be opened: .+\.\n$/),
     ]);
   }
 });

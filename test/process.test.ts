@@ -73,12 +73,6 @@ describe("the process", () => {
     expect(samePort.printed).toContain("Can't listen on 127.0.0.1, port");
   });
 
-  test("takes no arguments", async () => {
-    const { status, printed } = await failToStart({}, ["--help"]);
-    expect(status).toBe(2);
-    expect(printed).toBe("nmservis: there is no argument --help; README.md has the settings.\n");
-  });
-
   test("answers and stops also where nobody reads what it prints", async () => {
     using folder = temporaryFolder();
     const pipe = join(folder.path, "pipe");

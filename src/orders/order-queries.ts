@@ -206,6 +206,18 @@ export const ordersOfUser = prepared((tx: ReadTx, { orders }) =>
     .limit(value("limit")),
 );
 
+/** The newest `limit` orders, of one status where that is not null, the newest first. */
+export const latestOrders = prepared((tx: ReadTx, { orders }) =>
+  tx
+    .select()
+    .from(orders)
+    .where(
+      sql`(CAST(${value("status")} AS text) IS NULL OR ${orders.status} = CAST(${value("status")} AS text))`,
+    )
+    .orderBy(desc(orders.id))
+    .limit(value("limit")),
+);
+
 // Settling and notifying; `orderIds` is an array of JSON
 
 /** Records that those of these orders are paid that were pending until now, and answers with their ids. */

@@ -1,4 +1,4 @@
-import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { type TSchema, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { routeOptions } from "../http/access.ts";
 import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
@@ -6,9 +6,9 @@ import { parseInteger } from "../http/parse-integer.ts";
 import { expectation, Id, queryParameters, requestBody, TARIFF_CODE } from "../http/schemas.ts";
 import type { Clock } from "../ports.ts";
 import type { Store } from "../store/store.ts";
-import type { Order } from "../store/schema.ts";
 import type { OrderService } from "./create-order.ts";
 import { orderById, ordersOfUser, userIdIfKnown } from "./order-queries.ts";
+import { ORDER, toOrderJson } from "./order-json.ts";
 import { POLL_MS } from "./order-worker.ts";
 
 /** The orders of a user that are listed at a time. */
@@ -24,19 +24,6 @@ const PENDING = Type.Object({
   status: Type.Literal("pending"),
   order_id: Id({ examples: [7] }),
   message: Type.Literal("Order created, the payment is being checked"),
-});
-
-const INSTANT = Type.String({ format: "date-time", examples: ["2026-11-23T09:30:00.000Z"] });
-
-const ORDER = Type.Object({
-  order_id: Id({ examples: [7] }),
-  user_id: Id({ examples: [1] }),
-  tariff_code: Type.String({ examples: ["standard_300"] }),
-  amount_tiyin: Type.Integer({ minimum: 1, examples: [30_000] }),
-  currency: Type.Literal("UZS"),
-  status: Type.Unsafe<Order["status"]>(Type.String({ enum: ["pending", "paid", "declined"] })),
-  created_at: INSTANT,
-  settled_at: Type.Union([INSTANT, Type.Null()]),
 });
 
 /** A key in quotes, which has none itself, or a bare one, which does not begin with one. */
@@ -135,7 +122,7 @@ export function orderRoutes({ store, orderService, now }: OrderRoutesDependencie
         if (order.status === "pending" && order.dueAt !== null) {
           set.headers["retry-after"] = secondsUntil(order.dueAt + POLL_MS, now());
         }
-        return toJson(order);
+        return toOrderJson(order);
       },
       routeOptions({
         access: "client",
@@ -166,7 +153,7 @@ export function orderRoutes({ store, orderService, now }: OrderRoutesDependencie
         if (before === undefined) return invalid("before", Id());
         if (limit === undefined) return invalid("limit", Id({ maximum: MAX_LISTED }));
         const listed = await store.read((tx) => ordersOfUser(tx, { userId, before, limit }));
-        if (listed.length > 0) return listed.map(toJson);
+        if (listed.length > 0) return listed.map(toOrderJson);
         const [user] = await store.read((tx) => userIdIfKnown(tx, { userId }));
         return user ? [] : problem(set, "user_not_found");
       },
@@ -215,17 +202,4 @@ function readIdempotencyKey(headers: Headers): string | null | undefined {
 
 function secondsUntil(instant: number, now: number): string {
   return String(Math.max(1, Math.ceil((instant - now) / 1000)));
-}
-
-function toJson(order: Order): Static<typeof ORDER> {
-  return {
-    order_id: order.id,
-    user_id: order.userId,
-    tariff_code: order.tariffCode,
-    amount_tiyin: order.amountTiyin,
-    currency: "UZS",
-    status: order.status,
-    created_at: new Date(order.createdAt).toISOString(),
-    settled_at: order.settledAt === null ? null : new Date(order.settledAt).toISOString(),
-  };
 }

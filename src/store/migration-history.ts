@@ -1,9 +1,12 @@
 import { join } from "node:path";
 import { type MigrationMeta, readMigrationFiles } from "drizzle-orm/migrator";
 
+/** The executable has them inside. */
+const FOLDER = join(import.meta.dir, Bun.isStandaloneExecutable ? "drizzle" : "../../drizzle");
+
 /** The migrations that this program knows for a dialect, the oldest first. */
 export function readMigrations(dialect: "sqlite" | "postgres"): MigrationMeta[] {
-  return readMigrationFiles({ migrationsFolder: join(import.meta.dir, "../../drizzle", dialect) });
+  return readMigrationFiles({ migrationsFolder: join(FOLDER, dialect) });
 }
 
 /**
@@ -24,4 +27,15 @@ export function checkApplied(
       `a newer version of NMservis has changed it (${applied.length} migrations, this version knows ${migrations.length}): start that version`,
     );
   }
+}
+
+/** Throws like `checkApplied`, and also where the database is older than this program. */
+export function checkCurrent(
+  applied: readonly string[],
+  migrations: readonly MigrationMeta[],
+  hasTables: boolean,
+): void {
+  checkApplied(applied, migrations, hasTables);
+  if (applied.length === migrations.length) return;
+  throw new Error("it is older than this version: start the service, which brings it up to date");
 }

@@ -1,5 +1,5 @@
 import type { Database } from "bun:sqlite";
-import { checkApplied, readMigrations } from "./migration-history.ts";
+import { checkApplied, checkCurrent, readMigrations } from "./migration-history.ts";
 
 const MIGRATIONS = readMigrations("sqlite");
 
@@ -14,6 +14,11 @@ const FORMER_HASHES = new Map([
  */
 export function checkHistory(database: Database): void {
   checkApplied(appliedMigrations(database), MIGRATIONS, hasTables(database));
+}
+
+/** Throws like `checkHistory`, and also where the database is older than this program. Only reads. */
+export function checkIsCurrent(database: Database): void {
+  checkCurrent(appliedMigrations(database), MIGRATIONS, hasTables(database));
 }
 
 /** Brings the database up to date, each migration whole or not at all. True where it had to. */

@@ -8,10 +8,10 @@ import { createBatch } from "./batch.ts";
 import { postgresColumns } from "./columns.ts";
 import { DatabaseUnusable } from "./database-lock.ts";
 import { postgresDialect } from "./dialect.ts";
-import { checkApplied, readMigrations } from "./migration-history.ts";
+import { checkApplied, checkCurrent, readMigrations } from "./migration-history.ts";
 import { OutcomeUnknown, toStoreFault } from "./postgres-faults.ts";
 import { createTables } from "./schema.ts";
-import type { Store, Tx } from "./store.ts";
+import type { Reader, Store, Tx } from "./store.ts";
 
 /**
  * Steps that run at a time. What waits gathers in batches, and the disk writes one after the other: four make a
@@ -83,6 +83,24 @@ export async function openPostgresStore(
     const reason = reasonFor(error);
     throw new DatabaseUnusable(`The database ${name} can't be opened: ${reason}.`);
   }
+}
+
+/**
+ * Opens the PostgreSQL database at `url` for one who only looks. Rejects with `DatabaseUnusable`; the message
+ * names no password.
+ */
+export async function openPostgresReader(url: string): Promise<Reader> {
+  const lane = createLane(url, STEP_TIMEOUT_MS);
+  try {
+    checkTransport(url);
+    await withTimeout(STEP_TIMEOUT_MS, () => checkServer(lane.connection));
+    const { hashes, hasTables } = await readApplied(lane.connection);
+    checkCurrent(hashes, migrations, hasTables);
+  } catch (error) {
+    lane.end();
+    throw new DatabaseUnusable(`The database ${nameOf(url)} can't be opened: ${reasonFor(error)}.`);
+  }
+  return { read: (query) => query(lane.tx), close: async () => lane.end() };
 }
 
 async function open(
@@ -260,14 +278,8 @@ async function checkServer(sql: SQL): Promise<void> {
 async function migrate(sql: SQL): Promise<void> {
   await sql.begin(async (tx) => {
     await tx`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`;
-    const [{ known, count }] = await tx`
-      SELECT to_regclass('nmservis_migrations') IS NOT NULL AS known,
-        (SELECT count(*)::int FROM pg_tables WHERE schemaname = current_schema()) AS count`;
-    const applied: { hash: string }[] = known
-      ? await tx`SELECT hash FROM nmservis_migrations ORDER BY number`
-      : [];
-    const hashes = applied.map(({ hash }) => hash);
-    checkApplied(hashes, migrations, count > 0);
+    const { known, hashes, hasTables } = await readApplied(tx);
+    checkApplied(hashes, migrations, hasTables);
     if (!known) {
       await tx`CREATE TABLE nmservis_migrations (number int PRIMARY KEY, hash text NOT NULL)`;
     }
@@ -277,6 +289,17 @@ async function migrate(sql: SQL): Promise<void> {
       await tx`INSERT INTO nmservis_migrations VALUES (${number}, ${migration.hash})`;
     }
   });
+}
+
+/** The migrations that the database has. */
+async function readApplied(sql: SQL) {
+  const [{ known, count }] = await sql`
+    SELECT to_regclass('nmservis_migrations') IS NOT NULL AS known,
+      (SELECT count(*)::int FROM pg_tables WHERE schemaname = current_schema()) AS count`;
+  const applied: { hash: string }[] = known
+    ? await sql`SELECT hash FROM nmservis_migrations ORDER BY number`
+    : [];
+  return { known, hashes: applied.map(({ hash }) => hash), hasTables: count > 0 };
 }
 
 /** What the server's clock is ahead of ours, in ms; half of the way to the server and back is unknown. */

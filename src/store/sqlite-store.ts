@@ -1,5 +1,5 @@
 import { Database } from "bun:sqlite";
-import { closeSync, mkdirSync, openSync, statSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { type Log, reasonOf } from "../log.ts";
@@ -10,9 +10,9 @@ import { sqliteDialect } from "./dialect.ts";
 import { createGroupCommit, toUnavailable } from "./group-commit.ts";
 import { createBatch } from "./batch.ts";
 import { inspectDatabase, logPath } from "./inspect-database.ts";
-import { migrate } from "./migrations.ts";
+import { checkIsCurrent, migrate } from "./migrations.ts";
 import { createTables } from "./schema.ts";
-import type { Store, Tx } from "./store.ts";
+import type { Reader, Store, Tx } from "./store.ts";
 
 /** How long an opening waits for a reader. Nothing else goes on meanwhile, so later nothing waits so. */
 const OPENING_TIMEOUT_MS = 500;
@@ -31,10 +31,34 @@ export function openSqliteStore(path: string, log: Log): Store {
   try {
     return path === ":memory:" ? openInMemory() : openFile(path, log);
   } catch (error) {
-    if (error instanceof DatabaseUnusable) throw error;
-    throw new DatabaseUnusable(`The database ${path} can't be opened: ${innermostReason(error)}.`, {
-      cause: error,
-    });
+    throw unusable(path, error);
+  }
+}
+
+function unusable(path: string, cause: unknown): DatabaseUnusable {
+  if (cause instanceof DatabaseUnusable) return cause;
+  const reason = innermostReason(cause);
+  return new DatabaseUnusable(`The database ${path} can't be opened: ${reason}.`, { cause });
+}
+
+/**
+ * Opens the SQLite database at `path` for one who only looks, also beside a service that has it. Throws
+ * `DatabaseUnusable`.
+ */
+export function openSqliteReader(path: string): Reader {
+  if (!existsSync(path)) throw new DatabaseUnusable(`There is no database ${path}.`);
+  try {
+    const database = new Database(path, { readonly: true, strict: true });
+    try {
+      checkIsCurrent(database);
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+    const tx = drizzleOn(database);
+    return { read: (query) => query(tx), close: async () => database.close() };
+  } catch (error) {
+    throw unusable(path, error);
   }
 }
 

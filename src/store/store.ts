@@ -51,6 +51,11 @@ export interface Store {
   close(): Promise<void>;
 }
 
+/** What a database has, for one who only looks. */
+export interface Reader extends Pick<Store, "read"> {
+  close(): Promise<void>;
+}
+
 /** What the query builders have in common. */
 interface Builder<Result> {
   prepare(name: string): { execute(values: Record<string, unknown>): Promise<Result> };

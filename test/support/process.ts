@@ -61,3 +61,15 @@ export async function failToStart(environment: Record<string, string>, args: str
   const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
   return { status: await child.exited, printed: stdout + stderr };
 }
+
+/** Runs a command of the program to its end. */
+export async function runCommand(words: readonly string[], environment = {}) {
+  const child = Bun.spawn([process.execPath, "src/main.ts", ...words], {
+    cwd: ROOT,
+    env: { ...process.env, ...environment },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [printed, complaints] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  return { status: await child.exited, printed, complaints };
+}

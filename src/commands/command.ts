@@ -1,0 +1,39 @@
+import type { ParseArgsConfig } from "node:util";
+import type { Environment } from "../config.ts";
+import type { Clock } from "../ports.ts";
+
+/** What a command is given of the process. */
+export interface Context {
+  readonly environment: Environment;
+  /** Writes a line to stdout: the log, or what was asked for. */
+  readonly print: (line: string) => void;
+  /** Whether a person reads stdout. */
+  readonly isTerminal: boolean;
+  readonly now: Clock;
+  /** Ms from any instant on, by a clock that nobody sets. */
+  readonly elapsed: Clock;
+  readonly randomId: () => string;
+}
+
+export type Options = Readonly<Record<string, string | boolean | undefined>>;
+
+/** One thing that the program can do. */
+export interface Command {
+  /** What may follow its name, as the help shows it. */
+  readonly usage: string;
+  /** In a few words. */
+  readonly summary: string;
+  readonly options?: NonNullable<ParseArgsConfig["options"]>;
+  /** How many words it takes that are no options. */
+  readonly positionals: number;
+  /**
+   * Resolves when all is done. Rejects with `UsageError` where the words are wrong, with `Refusal` where the
+   * owner can mend it.
+   */
+  run(context: Context, options: Options, positionals: readonly string[]): Promise<void>;
+}
+
+/** The words are wrong; the message says how, in a sentence. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}

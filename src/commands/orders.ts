@@ -1,0 +1,47 @@
+import { readSettings } from "../config.ts";
+import { toOrderJson } from "../orders/order-json.ts";
+import { latestOrders } from "../orders/order-queries.ts";
+import { ORDER_STATUSES } from "../store/schema.ts";
+import { type Command, UsageError } from "./command.ts";
+import { withReader } from "./open-reader.ts";
+import { formatTable } from "./table.ts";
+
+const LAST = 20;
+
+/** `nmservis orders`: the newest orders, without phone numbers. */
+export const orders: Command = {
+  usage: "[--status STATUS] [--last N] [--json]",
+  summary: `shows the newest orders, ${LAST} if not told otherwise`,
+  options: {
+    status: { type: "string" },
+    last: { type: "string", default: String(LAST) },
+    json: { type: "boolean" },
+  },
+  positionals: 0,
+  async run({ environment, print }, { status, last, json }) {
+    const wanted = ORDER_STATUSES.find((one) => one === status) ?? null;
+    if (status !== undefined && wanted === null) {
+      throw new UsageError(`orders: --status must be one of ${ORDER_STATUSES.join(", ")}`);
+    }
+    if (!/^[1-9]\d{0,8}$/.test(String(last))) {
+      throw new UsageError("orders: --last must be a whole number from 1 on");
+    }
+    const { database } = readSettings(environment, ["database"]);
+    const found = await withReader(database, (reader) =>
+      reader.read((tx) => latestOrders(tx, { status: wanted, limit: Number(last) })),
+    );
+    const rows = found.map(toOrderJson);
+    if (json) return rows.forEach((row) => print(JSON.stringify(row)));
+    const cells = rows.map((row) => [
+      row.order_id,
+      row.status,
+      row.user_id,
+      row.tariff_code,
+      row.amount_tiyin / 100,
+      row.created_at,
+      row.settled_at ?? "",
+    ]);
+    const headings = ["order", "status", "user", "tariff", "sum", "created", "settled"];
+    formatTable(headings, cells).forEach(print);
+  },
+};

@@ -1,0 +1,77 @@
+import { createDispatcherStub } from "../adapters/dispatcher-stub.ts";
+import { createPaymentStub } from "../adapters/payment-stub.ts";
+import { createSmsStub } from "../adapters/sms-stub.ts";
+import { type Config, type DatabaseConfig, describeConfig, readConfig } from "../config.ts";
+import { createLog, type Log } from "../log.ts";
+import type { Clock } from "../ports.ts";
+import { startServer } from "../server.ts";
+import { openPostgresStore } from "../store/postgres-store.ts";
+import { openSqliteStore } from "../store/sqlite-store.ts";
+import type { Store } from "../store/store.ts";
+import type { Command, Context } from "./command.ts";
+
+/** Fewer characters than these can be tried out, at some thousand requests a second. */
+const SHORT_KEY = 16;
+
+/** `nmservis serve`: serves until a signal ends it. It alone makes a database. */
+export const serve: Command = {
+  usage: "",
+  summary: "serves requests; makes the database where there is none",
+  positionals: 0,
+  async run(context) {
+    const { environment, isTerminal, print, now } = context;
+    const config = readConfig(environment);
+    const log = createLog({ level: config.logLevel, json: !isTerminal, write: print, now });
+    describe(config, log);
+    const service = await startServer({
+      ...(await openStore(config.database, log, context)),
+      sms: createSmsStub(log),
+      payment: createPaymentStub(log, config.paymentStubDelayMs),
+      dispatcher: createDispatcherStub(log),
+      log,
+      randomId: context.randomId,
+      config,
+    });
+    print(`NMservis is listening on ${service.url}`);
+    const signal = await nextSignal();
+    log.info(`${signal}: answering what is running, then ending.`);
+    await service.stop();
+  },
+};
+
+function describe(config: Config, log: Log) {
+  const inForce = describeConfig(config);
+  const words = Object.entries(inForce).map(([name, value]) => `${name}=${value}`);
+  log.info(`Settings: ${words.join(" ")}`, inForce);
+  if ([...config.apiKeys, ...config.adminApiKeys].some(({ length }) => length < SHORT_KEY)) {
+    log.warn(
+      `A key in API_KEY or ADMIN_API_KEY is shorter than ${SHORT_KEY} characters: it may be guessed.`,
+    );
+  }
+  if (config.apiKeys.length === 0) {
+    log.warn("There is no API_KEY: everybody on this machine may do everything, prices too.");
+  }
+}
+
+async function openStore(
+  database: DatabaseConfig,
+  log: Log,
+  { now, elapsed }: Context,
+): Promise<{ store: Store; now: Clock }> {
+  switch (database.kind) {
+    case "sqlite":
+      return { store: openSqliteStore(database.path, log), now };
+    case "postgres": {
+      const store = await openPostgresStore(database.url, log, elapsed);
+      return { store, now: store.now };
+    }
+  }
+}
+
+/** Resolves with the first signal that asks the process to end. */
+function nextSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    // SIGHUP is what a terminal sends that is closed. Ctrl-C comes twice under npx: the second changes nothing.
+    process.on("SIGTERM", resolve).on("SIGINT", resolve).on("SIGHUP", resolve);
+  });
+}

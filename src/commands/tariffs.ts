@@ -1,0 +1,24 @@
+import { readSettings } from "../config.ts";
+import { allTariffs } from "../tariffs/tariff-queries.ts";
+import type { Command } from "./command.ts";
+import { withReader } from "./open-reader.ts";
+import { formatTable } from "./table.ts";
+
+/** `nmservis tariffs`: all tariffs, also those that can't be ordered. */
+export const tariffs: Command = {
+  usage: "",
+  summary: "shows the tariffs and their prices",
+  positionals: 0,
+  async run({ environment, print }) {
+    const { database } = readSettings(environment, ["database"]);
+    const rows = await withReader(database, (reader) => reader.read((tx) => allTariffs(tx)));
+    const byCode = rows.toSorted((a, b) => (a.code < b.code ? -1 : 1));
+    const cells = byCode.map(({ code, title, priceTiyin, active }) => [
+      code,
+      title,
+      priceTiyin / 100,
+      active ? "yes" : "no",
+    ]);
+    formatTable(["code", "title", "sum", "can be ordered"], cells).forEach(print);
+  },
+};

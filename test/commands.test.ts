@@ -1,0 +1,100 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import { version } from "../package.json";
+import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
+import { createDatabase, type PostgresServer, startPostgres } from "./support/postgres.ts";
+import { runCommand, spawnService, temporaryFolder } from "./support/process.ts";
+import { skip } from "./support/skip.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
+
+let server: PostgresServer | undefined;
+beforeAll(async () => {
+  server = await startPostgres();
+});
+afterAll(async () => server?.[Symbol.asyncDispose]());
+
+describe("the program", () => {
+  test("says what it can do, and which version it is", async () => {
+    const help = await runCommand(["--help"]);
+    expect(help).toMatchObject({ status: 0, complaints: "" });
+    expect(help.printed.split("\n").length).toBeLessThanOrEqual(20);
+    for (const name of ["serve", "orders", "tariffs"]) expect(help.printed).toContain(name);
+    expect((await runCommand(["orders", "--help"])).printed).toBe(help.printed);
+    expect(await runCommand(["--version"])).toEqual({
+      status: 0,
+      printed: `nmservis ${version}\n`,
+      complaints: "",
+    });
+  });
+
+  test.each([
+    [["nope"], "there is no command nope"],
+    [["--nope"], "there is no command --nope"],
+    [["orders", "--nope"], "orders: Unknown option '--nope'"],
+    [["orders", "--last"], "orders: Option '--last <value>' argument missing"],
+    [["orders", "--last", "0"], "orders: --last must be a whole number from 1 on"],
+    [["orders", "--status", "free"], "orders: --status must be one of pending, paid, declined"],
+    [["orders", "x"], "usage: nmservis orders [--status STATUS] [--last N] [--json]"],
+    [["serve", "x"], "usage: nmservis serve"],
+  ])("refuses %p in a sentence", async (words, says) => {
+    expect(await runCommand(words)).toEqual({
+      status: 2,
+      printed: "",
+      complaints: `nmservis: ${says}; nmservis --help shows what there is.\n`,
+    });
+  });
+});
+
+/** On each engine: orders that are paid, declined and in doubt, beside the service that has them. */
+async function withOrders(url: string | undefined, look: (DATABASE_URL: string) => Promise<void>) {
+  if (url === undefined) return skip("PostgreSQL, which is not installed (Debian's postgresql)");
+  await using service = await spawnService({ DATABASE_URL: url, PAYMENT_TIMEOUT_MS: "200" });
+  for (const number of ["+998901234567", "+998900000002", "+998900000003"]) {
+    await service.order(await service.userId(number));
+  }
+  await service.put("/tariffs/late", { title: "Late", price_tiyin: 150, active: false });
+  await look(url);
+}
+
+describe.each(["SQLite", "PostgreSQL"])("on %s the owner", (engine) => {
+  const folder = temporaryFolder();
+  afterAll(() => folder[Symbol.dispose]());
+  const database = async () =>
+    engine === "SQLite"
+      ? `file:${join(folder.path, "x.db")}`
+      : server && (await createDatabase(server.urlOf("postgres")));
+
+  test("looks at the newest orders and the tariffs, without a phone number", async () => {
+    await withOrders(await database(), async (DATABASE_URL) => {
+      // Other settings do not matter to it.
+      const run = (...words: string[]) => runCommand(words, { DATABASE_URL, PORT: "nonsense" });
+      const { status, printed } = await run("orders", "--last", "2");
+      expect(status).toBe(0);
+      expect(printed).toMatch(
+        /^order +status +user +tariff +sum +created +settled\n +\d+ +pending +\d+ +standard_300 +300 +\S+\n +\d+ +declined +\d+ +standard_300 +300 +\S+ +\S+\n$/,
+      );
+      expect(printed).not.toContain("99890");
+      const lines = (await run("orders", "--json", "--status", "paid")).printed.trim().split("\n");
+      expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+        { order_id: 1, user_id: 1, amount_tiyin: 30_000, currency: "UZS", status: "paid" },
+      ]);
+      expect((await run("tariffs")).printed).toMatch(
+        /^code +title +sum +can be ordered\nlate +Late +1\.5 +no\nstandard_300 +Standard +300 +yes\n$/,
+      );
+    });
+  });
+});
+
+test("a database that is not there is made by nobody but the service", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  for (const command of ["orders", "tariffs"]) {
+    expect(await runCommand([command], { DATABASE_URL: `file:${path}` })).toEqual({
+      status: 1,
+      printed: "",
+      complaints: `nmservis: There is no database ${path}.\n`,
+    });
+  }
+  expect(await Bun.file(path).exists()).toBe(false);
+});
