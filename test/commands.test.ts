@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { chmodSync, chownSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { version } from "../package.json";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 import { createDatabase, type PostgresServer, startPostgres } from "./support/postgres.ts";
 import { runCommand, spawnService, temporaryFolder } from "./support/process.ts";
+import { addUser } from "./support/rows.ts";
 import { skip } from "./support/skip.ts";
+import { openStore } from "./support/store.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
@@ -97,4 +100,39 @@ test("a database that is not there is made by nobody but the service", async () 
     });
   }
   expect(await Bun.file(path).exists()).toBe(false);
+});
+
+test("root is refused on another user's database, and told how to do it", async () => {
+  if (process.getuid?.() !== 0) return skip("root on another user's database, which takes root");
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  await openStore(path).close();
+  chownSync(path, 65_534, 65_534);
+  for (const command of ["serve", "orders"]) {
+    const { status, complaints } = await runCommand([command], {
+      DATABASE_URL: `file:${path}`,
+      PORT: "0",
+    });
+    expect([status, complaints]).toEqual([
+      1,
+      `nmservis: The database ${path} belongs to nobody, not to root: use runuser -u nobody -- nmservis …\n`,
+    ]);
+  }
+});
+
+test("files that others may read are the owner's alone once the service has them", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  {
+    const store = openStore(path);
+    await store.run(addUser("+998901234567"));
+    for (const file of [path, `${path}-wal`, `${path}-shm`, `${path}.lock`]) chmodSync(file, 0o644);
+    await store.close();
+  }
+  chmodSync(path, 0o644);
+  await using service = await spawnService({ DATABASE_URL: `file:${path}` });
+  await service.userId();
+  for (const file of [path, `${path}-wal`, `${path}-shm`, `${path}.lock`]) {
+    expect([file, statSync(file).mode & 0o777]).toEqual([file, 0o600]);
+  }
 });

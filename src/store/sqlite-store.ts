@@ -3,6 +3,7 @@ import { closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { type Log, reasonOf } from "../log.ts";
+import { keepPrivate, refuseRoot } from "./file-owner.ts";
 import { watchDatabaseFiles } from "./database-files.ts";
 import { DatabaseUnusable, lockDatabase, lockPath } from "./database-lock.ts";
 import { sqliteColumns } from "./columns.ts";
@@ -47,6 +48,7 @@ function unusable(path: string, cause: unknown): DatabaseUnusable {
  */
 export function openSqliteReader(path: string): Reader {
   if (!existsSync(path)) throw new DatabaseUnusable(`There is no database ${path}.`);
+  refuseRoot(path);
   try {
     const database = new Database(path, { readonly: true, strict: true });
     try {
@@ -82,6 +84,7 @@ function openInMemory(): Store {
 function openFile(path: string, log: Log): Store {
   mkdirSync(dirname(path), { recursive: true });
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw new Error("it is a folder");
+  refuseRoot(path);
   // The lock is found by the file's real name, which a link to nowhere has not.
   closeSync(openSync(path, "a"));
   const unlock = lockDatabase(path);
@@ -98,6 +101,7 @@ function openLocked(path: string, log: Log, unlock: () => void): Store {
   const database = openConnection(path);
   try {
     const paths = { database: path, log: logPath(path), lock: lockPath(path) };
+    keepPrivate([paths.database, paths.log, `${paths.database}-shm`, paths.lock]);
     const checkFiles = watchDatabaseFiles(paths, (bytes) => {
       const mebibytes = Math.round(bytes / 1024 ** 2);
       log.warn(`${paths.log} has ${mebibytes} MiB: some reader has ${path} open for long.`);
