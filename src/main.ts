@@ -1,9 +1,12 @@
 import { write } from "node:fs";
 import { promisify } from "node:util";
 import { version } from "../package.json";
+import { backup } from "./commands/backup.ts";
+import { check } from "./commands/check.ts";
 import { type Command, UsageError } from "./commands/command.ts";
 import { orders } from "./commands/orders.ts";
 import { helpText, parseCommandLine } from "./commands/parse-command-line.ts";
+import { restore } from "./commands/restore.ts";
 import { serve } from "./commands/serve.ts";
 import { tariffs } from "./commands/tariffs.ts";
 import { InvalidConfig } from "./config.ts";
@@ -20,7 +23,10 @@ const EXIT_DONE = 0;
 const EXIT_REFUSED = 1;
 const EXIT_USAGE = 2;
 
-const COMMANDS = { serve, orders, tariffs } satisfies Record<string, Command>;
+const COMMANDS = { serve, orders, tariffs, check, backup, restore } satisfies Record<
+  string,
+  Command
+>;
 
 // Whatever this process makes is the owner's alone: phone numbers stand in it.
 process.umask(0o077);

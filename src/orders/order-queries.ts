@@ -8,6 +8,7 @@ import {
   isNotNull,
   lt,
   type Placeholder,
+  type SQL,
   sql,
 } from "drizzle-orm";
 import type { Charge } from "../ports.ts";
@@ -217,6 +218,22 @@ export const latestOrders = prepared((tx: ReadTx, { orders }) =>
     .orderBy(desc(orders.id))
     .limit(value("limit")),
 );
+
+/** How many orders there are, and which of them wait for something: since when, in ms, the oldest does. */
+export const overviewOfOrders = prepared((tx: ReadTx, { orders }) => {
+  const isPending = sql`${orders.status} = 'pending'`;
+  const isUnannounced = sql`${orders.status} = 'paid' AND ${orders.notifiedAt} IS NULL`;
+  const instant = (value: SQL) => sql<number | null>`min(${value})`.mapWith(Number);
+  return tx
+    .select({
+      orders: sql`count(*)`.mapWith(Number),
+      inDoubt: sql`count(CASE WHEN ${isPending} THEN 1 END)`.mapWith(Number),
+      inDoubtSince: instant(sql`CASE WHEN ${isPending} THEN ${orders.createdAt} END`),
+      unannounced: sql`count(CASE WHEN ${isUnannounced} THEN 1 END)`.mapWith(Number),
+      unannouncedSince: instant(sql`CASE WHEN ${isUnannounced} THEN ${orders.settledAt} END`),
+    })
+    .from(orders);
+});
 
 // Settling and notifying; `orderIds` is an array of JSON
 

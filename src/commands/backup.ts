@@ -1,0 +1,19 @@
+import { statSync } from "node:fs";
+import { readSettings } from "../config.ts";
+import { backupDatabase } from "../store/backup-database.ts";
+import type { Command } from "./command.ts";
+import { orderInWords, requireSqlite } from "./words.ts";
+
+/** `nmservis backup FILE`: also while the service runs. */
+export const backup: Command = {
+  usage: "FILE",
+  summary: "copies the database to a new file, also while it is served",
+  positionals: 1,
+  async run({ environment, print }, _options, [to = ""]) {
+    const { database } = readSettings(environment, ["database"]);
+    const from = requireSqlite(database, "backed up", "pg_dump");
+    const lastOrder = backupDatabase(from, to);
+    const mebibytes = (statSync(to).size / 1024 ** 2).toFixed(1);
+    print(`Backed up to ${to}, ${mebibytes} MiB: ${orderInWords(lastOrder)}.`);
+  },
+};

@@ -1,0 +1,50 @@
+import { statfsSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { readSettings } from "../config.ts";
+import { overviewOfOrders } from "../orders/order-queries.ts";
+import { DatabaseUnusable } from "../store/database-lock.ts";
+import { examineDatabase } from "../store/examine-database.ts";
+import { refuseRoot } from "../store/file-owner.ts";
+import type { Command } from "./command.ts";
+import { withReader } from "./open-reader.ts";
+
+const MINUTE_MS = 60_000;
+
+/** `nmservis check`: whether the database is whole, and what is left to do. */
+export const check: Command = {
+  usage: "",
+  summary: "says whether the database is whole, and what waits",
+  positionals: 0,
+  async run({ environment, print, now }) {
+    const { database } = readSettings(environment, ["database"]);
+    if (database.kind === "sqlite") examine(database.path, print);
+    const [overview] = await withReader(database, (reader) =>
+      reader.read((tx) => overviewOfOrders(tx)),
+    );
+    if (overview === undefined) throw new Error("a count has no row");
+    const { orders, inDoubt, inDoubtSince, unannounced, unannouncedSince } = overview;
+    print(`Orders: ${orders}.`);
+    print(`Payments in doubt: ${inDoubt}${age(inDoubtSince, now())}.`);
+    print(`Paid, and the dispatcher not told: ${unannounced}${age(unannouncedSince, now())}.`);
+    if (database.kind !== "sqlite") return;
+    const { bavail, bsize } = statfsSync(dirname(database.path));
+    print(`Free disk: ${((bavail * bsize) / 1024 ** 3).toFixed(1)} GiB.`);
+  },
+};
+
+function examine(path: string, print: (line: string) => void) {
+  if (statSync(path, { throwIfNoEntry: false }) === undefined) {
+    throw new DatabaseUnusable(`There is no database ${path}.`);
+  }
+  refuseRoot(path);
+  const { findings } = examineDatabase(path);
+  findings.forEach(print);
+  if (findings.length > 0) {
+    throw new DatabaseUnusable(`The database ${path} is damaged: restore a backup.`);
+  }
+  print(`The database ${path} is whole.`);
+}
+
+function age(since: number | null, now: number): string {
+  return since === null ? "" : `, the oldest for ${Math.floor((now - since) / MINUTE_MS)} minutes`;
+}

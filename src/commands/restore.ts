@@ -1,0 +1,23 @@
+import { readSettings } from "../config.ts";
+import { restoreDatabase } from "../store/restore-database.ts";
+import type { Command } from "./command.ts";
+import { orderInWords, requireSqlite } from "./words.ts";
+
+/** `nmservis restore FILE`: while the service is stopped. */
+export const restore: Command = {
+  usage: "FILE",
+  summary: "puts a backup in the place of the database, which is kept",
+  positionals: 1,
+  async run({ environment, print, now }, _options, [from = ""]) {
+    const { database } = readSettings(environment, ["database"]);
+    const path = requireSqlite(database, "restored", "pg_restore");
+    const time = new Date(now()).toISOString().replaceAll(/[:.]/g, "-");
+    const { restored, former, kept } = restoreDatabase(from, path, time);
+    print(`Restored ${from}: ${orderInWords(restored)}.`);
+    if (kept === undefined) return;
+    print(`Before: ${orderInWords(former)}. That database is ${kept}.`);
+    if (former !== undefined && former.id > (restored?.id ?? 0)) {
+      print("Orders in between are gone, and their keys: a repeat of one would be charged again.");
+    }
+  },
+};

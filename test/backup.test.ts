@@ -1,0 +1,253 @@
+import { Database } from "bun:sqlite";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { backupDatabase } from "../src/store/backup-database.ts";
+import { DatabaseUnusable } from "../src/store/database-lock.ts";
+import { restoreDatabase } from "../src/store/restore-database.ts";
+import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
+import { mountDisk } from "./support/disk.ts";
+import { runCommand, spawnService, temporaryFolder } from "./support/process.ts";
+import { addUser, PENDING } from "./support/rows.ts";
+import { skip } from "./support/skip.ts";
+import { openStore } from "./support/store.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
+
+/** A database with so many orders of one user. */
+async function makeDatabase(path: string, orders: number) {
+  const store = openStore(path);
+  await store.run(addUser("+998901234567"));
+  await addOrders(store, orders);
+  await store.close();
+}
+
+async function addOrders(store: ReturnType<typeof openStore>, count: number) {
+  for (let i = 0; i < count; i++) {
+    await store.run((tx) =>
+      tx.insert(tx.tables.orders).values({ ...PENDING, paymentKey: crypto.randomUUID() }),
+    );
+  }
+}
+
+function countOrders(path: string): number {
+  using database = new Database(path, { readonly: true });
+  return database.query<{ n: number }, []>("SELECT count(*) AS n FROM orders").get()?.n ?? -1;
+}
+
+function refusal(work: () => unknown): string {
+  try {
+    work();
+    return "none";
+  } catch (error) {
+    if (!(error instanceof DatabaseUnusable)) throw error;
+    return error.message;
+  }
+}
+
+describe("a backup", () => {
+  test("of a database that is served holds every order that was answered before, three times of three", async () => {
+    using folder = temporaryFolder();
+    const DATABASE_URL = `file:${join(folder.path, "x.db")}`;
+    await using service = await spawnService({ DATABASE_URL, ORDERS_PER_USER_PER_HOUR: "0" });
+    const user = await service.userId();
+    let answered = 0;
+    let isOver = false;
+    const clients = Array.from({ length: 8 }, async (_, client) => {
+      for (let n = 0; !isOver; n++) {
+        const { status } = await service.order(user, { "idempotency-key": `${client}-${n}` });
+        if (status === 200) answered += 1;
+      }
+    });
+    for (const n of [1, 2, 3]) {
+      const before = answered;
+      const file = join(folder.path, `backup-${n}`);
+      const { status, printed } = await runCommand(["backup", file], { DATABASE_URL });
+      expect([status, printed]).toEqual([
+        0,
+        expect.stringMatching(
+          /^Backed up to .*, \d+\.\d MiB: its last order is \d+ of 20\S+Z\.\n$/,
+        ),
+      ]);
+      expect(countOrders(file)).toBeGreaterThanOrEqual(before);
+      expect(statSync(file).mode & 0o777).toBe(0o600);
+    }
+    isOver = true;
+    await Promise.all(clients);
+    expect(answered).toBeGreaterThan(10);
+  });
+
+  test("overwrites nothing, and says what is missing", async () => {
+    using folder = temporaryFolder();
+    const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    expect(refusal(() => backupDatabase(path, file))).toBe(`There is no database ${path}.`);
+    await makeDatabase(path, 1);
+    writeFileSync(file, "precious");
+    expect(refusal(() => backupDatabase(path, file))).toContain("is there already");
+    expect(readFileSync(file, "utf8")).toBe("precious");
+    expect(refusal(() => backupDatabase(path, join(folder.path, "no/where")))).toContain(
+      "no folder",
+    );
+  });
+
+  test("that a kill has ended leaves the next to succeed, and nothing else", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    await makeDatabase(path, 3);
+    for (const step of ["copied", "synced", "linked"]) {
+      const file = join(folder.path, `backup-${step}`);
+      expect(await dieAt(step, "backup", path, file)).toBe("SIGKILL");
+      if (!existsSync(file)) backupDatabase(path, file);
+      expect(countOrders(file)).toBe(3);
+      if (step !== "linked") {
+        expect(readdirSync(folder.path).filter((name) => name.includes(".part"))).toEqual([]);
+      }
+    }
+  });
+
+  test("for which there is no room leaves nothing", async () => {
+    using folder = temporaryFolder();
+    const [path, full] = [join(folder.path, "x.db"), join(folder.path, "full")];
+    await makeDatabase(path, 500);
+    using disk = mountDisk(full, "40k");
+    if (disk === undefined) return skip("the full disk, which needs the right to mount one");
+    expect(refusal(() => backupDatabase(path, join(full, "backup")))).toMatch(/full/);
+    expect(readdirSync(full)).toEqual([]);
+  });
+});
+
+describe("a restored database", () => {
+  test("has the backup's orders, gives no number twice, and keeps the former one", async () => {
+    using folder = temporaryFolder();
+    const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    await makeDatabase(path, 3);
+    backupDatabase(path, file);
+    const store = openStore(path);
+    await addOrders(store, 2);
+    await store.close();
+    const { status, printed } = await runCommand(["restore", file], {
+      DATABASE_URL: `file:${path}`,
+    });
+    expect(status).toBe(0);
+    expect(printed).toMatch(
+      /^Restored .*: its last order is 3 of \S+\.\nBefore: its last order is 5 of \S+\. That database is (.*)\.\nOrders in between are gone, and their keys: .*\n$/,
+    );
+    expect(countOrders(path)).toBe(3);
+    expect(countOrders(/That database is (.*)\.\n/.exec(printed)?.[1] ?? "")).toBe(5);
+    const restored = openStore(path);
+    await addOrders(restored, 1);
+    const [last] = await restored.read((tx) =>
+      tx.select().from(tx.tables.orders).offset(3).limit(9),
+    );
+    expect(last?.id).toBe(6);
+    await restored.close();
+  });
+
+  test("takes the place of one that can't be read, and leaves a million numbers out", async () => {
+    using folder = temporaryFolder();
+    const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    await makeDatabase(path, 3);
+    backupDatabase(path, file);
+    writeFileSync(path, "this is no database at all, but it is long enough to be one".repeat(100));
+    restoreDatabase(file, path, "then");
+    const store = openStore(path);
+    await addOrders(store, 1);
+    expect(countOrders(path)).toBe(4);
+    const orders = await store.read((tx) => tx.select().from(tx.tables.orders).offset(3).limit(9));
+    expect(orders.map(({ id }) => id)).toEqual([1_000_004]);
+    await store.close();
+    expect(readFileSync(`${path}.before-then`, "utf8")).toContain("no database at all");
+  });
+
+  test("is refused while a service has it, and where the backup is torn or of another program", async () => {
+    using folder = temporaryFolder();
+    const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    await makeDatabase(path, 300);
+    backupDatabase(path, file);
+    const torn = join(folder.path, "torn");
+    copyFileSync(file, torn);
+    truncateSync(torn, statSync(torn).size - 8192);
+    expect(refusal(() => restoreDatabase(torn, path, "then"))).toMatch(
+      /^The database .* is damaged: /,
+    );
+    const foreign = join(folder.path, "foreign");
+    new Database(foreign).run("CREATE TABLE theirs (id)");
+    expect(refusal(() => restoreDatabase(foreign, path, "then"))).toContain("not made by NMservis");
+    const nothing = join(folder.path, "nothing");
+    expect(refusal(() => restoreDatabase(nothing, path, "then"))).toBe(
+      `There is no backup ${nothing}.`,
+    );
+    const store = openStore(path);
+    expect(refusal(() => restoreDatabase(file, path, "then"))).toContain("in use");
+    await store.close();
+    expect(countOrders(path)).toBe(300);
+    expect(existsSync(`${path}.before-then`)).toBe(false);
+  });
+
+  test("that a kill has ended is the former or the new one, whole, and the next try succeeds", async () => {
+    for (const step of ["locked", "copied", "raised", "kept", "renamed"]) {
+      using folder = temporaryFolder();
+      const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+      await makeDatabase(path, 2);
+      backupDatabase(path, file);
+      const store = openStore(path);
+      await addOrders(store, 3);
+      await store.close();
+      expect(await dieAt(step, "restore", file, path)).toBe("SIGKILL");
+      await openStore(path).close();
+      expect([step, countOrders(path)]).toEqual([step, step === "renamed" ? 2 : 5]);
+      restoreDatabase(file, path, "later");
+      await openStore(path).close();
+      expect(countOrders(path)).toBe(2);
+    }
+  });
+});
+
+describe("the check of a database", () => {
+  test("says that it is whole and what waits, or what is wrong with it", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const check = () => runCommand(["check"], { DATABASE_URL: `file:${path}` });
+    await makeDatabase(path, 300);
+    const whole = await check();
+    expect([whole.status, whole.printed]).toEqual([
+      0,
+      expect.stringMatching(
+        /is whole\.\nOrders: 300\.\nPayments in doubt: 300, the oldest for \d+ minutes\.\nPaid, and the dispatcher not told: 0\.\nFree disk: \d+\.\d GiB\.\n$/,
+      ),
+    ]);
+    truncateSync(path, statSync(path).size - 8192);
+    const damaged = await check();
+    expect([damaged.status, damaged.complaints]).toEqual([
+      1,
+      `nmservis: The database ${path} is damaged: restore a backup.\n`,
+    ]);
+  });
+
+  test.each(["backup", "restore"])(
+    "on PostgreSQL %s names the server's own tools",
+    async (command) => {
+      const DATABASE_URL = "postgres://u:s3cret@127.0.0.1:1/shop";
+      expect(await runCommand([command, "file"], { DATABASE_URL })).toMatchObject({
+        status: 1,
+        complaints: expect.stringMatching(/^nmservis: A PostgreSQL database is .* by pg_/),
+      });
+    },
+  );
+});
+
+/** The signal that has ended a process which does this up to the step. */
+async function dieAt(step: string, what: string, from: string, to: string) {
+  const script = join(import.meta.dir, "support/die-at-step.ts");
+  const child = Bun.spawn([process.execPath, script, what, from, to, step], { stderr: "pipe" });
+  await child.exited;
+  return child.signalCode;
+}
