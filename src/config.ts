@@ -73,6 +73,16 @@ export const SETTINGS = {
   smsCooldownMs: seconds("SMS_COOLDOWN_S", 60),
   smsPerHour: whole("SMS_PER_HOUR", 500, 0, MAX_PER_HOUR),
   ordersPerUserPerHour: whole("ORDERS_PER_USER_PER_HOUR", 30, 0, MAX_PER_HOUR),
+  /** Where backups are made by themselves; null for nowhere. */
+  backupDir: setting<string | null>({
+    variable: "BACKUP_DIR",
+    byDefault: null,
+    parse: (text) => (text === "none" ? null : text),
+    expected: "a folder",
+    show: (folder) => folder ?? "none",
+  }),
+  backupEveryH: whole("BACKUP_EVERY_H", 24, 1, 24 * 365),
+  backupKeep: whole("BACKUP_KEEP", 7, 1, 10_000),
   logLevel: setting<LogLevel>({
     variable: "LOG_LEVEL",
     byDefault: "info",

@@ -70,6 +70,9 @@ async function run(): Promise<void> {
           now: Date.now,
           elapsed: () => performance.now(),
           randomId: () => crypto.randomUUID(),
+          command: Bun.isStandaloneExecutable
+            ? [process.execPath]
+            : [process.execPath, import.meta.path],
         },
         request.options,
         request.positionals,

@@ -10,6 +10,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { backupName, lastBackupAt, superfluousBackups } from "../src/commands/backup-schedule.ts";
+import { runBackups } from "../src/commands/run-backups.ts";
+import { createLog } from "../src/log.ts";
 import { backupDatabase } from "../src/store/backup-database.ts";
 import { DatabaseUnusable } from "../src/store/database-lock.ts";
 import { restoreDatabase } from "../src/store/restore-database.ts";
@@ -242,6 +245,94 @@ describe("the check of a database", () => {
       });
     },
   );
+});
+
+describe("the backups that the service makes by itself", () => {
+  test("are due by the newest one's name, and other files stay when the oldest go", async () => {
+    const DAY_MS = 86_400_000;
+    const first = Date.UTC(2026, 10, 25, 3, 4, 5);
+    const names = [0, 1, 2].map((day) => backupName(first + day * DAY_MS));
+    expect(names[0]).toBe("nmservis-2026-11-25T03-04-05Z.db");
+    const others = ["nmservis.db", `${names[0]}.77.part`, "nmservis-2026.db", "a.txt"];
+    expect(lastBackupAt([...others, ...names])).toBe(first + 2 * DAY_MS);
+    expect(lastBackupAt(others)).toBeUndefined();
+    expect(superfluousBackups([...others, ...names.toReversed()], 2)).toEqual(names.slice(0, 1));
+    expect(superfluousBackups(names, 7)).toEqual([]);
+  });
+
+  test("are made when one is due, tried again later where one fails, and old ones go after a success", async () => {
+    using folder = temporaryFolder();
+    const [old, newer] = [backupName(0), backupName(1000)];
+    for (const name of [old, newer, "other"]) writeFileSync(join(folder.path, name), "");
+    const made: string[] = [];
+    const lines: string[] = [];
+    let fault: string | undefined = "no room";
+    const run = async (now: number) => {
+      const ending = new AbortController();
+      await runBackups(
+        {
+          folder: folder.path,
+          everyMs: 10_000,
+          keep: 2,
+          log: createLog({
+            level: "info",
+            json: false,
+            write: (line) => lines.push(line),
+            now: () => now,
+          }),
+          now: () => now,
+          async makeBackup(file) {
+            made.push(file);
+            if (fault === undefined) writeFileSync(file, "");
+            setImmediate(() => ending.abort());
+            return fault;
+          },
+        },
+        now < 11_000 ? AbortSignal.abort() : ending.signal,
+      );
+    };
+    await run(11_000);
+    expect(lines.join()).toMatch(/The backup has failed.*no room/s);
+    expect(readdirSync(folder.path).toSorted()).toEqual([old, newer, "other"]);
+    fault = undefined;
+    await run(11_000);
+    expect(made.at(-1)).toBe(join(folder.path, backupName(11_000)));
+    expect(readdirSync(folder.path).toSorted()).toEqual([newer, backupName(11_000), "other"]);
+  });
+
+  test("come from the running service, and the check says when the last was", async () => {
+    using folder = temporaryFolder();
+    const BACKUP_DIR = join(folder.path, "backups");
+    const DATABASE_URL = `file:${join(folder.path, "x.db")}`;
+    await using service = await spawnService({ DATABASE_URL, BACKUP_DIR });
+    while (!service.printed().includes("Backed up to")) await Bun.sleep(10);
+    const [name = ""] = readdirSync(BACKUP_DIR);
+    expect(countOrders(join(BACKUP_DIR, name))).toBe(0);
+    const { printed } = await runCommand(["check"], { DATABASE_URL, BACKUP_DIR });
+    expect(printed).toMatch(/Last backup in .*: 20\d\d-\S+Z\.\n$/);
+    expect(await service.end()).toBe(0);
+  });
+});
+
+test("a database of an older version is kept as it was, once, before it is brought up to date", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  await makeDatabase(path, 2);
+  const store = openStore(path);
+  await store.close();
+  // As if the last migration had not been: what it has made is dropped.
+  {
+    using database = new Database(path);
+    database.run("DROP INDEX users_chat_id");
+    database.run(
+      "DELETE FROM __drizzle_migrations WHERE created_at = (SELECT max(created_at) FROM __drizzle_migrations)",
+    );
+  }
+  await openStore(path).close();
+  const [kept = ""] = readdirSync(folder.path).filter((name) => name.includes(".before-schema-"));
+  expect(countOrders(join(folder.path, kept))).toBe(2);
+  await openStore(path).close();
+  expect(readdirSync(folder.path).filter((name) => name.includes(".before-"))).toEqual([kept]);
 });
 
 /** The signal that has ended a process which does this up to the step. */

@@ -1,6 +1,7 @@
-import { statfsSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { readSettings } from "../config.ts";
+import { lastBackupAt } from "./backup-schedule.ts";
 import { overviewOfOrders } from "../orders/order-queries.ts";
 import { DatabaseUnusable } from "../store/database-lock.ts";
 import { examineDatabase } from "../store/examine-database.ts";
@@ -16,7 +17,7 @@ export const check: Command = {
   summary: "says whether the database is whole, and what waits",
   positionals: 0,
   async run({ environment, print, now }) {
-    const { database } = readSettings(environment, ["database"]);
+    const { database, backupDir } = readSettings(environment, ["database", "backupDir"]);
     if (database.kind === "sqlite") examine(database.path, print);
     const [overview] = await withReader(database, (reader) =>
       reader.read((tx) => overviewOfOrders(tx)),
@@ -29,6 +30,7 @@ export const check: Command = {
     if (database.kind !== "sqlite") return;
     const { bavail, bsize } = statfsSync(dirname(database.path));
     print(`Free disk: ${((bavail * bsize) / 1024 ** 3).toFixed(1)} GiB.`);
+    if (backupDir !== null) print(`Last backup in ${backupDir}: ${lastBackup(backupDir)}.`);
   },
 };
 
@@ -43,6 +45,11 @@ function examine(path: string, print: (line: string) => void) {
     throw new DatabaseUnusable(`The database ${path} is damaged: restore a backup.`);
   }
   print(`The database ${path} is whole.`);
+}
+
+function lastBackup(folder: string): string {
+  const last = existsSync(folder) ? lastBackupAt(readdirSync(folder)) : undefined;
+  return last === undefined ? "none" : new Date(last).toISOString();
 }
 
 function age(since: number | null, now: number): string {

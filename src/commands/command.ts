@@ -13,6 +13,8 @@ export interface Context {
   /** Ms from any instant on, by a clock that nobody sets. */
   readonly elapsed: Clock;
   readonly randomId: () => string;
+  /** How this program is started, for a process of its own beside this one. */
+  readonly command: readonly string[];
 }
 
 export type Options = Readonly<Record<string, string | boolean | undefined>>;

@@ -9,9 +9,12 @@ import { openPostgresStore } from "../store/postgres-store.ts";
 import { openSqliteStore } from "../store/sqlite-store.ts";
 import type { Store } from "../store/store.ts";
 import type { Command, Context } from "./command.ts";
+import { runBackups } from "./run-backups.ts";
 
 /** Fewer characters than these can be tried out, at some thousand requests a second. */
 const SHORT_KEY = 16;
+
+const HOUR_MS = 3_600_000;
 
 /** `nmservis serve`: serves until a signal ends it. It alone makes a database. */
 export const serve: Command = {
@@ -33,11 +36,49 @@ export const serve: Command = {
       config,
     });
     print(`NMservis is listening on ${service.url}`);
+    const ending = new AbortController();
+    const backups = startBackups(config, log, context, ending.signal);
     const signal = await nextSignal();
     log.info(`${signal}: answering what is running, then ending.`);
+    ending.abort();
     await service.stop();
+    await backups;
   },
 };
+
+/** Makes backups by this program's own command in another process, where the config wants them. */
+async function startBackups(
+  { database, backupDir, backupEveryH, backupKeep }: Config,
+  log: Log,
+  { now, command }: Context,
+  signal: AbortSignal,
+): Promise<void> {
+  if (backupDir === null) return;
+  if (database.kind !== "sqlite") {
+    return log.warn("BACKUP_DIR is for SQLite: PostgreSQL's own tools back this database up.");
+  }
+  const DATABASE_URL = `file:${database.path}`;
+  await runBackups(
+    {
+      folder: backupDir,
+      everyMs: backupEveryH * HOUR_MS,
+      keep: backupKeep,
+      log,
+      now,
+      async makeBackup(file) {
+        const child = Bun.spawn([...command, "backup", file], {
+          env: { DATABASE_URL },
+          stdout: "ignore",
+          stderr: "pipe",
+          signal,
+        });
+        const complaints = await child.stderr.text();
+        return (await child.exited) === 0 ? undefined : complaints.trim();
+      },
+    },
+    signal,
+  );
+}
 
 function describe(config: Config, log: Log) {
   const inForce = describeConfig(config);

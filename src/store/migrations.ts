@@ -1,4 +1,5 @@
 import type { Database } from "bun:sqlite";
+import type { MigrationMeta } from "drizzle-orm/migrator";
 import { checkApplied, checkCurrent, readMigrations } from "./migration-history.ts";
 
 const MIGRATIONS = readMigrations("sqlite");
@@ -26,7 +27,7 @@ export function migrate(database: Database): boolean {
   database.run(
     "CREATE TABLE IF NOT EXISTS __drizzle_migrations (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)",
   );
-  const missing = MIGRATIONS.slice(appliedMigrations(database).length);
+  const missing = missingMigrations(database);
   for (const { sql, hash, folderMillis } of missing) {
     // Not the library's own migrator: where the disk is full, its ROLLBACK hides why.
     database.transaction(() => {
@@ -40,7 +41,13 @@ export function migrate(database: Database): boolean {
   return missing.length > 0;
 }
 
-function appliedMigrations(database: Database): string[] {
+/** The migrations that the database has not. */
+export function missingMigrations(database: Database): readonly MigrationMeta[] {
+  return MIGRATIONS.slice(appliedMigrations(database).length);
+}
+
+/** The hashes of the migrations that the database has. */
+export function appliedMigrations(database: Database): string[] {
   const table = database.query("SELECT 1 FROM sqlite_master WHERE name = '__drizzle_migrations'");
   if (table.get() === null) return [];
   return database

@@ -1,5 +1,5 @@
 import { Database } from "bun:sqlite";
-import { existsSync, linkSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, linkSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { copyDatabase, type OnStep, sync } from "./backup-database.ts";
 import { DatabaseUnusable, lockDatabase } from "./database-lock.ts";
@@ -108,17 +108,27 @@ function raiseNumbers(path: string, former: readonly Numbers[] | undefined) {
   }
 }
 
-/** Gives the former database its second name, with all that its write-ahead log has. */
-function keepFormer(path: string, kept: string) {
+/** Has the database take in its log, and says whether somebody is in the way of that. */
+function isReaderThere(path: string): boolean {
   try {
     using database = new Database(path, { readwrite: true });
-    database.run("PRAGMA wal_checkpoint(TRUNCATE)");
-    // A file that is put beside an old log would be taken for damaged.
-    database.run("PRAGMA journal_mode = DELETE");
+    const [isBusy] = database.query("PRAGMA wal_checkpoint(TRUNCATE)").values()[0] ?? [];
+    return isBusy === 1;
   } catch {
     // What can't be read is kept as it is, its log as well.
-    const log = logPath(path);
-    if (existsSync(log)) renameSync(log, `${kept}-wal`);
+    return false;
   }
+}
+
+/** Gives the former database its second name, with all that its write-ahead log has. */
+function keepFormer(path: string, kept: string) {
+  // A file that is put beside the old log would be taken for damaged.
+  if (isReaderThere(path)) {
+    throw new DatabaseUnusable(
+      `The database ${path} is being read by another program: stop that first.`,
+    );
+  }
+  const log = logPath(path);
+  if (statSync(log, { throwIfNoEntry: false })?.size) renameSync(log, `${kept}-wal`);
   linkSync(path, kept);
 }

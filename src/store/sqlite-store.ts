@@ -3,6 +3,7 @@ import { closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { type Log, reasonOf } from "../log.ts";
+import { backupDatabase } from "./backup-database.ts";
 import { keepPrivate, refuseRoot } from "./file-owner.ts";
 import { watchDatabaseFiles } from "./database-files.ts";
 import { DatabaseUnusable, lockDatabase, lockPath } from "./database-lock.ts";
@@ -11,7 +12,7 @@ import { sqliteDialect } from "./dialect.ts";
 import { createGroupCommit, toUnavailable } from "./group-commit.ts";
 import { createBatch } from "./batch.ts";
 import { inspectDatabase, logPath } from "./inspect-database.ts";
-import { checkIsCurrent, migrate } from "./migrations.ts";
+import { appliedMigrations, checkIsCurrent, migrate, missingMigrations } from "./migrations.ts";
 import { createTables } from "./schema.ts";
 import type { Reader, Store, Tx } from "./store.ts";
 
@@ -90,11 +91,29 @@ function openFile(path: string, log: Log): Store {
   const unlock = lockDatabase(path);
   try {
     inspectDatabase(path, log);
+    keepOlder(path, log);
     return openLocked(path, log, unlock);
   } catch (error) {
     unlock();
     throw error;
   }
+}
+
+/** Before a database is changed by a migration, it is kept as it is under another name. */
+function keepOlder(path: string, log: Log): void {
+  const migrations = statSync(path).size === 0 ? undefined : olderThanThis(path);
+  if (migrations === undefined) return;
+  const kept = `${path}.before-schema-${migrations + 1}`;
+  // There from an earlier start that was ended before it had migrated, if it is there.
+  if (existsSync(kept)) return;
+  backupDatabase(path, kept);
+  log.info(`The database ${path} is brought up to date; as it was it is kept in ${kept}.`);
+}
+
+/** How many migrations the database has, where these are not all. */
+function olderThanThis(path: string): number | undefined {
+  using database = new Database(path, { readonly: true, strict: true });
+  return missingMigrations(database).length > 0 ? appliedMigrations(database).length : undefined;
 }
 
 function openLocked(path: string, log: Log, unlock: () => void): Store {

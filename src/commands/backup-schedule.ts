@@ -1,0 +1,25 @@
+const NAME = /^nmservis-(\d{4}-\d\d-\d\dT)(\d\d)-(\d\d)-(\d\d)Z\.db$/;
+
+/** The name of the backup that is made now; the time in it is UTC. */
+export function backupName(now: number): string {
+  const [time = ""] = new Date(now).toISOString().split(".");
+  return `nmservis-${time.replaceAll(":", "-")}Z.db`;
+}
+
+/** When the backup of this name was made, in ms; undefined where the file is another's. */
+export function backupTime(name: string): number | undefined {
+  const [, day, hours, minutes, seconds] = NAME.exec(name) ?? [];
+  return day === undefined ? undefined : Date.parse(`${day}${hours}:${minutes}:${seconds}Z`);
+}
+
+/** When the newest of these files was made, in ms; undefined where none of them is a backup. */
+export function lastBackupAt(names: readonly string[]): number | undefined {
+  const times = names.map(backupTime).filter((time) => time !== undefined);
+  return times.length === 0 ? undefined : Math.max(...times);
+}
+
+/** The oldest backups among these files, all but the newest `keep`; other files are left out. */
+export function superfluousBackups(names: readonly string[], keep: number): string[] {
+  const backups = names.filter((name) => backupTime(name) !== undefined);
+  return backups.toSorted().slice(0, Math.max(0, backups.length - keep));
+}
