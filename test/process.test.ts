@@ -2,6 +2,7 @@ import { describe, expect, test, setDefaultTimeout } from "bun:test";
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { createClient } from "./support/client.ts";
+import { freePort } from "./support/free-port.ts";
 import { failToStart, spawnService, temporaryFolder } from "./support/process.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 
@@ -79,7 +80,7 @@ describe("the process", () => {
     expect(Bun.spawnSync(["mkfifo", pipe]).success).toBe(true);
     // Open at both ends, so that it never breaks.
     const stdout = openSync(pipe, "r+");
-    const port = await freePort();
+    const port = freePort();
     await using child = Bun.spawn([process.execPath, "src/main.ts"], {
       cwd: join(import.meta.dir, ".."),
       env: {
@@ -110,11 +111,6 @@ describe("the process", () => {
   });
 
   /** A port that nobody listens on just now. */
-  async function freePort(): Promise<number> {
-    const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-    server.stop(true);
-    return server.port;
-  }
 
   test("won't start on wrong settings, and names every one", async () => {
     const { status, printed } = await failToStart({

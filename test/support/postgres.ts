@@ -2,6 +2,7 @@ import { SQL } from "bun";
 import { chmodSync, chownSync, mkdtempSync, readdirSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "./free-port.ts";
 
 /** Where Debian puts the server's programs, a folder for each version. */
 const DEBIAN = "/usr/lib/postgresql";
@@ -57,7 +58,7 @@ export async function startPostgres({ isDurable = false } = {}) {
   ]);
   if (!made.success) throw new Error(`initdb: ${made.stderr.toString()}`);
 
-  const port = await freePort();
+  const port = freePort();
   const settings = Object.entries({
     listen_addresses: "127.0.0.1",
     port,
@@ -137,11 +138,4 @@ async function untilReady(url: string, server: Bun.Subprocess) {
       await sql.close({ timeout: 0 });
     }
   }
-}
-
-async function freePort(): Promise<number> {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = listener;
-  listener.stop();
-  return port;
 }
