@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import { readSettings } from "../config.ts";
-import { backupDatabase } from "../store/backup-database.ts";
+import { backupDatabase, partOf } from "../store/backup-database.ts";
+import { syncSteadily } from "../store/steady-sync.ts";
 import type { Command } from "./command.ts";
 import { orderInWords, requireSqlite } from "./words.ts";
 
@@ -12,6 +13,7 @@ export const backup: Command = {
   async run({ environment, print }, _options, [to = ""]) {
     const { database } = readSettings(environment, ["database"]);
     const from = requireSqlite(database, "backed up", "pg_dump");
+    using _syncing = await syncSteadily(partOf(to));
     const lastOrder = backupDatabase(from, to);
     const mebibytes = (statSync(to).size / 1024 ** 2).toFixed(1);
     print(`Backed up to ${to}, ${mebibytes} MiB: ${orderInWords(lastOrder)}.`);

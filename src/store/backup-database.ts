@@ -31,7 +31,7 @@ export function backupDatabase(
   refuseRoot(from);
   if (existsSync(to)) throw new DatabaseUnusable(`${to} is there already, and stays as it is.`);
   removeParts(to);
-  const part = `${to}.${process.pid}.part`;
+  const part = partOf(to);
   try {
     copyDatabase(from, part);
     onStep("copied");
@@ -51,6 +51,11 @@ export function backupDatabase(
   } finally {
     for (const file of [part, `${part}-journal`]) rmSync(file, { force: true });
   }
+}
+
+/** Where this process writes a backup until it is whole. */
+export function partOf(to: string): string {
+  return `${to}.${process.pid}.part`;
 }
 
 /** Copies a database, its write-ahead log included, to a file that is not there. */
