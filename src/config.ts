@@ -237,7 +237,8 @@ function parseOrigins(text: string): string[] | undefined {
   return origins?.every((origin) => URL.parse(origin)?.origin === origin) ? origins : undefined;
 }
 
-function parseDatabaseUrl(text: string): DatabaseConfig | undefined {
+/** The database that the text names; undefined where it is none. */
+export function parseDatabaseUrl(text: string): DatabaseConfig | undefined {
   if (/^postgres(ql)?:\/\//.test(text)) {
     const url = URL.parse(text);
     const isWhole = url !== null && url.hostname !== "" && /^\/[^/]+$/.test(url.pathname);

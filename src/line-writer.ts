@@ -1,8 +1,8 @@
 /** Writes lines to an output that may be slow, or unread; the caller never waits for it. */
 export interface LineWriter {
   write(line: string): void;
-  /** Resolves when every line is written, or after `withinMs` where the output takes them no faster. */
-  end(withinMs: number): Promise<void>;
+  /** Resolves when every line is written, or after `withinMs`, if given, where the output is slower. */
+  end(withinMs?: number): Promise<void>;
 }
 
 /** Some 10 000 lines: memory for an output that pauses, and a bound for one that has stopped. */
@@ -14,11 +14,13 @@ const RETRY_MS = 10;
 /**
  * Writes lines in order, one write at a time; `writeBytes` writes the bytes or the first of them, and
  * resolves to how many. Lines that the output does not take in time are dropped and counted, for a log
- * must not stop the service; `onLoss` hears how many they were once the output takes lines again.
+ * must not stop the service; `onLoss` hears how many they were once the output takes lines again. What
+ * somebody has asked for may wait without bound: `maxWaitingChars` says so.
  */
 export function createLineWriter(
   writeBytes: (bytes: Uint8Array) => Promise<number>,
   onLoss: (lines: number) => void,
+  maxWaitingChars = MAX_WAITING_CHARS,
 ): LineWriter {
   let waiting: string[] = [];
   let chars = 0;
@@ -26,7 +28,7 @@ export function createLineWriter(
   let flushing: Promise<void> | undefined;
 
   function write(line: string) {
-    if (chars + line.length > MAX_WAITING_CHARS) {
+    if (chars + line.length > maxWaitingChars) {
       lost += 1;
       return;
     }
@@ -69,8 +71,9 @@ export function createLineWriter(
     onLoss(lines);
   }
 
-  async function end(withinMs: number) {
+  async function end(withinMs?: number) {
     if (flushing === undefined) return;
+    if (withinMs === undefined) return flushing;
     const { promise: tooLate, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, withinMs);
     await Promise.race([flushing, tooLate]);

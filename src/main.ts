@@ -4,6 +4,7 @@ import { version } from "../package.json";
 import { backup } from "./commands/backup.ts";
 import { check } from "./commands/check.ts";
 import { type Command, UsageError } from "./commands/command.ts";
+import { move } from "./commands/move.ts";
 import { orders } from "./commands/orders.ts";
 import { helpText, parseCommandLine } from "./commands/parse-command-line.ts";
 import { restore } from "./commands/restore.ts";
@@ -16,14 +17,11 @@ import { DatabaseUnusable } from "./store/database-lock.ts";
 
 const STDOUT = 1;
 
-/** Long enough for a pipe that is read; one that nobody reads must not hold up the stop. */
-const LAST_LINES_MS = 1000;
-
 const EXIT_DONE = 0;
 const EXIT_REFUSED = 1;
 const EXIT_USAGE = 2;
 
-const COMMANDS = { serve, orders, tariffs, check, backup, restore } satisfies Record<
+const COMMANDS = { serve, orders, tariffs, check, backup, restore, move } satisfies Record<
   string,
   Command
 >;
@@ -33,10 +31,8 @@ process.umask(0o077);
 
 const writeToStdout = promisify(write);
 
-const output = createLineWriter(
-  async (bytes) => (await writeToStdout(STDOUT, bytes)).bytesWritten,
-  (lines) => console.error(`nmservis: ${lines} lines were lost: nobody has read them.`),
-);
+const writeBytes = async (bytes: Uint8Array) => (await writeToStdout(STDOUT, bytes)).bytesWritten;
+const output = createLineWriter(writeBytes, () => {}, Number.POSITIVE_INFINITY);
 
 // No await at the top, which bytecode does not know.
 void main();
@@ -66,6 +62,7 @@ async function run(): Promise<void> {
         {
           environment: process.env,
           print: output.write,
+          writeBytes,
           isTerminal: process.stdout.isTTY,
           now: Date.now,
           elapsed: () => performance.now(),
@@ -82,7 +79,7 @@ async function run(): Promise<void> {
 
 /** Ends the process, once what it has said is written. */
 async function exit(status: number, lastWords?: string): Promise<never> {
-  await output.end(LAST_LINES_MS);
+  await output.end();
   if (lastWords !== undefined) console.error(`nmservis: ${lastWords}`);
   return process.exit(status);
 }

@@ -71,6 +71,7 @@ describe("a backup", () => {
       }
     });
     for (const n of [1, 2, 3]) {
+      while (answered < 20 * n) await Bun.sleep(1);
       const before = answered;
       const file = join(folder.path, `backup-${n}`);
       const { status, printed } = await runCommand(["backup", file], { DATABASE_URL });
@@ -85,7 +86,6 @@ describe("a backup", () => {
     }
     isOver = true;
     await Promise.all(clients);
-    expect(answered).toBeGreaterThan(10);
   });
 
   test("overwrites nothing, and says what is missing", async () => {
@@ -170,6 +170,53 @@ describe("a restored database", () => {
     expect(readFileSync(`${path}.before-then`, "utf8")).toContain("no database at all");
   });
 
+  test("has no number of the lost ones where the backup has none to go by", async () => {
+    using folder = temporaryFolder();
+    const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    await openStore(path).close();
+    backupDatabase(path, file);
+    writeFileSync(path, "this is no database at all, but it is long enough to be one".repeat(100));
+    restoreDatabase(file, path, "then");
+    const store = openStore(path);
+    expect(await store.run(addUser("+998901234567"))).toMatchObject([{ id: 1_000_001 }]);
+    await store.close();
+  });
+
+  test("is nobody else's from the first step on, also where there was none before", async () => {
+    using folder = temporaryFolder();
+    const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    await makeDatabase(path, 1);
+    backupDatabase(path, file);
+    const fresh = join(folder.path, "fresh.db");
+    const seen: string[] = [];
+    restoreDatabase(file, fresh, "then", (step) => {
+      seen.push(`${step}: ${refusal(() => openStore(fresh)).replace(/.* is /, "")}`);
+    });
+    const steps = ["locked", "copied", "raised", "kept", "renamed"];
+    expect(seen).toEqual(steps.map((step) => `${step}: in use by another process.`));
+    expect(countOrders(fresh)).toBe(1);
+    expect(existsSync(`${fresh}.before-then`)).toBe(false);
+  });
+
+  test("waits for no reader of the former one, and the former one is a file of its own", async () => {
+    using folder = temporaryFolder();
+    const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    await makeDatabase(path, 1);
+    backupDatabase(path, file);
+    const store = openStore(path);
+    const reader = new Database(path, { readonly: true });
+    reader.run("BEGIN");
+    reader.query("SELECT * FROM orders").all();
+    await addOrders(store, 1);
+    await store.close();
+    expect(refusal(() => restoreDatabase(file, path, "then"))).toContain("being read by another");
+    expect(countOrders(path)).toBe(2);
+    reader.close();
+    restoreDatabase(file, path, "then");
+    expect(countOrders(`${path}.before-then`)).toBe(2);
+    expect(statSync(`${path}.before-then`).nlink).toBe(1);
+  });
+
   test("is refused while a service has it, and where the backup is torn or of another program", async () => {
     using folder = temporaryFolder();
     const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
@@ -184,6 +231,9 @@ describe("a restored database", () => {
     const foreign = join(folder.path, "foreign");
     new Database(foreign).run("CREATE TABLE theirs (id)");
     expect(refusal(() => restoreDatabase(foreign, path, "then"))).toContain("not made by NMservis");
+    const empty = join(folder.path, "empty");
+    writeFileSync(empty, "");
+    expect(refusal(() => restoreDatabase(empty, path, "then"))).toContain("there is nothing in it");
     const nothing = join(folder.path, "nothing");
     expect(refusal(() => restoreDatabase(nothing, path, "then"))).toBe(
       `There is no backup ${nothing}.`,
@@ -207,6 +257,7 @@ describe("a restored database", () => {
       expect(await dieAt(step, "restore", file, path)).toBe("SIGKILL");
       await openStore(path).close();
       expect([step, countOrders(path)]).toEqual([step, step === "renamed" ? 2 : 5]);
+      expect(statSync(path).nlink).toBe(1);
       restoreDatabase(file, path, "later");
       await openStore(path).close();
       expect(countOrders(path)).toBe(2);
@@ -224,7 +275,7 @@ describe("the check of a database", () => {
     expect([whole.status, whole.printed]).toEqual([
       0,
       expect.stringMatching(
-        /is whole\.\nOrders: 300\.\nPayments in doubt: 300, the oldest for \d+ minutes\.\nPaid, and the dispatcher not told: 0\.\nFree disk: \d+\.\d GiB\.\n$/,
+        /is whole\.\nOrders: 300\.\nPending, being paid or in doubt: 300, the oldest for \d+ minutes\.\nPaid, and the dispatcher not told: 0\.\nFree disk: \d+\.\d GiB\.\n$/,
       ),
     ]);
     truncateSync(path, statSync(path).size - 8192);
@@ -254,8 +305,11 @@ describe("the backups that the service makes by itself", () => {
     const names = [0, 1, 2].map((day) => backupName(first + day * DAY_MS));
     expect(names[0]).toBe("nmservis-2026-11-25T03-04-05Z.db");
     const others = ["nmservis.db", `${names[0]}.77.part`, "nmservis-2026.db", "a.txt"];
-    expect(lastBackupAt([...others, ...names])).toBe(first + 2 * DAY_MS);
-    expect(lastBackupAt(others)).toBeUndefined();
+    const now = first + 2 * DAY_MS;
+    expect(lastBackupAt([...others, ...names], now)).toBe(now);
+    // One that a wrong clock has named for the future holds up no other.
+    expect(lastBackupAt([...others, ...names], now - 1)).toBe(now - DAY_MS);
+    expect(lastBackupAt(others, now)).toBeUndefined();
     expect(superfluousBackups([...others, ...names.toReversed()], 2)).toEqual(names.slice(0, 1));
     expect(superfluousBackups(names, 7)).toEqual([]);
   });
@@ -269,35 +323,44 @@ describe("the backups that the service makes by itself", () => {
     let fault: string | undefined = "no room";
     const run = async (now: number) => {
       const ending = new AbortController();
+      const log = createLog({
+        level: "info",
+        json: false,
+        write: (line) => lines.push(line),
+        now: () => now,
+      });
       await runBackups(
         {
           folder: folder.path,
           everyMs: 10_000,
           keep: 2,
-          log: createLog({
-            level: "info",
-            json: false,
-            write: (line) => lines.push(line),
-            now: () => now,
-          }),
+          log,
           now: () => now,
           async makeBackup(file) {
             made.push(file);
             if (fault === undefined) writeFileSync(file, "");
-            setImmediate(() => ending.abort());
+            // The service is stopped just now.
+            if (fault === undefined) ending.abort();
+            else setImmediate(() => ending.abort());
             return fault;
           },
         },
-        now < 11_000 ? AbortSignal.abort() : ending.signal,
+        ending.signal,
       );
     };
+    // One was ended in the middle, by a process that is gone.
+    const [left, mine] = [`${newer}.999999999.part`, `${newer}.${process.pid}.part`];
+    const foreign = "theirs.999999999.part";
+    for (const name of [left, mine, foreign]) writeFileSync(join(folder.path, name), "");
+    const others = ["other", mine, foreign];
+    const files = () => readdirSync(folder.path).toSorted();
     await run(11_000);
     expect(lines.join()).toMatch(/The backup has failed.*no room/s);
-    expect(readdirSync(folder.path).toSorted()).toEqual([old, newer, "other"]);
+    expect(files()).toEqual([old, newer, ...others].toSorted());
     fault = undefined;
     await run(11_000);
-    expect(made.at(-1)).toBe(join(folder.path, backupName(11_000)));
-    expect(readdirSync(folder.path).toSorted()).toEqual([newer, backupName(11_000), "other"]);
+    expect(made).toEqual(Array(2).fill(join(folder.path, backupName(11_000))));
+    expect(files()).toEqual([newer, backupName(11_000), ...others].toSorted());
   });
 
   test("come from the running service, and the check says when the last was", async () => {

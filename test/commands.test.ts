@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, chownSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -87,6 +88,40 @@ describe.each(["SQLite", "PostgreSQL"])("on %s the owner", (engine) => {
       );
     });
   });
+});
+
+test("a list is printed whole, however long it is and however slow its reader", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  const store = openStore(path);
+  await store.run(addUser("+998901234567"));
+  await store.close();
+  {
+    using database = new Database(path);
+    database.run(`WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+      INSERT INTO orders SELECT i, 1, 'standard_300', 1, 'paid', 'k' || i, 'p' || i, 0, 0, 0, NULL, 1, 0 FROM n`);
+  }
+  const words = ["orders", "--json", "--last", "20000"];
+  const child = Bun.spawn(
+    ["sh", "-c", '"$@" | { sleep 0.2; cat; }', "sh", process.execPath, "src/main.ts", ...words],
+    {
+      cwd: join(import.meta.dir, ".."),
+      env: { ...process.env, DATABASE_URL: `file:${path}` },
+      stdout: "pipe",
+    },
+  );
+  const printed = await child.stdout.text();
+  expect(printed.length).toBeGreaterThan(3 * 1024 * 1024);
+  expect(printed.split("\n").length).toBe(20_001);
+  // A reader who has seen enough holds up nothing.
+  const head = Bun.spawnSync(
+    ["sh", "-c", '"$@" | head -1', "sh", process.execPath, "src/main.ts", ...words],
+    {
+      cwd: join(import.meta.dir, ".."),
+      env: { ...process.env, DATABASE_URL: `file:${path}` },
+    },
+  );
+  expect(head.stdout.toString()).toMatch(/^\{"order_id":20000,.*\}\n$/);
 });
 
 test("a database that is not there is made by nobody but the service", async () => {

@@ -16,7 +16,15 @@ const LAYERS = [
   ["users", "orders", "tariffs", "health"],
   ["http", "store", "adapters"],
   ["ports.ts", "config.ts"],
-  ["errors.ts", "log.ts", "line-writer.ts", "with-timeout.ts", "task-queue.ts", "rate-limit.ts"],
+  [
+    "errors.ts",
+    "log.ts",
+    "line-writer.ts",
+    "with-timeout.ts",
+    "task-queue.ts",
+    "rate-limit.ts",
+    "pause.ts",
+  ],
 ];
 
 const sources = readdirSync(SRC, { recursive: true, encoding: "utf8" })

@@ -2,14 +2,12 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 import { createDatabase, execute, type PostgresServer, startPostgres } from "./support/postgres.ts";
-import { spawnService, temporaryFolder } from "./support/process.ts";
+import { runCommand, spawnService, temporaryFolder } from "./support/process.ts";
 import { addUser } from "./support/rows.ts";
 import { skip } from "./support/skip.ts";
 import { openStore } from "./support/store.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
-
-const ROOT = join(import.meta.dir, "..");
 
 let server: PostgresServer | undefined;
 beforeAll(async () => {
@@ -17,16 +15,8 @@ beforeAll(async () => {
 });
 afterAll(async () => server?.[Symbol.asyncDispose]());
 
-async function move(from: string, ...args: string[]) {
-  const child = Bun.spawn([process.execPath, "scripts/move.ts", ...args], {
-    cwd: ROOT,
-    env: { ...process.env, DATABASE_URL: from },
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [printed, complaints] = await Promise.all([child.stdout.text(), child.stderr.text()]);
-  return { status: await child.exited, printed, complaints };
-}
+const move = (from: string, ...args: string[]) =>
+  runCommand(["move", ...args], { DATABASE_URL: from, PORT: "nonsense" });
 
 test("a shop that has moved to PostgreSQL goes on there: its users, orders, keys, debts and numbers", async () => {
   if (server === undefined) return skip("PostgreSQL, which is not installed (Debian's postgresql)");

@@ -246,6 +246,29 @@ describe("a step", () => {
     expect(world.charges).toHaveLength(1);
   });
 
+  onServer(
+    "is refused as unavailable where the server only reads, and done once it writes",
+    async (server, url) => {
+      const name = new URL(url).pathname.slice(1);
+      const { order, userId, get, world } = serve(await open(url));
+      const user = await userId();
+      const short = serve(await open(url, SHORT_MS));
+      await execute(url, `ALTER DATABASE ${name} SET default_transaction_read_only = on`);
+      await cutConnections(url);
+      const refused = await short.order(user);
+      expect([refused.status, refused.body["code"]]).toEqual([503, "unavailable"]);
+      expect((await short.get("/health")).status).toBe(503);
+      expect(short.world.charges).toEqual([]);
+      await execute(
+        server.urlOf("postgres"),
+        `ALTER DATABASE ${name} RESET default_transaction_read_only`,
+      );
+      await cutConnections(url);
+      expect((await order(user)).status).toBe(200);
+      expect([(await get("/health")).status, world.charges.length]).toEqual([200, 1]);
+    },
+  );
+
   onServer("that is refused tells the log its reason, and no values", async (_server, url) => {
     const store = await open(url);
     const { register, world } = serve(store);

@@ -110,7 +110,37 @@ describe("the process", () => {
     closeSync(stdout);
   });
 
-  /** A port that nobody listens on just now. */
+  test("says in its log how many lines were lost while nobody has read it", async () => {
+    using folder = temporaryFolder();
+    const port = freePort();
+    await using child = Bun.spawn([process.execPath, "src/main.ts"], {
+      cwd: join(import.meta.dir, ".."),
+      env: {
+        ...process.env,
+        DATABASE_URL: `file:${join(folder.path, "x.db")}`,
+        PORT: String(port),
+      },
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    let printed = "";
+    const readUntil = async (words: string) => {
+      while (!printed.includes(words)) {
+        const { value, done } = await reader.read();
+        if (done) throw new Error(`the log ended: ${printed.slice(-200)}`);
+        printed += value;
+      }
+    };
+    await readUntil("listening on");
+    // Some 200 bytes each: more than the megabyte that waits, and what the pipe and this process hold.
+    const ask = () => fetch(`http://127.0.0.1:${port}/`).then((response) => response.text());
+    for (let i = 0; i < 400; i++) await Promise.all(Array.from({ length: 50 }, ask));
+    await readUntil("lines were lost: nobody has read them.");
+    expect(printed).toMatch(/^\{"time":.*"level":"error".*"\d+ lines were lost/m);
+    child.kill("SIGTERM");
+    expect(await child.stderr.text()).toBe("");
+  });
 
   test("won't start on wrong settings, and names every one", async () => {
     const { status, printed } = await failToStart({

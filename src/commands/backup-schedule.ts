@@ -12,10 +12,14 @@ export function backupTime(name: string): number | undefined {
   return day === undefined ? undefined : Date.parse(`${day}${hours}:${minutes}:${seconds}Z`);
 }
 
-/** When the newest of these files was made, in ms; undefined where none of them is a backup. */
-export function lastBackupAt(names: readonly string[]): number | undefined {
+/**
+ * When the newest of these files was made, in ms; undefined where none of them is a backup. What a clock that
+ * was wrong has named for the future is none: no other would be made until then.
+ */
+export function lastBackupAt(names: readonly string[], now: number): number | undefined {
   const times = names.map(backupTime).filter((time) => time !== undefined);
-  return times.length === 0 ? undefined : Math.max(...times);
+  const past = times.filter((time) => time <= now);
+  return past.length === 0 ? undefined : Math.max(...past);
 }
 
 /** The oldest backups among these files, all but the newest `keep`; other files are left out. */

@@ -3,7 +3,8 @@ import { readSettings } from "../config.ts";
 import { backupDatabase, partOf } from "../store/backup-database.ts";
 import { syncSteadily } from "../store/steady-sync.ts";
 import type { Command } from "./command.ts";
-import { orderInWords, requireSqlite } from "./words.ts";
+import { orderInWords } from "./order-in-words.ts";
+import { sqlitePathOf } from "./sqlite-path.ts";
 
 /** `nmservis backup FILE`: also while the service runs. */
 export const backup: Command = {
@@ -12,7 +13,7 @@ export const backup: Command = {
   positionals: 1,
   async run({ environment, print }, _options, [to = ""]) {
     const { database } = readSettings(environment, ["database"]);
-    const from = requireSqlite(database, "backed up", "pg_dump");
+    const from = sqlitePathOf(database, "backed up", "pg_dump");
     using _syncing = await syncSteadily(partOf(to));
     const lastOrder = backupDatabase(from, to);
     const mebibytes = (statSync(to).size / 1024 ** 2).toFixed(1);

@@ -7,7 +7,7 @@ import { DatabaseUnusable } from "../store/database-lock.ts";
 import { examineDatabase } from "../store/examine-database.ts";
 import { refuseRoot } from "../store/file-owner.ts";
 import type { Command } from "./command.ts";
-import { withReader } from "./open-reader.ts";
+import { withReader } from "./with-reader.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -23,14 +23,14 @@ export const check: Command = {
       reader.read((tx) => overviewOfOrders(tx)),
     );
     if (overview === undefined) throw new Error("a count has no row");
-    const { orders, inDoubt, inDoubtSince, unannounced, unannouncedSince } = overview;
+    const { orders, pending, pendingSince, unannounced, unannouncedSince } = overview;
     print(`Orders: ${orders}.`);
-    print(`Payments in doubt: ${inDoubt}${age(inDoubtSince, now())}.`);
+    print(`Pending, being paid or in doubt: ${pending}${age(pendingSince, now())}.`);
     print(`Paid, and the dispatcher not told: ${unannounced}${age(unannouncedSince, now())}.`);
     if (database.kind !== "sqlite") return;
     const { bavail, bsize } = statfsSync(dirname(database.path));
     print(`Free disk: ${((bavail * bsize) / 1024 ** 3).toFixed(1)} GiB.`);
-    if (backupDir !== null) print(`Last backup in ${backupDir}: ${lastBackup(backupDir)}.`);
+    if (backupDir !== null) print(`Last backup in ${backupDir}: ${lastBackup(backupDir, now())}.`);
   },
 };
 
@@ -47,8 +47,8 @@ function examine(path: string, print: (line: string) => void) {
   print(`The database ${path} is whole.`);
 }
 
-function lastBackup(folder: string): string {
-  const last = existsSync(folder) ? lastBackupAt(readdirSync(folder)) : undefined;
+function lastBackup(folder: string, now: number): string {
+  const last = existsSync(folder) ? lastBackupAt(readdirSync(folder), now) : undefined;
   return last === undefined ? "none" : new Date(last).toISOString();
 }
 

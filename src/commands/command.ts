@@ -5,8 +5,10 @@ import type { Clock } from "../ports.ts";
 /** What a command is given of the process. */
 export interface Context {
   readonly environment: Environment;
-  /** Writes a line to stdout: the log, or what was asked for. */
+  /** Prints a line of what was asked for, however long the reader takes. */
   readonly print: (line: string) => void;
+  /** Writes to stdout the bytes or the first of them; resolves to how many. */
+  readonly writeBytes: (bytes: Uint8Array) => Promise<number>;
   /** Whether a person reads stdout. */
   readonly isTerminal: boolean;
   readonly now: Clock;
@@ -29,8 +31,8 @@ export interface Command {
   /** How many words it takes that are no options. */
   readonly positionals: number;
   /**
-   * Resolves when all is done. Rejects with `UsageError` where the words are wrong, with `Refusal` where the
-   * owner can mend it.
+   * Resolves when all is done. Rejects with `UsageError` where the words are wrong, and where the owner can
+   * mend it with `InvalidConfig`, `DatabaseUnusable` or `AddressUnavailable`.
    */
   run(context: Context, options: Options, positionals: readonly string[]): Promise<void>;
 }

@@ -3,7 +3,7 @@ import { toOrderJson } from "../orders/order-json.ts";
 import { latestOrders } from "../orders/order-queries.ts";
 import { ORDER_STATUSES } from "../store/schema.ts";
 import { type Command, UsageError } from "./command.ts";
-import { withReader } from "./open-reader.ts";
+import { withReader } from "./with-reader.ts";
 import { formatTable } from "./table.ts";
 
 const LAST = 20;

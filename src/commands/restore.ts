@@ -1,7 +1,8 @@
 import { readSettings } from "../config.ts";
 import { restoreDatabase } from "../store/restore-database.ts";
 import type { Command } from "./command.ts";
-import { orderInWords, requireSqlite } from "./words.ts";
+import { orderInWords } from "./order-in-words.ts";
+import { sqlitePathOf } from "./sqlite-path.ts";
 
 /** `nmservis restore FILE`: while the service is stopped. */
 export const restore: Command = {
@@ -10,7 +11,7 @@ export const restore: Command = {
   positionals: 1,
   async run({ environment, print, now }, _options, [from = ""]) {
     const { database } = readSettings(environment, ["database"]);
-    const path = requireSqlite(database, "restored", "pg_restore");
+    const path = sqlitePathOf(database, "restored", "pg_restore");
     const time = new Date(now()).toISOString().replaceAll(/[:.]/g, "-");
     const { restored, former, kept } = restoreDatabase(from, path, time);
     print(`Restored ${from}: ${orderInWords(restored)}.`);

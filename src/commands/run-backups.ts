@@ -1,8 +1,10 @@
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Log } from "../log.ts";
+import { pause } from "../pause.ts";
 import type { Clock } from "../ports.ts";
-import { backupName, lastBackupAt, superfluousBackups } from "./backup-schedule.ts";
+import { removeAbandonedParts } from "../store/backup-database.ts";
+import { backupName, backupTime, lastBackupAt, superfluousBackups } from "./backup-schedule.ts";
 
 /** How often to look whether a backup is due. */
 const LOOK_MS = 60_000;
@@ -30,7 +32,7 @@ export async function runBackups(options: BackupOptions, signal: AbortSignal): P
   let notBefore = Number.NEGATIVE_INFINITY;
   while (!signal.aborted) {
     try {
-      const last = lastBackupAt(namesIn(options.folder));
+      const last = lastBackupAt(namesIn(options.folder), now());
       if (now() >= Math.max(notBefore, (last ?? Number.NEGATIVE_INFINITY) + everyMs)) {
         const fault = await backUp(options);
         if (fault === undefined) removeOldest(options);
@@ -46,6 +48,7 @@ export async function runBackups(options: BackupOptions, signal: AbortSignal): P
 }
 
 async function backUp({ folder, makeBackup, log, now }: BackupOptions) {
+  removeAbandonedParts(folder, (name) => backupTime(name) !== undefined);
   const file = join(folder, backupName(now()));
   const fault = await makeBackup(file);
   if (fault === undefined) log.info(`Backed up to ${file}.`);
@@ -59,14 +62,4 @@ function removeOldest({ folder, keep }: BackupOptions) {
 function namesIn(folder: string): string[] {
   mkdirSync(folder, { recursive: true });
   return readdirSync(folder);
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }

@@ -2,6 +2,7 @@ import { createDispatcherStub } from "../adapters/dispatcher-stub.ts";
 import { createPaymentStub } from "../adapters/payment-stub.ts";
 import { createSmsStub } from "../adapters/sms-stub.ts";
 import { type Config, type DatabaseConfig, describeConfig, readConfig } from "../config.ts";
+import { createLineWriter } from "../line-writer.ts";
 import { createLog, type Log } from "../log.ts";
 import type { Clock } from "../ports.ts";
 import { startServer } from "../server.ts";
@@ -16,35 +17,58 @@ const SHORT_KEY = 16;
 
 const HOUR_MS = 3_600_000;
 
+/** Long enough for a pipe that is read; one that nobody reads must not hold up the stop. */
+const LAST_LINES_MS = 1000;
+
 /** `nmservis serve`: serves until a signal ends it. It alone makes a database. */
 export const serve: Command = {
   usage: "",
   summary: "serves requests; makes the database where there is none",
   positionals: 0,
   async run(context) {
-    const { environment, isTerminal, print, now } = context;
-    const config = readConfig(environment);
-    const log = createLog({ level: config.logLevel, json: !isTerminal, write: print, now });
-    describe(config, log);
-    const service = await startServer({
-      ...(await openStore(config.database, log, context)),
-      sms: createSmsStub(log),
-      payment: createPaymentStub(log, config.paymentStubDelayMs),
-      dispatcher: createDispatcherStub(log),
-      log,
-      randomId: context.randomId,
-      config,
+    const config = readConfig(context.environment);
+    const output = createLineWriter(context.writeBytes, (lines) =>
+      log.error(`${lines} lines were lost: nobody has read them.`),
+    );
+    const log = createLog({
+      level: config.logLevel,
+      json: !context.isTerminal,
+      write: output.write,
+      now: context.now,
     });
-    print(`NMservis is listening on ${service.url}`);
-    const ending = new AbortController();
-    const backups = startBackups(config, log, context, ending.signal);
-    const signal = await nextSignal();
-    log.info(`${signal}: answering what is running, then ending.`);
-    ending.abort();
-    await service.stop();
-    await backups;
+    try {
+      await serveUntilSignal(config, log, output.write, context);
+    } finally {
+      await output.end(LAST_LINES_MS);
+    }
   },
 };
+
+async function serveUntilSignal(
+  config: Config,
+  log: Log,
+  print: (line: string) => void,
+  context: Context,
+): Promise<void> {
+  describe(config, log);
+  const service = await startServer({
+    ...(await openStore(config.database, log, context)),
+    sms: createSmsStub(log),
+    payment: createPaymentStub(log, config.paymentStubDelayMs),
+    dispatcher: createDispatcherStub(log),
+    log,
+    randomId: context.randomId,
+    config,
+  });
+  print(`NMservis is listening on ${service.url}`);
+  const ending = new AbortController();
+  const backups = startBackups(config, log, context, ending.signal);
+  const signal = await nextSignal();
+  log.info(`${signal}: answering what is running, then ending.`);
+  ending.abort();
+  await service.stop();
+  await backups;
+}
 
 /** Makes backups by this program's own command in another process, where the config wants them. */
 async function startBackups(

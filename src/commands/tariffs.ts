@@ -1,7 +1,7 @@
 import { readSettings } from "../config.ts";
 import { allTariffs } from "../tariffs/tariff-queries.ts";
 import type { Command } from "./command.ts";
-import { withReader } from "./open-reader.ts";
+import { withReader } from "./with-reader.ts";
 import { formatTable } from "./table.ts";
 
 /** `nmservis tariffs`: all tariffs, also those that can't be ordered. */

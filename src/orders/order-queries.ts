@@ -227,8 +227,8 @@ export const overviewOfOrders = prepared((tx: ReadTx, { orders }) => {
   return tx
     .select({
       orders: sql`count(*)`.mapWith(Number),
-      inDoubt: sql`count(CASE WHEN ${isPending} THEN 1 END)`.mapWith(Number),
-      inDoubtSince: instant(sql`CASE WHEN ${isPending} THEN ${orders.createdAt} END`),
+      pending: sql`count(CASE WHEN ${isPending} THEN 1 END)`.mapWith(Number),
+      pendingSince: instant(sql`CASE WHEN ${isPending} THEN ${orders.createdAt} END`),
       unannounced: sql`count(CASE WHEN ${isUnannounced} THEN 1 END)`.mapWith(Number),
       unannouncedSince: instant(sql`CASE WHEN ${isUnannounced} THEN ${orders.settledAt} END`),
     })

@@ -1,4 +1,5 @@
 import type { Log } from "../log.ts";
+import { pause } from "../pause.ts";
 import type { Clock } from "../ports.ts";
 import type { Store } from "../store/store.ts";
 import type { TaskQueue } from "../task-queue.ts";
@@ -87,18 +88,4 @@ export function createOrderWorker(dependencies: OrderWorkerDependencies): OrderW
   }
 
   return { runOnce, run };
-}
-
-/** Resolves after `ms`, or when the signal aborts. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener("abort", end);
-  });
 }

@@ -30,7 +30,9 @@ export function backupDatabase(
   if (!existsSync(from)) throw new DatabaseUnusable(`There is no database ${from}.`);
   refuseRoot(from);
   if (existsSync(to)) throw new DatabaseUnusable(`${to} is there already, and stays as it is.`);
-  removeParts(to);
+  const folder = dirname(to);
+  if (!existsSync(folder)) throw new DatabaseUnusable(`There is no folder ${folder}.`);
+  removeAbandonedParts(folder, (name) => name === basename(to));
   const part = partOf(to);
   try {
     copyDatabase(from, part);
@@ -42,7 +44,7 @@ export function backupDatabase(
     linkSync(part, to);
     onStep("linked");
     unlinkSync(part);
-    sync(dirname(to));
+    sync(folder);
     return lastOrder;
   } catch (error) {
     if (error instanceof DatabaseUnusable) throw error;
@@ -74,14 +76,11 @@ export function sync(path: string) {
   }
 }
 
-/** Removes what backups to this file have left that were killed. */
-function removeParts(to: string) {
-  const folder = dirname(to);
-  if (!existsSync(folder)) throw new DatabaseUnusable(`There is no folder ${folder}.`);
-  for (const name of readdirSync(folder)) {
-    const rest = name.startsWith(`${basename(to)}.`) ? name.slice(basename(to).length) : "";
-    const pid = /^\.(\d+)\.part(-journal)?$/.exec(rest)?.[1];
-    if (pid !== undefined && !isRunning(Number(pid))) rmSync(join(folder, name), { force: true });
+/** Removes what backups have left in the folder that were ended before they were whole, of files that are `ours`. */
+export function removeAbandonedParts(folder: string, isOurs: (name: string) => boolean): void {
+  for (const part of readdirSync(folder)) {
+    const [, name = "", pid] = /^(.+)\.(\d+)\.part(-journal)?$/.exec(part) ?? [];
+    if (isOurs(name) && !isRunning(Number(pid))) rmSync(join(folder, part), { force: true });
   }
 }
 

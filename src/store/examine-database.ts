@@ -30,18 +30,22 @@ export function examineDatabase(path: string): Examination {
   try {
     using database = new Database(path, { readonly: true, strict: true });
     checkHistory(database);
+    if (isEmpty(database)) return { findings: ["there is nothing in it"], lastOrder: undefined };
     const damage = database.query(`PRAGMA integrity_check(${MAX_FINDINGS})`).values();
     const orphans = database.query("PRAGMA foreign_key_check").values();
     const findings = damage.map(([finding]) => String(finding)).filter((one) => one !== "ok");
     if (orphans.length > 0) findings.push(`${orphans.length} rows refer to rows that are missing`);
     return { findings, lastOrder: findings.length > 0 ? undefined : lastOrderOf(database) };
   } catch (error) {
-    if (error instanceof SQLiteError && DAMAGE.test(error.code ?? "")) {
-      return { findings: [error.message], lastOrder: undefined };
-    }
+    if (isDamage(error)) return { findings: [error.message], lastOrder: undefined };
     const reason = error instanceof Error ? error.message : String(error);
     throw new DatabaseUnusable(`The database ${path} can't be used: ${reason}.`, { cause: error });
   }
+}
+
+/** Whether SQLite says that the file is torn, or none of its own. */
+export function isDamage(error: unknown): error is SQLiteError {
+  return error instanceof SQLiteError && DAMAGE.test(error.code ?? "");
 }
 
 /** The same, but throws `DatabaseUnusable` also where anything is wrong. */
@@ -49,6 +53,10 @@ export function requireWhole(path: string): LastOrder | undefined {
   const { findings, lastOrder } = examineDatabase(path);
   if (findings.length === 0) return lastOrder;
   throw new DatabaseUnusable(`The database ${path} is damaged: ${findings[0]}.`);
+}
+
+function isEmpty(database: Database): boolean {
+  return database.query("SELECT 1 FROM sqlite_master").get() === null;
 }
 
 function lastOrderOf(database: Database): LastOrder | undefined {

@@ -19,8 +19,12 @@ export interface StoreFault {
   readonly error: Error;
 }
 
-/** A step that began where no connection could be made: the driver's codes, and the server's. */
-const UNREACHABLE = /^(ERR_POSTGRES_CONNECTION_(REFUSED|TIMEOUT)|08001|08004|53300|57P03)$/;
+/**
+ * No connection could be made, or it is one to a server that only reads, as after a failover: the driver's
+ * codes, and the server's. Another connection may do.
+ */
+const UNREACHABLE =
+  /^(ERR_POSTGRES_CONNECTION_(REFUSED|TIMEOUT)|08001|08004|25006|28...|3D000|53300|57P03)$/;
 
 /** Deadlock, and a conflict of transactions. */
 const CONFLICT = /^(40P01|40001)$/;

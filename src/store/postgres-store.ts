@@ -1,16 +1,13 @@
-import { SQL } from "bun";
-import { drizzle } from "drizzle-orm/bun-sql";
+import type { SQL } from "bun";
 import { Unavailable } from "../errors.ts";
 import { type Log, reasonOf } from "../log.ts";
 import type { Clock } from "../ports.ts";
 import { withTimeout } from "../with-timeout.ts";
 import { createBatch } from "./batch.ts";
-import { postgresColumns } from "./columns.ts";
 import { DatabaseUnusable } from "./database-lock.ts";
-import { postgresDialect } from "./dialect.ts";
-import { checkApplied, checkCurrent, readMigrations } from "./migration-history.ts";
 import { OutcomeUnknown, toStoreFault } from "./postgres-faults.ts";
-import { createTables } from "./schema.ts";
+import { connect, createLane, type Lane } from "./postgres-lane.ts";
+import { checkIsCurrent, checkServer, migrate } from "./postgres-migrations.ts";
 import type { Reader, Store, Tx } from "./store.ts";
 
 /**
@@ -40,14 +37,7 @@ const MAX_WAITING = 100_000;
 /** How often the server's clock is read, from which our own may drift. */
 const CLOCK_EVERY_MS = 5000;
 
-const MIN_MAJOR = 14;
-/** The advisory lock under which a database is changed as a whole. */
-export const MIGRATION_LOCK = 6_770_401;
-
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\]|)$/;
-
-const tables = createTables(postgresColumns);
-const migrations = readMigrations("postgres");
 
 export interface PostgresStore extends Store {
   /** The server's clock, which is that of every copy. */
@@ -94,8 +84,7 @@ export async function openPostgresReader(url: string): Promise<Reader> {
   try {
     checkTransport(url);
     await withTimeout(STEP_TIMEOUT_MS, () => checkServer(lane.connection));
-    const { hashes, hasTables } = await readApplied(lane.connection);
-    checkCurrent(hashes, migrations, hasTables);
+    await checkIsCurrent(lane.connection);
   } catch (error) {
     lane.end();
     throw new DatabaseUnusable(`The database ${nameOf(url)} can't be opened: ${reasonFor(error)}.`);
@@ -202,7 +191,10 @@ async function open(
     }),
     ping: () =>
       enqueue(false, async ({ connection }) => {
-        await connection`SELECT pg_logical_emit_message(true, 'nmservis', '')`;
+        // The message reaches the disk, also where nothing else may: the update of no row fails there.
+        await connection`
+          WITH probe AS (UPDATE nmservis_migrations SET hash = hash WHERE false)
+          SELECT pg_logical_emit_message(true, 'nmservis', '')`;
       }),
     async close() {
       closed = true;
@@ -211,95 +203,6 @@ async function open(
       for (const lane of idle) lane.end();
     },
   };
-}
-
-/** One connection, on which one step runs at a time. */
-interface Lane {
-  /** Queries outside a transaction, each whole alone; in `transact` inside one. */
-  readonly tx: Tx;
-  transact<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
-  readonly connection: SQL;
-  /** Closes the connection, whatever goes on there. */
-  end(): void;
-}
-
-function createLane(url: string, statementTimeoutMs: number): Lane {
-  const connection = connect(url, { statement_timeout: Math.round(statementTimeoutMs) });
-  let current: Pick<SQL, "unsafe"> = connection;
-  // One object for the lane's life: the library's own transaction would make one each time, and with it
-  // every prepared query anew.
-  const window = { unsafe: (text: string, values?: unknown[]) => current.unsafe(text, values) };
-  // `as`: of a client the builders use `unsafe` alone.
-  const builders = drizzle({ client: window as SQL, casing: "snake_case" });
-  const tx: Tx = Object.assign(builders, { tables, sqlDialect: postgresDialect });
-  return {
-    tx,
-    // Not with a BEGIN of our own: the driver would connect again in silence, and commit outside of it.
-    transact: (work) =>
-      connection.begin(async (transaction) => {
-        current = transaction;
-        try {
-          return await work(tx);
-        } finally {
-          current = connection;
-        }
-      }),
-    connection,
-    end: () => void connection.close({ timeout: 0 }).catch(() => {}),
-  };
-}
-
-/** One connection to the server, made when it is first used. */
-export function connect(url: string, settings: Record<string, number> = {}): SQL {
-  return new SQL({
-    url,
-    max: 1,
-    connectionTimeout: STEP_TIMEOUT_MS / 1000,
-    connection: settings,
-  });
-}
-
-async function checkServer(sql: SQL): Promise<void> {
-  const [{ version, commit }] = await sql`
-    SELECT current_setting('server_version_num')::int AS version,
-      current_setting('synchronous_commit') AS commit`;
-  if (version < MIN_MAJOR * 10_000) {
-    const [major, minor] = [Math.floor(version / 10_000), version % 10_000];
-    throw new Error(
-      `PostgreSQL ${major}.${minor} is too old: ${MIN_MAJOR} is the oldest that will do`,
-    );
-  }
-  if (commit === "off") {
-    throw new Error("its synchronous_commit is off: what is answered could be lost");
-  }
-}
-
-/** Brings the database up to date; of several processes one after the other does. */
-async function migrate(sql: SQL): Promise<void> {
-  await sql.begin(async (tx) => {
-    await tx`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`;
-    const { known, hashes, hasTables } = await readApplied(tx);
-    checkApplied(hashes, migrations, hasTables);
-    if (!known) {
-      await tx`CREATE TABLE nmservis_migrations (number int PRIMARY KEY, hash text NOT NULL)`;
-    }
-    for (const [number, migration] of migrations.entries()) {
-      if (number < hashes.length) continue;
-      for (const statement of migration.sql) await tx.unsafe(statement);
-      await tx`INSERT INTO nmservis_migrations VALUES (${number}, ${migration.hash})`;
-    }
-  });
-}
-
-/** The migrations that the database has. */
-async function readApplied(sql: SQL) {
-  const [{ known, count }] = await sql`
-    SELECT to_regclass('nmservis_migrations') IS NOT NULL AS known,
-      (SELECT count(*)::int FROM pg_tables WHERE schemaname = current_schema()) AS count`;
-  const applied: { hash: string }[] = known
-    ? await sql`SELECT hash FROM nmservis_migrations ORDER BY number`
-    : [];
-  return { known, hashes: applied.map(({ hash }) => hash), hasTables: count > 0 };
 }
 
 /** What the server's clock is ahead of ours, in ms; half of the way to the server and back is unknown. */

@@ -1,14 +1,26 @@
 import { Database } from "bun:sqlite";
-import { existsSync, linkSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { copyDatabase, type OnStep, sync } from "./backup-database.ts";
 import { DatabaseUnusable, lockDatabase } from "./database-lock.ts";
-import { examineDatabase, type LastOrder, requireWhole } from "./examine-database.ts";
+import { examineDatabase, isDamage, type LastOrder, requireWhole } from "./examine-database.ts";
 import { refuseRoot } from "./file-owner.ts";
 import { logPath } from "./inspect-database.ts";
 
 /** How many numbers are left out where nobody can say which have been given. */
 const UNKNOWN_NUMBERS = 1_000_000;
+
+/** The tables whose rows have numbers that are never given twice. */
+const NUMBERED = ["users", "orders"];
 
 /** What has become of a database. */
 export interface Restoration {
@@ -35,11 +47,13 @@ export function restoreDatabase(
   const restored = requireWhole(from);
   refuseRoot(path);
   mkdirSync(dirname(path), { recursive: true });
-  const isThere = existsSync(path);
-  const unlock = isThere ? lockDatabase(path) : () => {};
+  // The lock is on a file that is there: no service may begin meanwhile.
+  closeSync(openSync(path, "a"));
+  const unlock = lockDatabase(path);
   const next = `${path}.restoring`;
   try {
     onStep("locked");
+    const isThere = statSync(path).size > 0;
     const former = isThere ? readFormer(path) : { numbers: [], lastOrder: undefined };
     rmSync(next, { force: true });
     copyDatabase(from, next);
@@ -80,8 +94,7 @@ function readFormer(path: string): {
     const { findings, lastOrder } = examineDatabase(path);
     if (findings.length > 0) return { numbers: undefined, lastOrder };
     using database = new Database(path, { readonly: true });
-    const numbers = database.query<Numbers, []>("SELECT name, seq FROM sqlite_sequence").all();
-    return { numbers, lastOrder };
+    return { numbers: readNumbers(database), lastOrder };
   } catch {
     // It may be of another version or none of ours: what it has given nobody knows.
     return { numbers: undefined, lastOrder: undefined };
@@ -91,44 +104,46 @@ function readFormer(path: string): {
 function raiseNumbers(path: string, former: readonly Numbers[] | undefined) {
   using database = new Database(path, { readwrite: true, strict: true });
   database.run("PRAGMA synchronous = FULL");
-  if (former === undefined) {
-    database.run(`UPDATE sqlite_sequence SET seq = seq + ${UNKNOWN_NUMBERS}`);
-    return;
-  }
-  for (const { name, seq } of former) {
-    database
-      .query("UPDATE sqlite_sequence SET seq = max(seq, $seq) WHERE name = $name")
-      .run({ seq, name });
-    database
-      .query(
-        `INSERT INTO sqlite_sequence (name, seq)
-         SELECT $name, $seq WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = $name)`,
-      )
-      .run({ seq, name });
+  const own = new Map(readNumbers(database).map(({ name, seq }) => [name, seq]));
+  const least =
+    former ?? NUMBERED.map((name) => ({ name, seq: (own.get(name) ?? 0) + UNKNOWN_NUMBERS }));
+  for (const { name, seq } of least) {
+    const change = own.has(name)
+      ? "UPDATE sqlite_sequence SET seq = max(seq, $seq) WHERE name = $name"
+      : "INSERT INTO sqlite_sequence (name, seq) VALUES ($name, $seq)";
+    database.query(change).run({ seq, name });
   }
 }
 
-/** Has the database take in its log, and says whether somebody is in the way of that. */
-function isReaderThere(path: string): boolean {
+function readNumbers(database: Database): Numbers[] {
+  return database.query<Numbers, []>("SELECT name, seq FROM sqlite_sequence").all();
+}
+
+/** Copies the former database, all that its write-ahead log has included, to stand beside the new one. */
+function keepFormer(path: string, kept: string) {
+  const log = logPath(path);
+  const isReadable = takeInLog(path);
+  // Copies, not other names: two names of one database would be two logs for it.
+  copyFileSync(path, kept);
+  sync(kept);
+  if (isReadable || !existsSync(log)) return;
+  // Beside the new database the old log would be taken for its own.
+  copyFileSync(log, `${kept}-wal`);
+  sync(`${kept}-wal`);
+  rmSync(log);
+}
+
+/** Has the database take in its log; false where it is damaged. Throws where somebody is in the way of that. */
+function takeInLog(path: string): boolean {
   try {
     using database = new Database(path, { readwrite: true });
     const [isBusy] = database.query("PRAGMA wal_checkpoint(TRUNCATE)").values()[0] ?? [];
-    return isBusy === 1;
-  } catch {
-    // What can't be read is kept as it is, its log as well.
-    return false;
+    if (isBusy !== 1) return true;
+  } catch (error) {
+    if (isDamage(error)) return false;
+    throw error;
   }
-}
-
-/** Gives the former database its second name, with all that its write-ahead log has. */
-function keepFormer(path: string, kept: string) {
-  // A file that is put beside the old log would be taken for damaged.
-  if (isReaderThere(path)) {
-    throw new DatabaseUnusable(
-      `The database ${path} is being read by another program: stop that first.`,
-    );
-  }
-  const log = logPath(path);
-  if (statSync(log, { throwIfNoEntry: false })?.size) renameSync(log, `${kept}-wal`);
-  linkSync(path, kept);
+  throw new DatabaseUnusable(
+    `The database ${path} is being read by another program: stop that first.`,
+  );
 }

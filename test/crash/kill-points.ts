@@ -100,7 +100,7 @@ export const COPY_SABOTAGES: readonly {
     why: "the driver commits on another connection than the one that was cut, and the claim is none",
     mutations: [
       {
-        file: "store/postgres-store.ts",
+        file: "store/postgres-lane.ts",
         from: "connection.begin(async (transaction) => {",
         to: `((act: (on: SQL) => Promise<any>) =>
           connection.unsafe("BEGIN").then(async () => {

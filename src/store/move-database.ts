@@ -1,20 +1,16 @@
 import { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
-import { parseArgs } from "node:util";
 import type { SQL } from "bun";
-import { type DatabaseConfig, InvalidConfig, readConfig } from "../src/config.ts";
-import { createLog, reasonOf } from "../src/log.ts";
-import { DatabaseUnusable } from "../src/store/database-lock.ts";
-import { connect, MIGRATION_LOCK, openPostgresStore } from "../src/store/postgres-store.ts";
-import { openSqliteStore } from "../src/store/sqlite-store.ts";
-import { createProgress } from "./progress.ts";
+import { type Log, reasonOf } from "../log.ts";
+import type { Clock } from "../ports.ts";
+import { DatabaseUnusable } from "./database-lock.ts";
+import { connect } from "./postgres-lane.ts";
+import { MIGRATION_LOCK } from "./postgres-migrations.ts";
+import { openPostgresStore } from "./postgres-store.ts";
+import { openSqliteStore } from "./sqlite-store.ts";
 
-// Copies the database of SQLite that DATABASE_URL names, whose service is stopped, into an empty one of
-// PostgreSQL: whole, or not at all.
-
+/** The rows that are read and written at a time. */
 const PAGE = 5000;
-
-const USAGE = "Usage: bun run move --to postgres://user:password@host/database";
 
 /** The order in which rows may refer to rows. */
 const TABLES = ["tariffs", "users", "orders"] as const;
@@ -24,52 +20,36 @@ type Table = (typeof TABLES)[number];
 const TOTALS: Record<Table, string> = {
   tariffs: "count(*), coalesce(sum(price_tiyin), 0), coalesce(sum(length(title)), 0)",
   users:
-    "count(*), coalesce(max(id), 0), coalesce(sum(length(phone_number)), 0), coalesce(sum(length(full_name)), 0), count(chat_id)",
+    "count(*), coalesce(max(id), 0), coalesce(min(created_at), 0), coalesce(max(sms_tried_at), 0), coalesce(sum(length(phone_number)), 0), coalesce(sum(length(full_name)), 0), count(chat_id)",
   orders:
-    "count(*), coalesce(max(id), 0), coalesce(sum(amount_tiyin), 0), coalesce(sum(user_id), 0), count(idempotency_key), coalesce(sum(length(payment_key)), 0), count(CASE WHEN status = 'paid' THEN 1 END), count(settled_at), count(notified_at), count(due_at), coalesce(sum(attempts), 0)",
+    "count(*), coalesce(max(id), 0), coalesce(min(created_at), 0), coalesce(max(settled_at), 0), coalesce(sum(amount_tiyin), 0), coalesce(sum(user_id), 0), count(idempotency_key), coalesce(sum(length(payment_key)), 0), count(CASE WHEN status = 'paid' THEN 1 END), count(settled_at), count(notified_at), count(due_at), coalesce(sum(attempts), 0)",
 };
 
-const log = createLog({ level: "warn", json: false, write: console.error, now: Date.now });
+/** Hears how far the move is: rows that are copied, and rows in all; `undefined` once only the indexes are left. */
+export type OnProgress = (done: number | undefined, total: number) => void;
 
-try {
-  const { from, to } = readArguments();
-  console.log(await move(from, to));
-} catch (error) {
-  if (!(error instanceof DatabaseUnusable) && !(error instanceof InvalidConfig)) throw error;
-  console.error(`nmservis: ${error.message}`);
-  process.exit(1);
-}
+/** How much was moved; null where the target has all of it already. */
+export type Moved = { readonly [Name in Table]: number } | null;
 
-function readArguments(): { from: string; to: string } {
-  let values: { to?: string };
-  try {
-    ({ values } = parseArgs({ options: { to: { type: "string" } } }));
-  } catch (error) {
-    return refuseUsage(reasonOf(error));
-  }
-  if (values.to === undefined) return refuseUsage("--to is missing.");
-  const source: DatabaseConfig = readConfig(process.env).database;
-  const target = readConfig({ DATABASE_URL: values.to }).database;
-  if (source.kind !== "sqlite") return refuseUsage("DATABASE_URL must name the SQLite database.");
-  if (target.kind !== "postgres") return refuseUsage("--to must name a PostgreSQL database.");
-  return { from: source.path, to: target.url };
-}
-
-function refuseUsage(why: string): never {
-  console.error(`nmservis: ${why}\n${USAGE}`);
-  process.exit(2);
-}
-
-async function move(from: string, to: string): Promise<string> {
+/**
+ * Copies the SQLite database at `from`, which no service may have, into the empty PostgreSQL database at `to`:
+ * whole, or not at all. Rejects with `DatabaseUnusable`.
+ */
+export async function moveDatabase(
+  from: string,
+  to: string,
+  dependencies: { readonly log: Log; readonly elapsed: Clock; readonly onProgress: OnProgress },
+): Promise<Moved> {
+  const { log, elapsed, onProgress } = dependencies;
   if (!existsSync(from)) throw new DatabaseUnusable(`There is no database ${from}.`);
   // Has the lock, and both are up to date.
   const source = openSqliteStore(from, log);
   try {
-    await (await openPostgresStore(to, log, () => performance.now())).close();
+    await (await openPostgresStore(to, log, elapsed)).close();
     using database = new Database(from, { readonly: true });
     const target = connect(to);
     try {
-      return await target.begin((tx) => copyAll(database, tx));
+      return await target.begin((tx) => copyAll(database, tx, onProgress));
     } catch (error) {
       if (error instanceof DatabaseUnusable) throw error;
       throw new DatabaseUnusable(`Nothing was moved: ${reasonOf(error)}.`);
@@ -81,7 +61,7 @@ async function move(from: string, to: string): Promise<string> {
   }
 }
 
-async function copyAll(database: Database, tx: SQL): Promise<string> {
+async function copyAll(database: Database, tx: SQL, onProgress: OnProgress): Promise<Moved> {
   await tx`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`;
   // A copy of the service that runs already waits, rather than write in between.
   await tx.unsafe(`LOCK TABLE ${TABLES.join(", ")}`);
@@ -89,21 +69,20 @@ async function copyAll(database: Database, tx: SQL): Promise<string> {
   const [{ isUsed }] = await tx`
     SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM orders) AS "isUsed"`;
   if (isUsed) {
-    if (isSame(source, await totalsIn(tx))) return "Moved already: both have the same rows.";
+    if (isSame(source, await totalsIn(tx))) return null;
     throw new DatabaseUnusable("The PostgreSQL database has users or orders of its own.");
   }
   await tx`DELETE FROM tariffs`;
   const restore = await dropIndexes(tx);
   const total = TABLES.reduce((sum, table) => sum + Number(source[table][0]), 0);
-  const progress = createProgress(total, "rows");
   let done = 0;
   for (const table of TABLES) {
     for await (const count of copyTable(database, tx, table)) {
       done += count;
-      progress.show(done);
+      onProgress(done, total);
     }
   }
-  progress.end("All rows are there; the indexes are made.");
+  onProgress(undefined, total);
   await restore();
   await tx.unsafe(`ANALYZE ${TABLES.join(", ")}`);
   const sequences = database
@@ -115,7 +94,8 @@ async function copyAll(database: Database, tx: SQL): Promise<string> {
   if (!isSame(source, await totalsIn(tx))) {
     throw new DatabaseUnusable("Nothing was moved: the totals of both sides differ.");
   }
-  return `Moved ${source.orders[0]} orders, ${source.users[0]} users and ${source.tariffs[0]} tariffs. Start the service with the new DATABASE_URL, and never again with the old one.`;
+  const count = (table: Table) => Number(source[table][0]);
+  return { tariffs: count("tariffs"), users: count("users"), orders: count("orders") };
 }
 
 /**
