@@ -1,6 +1,8 @@
+import { version } from "../package.json";
 import { createApp } from "../src/app.ts";
 import { readConfig } from "../src/config.ts";
 import { createLog } from "../src/log.ts";
+import { createMetrics } from "../src/metrics.ts";
 import { DatabaseUnusable } from "../src/store/database-lock.ts";
 import { openSqliteStore } from "../src/store/sqlite-store.ts";
 
@@ -66,6 +68,7 @@ async function seed(): Promise<number> {
       },
     },
     log,
+    metrics: createMetrics(version, () => performance.now()),
     now: () => nowMs,
     randomId: () => crypto.randomUUID(),
   });

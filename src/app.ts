@@ -3,15 +3,16 @@ import type { Config } from "./config.ts";
 import { healthRoutes } from "./health/routes.ts";
 import { createAccess } from "./http/access.ts";
 import { guard } from "./http/guard.ts";
-import { requestLog } from "./http/request-log.ts";
+import { observeRequests } from "./http/observe-requests.ts";
 import { swaggerUi } from "./http/swagger-ui.ts";
 import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
 import { createChargeOrder } from "./orders/charge-order.ts";
 import { createGiveBackLease, type Lease } from "./orders/give-back-lease.ts";
 import { createFollowOrder } from "./orders/follow-order.ts";
 import { createOrderService } from "./orders/create-order.ts";
 import { createNotifyDispatcher } from "./orders/notify-dispatcher.ts";
-import type { DueOrder } from "./orders/order-queries.ts";
+import { type DueOrder, waitingOrders } from "./orders/order-queries.ts";
 import { CONCURRENCY, createOrderWorker } from "./orders/order-worker.ts";
 import { NOTIFY_TIMEOUT_MS } from "./orders/retry-schedule.ts";
 import { orderRoutes } from "./orders/routes.ts";
@@ -32,6 +33,7 @@ export interface Dependencies {
   readonly payment: PaymentGateway;
   readonly dispatcher: DispatcherNotifier;
   readonly log: Log;
+  readonly metrics: Metrics;
   readonly now: Clock;
   readonly randomId: () => string;
   readonly config: Config;
@@ -88,12 +90,18 @@ export function createApp(dependencies: Dependencies) {
   /** Resolves when nothing goes on beside the requests. */
   const idle = () => Promise.all([userService.idle(), charges.idle(), notifications.idle()]);
 
+  async function readWaiting(madeBy: number) {
+    const [waiting] = await dependencies.store.read((tx) => waitingOrders(tx, { madeBy }));
+    if (waiting === undefined) throw new Error("a count has no row");
+    return waiting;
+  }
+
   const access = createAccess(config);
   const http = new Elysia({ normalize: false })
-    .use(requestLog({ ...dependencies, access }))
+    .use(observeRequests({ ...dependencies, access }))
     .use(guard({ ...dependencies, access }))
     .use(swaggerUi())
-    .use(healthRoutes(dependencies))
+    .use(healthRoutes({ ...dependencies, readWaiting }))
     .use(userRoutes({ ...dependencies, userService }))
     .use(orderRoutes({ ...dependencies, orderService }))
     .use(tariffRoutes({ ...dependencies, access }));

@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { backupName, lastBackupAt, superfluousBackups } from "../src/commands/backup-schedule.ts";
 import { runBackups } from "../src/commands/run-backups.ts";
 import { createLog } from "../src/log.ts";
+import { createMetrics } from "../src/metrics.ts";
 import { backupDatabase } from "../src/store/backup-database.ts";
 import { DatabaseUnusable } from "../src/store/database-lock.ts";
 import { restoreDatabase } from "../src/store/restore-database.ts";
@@ -329,12 +330,14 @@ describe("the backups that the service makes by itself", () => {
         write: (line) => lines.push(line),
         now: () => now,
       });
+      const metrics = createMetrics("test", () => now);
       await runBackups(
         {
           folder: folder.path,
           everyMs: 10_000,
           keep: 2,
           log,
+          metrics,
           now: () => now,
           async makeBackup(file) {
             made.push(file);

@@ -19,6 +19,7 @@ const LAYERS = [
   [
     "errors.ts",
     "log.ts",
+    "metrics.ts",
     "line-writer.ts",
     "with-timeout.ts",
     "task-queue.ts",

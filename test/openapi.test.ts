@@ -51,6 +51,7 @@ test("each operation has a name, words, and every status with a schema", async (
   ).toEqual({
     getRoot: open,
     getHealth: [...open, "503"],
+    getMetrics: keyed,
     registerUser: withBody.toSorted(),
     findUser: [...keyed, "404", "422"].toSorted(),
     createOrder: [...withBody, "202", "402", "404", "429"].toSorted(),

@@ -51,7 +51,7 @@ const log = createLog({
 });
 
 async function open(url: string, stepTimeoutMs?: number): Promise<PostgresStore> {
-  const store = await openPostgresStore(url, log, Date.now, stepTimeoutMs);
+  const store = await openPostgresStore(url, log, Date.now, undefined, stepTimeoutMs);
   opened.push(store);
   return store;
 }

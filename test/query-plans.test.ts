@@ -27,6 +27,7 @@ test("no query of a request or a worker scans a table", async () => {
     await get("/users/1/orders?before=9&limit=5");
     await get("/users/2/orders");
     await get("/health");
+    await get("/metrics");
     await put("/tariffs/gold", { title: "Gold", price_tiyin: 1 });
     await resume();
     world.charge = async () => "paid";
@@ -58,7 +59,11 @@ test("no query of a request or a worker scans a table", async () => {
     return plan.map(({ detail }) => `${detail}: ${sql}`);
   });
   const scans = steps.filter(
-    (step) => /^SCAN (?!.*VIRTUAL TABLE)/.test(step) && !step.includes("CONSTANT ROW"),
+    (step) =>
+      /^SCAN (?!.*VIRTUAL TABLE)/.test(step) &&
+      !step.includes("CONSTANT ROW") &&
+      // That index has what is due alone, and all of it is counted.
+      !step.startsWith("SCAN orders USING INDEX orders_due:"),
   );
   expect(scans).toEqual([]);
   // The user's own orders are sorted, and no other is read.

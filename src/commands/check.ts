@@ -2,7 +2,7 @@ import { existsSync, readdirSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { readSettings } from "../config.ts";
 import { lastBackupAt } from "./backup-schedule.ts";
-import { overviewOfOrders } from "../orders/order-queries.ts";
+import { countOrders, waitingOrders } from "../orders/order-queries.ts";
 import { DatabaseUnusable } from "../store/database-lock.ts";
 import { examineDatabase } from "../store/examine-database.ts";
 import { refuseRoot } from "../store/file-owner.ts";
@@ -19,12 +19,15 @@ export const check: Command = {
   async run({ environment, print, now }) {
     const { database, backupDir } = readSettings(environment, ["database", "backupDir"]);
     if (database.kind === "sqlite") examine(database.path, print);
-    const [overview] = await withReader(database, (reader) =>
-      reader.read((tx) => overviewOfOrders(tx)),
+    const [[count], [waiting]] = await withReader(database, (reader) =>
+      reader.read(async (tx) => [
+        await countOrders(tx),
+        await waitingOrders(tx, { madeBy: Number.MAX_SAFE_INTEGER }),
+      ]),
     );
-    if (overview === undefined) throw new Error("a count has no row");
-    const { orders, pending, pendingSince, unannounced, unannouncedSince } = overview;
-    print(`Orders: ${orders}.`);
+    if (count === undefined || waiting === undefined) throw new Error("a count has no row");
+    const { pending, pendingSince, unannounced, unannouncedSince } = waiting;
+    print(`Orders: ${count.orders}.`);
     print(`Pending, being paid or in doubt: ${pending}${age(pendingSince, now())}.`);
     print(`Paid, and the dispatcher not told: ${unannounced}${age(unannouncedSince, now())}.`);
     if (database.kind !== "sqlite") return;

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Log } from "../log.ts";
+import type { Metrics } from "../metrics.ts";
 import { pause } from "../pause.ts";
 import type { Clock } from "../ports.ts";
 import { removeAbandonedParts } from "../store/backup-database.ts";
@@ -20,6 +21,7 @@ export interface BackupOptions {
   /** Makes a backup in another process, where it holds up no order; resolves to what is wrong, if anything is. */
   readonly makeBackup: (file: string) => Promise<string | undefined>;
   readonly log: Log;
+  readonly metrics: Metrics;
   readonly now: Clock;
 }
 
@@ -28,18 +30,22 @@ export interface BackupOptions {
  * process runs, and removes the oldest after each success. Never rejects. Ends when the signal aborts.
  */
 export async function runBackups(options: BackupOptions, signal: AbortSignal): Promise<void> {
-  const { everyMs, log, now } = options;
+  const { everyMs, log, metrics, now } = options;
   let notBefore = Number.NEGATIVE_INFINITY;
   while (!signal.aborted) {
     try {
       const last = lastBackupAt(namesIn(options.folder), now());
+      metrics.setLastBackup(last ?? 0);
       if (now() >= Math.max(notBefore, (last ?? Number.NEGATIVE_INFINITY) + everyMs)) {
         const fault = await backUp(options);
-        if (fault === undefined) removeOldest(options);
-        else throw new Error(fault);
+        if (fault !== undefined) throw new Error(fault);
+        metrics.countBackup("success");
+        metrics.setLastBackup(now());
+        removeOldest(options);
       }
     } catch (error) {
       if (signal.aborted) return;
+      metrics.countBackup("failure");
       log.error("The backup has failed; it is tried again in an hour.", error);
       notBefore = now() + RETRY_MS;
     }

@@ -1,9 +1,11 @@
+import { version } from "../../package.json";
 import { createDispatcherStub } from "../adapters/dispatcher-stub.ts";
 import { createPaymentStub } from "../adapters/payment-stub.ts";
 import { createSmsStub } from "../adapters/sms-stub.ts";
 import { type Config, type DatabaseConfig, describeConfig, readConfig } from "../config.ts";
 import { createLineWriter } from "../line-writer.ts";
 import { createLog, type Log } from "../log.ts";
+import { createMetrics, type Metrics } from "../metrics.ts";
 import type { Clock } from "../ports.ts";
 import { startServer } from "../server.ts";
 import { openPostgresStore } from "../store/postgres-store.ts";
@@ -51,18 +53,20 @@ async function serveUntilSignal(
   context: Context,
 ): Promise<void> {
   describe(config, log);
+  const metrics = createMetrics(version, context.elapsed);
   const service = await startServer({
-    ...(await openStore(config.database, log, context)),
+    ...(await openStore(config.database, log, metrics, context)),
     sms: createSmsStub(log),
     payment: createPaymentStub(log, config.paymentStubDelayMs),
     dispatcher: createDispatcherStub(log),
     log,
+    metrics,
     randomId: context.randomId,
     config,
   });
   print(`NMservis is listening on ${service.url}`);
   const ending = new AbortController();
-  const backups = startBackups(config, log, context, ending.signal);
+  const backups = startBackups(config, log, metrics, context, ending.signal);
   const signal = await nextSignal();
   log.info(`${signal}: answering what is running, then ending.`);
   ending.abort();
@@ -74,6 +78,7 @@ async function serveUntilSignal(
 async function startBackups(
   { database, backupDir, backupEveryH, backupKeep }: Config,
   log: Log,
+  metrics: Metrics,
   { now, command }: Context,
   signal: AbortSignal,
 ): Promise<void> {
@@ -88,6 +93,7 @@ async function startBackups(
       everyMs: backupEveryH * HOUR_MS,
       keep: backupKeep,
       log,
+      metrics,
       now,
       async makeBackup(file) {
         const child = Bun.spawn([...command, "backup", file], {
@@ -121,13 +127,14 @@ function describe(config: Config, log: Log) {
 async function openStore(
   database: DatabaseConfig,
   log: Log,
+  metrics: Metrics,
   { now, elapsed }: Context,
 ): Promise<{ store: Store; now: Clock }> {
   switch (database.kind) {
     case "sqlite":
-      return { store: openSqliteStore(database.path, log), now };
+      return { store: openSqliteStore(database.path, log, metrics), now };
     case "postgres": {
-      const store = await openPostgresStore(database.url, log, elapsed);
+      const store = await openPostgresStore(database.url, log, elapsed, metrics);
       return { store, now: store.now };
     }
   }

@@ -1,25 +1,22 @@
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { routeOptions } from "../http/access.ts";
-import { OPEN_ERRORS, problemSchemas } from "../http/problems.ts";
-import type { Clock } from "../ports.ts";
-import type { Store } from "../store/store.ts";
+import { KEYED_ERRORS, OPEN_ERRORS, problemSchemas } from "../http/problems.ts";
+import { METRICS_MEDIA_TYPE, type Metrics } from "../metrics.ts";
+import { createPing } from "./ping.ts";
+import { type SnapshotDependencies, takeSnapshot } from "./take-snapshot.ts";
 
-/** However often it is asked, the disk is written to once in this time. */
-const PING_EVERY_MS = 1000;
+export interface HealthDependencies extends Omit<SnapshotDependencies, "ping"> {
+  readonly metrics: Metrics;
+}
 
-/** `GET /`, which says that the process is there, and `GET /health`, which says that it can work. */
-export function healthRoutes({ store, now }: { store: Store; now: Clock }) {
-  let lastPing: { readonly beganAt: number; readonly reachedDisk: Promise<void> } | undefined;
-
-  function ping(): Promise<void> {
-    // Either way, for a clock may be set back.
-    const isRecent = lastPing && Math.abs(now() - lastPing.beganAt) < PING_EVERY_MS;
-    if (lastPing === undefined || !isRecent) {
-      lastPing = { beganAt: now(), reachedDisk: store.ping() };
-    }
-    return lastPing.reachedDisk;
-  }
+/**
+ * `GET /`, which says that the process is there, `GET /health`, which says that it can work, and
+ * `GET /metrics`, which says how it does.
+ */
+export function healthRoutes(dependencies: HealthDependencies) {
+  const { metrics } = dependencies;
+  const ping = createPing(dependencies);
 
   return new Elysia({ normalize: false })
     .get(
@@ -57,6 +54,24 @@ export function healthRoutes({ store, now }: { store: Store; now: Clock }) {
           summary: "Can it take orders?",
           description:
             "Answers once a write of the last second has reached the disk, and 503 where it can't.",
+        },
+      }),
+    )
+    .get(
+      "/metrics",
+      async ({ set }) => {
+        set.headers["content-type"] = METRICS_MEDIA_TYPE;
+        return metrics.render(await takeSnapshot({ ...dependencies, ping }));
+      },
+      routeOptions({
+        access: "owner",
+        response: { 200: Type.String(), ...problemSchemas(...KEYED_ERRORS) },
+        detail: {
+          operationId: "getMetrics",
+          tags: ["Service"],
+          summary: "How does it do?",
+          description:
+            "For Prometheus, in its text format. The key may come as `Authorization: Bearer` as well.",
         },
       }),
     );

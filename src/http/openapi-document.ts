@@ -14,6 +14,7 @@ interface Operation {
 }
 type Content = Record<string, { schema: Schema; example?: unknown; examples?: object }>;
 interface Schema {
+  type?: string;
   enum?: string[];
   anyOf?: Schema[];
   properties?: Record<string, Schema>;
@@ -83,7 +84,7 @@ function tidyOperation(operation: Operation): Operation {
       return {
         description: phrase,
         headers,
-        ...(json && { content: { "application/json": json } }),
+        ...(json && { content: { [mediaTypeOf(json.schema)]: json } }),
       };
     }
     const examples = examplesOf(json.schema.properties?.["code"]?.enum ?? []);
@@ -101,6 +102,11 @@ function tidyOperation(operation: Operation): Operation {
   const body = withoutOwnErrors(described);
   const content = { "application/json": { ...body, example: exampleOf(body.schema) } };
   return { ...operation, requestBody: { ...operation.requestBody, content }, responses };
+}
+
+/** A text is answered as it stands. */
+function mediaTypeOf({ type }: Schema): string {
+  return type === "string" ? "text/plain" : "application/json";
 }
 
 /** A body made of the examples of its members. */

@@ -1,4 +1,5 @@
 import { type Log, reasonOf } from "../log.ts";
+import type { Metrics } from "../metrics.ts";
 import type { ChargeOutcome, Clock, PaymentGateway } from "../ports.ts";
 import type { Store } from "../store/store.ts";
 import type { Order } from "../store/schema.ts";
@@ -14,6 +15,7 @@ export interface ChargeDependencies {
   readonly store: Store;
   readonly payment: PaymentGateway;
   readonly log: Log;
+  readonly metrics: Metrics;
   readonly now: Clock;
   readonly config: { readonly paymentTimeoutMs: number };
   readonly giveBackLease: GiveBackLease;
@@ -41,8 +43,17 @@ interface Answer {
   readonly outcome: ChargeOutcome;
 }
 
+/** What stands in the store now. */
+interface Recorded {
+  readonly status: Order["status"] | undefined;
+  /** Whether this attempt has recorded it. */
+  readonly here: boolean;
+  /** Until when nobody else notifies the dispatcher of it, if this attempt has recorded that it is paid. */
+  readonly notifyBy: number;
+}
+
 export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder {
-  const { store, payment, log, now, config, giveBackLease, onPaid, cutoff } = dependencies;
+  const { store, payment, log, metrics, now, config, giveBackLease, onPaid, cutoff } = dependencies;
 
   async function chargeOrder(order: DueOrder): Promise<ChargeOutcome | InDoubt> {
     const { orderId, dueAt } = order;
@@ -57,7 +68,9 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
         throw new Error(`it is ${recorded.status}, and now said to be ${outcome}`);
       }
       // Where another attempt has recorded it, that one has it notified of as well.
-      if (recorded.notifyBy !== null) {
+      if (!recorded.here) return outcome;
+      metrics.countOrder(outcome);
+      if (outcome === "paid") {
         onPaid({ orderId, status: "paid", attempt: 1, dueAt: recorded.notifyBy });
       }
       return outcome;
@@ -109,11 +122,11 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
       const rows = await settleDeclined(tx, { settledAt, orderIds: JSON.stringify(declined) });
       for (const { orderId } of rows) settled.set(orderId, "declined");
     }
-    const recorded: { status: Order["status"] | undefined; notifyBy: number | null }[] = [];
+    const recorded: Recorded[] = [];
     for (const { orderId } of answers) {
       const here = settled.get(orderId);
       const status = here ?? (await orderById(tx, { orderId }))[0]?.status;
-      recorded.push({ status, notifyBy: here === "paid" ? dueAt : null });
+      recorded.push({ status, here: here !== undefined, notifyBy: dueAt });
     }
     return recorded;
   });

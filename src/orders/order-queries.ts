@@ -219,20 +219,28 @@ export const latestOrders = prepared((tx: ReadTx, { orders }) =>
     .limit(value("limit")),
 );
 
-/** How many orders there are, and which of them wait for something: since when, in ms, the oldest does. */
-export const overviewOfOrders = prepared((tx: ReadTx, { orders }) => {
-  const isPending = sql`${orders.status} = 'pending'`;
-  const isUnannounced = sql`${orders.status} = 'paid' AND ${orders.notifiedAt} IS NULL`;
+/** How many orders there are. */
+export const countOrders = prepared((tx: ReadTx, { orders }) =>
+  tx.select({ orders: sql`count(*)`.mapWith(Number) }).from(orders),
+);
+
+/**
+ * How many orders made by `madeBy` are pending, how many are paid and the dispatcher does not know of them,
+ * and since when, in ms, the oldest of each waits. Reads the index of what is due, not the orders.
+ */
+export const waitingOrders = prepared((tx: ReadTx, { orders }) => {
   const instant = (value: SQL) => sql<number | null>`min(${value})`.mapWith(Number);
+  const isPending = sql`${orders.status} = 'pending' AND ${orders.createdAt} <= ${value("madeBy")}`;
+  const isPaid = sql`${orders.status} = 'paid'`;
   return tx
     .select({
-      orders: sql`count(*)`.mapWith(Number),
       pending: sql`count(CASE WHEN ${isPending} THEN 1 END)`.mapWith(Number),
       pendingSince: instant(sql`CASE WHEN ${isPending} THEN ${orders.createdAt} END`),
-      unannounced: sql`count(CASE WHEN ${isUnannounced} THEN 1 END)`.mapWith(Number),
-      unannouncedSince: instant(sql`CASE WHEN ${isUnannounced} THEN ${orders.settledAt} END`),
+      unannounced: sql`count(CASE WHEN ${isPaid} THEN 1 END)`.mapWith(Number),
+      unannouncedSince: instant(sql`CASE WHEN ${isPaid} THEN ${orders.settledAt} END`),
     })
-    .from(orders);
+    .from(orders)
+    .where(isNotNull(orders.dueAt));
 });
 
 // Settling and notifying; `orderIds` is an array of JSON

@@ -1,3 +1,4 @@
+import { type CommitMetrics, NO_COMMIT_METRICS } from "../metrics.ts";
 import type { BatchWork, Store } from "./store.ts";
 
 interface Call<Item, Result> {
@@ -17,10 +18,11 @@ export function createBatch(on: BatchOptions): Store["batch"] {
 
 interface BatchOptions extends Pick<Store, "run"> {
   readonly isOfOneItem?: (fault: unknown) => boolean;
+  readonly metrics?: CommitMetrics;
 }
 
 function batchOn<Item, Result>(
-  { run, isOfOneItem = () => true }: BatchOptions,
+  { run, isOfOneItem = () => true, metrics = NO_COMMIT_METRICS }: BatchOptions,
   work: BatchWork<Item, Result>,
 ): (item: Item) => Promise<Result> {
   /** The calls that the next step answers. */
@@ -52,6 +54,7 @@ function batchOn<Item, Result>(
       if (answers.length !== calls.length) throw new Error("a batch has not answered each item");
       return answers;
     });
+    metrics.countBatch(calls.length);
     for (const [at, { resolve }] of calls.entries()) {
       // `as`: what stands within the bounds is a result, even where that may be undefined.
       resolve(results[at] as Result);

@@ -1,5 +1,6 @@
 import { type Database, SQLiteError } from "bun:sqlite";
 import { Unavailable } from "../errors.ts";
+import type { CommitMetrics } from "../metrics.ts";
 import type { Tx } from "./store.ts";
 
 /** A step waits for the disk only; with this many waiting, the disk has hung for seconds. */
@@ -34,7 +35,12 @@ interface Step {
  * and each of its steps runs again in a transaction of its own: one that fails takes no other with it.
  * Before each transaction `checkFiles` throws if what is written would be lost.
  */
-export function createGroupCommit(database: Database, tx: Tx, checkFiles: () => void) {
+export function createGroupCommit(
+  database: Database,
+  tx: Tx,
+  checkFiles: () => void,
+  { startCommit }: CommitMetrics,
+) {
   const begin = database.prepare("BEGIN IMMEDIATE");
   const commit = database.prepare("COMMIT");
   const rollback = database.prepare("ROLLBACK");
@@ -96,8 +102,10 @@ export function createGroupCommit(database: Database, tx: Tx, checkFiles: () => 
       rejectAll(batch, error);
       return true;
     }
+    const endCommit = startCommit();
     try {
       commit.run();
+      endCommit();
     } catch (error) {
       undo();
       overwrite();
@@ -148,7 +156,7 @@ export function createGroupCommit(database: Database, tx: Tx, checkFiles: () => 
     await flushing;
   }
 
-  return { run, ping, close };
+  return { run, ping, close, countWaiting: () => waiting.length };
 }
 
 /** `Unavailable` where the disk or the file is to blame, else the error itself. */

@@ -1,6 +1,7 @@
 import type { SQL } from "bun";
 import { Unavailable } from "../errors.ts";
 import { type Log, reasonOf } from "../log.ts";
+import { type CommitMetrics, NO_COMMIT_METRICS } from "../metrics.ts";
 import type { Clock } from "../ports.ts";
 import { withTimeout } from "../with-timeout.ts";
 import { createBatch } from "./batch.ts";
@@ -63,12 +64,13 @@ export async function openPostgresStore(
   url: string,
   log: Log,
   elapsed: Clock,
+  metrics = NO_COMMIT_METRICS,
   stepTimeoutMs = STEP_TIMEOUT_MS,
 ): Promise<PostgresStore> {
   const name = nameOf(url);
   try {
     checkTransport(url);
-    return await open(url, log, elapsed, stepTimeoutMs);
+    return await open(url, log, elapsed, metrics, stepTimeoutMs);
   } catch (error) {
     const reason = reasonFor(error);
     throw new DatabaseUnusable(`The database ${name} can't be opened: ${reason}.`);
@@ -96,6 +98,7 @@ async function open(
   url: string,
   log: Log,
   elapsed: Clock,
+  metrics: CommitMetrics,
   stepTimeoutMs: number,
 ): Promise<PostgresStore> {
   const opening = connect(url);
@@ -151,7 +154,10 @@ async function open(
     for (let attempt = 1; !isLate && leftMs() > 0; attempt++) {
       try {
         const current = lane;
-        step.resolve(await withTimeout(leftMs(), () => step.work(current)));
+        const endCommit = metrics.startCommit();
+        const value = await withTimeout(leftMs(), () => step.work(current));
+        if (step.writes) endCommit();
+        step.resolve(value);
         return lane;
       } catch (thrown) {
         const fault = toStoreFault(thrown);
@@ -187,8 +193,17 @@ async function open(
     // One by one they would wait as long again for a server that is away.
     batch: createBatch({
       run: statements,
+      metrics,
       isOfOneItem: (error) => !(error instanceof Unavailable || error instanceof OutcomeUnknown),
     }),
+    async measure() {
+      const databaseBytes = await enqueue(false, async ({ connection }) => {
+        const [{ bytes }] = await connection`
+          SELECT pg_database_size(current_database())::float8 AS bytes`;
+        return Number(bytes);
+      });
+      return { waiting: waiting.length, databaseBytes, walBytes: undefined };
+    },
     ping: () =>
       enqueue(false, async ({ connection }) => {
         // The message reaches the disk, also where nothing else may: the update of no row fails there.

@@ -3,6 +3,7 @@ import { closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { type Log, reasonOf } from "../log.ts";
+import { type CommitMetrics, NO_COMMIT_METRICS } from "../metrics.ts";
 import { backupDatabase } from "./backup-database.ts";
 import { keepPrivate, refuseRoot } from "./file-owner.ts";
 import { watchDatabaseFiles } from "./database-files.ts";
@@ -29,9 +30,9 @@ const tables = createTables(sqliteColumns);
  * up to date first. Throws `DatabaseUnusable` when another process has it or it can't be used; then it is
  * as it was.
  */
-export function openSqliteStore(path: string, log: Log): Store {
+export function openSqliteStore(path: string, log: Log, metrics = NO_COMMIT_METRICS): Store {
   try {
-    return path === ":memory:" ? openInMemory() : openFile(path, log);
+    return path === ":memory:" ? openInMemory(metrics) : openFile(path, log, metrics);
   } catch (error) {
     throw unusable(path, error);
   }
@@ -65,15 +66,17 @@ export function openSqliteReader(path: string): Reader {
   }
 }
 
-function openInMemory(): Store {
+function openInMemory(metrics: CommitMetrics): Store {
   const database = openConnection(":memory:");
-  const { run, ping, close } = createGroupCommit(database, drizzleOn(database), () => {});
+  const commits = createGroupCommit(database, drizzleOn(database), () => {}, metrics);
+  const { run, ping, close, countWaiting } = commits;
   return {
     isShared: false,
     run,
     // Nothing but this connection knows the data.
     read: run,
-    batch: createBatch({ run }),
+    batch: createBatch({ run, metrics }),
+    measure: async () => ({ waiting: countWaiting(), databaseBytes: 0, walBytes: 0 }),
     ping,
     async close() {
       await close();
@@ -82,7 +85,7 @@ function openInMemory(): Store {
   };
 }
 
-function openFile(path: string, log: Log): Store {
+function openFile(path: string, log: Log, metrics: CommitMetrics): Store {
   mkdirSync(dirname(path), { recursive: true });
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw new Error("it is a folder");
   refuseRoot(path);
@@ -92,7 +95,7 @@ function openFile(path: string, log: Log): Store {
   try {
     inspectDatabase(path, log);
     keepOlder(path, log);
-    return openLocked(path, log, unlock);
+    return openLocked(path, log, metrics, unlock);
   } catch (error) {
     unlock();
     throw error;
@@ -116,7 +119,7 @@ function olderThanThis(path: string): number | undefined {
   return missingMigrations(database).length > 0 ? appliedMigrations(database).length : undefined;
 }
 
-function openLocked(path: string, log: Log, unlock: () => void): Store {
+function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () => void): Store {
   const database = openConnection(path);
   try {
     const paths = { database: path, log: logPath(path), lock: lockPath(path) };
@@ -125,7 +128,8 @@ function openLocked(path: string, log: Log, unlock: () => void): Store {
       const mebibytes = Math.round(bytes / 1024 ** 2);
       log.warn(`${paths.log} has ${mebibytes} MiB: some reader has ${path} open for long.`);
     });
-    const { run, ping, close } = createGroupCommit(database, drizzleOn(database), checkFiles);
+    const commits = createGroupCommit(database, drizzleOn(database), checkFiles, metrics);
+    const { run, ping, close, countWaiting } = commits;
     const reader = new Database(path, { readonly: true, strict: true });
     const readerTx = drizzleOn(reader);
     return {
@@ -139,7 +143,12 @@ function openLocked(path: string, log: Log, unlock: () => void): Store {
           throw toUnavailable(error);
         }
       },
-      batch: createBatch({ run }),
+      batch: createBatch({ run, metrics }),
+      measure: async () => ({
+        waiting: countWaiting(),
+        databaseBytes: sizeOf(paths.database),
+        walBytes: sizeOf(paths.log),
+      }),
       ping,
       async close() {
         await close();
@@ -189,6 +198,10 @@ function drizzleOn(database: Database): Tx {
   const builders = drizzle({ client: database, casing: "snake_case" });
   // `as`: SQLite's builders do the same, as far as the queries use them.
   return Object.assign(builders, { tables, sqlDialect: sqliteDialect }) as unknown as Tx;
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 function checkForeignKeys(database: Database): void {

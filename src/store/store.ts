@@ -20,6 +20,14 @@ export type BatchWork<Item, Result> = (
   items: readonly Item[],
 ) => Promise<readonly Result[]>;
 
+export interface StoreSizes {
+  /** Steps that wait. */
+  readonly waiting: number;
+  readonly databaseBytes: number;
+  /** Undefined where the write-ahead log is not ours to look after. */
+  readonly walBytes: number | undefined;
+}
+
 /** The one way to the data; an engine is one implementation of this. */
 export interface Store {
   /**
@@ -45,6 +53,8 @@ export interface Store {
    * again for each alone. Each statement of `work` is whole alone, and may be kept where a later one fails.
    */
   batch<Item, Result>(work: BatchWork<Item, Result>): (item: Item) => Promise<Result>;
+  /** How the data stands now. */
+  measure(): Promise<StoreSizes>;
   /** Resolves when a write that changes nothing has reached the disk; rejects like `run`. */
   ping(): Promise<void>;
   /** Lets the steps in progress finish, rejects new ones and closes the data. */

@@ -54,6 +54,7 @@ async function stages() {
   const path: [string, Peer][] = [
     ["Elysia with the same schemas", await startLimit()],
     ["the guard", await startStage("guard")],
+    ["the metrics", await startStage("observed")],
     ["the order's flow", await startStage("flow")],
     ["SQL in memory, group commit", await startStage("sql")],
     ["the disk", await startService(database("stages"))],

@@ -2,6 +2,7 @@ import { createDispatcherStub } from "../../src/adapters/dispatcher-stub.ts";
 import { createPaymentStub } from "../../src/adapters/payment-stub.ts";
 import { createSmsStub } from "../../src/adapters/sms-stub.ts";
 import { createLog } from "../../src/log.ts";
+import { createMetrics } from "../../src/metrics.ts";
 import { startServer } from "../../src/server.ts";
 import { readConfig } from "../../src/config.ts";
 import { openSqliteStore } from "../../src/store/sqlite-store.ts";
@@ -36,6 +37,7 @@ const { url } = await startServer({
   payment: createPaymentStub(log, config.paymentStubDelayMs),
   dispatcher: createDispatcherStub(log),
   log,
+  metrics: createMetrics("test", () => performance.now()),
   now: Date.now,
   randomId: () => crypto.randomUUID(),
   config,

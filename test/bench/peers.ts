@@ -69,7 +69,7 @@ export const startService = (databasePath: string, environment: Record<string, s
 export const startLimit = () => startPeer([process.execPath, join(HERE, "limit.ts")]);
 
 /** The service up to a stage of an order's way: see stages.ts. */
-export const startStage = (stage: "guard" | "flow" | "sql") =>
+export const startStage = (stage: "guard" | "observed" | "flow" | "sql") =>
   startPeer([process.execPath, join(HERE, "stages.ts"), stage]);
 
 export const startOneCommitPerStep = (databasePath: string) =>

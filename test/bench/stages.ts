@@ -6,7 +6,9 @@ import { createApp } from "../../src/app.ts";
 import { readConfig } from "../../src/config.ts";
 import { createAccess } from "../../src/http/access.ts";
 import { guard } from "../../src/http/guard.ts";
+import { observeRequests } from "../../src/http/observe-requests.ts";
 import { createLog } from "../../src/log.ts";
+import { createMetrics } from "../../src/metrics.ts";
 import { CREATE_ORDER } from "../../src/orders/routes.ts";
 import type { Store } from "../../src/store/store.ts";
 import { REGISTER } from "../../src/users/routes.ts";
@@ -23,6 +25,7 @@ const outside = {
   payment: createPaymentStub(log, 0),
   dispatcher: createDispatcherStub(log),
   log,
+  metrics: createMetrics("test", () => performance.now()),
   now: Date.now,
   randomId: () => crypto.randomUUID(),
   config,
@@ -31,13 +34,18 @@ const outside = {
 let lastId = 0;
 
 const [stage] = process.argv.slice(2);
-const http = stage === "guard" ? guarded() : createApp({ ...outside, store: storeOf(stage) }).http;
+const http =
+  stage === "guard" || stage === "observed"
+    ? guarded(stage === "observed")
+    : createApp({ ...outside, store: storeOf(stage) }).http;
 http.listen({ hostname: "127.0.0.1", port: 0, reusePort: false, development: false });
 console.log(`listening on http://127.0.0.1:${http.server?.port}`);
 
-function guarded() {
+function guarded(isObserved: boolean) {
+  const access = createAccess(config);
   return new Elysia({ normalize: false })
-    .use(guard({ ...outside, access: createAccess(config) }))
+    .use(isObserved ? observeRequests({ ...outside, access }) : (app: Elysia) => app)
+    .use(guard({ ...outside, access }))
     .post(
       "/register",
       () => ({
@@ -76,6 +84,7 @@ function instantStore(): Store {
     read: nothing,
     // `as`: the result that each of the service's batches has for such an item.
     batch: () => (item) => (gathering ??= gather()).then(() => resultOf(item) as never),
+    measure: async () => ({ waiting: 0, databaseBytes: 0, walBytes: 0 }),
     ping: async () => {},
     close: async () => {},
   };

@@ -2,6 +2,7 @@ import type { Database } from "bun:sqlite";
 import { dlopen, FFIType } from "bun:ffi";
 import { createApp } from "../../src/app.ts";
 import { createLog } from "../../src/log.ts";
+import { createMetrics } from "../../src/metrics.ts";
 import { readConfig } from "../../src/config.ts";
 import { openStore } from "../support/store.ts";
 
@@ -36,6 +37,7 @@ async function main() {
     sms: { sendCode: async () => {} },
     payment: { charge: async ({ orderId }) => (orderId % 5 === 0 ? "declined" : "paid") },
     dispatcher: { notify: async () => {} },
+    metrics: createMetrics("test", () => performance.now()),
     log: createLog({ level: "error", json: false, write: console.error, now: Date.now }),
     now: Date.now,
     randomId: () => crypto.randomUUID(),

@@ -1,4 +1,5 @@
 import { createLog, type Log } from "../../src/log.ts";
+import { createMetrics } from "../../src/metrics.ts";
 import type { ChargeOutcome } from "../../src/ports.ts";
 import { startServer } from "../../src/server.ts";
 import { readConfig } from "../../src/config.ts";
@@ -60,6 +61,7 @@ async function main() {
       },
     },
     log,
+    metrics: createMetrics("test", () => performance.now()),
     now,
     randomId() {
       // The clients name their requests, so that this is asked for at the start of each order only.

@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createApp } from "../../src/app.ts";
 import { createLog } from "../../src/log.ts";
+import { createMetrics } from "../../src/metrics.ts";
 import { readConfig } from "../../src/config.ts";
 import type { CallOptions } from "../../src/with-timeout.ts";
 import { openStore } from "../support/store.ts";
@@ -318,6 +319,7 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
       ...sabotaged(world),
       store,
       log,
+      metrics: createMetrics("test", () => performance.now()),
       now: clock,
       randomId: () => `id-${++lastId}-${chance.whole(0, 999_999)}`,
       config,

@@ -46,7 +46,7 @@ export async function faultOf(
   const validate = documented?.validate ?? problem;
   if (!validate(body))
     return `${where}: ${ajv.errorsText(validate.errors)}: ${JSON.stringify(body)}`;
-  const mediaType = status < 400 ? "application/json" : "application/problem+json";
+  const mediaType = documented?.mediaType ?? "application/problem+json";
   if (!headers.get("content-type")?.startsWith(mediaType)) return `${where}: no ${mediaType}`;
   return headerFault(headers, documented?.headers ?? new Map(), status);
 }
@@ -89,6 +89,7 @@ function compile({ paths }: Document) {
         Object.entries(responses).map(([status, response]) => [
           Number(status),
           {
+            mediaType: Object.keys(response.content)[0],
             validate: compileStrictly(schemaOf(response, `${method} ${path} ${status}`)),
             headers: new Map(
               Object.entries(response.headers).map(([name, { schema }]) => [

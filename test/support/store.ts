@@ -59,6 +59,7 @@ export function openTestStore(): Store {
       const batch = opening.then(({ store }) => store.batch(work));
       return (item) => on(async () => (await batch)(item));
     },
+    measure: () => on((store) => store.measure()),
     ping: () => on((store) => store.ping()),
     close: async () => void (isOver = true),
   };

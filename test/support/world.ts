@@ -1,5 +1,6 @@
 import type { Dependencies } from "../../src/app.ts";
 import { createLog } from "../../src/log.ts";
+import { createMetrics } from "../../src/metrics.ts";
 import type { Charge, ChargeOutcome } from "../../src/ports.ts";
 import { readConfig } from "../../src/config.ts";
 import { createBatch } from "../../src/store/batch.ts";
@@ -69,6 +70,7 @@ export function createDependencies(world: World): Dependencies {
       now: () => world.nowMs,
     }),
     now: () => world.nowMs,
+    metrics: createMetrics("test", () => performance.now()),
     randomId: () => crypto.randomUUID(),
   };
 }

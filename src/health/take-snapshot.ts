@@ -1,0 +1,59 @@
+import type { Log } from "../log.ts";
+import type { Snapshot } from "../metrics.ts";
+import type { Clock } from "../ports.ts";
+import type { Store, StoreSizes } from "../store/store.ts";
+import type { Ping } from "./ping.ts";
+
+/** Orders that wait, and since when, in ms, the oldest does. */
+export interface Waiting {
+  readonly pending: number;
+  readonly pendingSince: number | null;
+  readonly unannounced: number;
+  readonly unannouncedSince: number | null;
+}
+
+export interface SnapshotDependencies {
+  readonly store: Store;
+  readonly ping: Ping;
+  readonly log: Log;
+  readonly now: Clock;
+  /** The orders that wait, of those that were made by `madeBy`. */
+  readonly readWaiting: (madeBy: number) => Promise<Waiting>;
+  readonly config: { readonly paymentTimeoutMs: number };
+}
+
+/** What is true now. Never rejects: what can't be known is left out, and the log says why. */
+export async function takeSnapshot(dependencies: SnapshotDependencies): Promise<Snapshot> {
+  const { store, ping, log, now, readWaiting, config } = dependencies;
+  const at = now();
+  const [sizes, waiting, isWritable] = await Promise.all([
+    store.measure().catch(leaveOut),
+    // What is younger may still be answered: it is being paid, and not in doubt.
+    readWaiting(at - config.paymentTimeoutMs).catch(leaveOut),
+    ping().then(
+      () => true,
+      () => false,
+    ),
+  ]);
+  const ageOf = (since: number | null) => (since === null ? 0 : Math.max(0, at - since) / 1000);
+  return {
+    paymentsInDoubt: waiting?.pending,
+    oldestInDoubtSeconds: waiting && ageOf(waiting.pendingSince),
+    unannouncedOrders: waiting?.unannounced,
+    oldestUnannouncedSeconds: waiting && ageOf(waiting.unannouncedSince),
+    isWritable,
+    ...sizesOf(sizes),
+  };
+
+  function leaveOut(error: unknown): undefined {
+    log.warn("Something can't be measured.", error);
+  }
+}
+
+function sizesOf(sizes: StoreSizes | undefined) {
+  return {
+    commitQueue: sizes?.waiting,
+    databaseBytes: sizes?.databaseBytes,
+    walBytes: sizes?.walBytes,
+  };
+}
