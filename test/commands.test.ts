@@ -99,7 +99,9 @@ test("a list is printed whole, however long it is and however slow its reader", 
   {
     using database = new Database(path);
     database.run(`WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
-      INSERT INTO orders SELECT i, 1, 'standard_300', 1, 'paid', 'k' || i, 'p' || i, 0, 0, 0, NULL, 1, 0 FROM n`);
+      INSERT INTO orders (user_id, tariff_code, amount_tiyin, status, idempotency_key, payment_key, created_at,
+        settled_at, notified_at, attempts, repeatable, stage, stage_at)
+      SELECT 1, 'standard_300', 1, 'paid', 'k' || i, 'p' || i, 0, 0, 0, 1, 0, 'new', 0 FROM n`);
   }
   const words = ["orders", "--json", "--last", "20000"];
   const child = Bun.spawn(

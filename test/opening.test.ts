@@ -116,7 +116,7 @@ describe("a database", () => {
     const path = join(folder.path, "x.db");
     await makeDatabase(path, 1);
     execute(path, "INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('next', 9e12)");
-    expectRefusal(path, /a newer version of NMservis has changed it \(4 migrations, .* knows 3\)/);
+    expectRefusal(path, /a newer version of NMservis has changed it \(5 migrations, .* knows 4\)/);
   });
 
   test("of another history is refused, and left as it is", async () => {
@@ -159,24 +159,25 @@ describe("a database", () => {
     const store = openStore(path);
     expect(await store.run((tx) => tx.select().from(tx.tables.users))).toHaveLength(1);
     const common = { userId: 1, tariffCode: "standard_300" };
+    const later = { refund: null, cancelReason: null, address: null, comment: null };
     expect(await store.run((tx) => tx.select().from(tx.tables.orders))).toEqual([
       {
         ...common,
         ...{ id: 3, amountTiyin: 5, status: "pending", idempotencyKey: null, paymentKey: "p3" },
         ...{ createdAt: 10, settledAt: null, notifiedAt: null, dueAt: 20, attempts: 1 },
-        repeatable: true,
+        ...{ ...later, repeatable: true, stage: null, stageAt: null },
       },
       {
         ...common,
         ...{ id: 4, amountTiyin: 6, status: "paid", idempotencyKey: "key", paymentKey: "p4" },
         ...{ createdAt: 11, settledAt: 12, notifiedAt: null, dueAt: 21, attempts: 2 },
-        repeatable: false,
+        ...{ ...later, repeatable: false, stage: "new", stageAt: 12 },
       },
       {
         ...common,
         ...{ id: 5, amountTiyin: 7, status: "paid", idempotencyKey: null, paymentKey: "p5" },
         ...{ createdAt: 13, settledAt: 14, notifiedAt: 15, dueAt: null, attempts: 1 },
-        repeatable: false,
+        ...{ ...later, repeatable: false, stage: "completed", stageAt: 15 },
       },
     ]);
     const next = { ...common, amountTiyin: 1, status: "pending" as const, paymentKey: "p" };

@@ -123,6 +123,10 @@ describe("looking an order up", () => {
       status: "paid",
       created_at: new Date(world.nowMs).toISOString(),
       settled_at: new Date(world.nowMs).toISOString(),
+      stage: "new",
+      stage_at: new Date(world.nowMs).toISOString(),
+      refund: null,
+      cancel_reason: null,
     });
   });
 

@@ -111,7 +111,7 @@ test.each<Refusal>([
       await execute(url, "INSERT INTO nmservis_migrations VALUES (99, 'later')");
       return url;
     },
-    says: /: a newer version of NMservis has changed it \(2 migrations, this version knows 1\): start that version\.$/,
+    says: /: a newer version of NMservis has changed it \(3 migrations, this version knows 2\): start that version\.$/,
   },
   {
     what: "a password would travel in clear text",

@@ -94,7 +94,18 @@ export function Line(minLength: number, maxLength: number, options: SchemaOption
   return Text(minLength, maxLength, { ...options, pattern: ONE_LINE });
 }
 
-const oneLine = new RegExp(ONE_LINE);
+/** The same, with tabs and the ends of lines. */
+const LINES = ONE_LINE.replaceAll(
+  "\\u0000-\\u001f",
+  "\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f",
+);
+
+/** A text to take from clients, of one line or several, not blank. */
+export function Lines(minLength: number, maxLength: number, options: SchemaOptions = {}) {
+  return Text(minLength, maxLength, { ...options, pattern: LINES });
+}
+
+const patterns = new Map([ONE_LINE, LINES].map((pattern) => [pattern, new RegExp(pattern)]));
 
 interface TextSchema {
   readonly minLength: number;
@@ -107,7 +118,7 @@ TypeRegistry.Set<TextSchema>("Text", (schema, value) => {
   if (typeof value !== "string" || !value.isWellFormed()) return false;
   // No character has more than two units: what is longer than that need not be counted.
   if (value.length > 2 * schema.maxLength) return false;
-  if (schema.pattern === ONE_LINE && !oneLine.test(value)) return false;
+  if (patterns.get(schema.pattern ?? "")?.test(value) === false) return false;
   const { length } = Array.from(value);
   return length >= schema.minLength && length <= schema.maxLength;
 });
@@ -122,7 +133,7 @@ export function expectation(schema: TSchema): string {
       return `a whole number from ${minimum} to ${maximum}`;
     case "string":
       if (minLength === undefined) return "a string";
-      if (pattern !== ONE_LINE) return `a string of ${minLength} to ${maxLength} characters`;
+      if (!patterns.has(pattern)) return `a string of ${minLength} to ${maxLength} characters`;
       return `a string of ${minLength} to ${maxLength} characters, not blank, without control characters`;
     case "boolean":
       return "true or false";

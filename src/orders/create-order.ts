@@ -6,6 +6,7 @@ import type { Order } from "../store/schema.ts";
 import type { ChargeOrder } from "./charge-order.ts";
 import type { FollowOrder } from "./follow-order.ts";
 import {
+  changeDetails,
   type DueOrder,
   endRepeat,
   findConflictingOrder,
@@ -179,6 +180,7 @@ export function createOrderService(dependencies: CreateOrderDependencies): Order
       await endRepeat(tx, { orderId: order.id });
       return openAgain(tx, draft, attempt);
     }
+    await takeDetails(tx, draft, order);
     // A retry may have settled it before the request that made it has heard from the provider.
     const isBeingPaid = order.status === "pending";
     return {
@@ -186,6 +188,19 @@ export function createOrderService(dependencies: CreateOrderDependencies): Order
       order,
       inFlight: isBeingPaid ? inFlight.get(order.paymentKey) : undefined,
     };
+  }
+
+  /** A repeat may bring another address; once a dispatcher has accepted the order, it is too late. */
+  async function takeDetails(tx: Tx, { address, comment }: OrderDraft, order: Order) {
+    const isOther =
+      (address !== null && address !== order.address) ||
+      (comment !== null && comment !== order.comment);
+    if (!isOther) return;
+    await changeDetails(tx, {
+      orderId: order.id,
+      address: address ?? order.address,
+      comment: comment ?? order.comment,
+    });
   }
 
   async function openAgain(tx: Tx, draft: LimitedDraft, attempt: number): Promise<Opening> {

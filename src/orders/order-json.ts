@@ -1,8 +1,19 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { Id } from "../http/schemas.ts";
-import type { Order } from "../store/schema.ts";
+import {
+  CANCEL_REASONS,
+  type CancelReason,
+  type Order,
+  REFUNDS,
+  type Stage,
+  STAGES,
+} from "../store/schema.ts";
 
 const INSTANT = Type.String({ format: "date-time", examples: ["2026-11-23T09:30:00.000Z"] });
+
+function nullable<Value extends string>(values: readonly Value[]) {
+  return Type.Union([Type.Unsafe<Value>(Type.String({ enum: [...values] })), Type.Null()]);
+}
 
 /** An order, as clients see it. */
 export const ORDER = Type.Object({
@@ -14,6 +25,10 @@ export const ORDER = Type.Object({
   status: Type.Unsafe<Order["status"]>(Type.String({ enum: ["pending", "paid", "declined"] })),
   created_at: INSTANT,
   settled_at: Type.Union([INSTANT, Type.Null()]),
+  stage: nullable<Stage>(STAGES),
+  stage_at: Type.Union([INSTANT, Type.Null()]),
+  refund: nullable(REFUNDS),
+  cancel_reason: nullable<CancelReason>(CANCEL_REASONS),
 });
 
 /** The order in that shape. */
@@ -26,6 +41,14 @@ export function toOrderJson(order: Order): Static<typeof ORDER> {
     currency: "UZS",
     status: order.status,
     created_at: new Date(order.createdAt).toISOString(),
-    settled_at: order.settledAt === null ? null : new Date(order.settledAt).toISOString(),
+    settled_at: instantOf(order.settledAt),
+    stage: order.stage,
+    stage_at: instantOf(order.stageAt),
+    refund: order.refund,
+    cancel_reason: order.cancelReason,
   };
+}
+
+function instantOf(at: number | null): string | null {
+  return at === null ? null : new Date(at).toISOString();
 }

@@ -22,6 +22,9 @@ export interface OrderDraft {
   readonly tariffCode: string;
   readonly idempotencyKey: string | null;
   readonly paymentKey: string;
+  /** Where the specialist is to come. */
+  readonly address: string | null;
+  readonly comment: string | null;
 }
 
 /** A pending or paid order, with what a provider needs to know of it. */
@@ -57,7 +60,9 @@ const insertPending = prepared((tx, { orders }, { rowsOf, nextId }) =>
         SELECT ${nextId("orders")}, users.id, tariffs.code, tariffs.price_tiyin, 'pending',
           draft.value->>2, draft.value->>3, CAST(${value("createdAt")} AS bigint),
           CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(${value("dueAt")} AS bigint), 1,
-          draft.value->>2 IS NULL AND CAST(${value("isRepeatable")} AS boolean)
+          draft.value->>2 IS NULL AND CAST(${value("isRepeatable")} AS boolean),
+          CAST(NULL AS text), CAST(NULL AS bigint), CAST(NULL AS text), CAST(NULL AS text),
+          draft.value->>4, draft.value->>5
         FROM ${rowsOf(value("drafts"))} AS draft
         CROSS JOIN users
         CROSS JOIN tariffs
@@ -91,7 +96,14 @@ export async function insertPendingOrders(
   // In one order for all batches: two that wrote the same keys crosswise would wait for each other.
   const rows = drafts
     .toSorted(byUserAndKey)
-    .map((draft) => [draft.userId, draft.tariffCode, draft.idempotencyKey, draft.paymentKey]);
+    .map((draft) => [
+      draft.userId,
+      draft.tariffCode,
+      draft.idempotencyKey,
+      draft.paymentKey,
+      draft.address,
+      draft.comment,
+    ]);
   const opened = await insertPending(tx, { ...common, drafts: JSON.stringify(rows) });
   const { createdAt, dueAt } = common;
   return new Map(
@@ -153,6 +165,19 @@ export const orderByPaymentKey = prepared((tx, { orders }) =>
     .select({ ...getTableColumns(orders), payer })
     .from(orders)
     .where(eq(orders.paymentKey, value("paymentKey"))),
+);
+
+/** Where and what for, of an order that no dispatcher has accepted yet. */
+export const changeDetails = prepared((tx, { orders }) =>
+  tx
+    .update(orders)
+    .set({ address: sql`${value("address")}`, comment: sql`${value("comment")}` })
+    .where(
+      and(
+        eq(orders.id, value("orderId")),
+        sql`(${orders.status} = 'pending' OR ${orders.stage} = 'new')`,
+      ),
+    ),
 );
 
 /** From now on an order without a key repeats this one no more. */
@@ -254,6 +279,8 @@ export const settlePaid = prepared((tx, tables, dialect) =>
       settledAt: sql`${value("settledAt")}`,
       dueAt: sql`${value("dueAt")}`,
       attempts: 1,
+      stage: "new",
+      stageAt: sql`${value("settledAt")}`,
     })
     .where(and(isOneOf(tables, dialect, value("orderIds")), eq(tables.orders.status, "pending")))
     .returning({ orderId: tables.orders.id }),

@@ -3,7 +3,15 @@ import { Elysia } from "elysia";
 import { routeOptions } from "../http/access.ts";
 import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
 import { parseInteger } from "../http/parse-integer.ts";
-import { expectation, Id, queryParameters, requestBody, TARIFF_CODE } from "../http/schemas.ts";
+import {
+  expectation,
+  Id,
+  Lines,
+  optional,
+  queryParameters,
+  requestBody,
+  TARIFF_CODE,
+} from "../http/schemas.ts";
 import type { Clock } from "../ports.ts";
 import type { Store } from "../store/store.ts";
 import type { OrderService } from "./create-order.ts";
@@ -43,6 +51,18 @@ export const CREATE_ORDER = routeOptions({
   body: requestBody({
     user_id: Id({ examples: [1], description: "From the answer of /register." }),
     tariff_code: Type.String({ examples: ["standard_300"] }),
+    address: optional(
+      Lines(1, 300, {
+        description: "Where the specialist is to come; a repeat may change it.",
+        examples: ["Toshkent, Chilonzor 9, 12-uy"],
+      }),
+    ),
+    comment: optional(
+      Lines(1, 500, {
+        description: "What he should know; a repeat may change it.",
+        examples: ["The bell is broken"],
+      }),
+    ),
   }),
   response: {
     200: PAID,
@@ -86,6 +106,8 @@ export function orderRoutes({ store, orderService, now }: OrderRoutesDependencie
           // What can be no tariff's code is no tariff's, and may be what a database can't read.
           tariffCode: TARIFF_CODE.test(body.tariff_code) ? body.tariff_code : "",
           idempotencyKey,
+          address: body.address ?? null,
+          comment: body.comment ?? null,
         });
         if (outcome.kind === "rejected") return problem(set, outcome.code);
         if (outcome.kind === "limited") {
@@ -134,7 +156,8 @@ export function orderRoutes({ store, orderService, now }: OrderRoutesDependencie
           operationId: "getOrder",
           tags: ["Orders"],
           summary: "Look an order up",
-          description: "What became of it: pending, paid or declined.",
+          description:
+            "What became of it: pending, paid or declined; and of a paid one, where it is with the dispatcher.",
           parameters: [idInPath("order_id", "From the answer of /create_order.")],
         },
       }),

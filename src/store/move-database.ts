@@ -13,7 +13,7 @@ import { openSqliteStore } from "./sqlite-store.ts";
 const PAGE = 5000;
 
 /** The order in which rows may refer to rows. */
-const TABLES = ["tariffs", "users", "orders"] as const;
+const TABLES = ["tariffs", "users", "orders", "order_events"] as const;
 type Table = (typeof TABLES)[number];
 
 /** What is the same on both sides once all is copied. */
@@ -22,7 +22,9 @@ const TOTALS: Record<Table, string> = {
   users:
     "count(*), coalesce(max(id), 0), coalesce(min(created_at), 0), coalesce(max(sms_tried_at), 0), coalesce(sum(length(phone_number)), 0), coalesce(sum(length(full_name)), 0), count(chat_id)",
   orders:
-    "count(*), coalesce(max(id), 0), coalesce(min(created_at), 0), coalesce(max(settled_at), 0), coalesce(sum(amount_tiyin), 0), coalesce(sum(user_id), 0), count(idempotency_key), coalesce(sum(length(payment_key)), 0), count(CASE WHEN status = 'paid' THEN 1 END), count(settled_at), count(notified_at), count(due_at), coalesce(sum(attempts), 0)",
+    "count(*), coalesce(max(id), 0), coalesce(min(created_at), 0), coalesce(max(settled_at), 0), coalesce(sum(amount_tiyin), 0), coalesce(sum(user_id), 0), count(idempotency_key), coalesce(sum(length(payment_key)), 0), count(CASE WHEN status = 'paid' THEN 1 END), count(settled_at), count(notified_at), count(due_at), coalesce(sum(attempts), 0), count(stage), count(refund), coalesce(sum(length(address)), 0), coalesce(sum(length(comment)), 0)",
+  order_events:
+    "count(*), coalesce(max(id), 0), coalesce(max(at), 0), coalesce(sum(order_id), 0), coalesce(sum(length(note)), 0)",
 };
 
 /** Hears how far the move is: rows that are copied, and rows in all; `undefined` once only the indexes are left. */
@@ -87,7 +89,7 @@ async function copyAll(database: Database, tx: SQL, onProgress: OnProgress): Pro
   await tx.unsafe(`ANALYZE ${TABLES.join(", ")}`);
   const sequences = database
     .query<{ name: string; seq: number }, []>(
-      "SELECT name, seq FROM sqlite_sequence WHERE name IN ('users', 'orders')",
+      "SELECT name, seq FROM sqlite_sequence WHERE name IN ('users', 'orders', 'order_events')",
     )
     .all();
   for (const { name, seq } of sequences) await tx`SELECT setval(${`${name}_id_seq`}, ${seq})`;
@@ -95,7 +97,12 @@ async function copyAll(database: Database, tx: SQL, onProgress: OnProgress): Pro
     throw new DatabaseUnusable("Nothing was moved: the totals of both sides differ.");
   }
   const count = (table: Table) => Number(source[table][0]);
-  return { tariffs: count("tariffs"), users: count("users"), orders: count("orders") };
+  return {
+    tariffs: count("tariffs"),
+    users: count("users"),
+    orders: count("orders"),
+    order_events: count("order_events"),
+  };
 }
 
 /**
@@ -149,7 +156,12 @@ type Totals = Record<Table, readonly string[]>;
 function totalsOf(database: Database): Totals {
   const of = (table: Table) =>
     (database.query(`SELECT ${TOTALS[table]} FROM ${table}`).values()[0] ?? []).map(String);
-  return { tariffs: of("tariffs"), users: of("users"), orders: of("orders") };
+  return {
+    tariffs: of("tariffs"),
+    users: of("users"),
+    orders: of("orders"),
+    order_events: of("order_events"),
+  };
 }
 
 async function totalsIn(tx: SQL): Promise<Totals> {
@@ -157,7 +169,12 @@ async function totalsIn(tx: SQL): Promise<Totals> {
     const [row] = await tx.unsafe(`SELECT ${TOTALS[table]} FROM ${table}`).values();
     return row.map(String);
   };
-  return { tariffs: await of("tariffs"), users: await of("users"), orders: await of("orders") };
+  return {
+    tariffs: await of("tariffs"),
+    users: await of("users"),
+    orders: await of("orders"),
+    order_events: await of("order_events"),
+  };
 }
 
 function isSame(a: Totals, b: Totals): boolean {

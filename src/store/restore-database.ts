@@ -20,7 +20,7 @@ import { logPath } from "./inspect-database.ts";
 const UNKNOWN_NUMBERS = 1_000_000;
 
 /** The tables whose rows have numbers that are never given twice. */
-const NUMBERED = ["users", "orders"];
+const NUMBERED = ["users", "orders", "order_events"];
 
 /** What has become of a database. */
 export interface Restoration {

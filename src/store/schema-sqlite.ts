@@ -1,4 +1,4 @@
 import { sqliteColumns } from "./columns.ts";
 import { createTables } from "./schema.ts";
 
-export const { users, tariffs, orders } = createTables(sqliteColumns);
+export const { users, tariffs, orders, orderEvents } = createTables(sqliteColumns);

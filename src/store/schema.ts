@@ -4,10 +4,40 @@ import type { Columns } from "./columns.ts";
 /** An order is `pending` until the provider has said `paid` or `declined`, and then stays that. */
 export const ORDER_STATUSES = ["pending", "paid", "declined"] as const;
 
+/** Where a paid order is with the dispatcher. */
+export const STAGES = ["new", "accepted", "in_progress", "completed", "cancelled"] as const;
+
+/** Money of a cancelled order that is to be given back, and was given back by hand. */
+export const REFUNDS = ["owed", "given"] as const;
+
+/** What can be done with a paid order, and that its customer's number was looked at. */
+export const EVENT_KINDS = [
+  "accept",
+  "start",
+  "complete",
+  "cancel",
+  "undo",
+  "refund",
+  "phone_shown",
+] as const;
+
+/** Why an order was cancelled. */
+export const CANCEL_REASONS = [
+  "customer",
+  "no_answer",
+  "no_specialist",
+  "area",
+  "duplicate",
+  "other",
+] as const;
+
+export type Stage = (typeof STAGES)[number];
+export type CancelReason = (typeof CANCEL_REASONS)[number];
 export type Tables = ReturnType<typeof createTables>;
 export type User = Tables["users"]["$inferSelect"];
 export type Tariff = Tables["tariffs"]["$inferSelect"];
 export type Order = Tables["orders"]["$inferSelect"];
+export type OrderEvent = Tables["orderEvents"]["$inferSelect"];
 
 /**
  * The whole database on one page, for each dialect. Instants are milliseconds since 1970 in UTC, money is in
@@ -77,6 +107,13 @@ export function createTables(columns: Columns) {
       attempts: whole().notNull(),
       /** An order without a key may repeat this one: it has none itself, and was not declined. */
       repeatable: flag().notNull(),
+      /** Null unless the order is paid. */
+      stage: text({ enum: STAGES }),
+      stageAt: whole(),
+      refund: text({ enum: REFUNDS }),
+      cancelReason: text({ enum: CANCEL_REASONS }),
+      address: text(),
+      comment: text(),
     },
     (order) => [
       check("orders_amount_is_positive", sql`${order.amountTiyin} >= 1`),
@@ -101,6 +138,14 @@ export function createTables(columns: Columns) {
         "orders_repeatable_is_boolean",
         sql`${order.repeatable} = 0 OR ${order.repeatable} = 1`,
       ),
+      check(
+        "orders_only_paid_has_stage",
+        sql`(${order.status} = 'paid') = (${order.stage} IS NOT NULL) AND (${order.stage} IS NULL) = (${order.stageAt} IS NULL)`,
+      ),
+      check(
+        "orders_only_cancelled_has_refund",
+        sql`(${order.stage} IS NOT NULL AND ${order.stage} = 'cancelled') OR (${order.refund} IS NULL AND ${order.cancelReason} IS NULL)`,
+      ),
       // Orders without a key are in it too, and not alike: a user's orders are found by it.
       uniqueIndex("orders_idempotency_key").on(order.userId, order.idempotencyKey),
       ...(columns.answersMayBeLost ? [uniqueIndex("orders_payment_key").on(order.paymentKey)] : []),
@@ -112,6 +157,40 @@ export function createTables(columns: Columns) {
       index("orders_due")
         .on(order.status, order.dueAt)
         .where(sql`${order.dueAt} IS NOT NULL`),
+      index("orders_stage")
+        .on(order.stage, order.settledAt, order.amountTiyin)
+        .where(sql`${order.stage} IS NOT NULL`),
+      index("orders_refund")
+        .on(order.settledAt)
+        .where(sql`${order.refund} = 'owed'`),
+    ],
+  );
+
+  /** What was done with orders, by whom: never changed but for its delivery to the webhook. */
+  const orderEvents = table(
+    "order_events",
+    {
+      id: id(),
+      orderId: whole()
+        .notNull()
+        .references(() => orders.id),
+      at: whole().notNull(),
+      /** The dispatcher's name. */
+      actor: text().notNull(),
+      kind: text({ enum: EVENT_KINDS }).notNull(),
+      fromStage: text({ enum: STAGES }),
+      toStage: text({ enum: STAGES }),
+      reason: text({ enum: CANCEL_REASONS }),
+      note: text(),
+      /** When it is to be delivered next; null where it is not, or was. */
+      dueAt: whole(),
+      attempts: whole().notNull(),
+    },
+    (event) => [
+      index("order_events_order").on(event.orderId),
+      index("order_events_due")
+        .on(event.dueAt)
+        .where(sql`${event.dueAt} IS NOT NULL`),
     ],
   );
 
@@ -119,5 +198,5 @@ export function createTables(columns: Columns) {
     return columns.flagsAreNumbers ? [check(name, isFlag)] : [];
   }
 
-  return { users, tariffs, orders };
+  return { users, tariffs, orders, orderEvents };
 }
