@@ -1,4 +1,5 @@
 import { Elysia } from "elysia";
+import { createBoard } from "./board/routes.ts";
 import type { Config } from "./config.ts";
 import { healthRoutes } from "./health/routes.ts";
 import { createAccess } from "./http/access.ts";
@@ -16,6 +17,7 @@ import { type DueOrder, waitingOrders } from "./orders/order-queries.ts";
 import { CONCURRENCY, createOrderWorker } from "./orders/order-worker.ts";
 import { NOTIFY_TIMEOUT_MS } from "./orders/retry-schedule.ts";
 import { orderRoutes } from "./orders/routes.ts";
+import { createWorkOrder } from "./orders/work-order.ts";
 import type { Clock, DispatcherNotifier, PaymentGateway, SmsSender } from "./ports.ts";
 import type { Store } from "./store/store.ts";
 import { createTaskQueue } from "./task-queue.ts";
@@ -96,6 +98,8 @@ export function createApp(dependencies: Dependencies) {
     return waiting;
   }
 
+  const board = createBoard({ ...dependencies, workOrder: createWorkOrder(dependencies) });
+
   const access = createAccess(config);
   const http = new Elysia({ normalize: false })
     .use(observeRequests({ ...dependencies, access }))
@@ -104,7 +108,8 @@ export function createApp(dependencies: Dependencies) {
     .use(healthRoutes({ ...dependencies, readWaiting }))
     .use(userRoutes({ ...dependencies, userService }))
     .use(orderRoutes({ ...dependencies, orderService }))
-    .use(tariffRoutes({ ...dependencies, access }));
+    .use(tariffRoutes({ ...dependencies, access }))
+    .use(board.http);
 
   return {
     /** Answers requests. */
@@ -114,6 +119,8 @@ export function createApp(dependencies: Dependencies) {
     run: (signal: AbortSignal) =>
       Promise.all(Object.values(workers).map((worker) => worker.run(signal))),
     idle,
+    /** Ends the board's streams, which would never end by themselves. */
+    closeStreams: board.close,
     /** Ends what goes on: the payments that are unanswered are in doubt, and each order has its answer. */
     async drain() {
       cutoff.abort();

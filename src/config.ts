@@ -24,6 +24,8 @@ const MAX_PER_HOUR = 1_000_000;
 /** What a header can hold, and no comma, which parts one key from the next. */
 const KEY = /^[!-+\--~]+$/;
 const HOST_NAME = /^([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d+)?$/i;
+/** Letters of any script; neither a colon nor a dot, which part it from what follows. */
+const DISPATCHER = /^([\p{L}\p{N}][\p{L}\p{N} '’‘_-]{0,39}):([!-+\--~]{16,})$/u;
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/i;
 const LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"];
 
@@ -67,6 +69,24 @@ export const SETTINGS = {
     expected: "one or more origins such as https://app.example.uz, comma-separated",
     show: (origins) => origins.join(",") || "none",
   }),
+  /** Who may work orders on the board, each by a key of his own. */
+  dispatchers: setting<readonly Dispatcher[]>({
+    variable: "DISPATCHERS",
+    byDefault: [],
+    parse: parseDispatchers,
+    expected:
+      "name:key, one or more, comma-separated, each name once, each key its own and of 16 characters or more",
+    show: (dispatchers) => dispatchers.map(({ name }) => name).join(",") || "none",
+    isSecret: true,
+  }),
+  /** Where browsers find the service; null where nobody has said so. */
+  publicUrl: setting<string | null>({
+    variable: "PUBLIC_URL",
+    byDefault: null,
+    parse: (text) => parseOrigins(text)?.[0],
+    expected: "an origin such as https://orders.example.uz",
+    show: (origin) => origin ?? "none",
+  }),
   paymentTimeoutMs: whole("PAYMENT_TIMEOUT_MS", 8000, 1, MAX_TIMEOUT_MS),
   paymentStubDelayMs: whole("PAYMENT_STUB_DELAY_MS", 1000, 0, MAX_TIMEOUT_MS),
   orderRepeatWindowMs: seconds("ORDER_REPEAT_WINDOW_S", 120),
@@ -97,6 +117,12 @@ export type DatabaseConfig =
   | { readonly kind: "sqlite"; readonly path: string }
   | { readonly kind: "postgres"; readonly url: string };
 
+/** Somebody who works orders. */
+export interface Dispatcher {
+  readonly name: string;
+  readonly key: string;
+}
+
 type ValueOf<Row> = Row extends { readonly byDefault: infer Value } ? Value : never;
 
 /** What the owner can set. */
@@ -125,6 +151,9 @@ export function readConfig(environment: Environment): Config {
   }
   if (config.adminApiKeys.some((key) => config.apiKeys.includes(key))) {
     faults.push("ADMIN_API_KEY and API_KEY must not have a key in common");
+  }
+  if (environment["DISPATCHERS"] && !environment["API_KEY"]) {
+    faults.push("DISPATCHERS needs API_KEY beside it: without that, everybody is a dispatcher");
   }
   if (!isLoopback && !environment["API_KEY"]) {
     faults.push(
@@ -229,6 +258,18 @@ function parseWhole(text: string, min: number, max: number): number | undefined 
 function parseList(text: string, item: RegExp): string[] | undefined {
   const items = text.split(",").map((one) => one.trim());
   return items.every((one) => item.test(one)) ? items : undefined;
+}
+
+function parseDispatchers(text: string): Dispatcher[] | undefined {
+  const dispatchers = text.split(",").flatMap((one) => {
+    const [, name, key] = DISPATCHER.exec(one.trim()) ?? [];
+    return name !== undefined && key !== undefined ? [{ name, key }] : [];
+  });
+  const isWhole = dispatchers.length === text.split(",").length;
+  const names = new Set(dispatchers.map(({ name }) => name));
+  const keys = new Set(dispatchers.map(({ key }) => key));
+  const areTheirOwn = names.size === dispatchers.length && keys.size === dispatchers.length;
+  return isWhole && areTheirOwn ? dispatchers : undefined;
 }
 
 /** Origins as browsers write them: anything else would never be equal to one. */

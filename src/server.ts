@@ -31,6 +31,7 @@ export async function startServer(dependencies: Dependencies): Promise<Server> {
     url: server.url.origin,
     async stop() {
       stopping.abort();
+      app.closeStreams();
       const drained = server.stop();
       await Promise.race([drained, Bun.sleep(paymentTimeoutMs)]);
       // What is left was received just now, or not at all: the first is answered, the second is cut.

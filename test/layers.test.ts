@@ -13,6 +13,7 @@ const LAYERS = [
   ["commands"],
   ["server.ts"],
   ["app.ts"],
+  ["board"],
   ["users", "orders", "tariffs", "health"],
   ["http", "store", "adapters"],
   ["ports.ts", "config.ts"],

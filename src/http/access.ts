@@ -1,7 +1,10 @@
 import { type ApiKeys, type Caller, createCallerCheck } from "./api-keys.ts";
 
-/** Who may use a route: everybody, whoever has a client's key, the owner alone. */
-export type Access = "open" | "client" | "owner";
+/**
+ * Who may use a route: everybody, whoever has a client's key, the owner alone; or a dispatcher, whose session
+ * the board itself looks at, and who sends forms.
+ */
+export type Access = "open" | "client" | "owner" | "dispatcher";
 
 /** The names of the keys in the OpenAPI document. */
 export const CLIENT_KEY = "ClientKey";
@@ -13,6 +16,8 @@ const SECURITY: Readonly<Record<Access, Record<string, never[]>[]>> = {
   // The owner's key opens it too, in the same header: one entry is enough to try it.
   client: [{ [CLIENT_KEY]: [] }],
   owner: [{ [OWNER_KEY]: [] }],
+  // The document does not have the board.
+  dispatcher: [],
 };
 
 /** The options of a route, which says who may use it; its part of the document follows from that. */
@@ -68,6 +73,7 @@ export function createAccess(keys: ApiKeys): AccessControl {
 export function isAllowed(access: Access, caller: Caller): boolean {
   switch (access) {
     case "open":
+    case "dispatcher":
       return true;
     case "client":
       return caller === "client" || caller === "owner";

@@ -6,7 +6,7 @@ import { createHostCheck } from "./allowed-hosts.ts";
 import { isDeclaredTooLarge, limitBody } from "./body-limit.ts";
 import { createCors } from "./cors.ts";
 import { createErrorHandler } from "./error-handler.ts";
-import { isPlainJson } from "./media-type.ts";
+import { isForm, isPlainJson } from "./media-type.ts";
 import { problem } from "./problems.ts";
 import { readStrictly } from "./read-json.ts";
 import { requestIdOf } from "./request-id.ts";
@@ -48,7 +48,8 @@ export function guard({ log, randomId, access, config }: GuardDependencies) {
       }
       if (method !== "POST" && method !== "PUT") return undefined;
       // Anything else a foreign page could post from the owner's browser without asking.
-      if (!isPlainJson(headers)) return "unsupported_media_type";
+      const isFit = route.access === "dispatcher" ? isForm(headers) : isPlainJson(headers);
+      if (!isFit) return "unsupported_media_type";
       return isDeclaredTooLarge(headers) ? "body_too_large" : undefined;
     }
 

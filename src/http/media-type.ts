@@ -17,6 +17,13 @@ export function isPlainJson(headers: Headers): boolean {
   );
 }
 
+/** Whether a body is declared as what a form of a page sends. */
+export function isForm(headers: Headers): boolean {
+  const isPlain = headers.get("content-encoding") === null;
+  const contentType = headers.get("content-type") ?? "";
+  return isPlain && /^application\/x-www-form-urlencoded\s*(;|$)/i.test(contentType);
+}
+
 function isUtf8(charset: string): boolean {
   return /^(utf-?8|"utf-?8")\s*$/i.test(charset);
 }

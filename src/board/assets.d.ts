@@ -1,0 +1,13 @@
+// Imported `with { type: "file" }`, a module is the path of its file.
+declare module "idiomorph/dist/idiomorph.min.js" {
+  const path: string;
+  export default path;
+}
+declare module "*/board-client.js" {
+  const path: string;
+  export default path;
+}
+declare module "*/board.css" {
+  const path: string;
+  export default path;
+}

@@ -1,0 +1,156 @@
+import { and, asc, desc, eq, getTableColumns, sql } from "drizzle-orm";
+import type { Tables } from "../store/schema.ts";
+import { prepared, type ReadTx } from "../store/store.ts";
+import { DAY_MS, ZONE_MS } from "./format.ts";
+
+/** How many of the newest orders are looked through for the last digits of a number. */
+const LOOKED_THROUGH = 5000;
+
+const value = sql.placeholder;
+
+/** All stages by name: the index has the stage first, and so each is a range of it. */
+const ANY_STAGE = sql.raw("('new', 'accepted', 'in_progress', 'completed', 'cancelled')");
+const OPEN_STAGE = sql.raw("('new', 'accepted', 'in_progress')");
+
+// Names written out: a subquery sees both tables, and both have an id.
+const actor = sql<string | null>`(
+  SELECT order_events.actor FROM order_events
+  WHERE order_events.order_id = orders.id AND order_events.kind <> 'phone_shown'
+  ORDER BY order_events.id DESC LIMIT 1
+)`;
+
+/** An order with its customer, what he has ordered, and whose it is. */
+function card({ orders, users, tariffs }: Tables) {
+  return {
+    ...getTableColumns(orders),
+    phoneNumber: users.phoneNumber,
+    fullName: users.fullName,
+    tariffTitle: tariffs.title,
+    actor,
+  };
+}
+
+/** The orders of one stage, the oldest first. */
+export const cardsOfStage = prepared((tx: ReadTx, tables) =>
+  tx
+    .select(card(tables))
+    .from(tables.orders)
+    .innerJoin(tables.users, eq(tables.users.id, tables.orders.userId))
+    .innerJoin(tables.tariffs, eq(tables.tariffs.code, tables.orders.tariffCode))
+    .where(eq(tables.orders.stage, value("stage")))
+    .orderBy(asc(tables.orders.settledAt))
+    .limit(value("limit")),
+);
+
+export type Card = Awaited<ReturnType<typeof cardsOfStage>>[number];
+
+/** The paid order with this number, if there is one. */
+export const cardById = prepared((tx: ReadTx, tables) =>
+  tx
+    .select(card(tables))
+    .from(tables.orders)
+    .innerJoin(tables.users, eq(tables.users.id, tables.orders.userId))
+    .innerJoin(tables.tariffs, eq(tables.tariffs.code, tables.orders.tariffCode))
+    .where(and(eq(tables.orders.id, value("orderId")), eq(tables.orders.status, "paid"))),
+);
+
+/** How many orders are in each open stage. */
+export const countOpen = prepared((tx: ReadTx, { orders }) =>
+  tx
+    .select({ stage: orders.stage, orders: sql`count(*)`.mapWith(Number) })
+    .from(orders)
+    .where(sql`${orders.stage} IN ${OPEN_STAGE}`)
+    .groupBy(orders.stage),
+);
+
+/** Cancelled orders whose money is still to be given back, the oldest first. */
+export const refundsOwed = prepared((tx: ReadTx, { orders }) =>
+  tx
+    .select({ id: orders.id, amountTiyin: orders.amountTiyin })
+    .from(orders)
+    .where(sql`${orders.refund} = 'owed'`)
+    .orderBy(asc(orders.settledAt))
+    .limit(value("limit")),
+);
+
+const dayNumber = sql.raw(`(settled_at + ${ZONE_MS}) / ${DAY_MS}`);
+
+/** Orders and money of each day and stage, of what was paid from `from` on. */
+export const figuresByDay = prepared((tx: ReadTx, { orders }) =>
+  tx
+    .select({
+      day: sql`${dayNumber}`.mapWith(Number),
+      stage: orders.stage,
+      orders: sql`count(*)`.mapWith(Number),
+      tiyin: sql`sum(${orders.amountTiyin})`.mapWith(Number),
+    })
+    .from(orders)
+    .where(
+      sql`${orders.stage} IN ${ANY_STAGE} AND ${orders.settledAt} >= CAST(${value("from")} AS bigint)`,
+    )
+    .groupBy(sql`${dayNumber}`, orders.stage),
+);
+
+/** What was paid from `from` until before `to`, of one stage where that is not empty, the newest first. */
+export const cardsOfDay = prepared((tx: ReadTx, tables) =>
+  tx
+    .select(card(tables))
+    .from(tables.orders)
+    .innerJoin(tables.users, eq(tables.users.id, tables.orders.userId))
+    .innerJoin(tables.tariffs, eq(tables.tariffs.code, tables.orders.tariffCode))
+    .where(
+      sql`${tables.orders.stage} IN ${ANY_STAGE}
+        AND ${tables.orders.settledAt} >= CAST(${value("from")} AS bigint)
+        AND ${tables.orders.settledAt} < CAST(${value("to")} AS bigint)
+        AND (CAST(${value("stage")} AS text) = '' OR ${tables.orders.stage} = CAST(${value("stage")} AS text))`,
+    )
+    .orderBy(desc(tables.orders.settledAt))
+    .limit(value("limit")),
+);
+
+/** The newest paid orders of the customer with this number. */
+export const cardsOfPhone = prepared((tx: ReadTx, tables) =>
+  tx
+    .select(card(tables))
+    .from(tables.users)
+    .innerJoin(tables.orders, eq(tables.orders.userId, tables.users.id))
+    .innerJoin(tables.tariffs, eq(tables.tariffs.code, tables.orders.tariffCode))
+    .where(
+      and(
+        eq(tables.users.phoneNumber, value("phoneNumber")),
+        sql`${tables.orders.stage} IS NOT NULL`,
+      ),
+    )
+    .orderBy(desc(tables.orders.id))
+    .limit(value("limit")),
+);
+
+/** Of the newest orders, those whose customer's number ends with these digits. */
+export const cardsOfLastDigits = prepared((tx: ReadTx, tables) =>
+  tx
+    .select(card(tables))
+    .from(tables.orders)
+    .innerJoin(tables.users, eq(tables.users.id, tables.orders.userId))
+    .innerJoin(tables.tariffs, eq(tables.tariffs.code, tables.orders.tariffCode))
+    .where(
+      sql`${tables.orders.id} > (SELECT coalesce(max(newest.id), 0) - ${sql.raw(String(LOOKED_THROUGH))} FROM orders AS newest)
+        AND ${tables.orders.stage} IS NOT NULL
+        AND ${tables.users.phoneNumber} LIKE CAST(${value("pattern")} AS text)`,
+    )
+    .orderBy(desc(tables.orders.id))
+    .limit(value("limit")),
+);
+
+/** What changes whenever something on a board does: how many are new, the newest of them, the last event. */
+export const boardVersion = prepared((tx: ReadTx, { orders, orderEvents }) =>
+  tx
+    .select({
+      newOrders: sql`count(*)`.mapWith(Number),
+      lastPaidAt: sql`coalesce(max(${orders.settledAt}), 0)`.mapWith(Number),
+      lastEvent: sql`(SELECT coalesce(max(${orderEvents.id}), 0) FROM ${orderEvents})`.mapWith(
+        Number,
+      ),
+    })
+    .from(orders)
+    .where(sql`${orders.stage} = 'new'`),
+);
