@@ -68,6 +68,7 @@ async function seed(): Promise<number> {
       },
     },
     log,
+    webhook: null,
     metrics: createMetrics(version, () => performance.now()),
     now: () => nowMs,
     randomId: () => crypto.randomUUID(),

@@ -10,6 +10,7 @@ import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { createChargeOrder } from "./orders/charge-order.ts";
 import { createGiveBackLease, type Lease } from "./orders/give-back-lease.ts";
+import { createEventWorker } from "./orders/deliver-events.ts";
 import { createFollowOrder } from "./orders/follow-order.ts";
 import { createOrderService } from "./orders/create-order.ts";
 import { createNotifyDispatcher } from "./orders/notify-dispatcher.ts";
@@ -18,7 +19,13 @@ import { CONCURRENCY, createOrderWorker } from "./orders/order-worker.ts";
 import { NOTIFY_TIMEOUT_MS } from "./orders/retry-schedule.ts";
 import { orderRoutes } from "./orders/routes.ts";
 import { createWorkOrder } from "./orders/work-order.ts";
-import type { Clock, DispatcherNotifier, PaymentGateway, SmsSender } from "./ports.ts";
+import type {
+  Clock,
+  DispatcherNotifier,
+  PaymentGateway,
+  SmsSender,
+  WebhookSender,
+} from "./ports.ts";
 import type { Store } from "./store/store.ts";
 import { createTaskQueue } from "./task-queue.ts";
 import { tariffRoutes } from "./tariffs/routes.ts";
@@ -34,6 +41,8 @@ export interface Dependencies {
   readonly sms: SmsSender;
   readonly payment: PaymentGateway;
   readonly dispatcher: DispatcherNotifier;
+  /** The bot, where it wants to hear what becomes of its orders. */
+  readonly webhook: WebhookSender | null;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly now: Clock;
@@ -87,6 +96,7 @@ export function createApp(dependencies: Dependencies) {
       timeoutMs: NOTIFY_TIMEOUT_MS,
       queue: notifications,
     }),
+    events: createEventWorker(dependencies),
   };
 
   /** Resolves when nothing goes on beside the requests. */

@@ -87,6 +87,24 @@ export const SETTINGS = {
     expected: "an origin such as https://orders.example.uz",
     show: (origin) => origin ?? "none",
   }),
+  /** Where the bot hears what becomes of its orders; null where it does not want to. */
+  webhookUrl: setting<string | null>({
+    variable: "WEBHOOK_URL",
+    byDefault: null,
+    parse: parseWebhookUrl,
+    expected: "an https address, or an http address of this machine",
+    show: (url) => (url === null ? "none" : new URL(url).host),
+    // A token may stand in it.
+    isSecret: true,
+  }),
+  webhookSecret: setting<Uint8Array | null>({
+    variable: "WEBHOOK_SECRET",
+    byDefault: null,
+    parse: parseWebhookSecret,
+    expected: "whsec_ and 24 to 64 bytes in base64",
+    show: (secret) => (secret === null ? "none" : "one"),
+    isSecret: true,
+  }),
   paymentTimeoutMs: whole("PAYMENT_TIMEOUT_MS", 8000, 1, MAX_TIMEOUT_MS),
   paymentStubDelayMs: whole("PAYMENT_STUB_DELAY_MS", 1000, 0, MAX_TIMEOUT_MS),
   orderRepeatWindowMs: seconds("ORDER_REPEAT_WINDOW_S", 120),
@@ -154,6 +172,9 @@ export function readConfig(environment: Environment): Config {
   }
   if (environment["DISPATCHERS"] && !environment["API_KEY"]) {
     faults.push("DISPATCHERS needs API_KEY beside it: without that, everybody is a dispatcher");
+  }
+  if (!environment["WEBHOOK_URL"] !== !environment["WEBHOOK_SECRET"]) {
+    faults.push("WEBHOOK_URL and WEBHOOK_SECRET must be set together");
   }
   if (!isLoopback && !environment["API_KEY"]) {
     faults.push(
@@ -270,6 +291,21 @@ function parseDispatchers(text: string): Dispatcher[] | undefined {
   const keys = new Set(dispatchers.map(({ key }) => key));
   const areTheirOwn = names.size === dispatchers.length && keys.size === dispatchers.length;
   return isWhole && areTheirOwn ? dispatchers : undefined;
+}
+
+function parseWebhookUrl(text: string): string | undefined {
+  const url = URL.parse(text);
+  if (url === null || url.username !== "") return undefined;
+  const isSafe =
+    url.protocol === "https:" ||
+    (url.protocol === "http:" && LOOPBACK.test(url.hostname.replace(/^\[(.*)\]$/, "$1")));
+  return isSafe ? url.href : undefined;
+}
+
+function parseWebhookSecret(text: string): Uint8Array | undefined {
+  const [, base64 = ""] = /^whsec_([A-Za-z0-9+/]+=*)$/.exec(text) ?? [];
+  const bytes = Buffer.from(base64, "base64");
+  return bytes.length >= 24 && bytes.length <= 64 ? bytes : undefined;
 }
 
 /** Origins as browsers write them: anything else would never be equal to one. */

@@ -66,6 +66,7 @@ async function run(): Promise<void> {
           isTerminal: process.stdout.isTTY,
           now: Date.now,
           elapsed: () => performance.now(),
+          fetch: (url, init) => fetch(url, init),
           randomId: () => crypto.randomUUID(),
           command: Bun.isStandaloneExecutable
             ? [process.execPath]

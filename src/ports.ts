@@ -32,6 +32,21 @@ export interface SmsSender {
   sendCode(phoneNumber: string, options: CallOptions): Promise<void>;
 }
 
+/** Something that has become of an order. */
+export interface WebhookEvent {
+  readonly eventId: number;
+  readonly type: "order.stage_changed" | "order.refunded" | "order.settled";
+  /** When, in ms. */
+  readonly at: number;
+  /** The order as clients see it now; no phone number is in it. */
+  readonly data: object;
+}
+
+export interface WebhookSender {
+  /** Tells the bot of an event; may come again for the same `eventId`. Resolved means that the bot has it. */
+  send(event: WebhookEvent, options: CallOptions): Promise<void>;
+}
+
 export interface DispatcherNotifier {
   /** Tells of one paid order; may come again for the same `orderId`, which is there to notice it by. */
   notify(orderId: number, options: CallOptions): Promise<void>;

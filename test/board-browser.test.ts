@@ -1,5 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
+import axe from "axe-core";
 import type { Page } from "playwright-core";
 import { launchBrowser } from "./support/browser.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
@@ -136,6 +137,46 @@ test("an order comes by itself, is accepted, completed, cancelled, undone, and t
   expect(await stageOf(third)).toBe("cancelled");
   expect(wrongs).toEqual([]);
 });
+
+test.each(["light", "dark"] as const)(
+  "axe finds nothing serious on any page, %s",
+  async (colorScheme) => {
+    using folder = temporaryFolder();
+    await using board = await openBoard(folder.path);
+    if (board === undefined) return;
+    for (const phone of ["901234567", "901234568", "901234569"]) {
+      await board.order(phone, { address: "Nukus 3", comment: "ring twice" });
+    }
+    const page = await board.signIn("Aziza", { colorScheme });
+    const findings = async () => {
+      // Beside the page's policy, which lets no such script in.
+      await page.evaluate(axe.source);
+      return page.evaluate(async () => {
+        // `as`: the script that has just run has put it there.
+        const { violations } = await (globalThis as unknown as { axe: typeof axe }).axe.run();
+        return violations
+          .filter(({ impact }) => impact === "serious" || impact === "critical")
+          .map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
+      });
+    };
+    await page.locator("#order-1").getByRole("button", { name: "Принять" }).click();
+    await page.locator(".notice").waitFor();
+    await page.locator("#order-2 summary").click();
+    expect(await findings()).toEqual([]);
+    for (const path of [
+      "/board/orders/1",
+      "/board/days",
+      "/board/search?q=zz",
+      "/board/orders/99",
+    ]) {
+      await page.goto(board.url + path);
+      expect(await findings()).toEqual([]);
+    }
+    await page.getByRole("button", { name: "Выйти" }).click();
+    await page.locator("input[name=key]").waitFor();
+    expect(await findings()).toEqual([]);
+  },
+);
 
 test("the board says that the service is gone, and is fresh again once it is back", async () => {
   using folder = temporaryFolder();

@@ -63,7 +63,7 @@ describe("the source", () => {
     ["the environment", /process\.env|Bun\.env/, ["main.ts"]],
     ["the clock", /Date\.now|new Date\(\)|performance\.now/, ["main.ts"]],
     ["randomness", /Math\.random|crypto\./, ["main.ts"]],
-    ["fetch", /\bfetch\(/, []],
+    ["fetch", /\b(?<!await )fetch\(/, ["main.ts"]],
     [
       "a transaction",
       /"(BEGIN|COMMIT)|\.transaction\(/,

@@ -15,7 +15,7 @@ const OPEN_STAGE = sql.raw("('new', 'accepted', 'in_progress')");
 // Names written out: a subquery sees both tables, and both have an id.
 const actor = sql<string | null>`(
   SELECT order_events.actor FROM order_events
-  WHERE order_events.order_id = orders.id AND order_events.kind <> 'phone_shown'
+  WHERE order_events.order_id = orders.id AND order_events.from_stage IS NOT NULL
   ORDER BY order_events.id DESC LIMIT 1
 )`;
 

@@ -32,7 +32,7 @@ export function chartView(days: readonly DayFigures[], chosen: number, viewer: V
   return html`<figure class="panel chart">
     <figcaption>${words.fourteenDays}: ${words.ordersAndCancelled}</figcaption>
     <div class="scroll">
-      <svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${words.fourteenDays}">
+      <svg viewBox="0 0 ${width} ${height}" role="group" aria-label="${words.fourteenDays}">
         ${days.map(({ day, orders, cancelled, tiyin }, at) => {
           const x = at * (BAR_WIDTH + BAR_GAP) + BAR_GAP / 2;
           const middle = x + BAR_WIDTH / 2;

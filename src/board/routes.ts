@@ -242,7 +242,7 @@ export function createBoard(dependencies: BoardDependencies) {
     const [card] = orderId ? await store.read((tx) => cardById(tx, { orderId })) : [];
     if (card === undefined) return notFound(viewer);
     const events = await store.read((tx) => eventsOfOrder(tx, { orderId: card.id }));
-    const last = events.findLast(({ kind }) => kind !== "phone_shown");
+    const last = events.findLast(({ fromStage }) => fromStage !== null);
     const canBeUndone = last !== undefined && canUndo(card, last, viewer.now);
     return answer({
       ...{ title: `№ ${card.id}`, path: `/board/orders/${card.id}`, viewer },

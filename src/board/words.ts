@@ -109,6 +109,7 @@ const ru: Words = {
     undo: "Шаг возвращён",
     refund: "Деньги возвращены",
     phone_shown: "Номер показан",
+    settled: "Оплата подтвердилась",
   },
   reasons: {
     customer: "Клиент передумал",
@@ -196,6 +197,7 @@ const uz: Words = {
     undo: "Qadam qaytarildi",
     refund: "Pul qaytarildi",
     phone_shown: "Raqam ko‘rsatildi",
+    settled: "To‘lov tasdiqlandi",
   },
   reasons: {
     customer: "Mijoz fikridan qaytdi",
@@ -283,6 +285,7 @@ const en: Words = {
     undo: "Step undone",
     refund: "Money given back",
     phone_shown: "Number shown",
+    settled: "Payment confirmed",
   },
   reasons: {
     customer: "Customer changed his mind",

@@ -14,6 +14,8 @@ export interface Context {
   readonly now: Clock;
   /** Ms from any instant on, by a clock that nobody sets. */
   readonly elapsed: Clock;
+  /** Sends a request over the network. */
+  readonly fetch: (url: string, init: RequestInit) => Promise<Response>;
   readonly randomId: () => string;
   /** How this program is started, for a process of its own beside this one. */
   readonly command: readonly string[];

@@ -2,6 +2,7 @@ import { version } from "../../package.json";
 import { createDispatcherStub } from "../adapters/dispatcher-stub.ts";
 import { createPaymentStub } from "../adapters/payment-stub.ts";
 import { createSmsStub } from "../adapters/sms-stub.ts";
+import { createWebhook } from "../adapters/webhook.ts";
 import { type Config, type DatabaseConfig, describeConfig, readConfig } from "../config.ts";
 import { createLineWriter } from "../line-writer.ts";
 import { createLog, type Log } from "../log.ts";
@@ -59,6 +60,7 @@ async function serveUntilSignal(
     sms: createSmsStub(log),
     payment: createPaymentStub(log, config.paymentStubDelayMs),
     dispatcher: createDispatcherStub(log),
+    webhook: createWebhookOf(config, context),
     log,
     metrics,
     randomId: context.randomId,
@@ -138,6 +140,11 @@ async function openStore(
       return { store, now: store.now };
     }
   }
+}
+
+function createWebhookOf({ webhookUrl: url, webhookSecret: secret }: Config, context: Context) {
+  if (url === null || secret === null) return null;
+  return createWebhook({ url, secret, fetch: context.fetch, now: context.now });
 }
 
 /** Resolves with the first signal that asks the process to end. */

@@ -1,10 +1,11 @@
 import { type Log, reasonOf } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import type { ChargeOutcome, Clock, PaymentGateway } from "../ports.ts";
-import type { Store } from "../store/store.ts";
+import type { ChargeOutcome, Clock, PaymentGateway, WebhookSender } from "../ports.ts";
+import type { Store, Tx } from "../store/store.ts";
 import type { Order } from "../store/schema.ts";
 import { withTimeout } from "../with-timeout.ts";
 import { type DueOrder, orderById, settleDeclined, settlePaid } from "./order-queries.ts";
+import { insertEvent } from "./order-event-queries.ts";
 import type { GiveBackLease, Lease } from "./give-back-lease.ts";
 import { leaseEndsAt, NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
 
@@ -14,6 +15,7 @@ const LONG_IN_DOUBT_MS = 3_600_000;
 export interface ChargeDependencies {
   readonly store: Store;
   readonly payment: PaymentGateway;
+  readonly webhook: WebhookSender | null;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly now: Clock;
@@ -41,6 +43,8 @@ export type ChargeOrder = (order: DueOrder) => Promise<ChargeOutcome | InDoubt>;
 interface Answer {
   readonly orderId: number;
   readonly outcome: ChargeOutcome;
+  /** Whether its customer was told that the payment is in doubt. */
+  readonly wasInDoubt: boolean;
 }
 
 /** What stands in the store now. */
@@ -53,7 +57,8 @@ interface Recorded {
 }
 
 export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder {
-  const { store, payment, log, metrics, now, config, giveBackLease, onPaid, cutoff } = dependencies;
+  const { store, payment, webhook, log, metrics, now, config, giveBackLease, onPaid, cutoff } =
+    dependencies;
 
   async function chargeOrder(order: DueOrder): Promise<ChargeOutcome | InDoubt> {
     const { orderId, dueAt } = order;
@@ -62,7 +67,7 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
       return { dueAt: await giveBackLease({ ...order, status: "pending" }) };
     }
     try {
-      const recorded = await record({ orderId, outcome });
+      const recorded = await record({ orderId, outcome, wasInDoubt: order.attempt > 1 });
       // Two attempts may race; a correct provider answers both alike.
       if (recorded.status !== outcome) {
         throw new Error(`it is ${recorded.status}, and now said to be ${outcome}`);
@@ -108,7 +113,19 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
     return "in doubt";
   }
 
-  const record = store.batch(async (tx, answers: readonly Answer[]) => {
+  const recordTogether = store.batch(recordAll);
+
+  function record(answer: Answer): Promise<Recorded> {
+    if (webhook === null || !answer.wasInDoubt) return recordTogether(answer);
+    // With its event it is a step of its own: the statements of a batch may be kept one without the other.
+    return store.run(async (tx) => {
+      const [recorded] = await recordAll(tx, [answer]);
+      if (recorded === undefined) throw new Error("an answer has not been recorded");
+      return recorded;
+    });
+  }
+
+  async function recordAll(tx: Tx, answers: readonly Answer[]): Promise<Recorded[]> {
     const settledAt = now();
     // The dispatcher is notified at once: nobody else is to do that meanwhile.
     const dueAt = leaseEndsAt(settledAt, NOTIFY_TIMEOUT_MS);
@@ -123,13 +140,24 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
       for (const { orderId } of rows) settled.set(orderId, "declined");
     }
     const recorded: Recorded[] = [];
-    for (const { orderId } of answers) {
+    for (const { orderId, wasInDoubt } of answers) {
       const here = settled.get(orderId);
       const status = here ?? (await orderById(tx, { orderId }))[0]?.status;
+      if (here !== undefined && wasInDoubt && webhook !== null) {
+        await insertEvent(tx, {
+          ...{ orderId, at: settledAt, actor: "", kind: "settled", fromStage: null },
+          ...{
+            toStage: here === "paid" ? "new" : null,
+            reason: null,
+            note: null,
+            dueAt: settledAt,
+          },
+        });
+      }
       recorded.push({ status, here: here !== undefined, notifyBy: dueAt });
     }
     return recorded;
-  });
+  }
 
   return chargeOrder;
 }

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, ne, sql } from "drizzle-orm";
+import { and, asc, desc, eq, isNotNull, sql } from "drizzle-orm";
 import type { OrderEvent } from "../store/schema.ts";
 import { prepared, type ReadTx } from "../store/store.ts";
 
@@ -9,7 +9,7 @@ export const lastStep = prepared((tx: ReadTx, { orderEvents }) =>
   tx
     .select()
     .from(orderEvents)
-    .where(and(eq(orderEvents.orderId, value("orderId")), ne(orderEvents.kind, "phone_shown")))
+    .where(and(eq(orderEvents.orderId, value("orderId")), isNotNull(orderEvents.fromStage)))
     .orderBy(desc(orderEvents.id))
     .limit(1),
 );
@@ -40,6 +40,32 @@ export const insertEvent = prepared((tx, { orderEvents }) =>
     dueAt: value("dueAt"),
     attempts: 0,
   }),
+);
+
+/**
+ * Takes the first `limit` events that are due by `now`, or later than `latest`, each for one more attempt until
+ * `dueAt`, and answers with them.
+ */
+export const claimDueEvents = prepared((tx, { orderEvents }, { skipLocked }) =>
+  tx
+    .update(orderEvents)
+    .set({ attempts: sql`${orderEvents.attempts} + 1`, dueAt: sql`${value("dueAt")}` })
+    .where(
+      sql`${orderEvents.id} IN (
+        SELECT id FROM order_events
+        WHERE due_at IS NOT NULL AND (due_at <= ${value("now")} OR due_at > ${value("latest")})
+        ORDER BY due_at LIMIT ${value("limit")} ${skipLocked}
+      )`,
+    )
+    .returning(),
+);
+
+/** Has an event be due then, or no more; what another attempt has begun since stays as it is. */
+export const setEventDue = prepared((tx, { orderEvents }) =>
+  tx
+    .update(orderEvents)
+    .set({ dueAt: sql`CAST(${value("dueAt")} AS bigint)` })
+    .where(and(eq(orderEvents.id, value("id")), eq(orderEvents.attempts, value("attempts")))),
 );
 
 /** Moves an order on that is still in `from`, and whose money was not given back; answers with its number if so. */

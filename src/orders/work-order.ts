@@ -1,4 +1,4 @@
-import type { Clock } from "../ports.ts";
+import type { Clock, WebhookSender } from "../ports.ts";
 import type { CancelReason, Order, OrderEvent, Stage } from "../store/schema.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { giveRefund, insertEvent, lastStep, moveOrder } from "./order-event-queries.ts";
@@ -54,7 +54,14 @@ export type WorkOutcome =
 /** Works an order: one step and the event that says so, or neither. */
 export type WorkOrder = (request: WorkRequest) => Promise<WorkOutcome>;
 
-export function createWorkOrder({ store, now }: { store: Store; now: Clock }): WorkOrder {
+export interface WorkDependencies {
+  readonly store: Store;
+  /** Who hears of it. */
+  readonly webhook: WebhookSender | null;
+  readonly now: Clock;
+}
+
+export function createWorkOrder({ store, webhook, now }: WorkDependencies): WorkOrder {
   async function workOrder(tx: Tx, request: WorkRequest): Promise<WorkOutcome> {
     const { orderId, actor, seen, work } = request;
     const at = now();
@@ -81,7 +88,7 @@ export function createWorkOrder({ store, now }: { store: Store; now: Clock }): W
       ...{ orderId, at, actor, kind: work.verb, fromStage: seen, toStage: next.to },
       reason: work.verb === "cancel" ? work.reason : null,
       note: work.verb === "cancel" ? work.note : work.verb === "refund" ? work.reference : null,
-      dueAt: null,
+      dueAt: webhook && at,
     });
     return { kind: "done" };
   }

@@ -10,7 +10,7 @@ export const STAGES = ["new", "accepted", "in_progress", "completed", "cancelled
 /** Money of a cancelled order that is to be given back, and was given back by hand. */
 export const REFUNDS = ["owed", "given"] as const;
 
-/** What can be done with a paid order, and that its customer's number was looked at. */
+/** What is done with a paid order, that its customer's number was looked at, and that its payment is no longer in doubt. */
 export const EVENT_KINDS = [
   "accept",
   "start",
@@ -19,6 +19,7 @@ export const EVENT_KINDS = [
   "undo",
   "refund",
   "phone_shown",
+  "settled",
 ] as const;
 
 /** Why an order was cancelled. */

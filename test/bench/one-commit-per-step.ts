@@ -37,6 +37,7 @@ const { url } = await startServer({
   payment: createPaymentStub(log, config.paymentStubDelayMs),
   dispatcher: createDispatcherStub(log),
   log,
+  webhook: null,
   metrics: createMetrics("test", () => performance.now()),
   now: Date.now,
   randomId: () => crypto.randomUUID(),

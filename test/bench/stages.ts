@@ -25,6 +25,7 @@ const outside = {
   payment: createPaymentStub(log, 0),
   dispatcher: createDispatcherStub(log),
   log,
+  webhook: null,
   metrics: createMetrics("test", () => performance.now()),
   now: Date.now,
   randomId: () => crypto.randomUUID(),

@@ -37,6 +37,7 @@ async function main() {
     sms: { sendCode: async () => {} },
     payment: { charge: async ({ orderId }) => (orderId % 5 === 0 ? "declined" : "paid") },
     dispatcher: { notify: async () => {} },
+    webhook: null,
     metrics: createMetrics("test", () => performance.now()),
     log: createLog({ level: "error", json: false, write: console.error, now: Date.now }),
     now: Date.now,

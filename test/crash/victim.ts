@@ -61,6 +61,7 @@ async function main() {
       },
     },
     log,
+    webhook: null,
     metrics: createMetrics("test", () => performance.now()),
     now,
     randomId() {

@@ -319,6 +319,7 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
       ...sabotaged(world),
       store,
       log,
+      webhook: null,
       metrics: createMetrics("test", () => performance.now()),
       now: clock,
       randomId: () => `id-${++lastId}-${chance.whole(0, 999_999)}`,

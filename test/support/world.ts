@@ -70,6 +70,7 @@ export function createDependencies(world: World): Dependencies {
       now: () => world.nowMs,
     }),
     now: () => world.nowMs,
+    webhook: null,
     metrics: createMetrics("test", () => performance.now()),
     randomId: () => crypto.randomUUID(),
   };
