@@ -63,7 +63,7 @@ async function seed(): Promise<number> {
       },
     },
     dispatcher: {
-      async notify(orderId) {
+      async notify({ orderId }) {
         if (orderId % 50 === 0) throw new Error("the dispatcher is away");
       },
     },

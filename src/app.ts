@@ -22,6 +22,7 @@ import { createWorkOrder } from "./orders/work-order.ts";
 import type {
   Clock,
   DispatcherNotifier,
+  PaidOrder,
   PaymentGateway,
   SmsSender,
   WebhookSender,
@@ -63,7 +64,7 @@ export function createApp(dependencies: Dependencies) {
   const giveBackLease = createGiveBackLease(dependencies);
   const notifications = createTaskQueue({
     concurrency: CONCURRENCY,
-    keyOf: ({ orderId }: Lease) => orderId,
+    keyOf: ({ orderId }: Lease & PaidOrder) => orderId,
     run: createNotifyDispatcher({ ...dependencies, giveBackLease }),
     onError: (error) => log.error("Notifying the dispatcher has failed.", error),
   });

@@ -87,6 +87,29 @@ export const SETTINGS = {
     expected: "an origin such as https://orders.example.uz",
     show: (origin) => origin ?? "none",
   }),
+  /** The bot that tells dispatchers in a Telegram chat; without it a stub does. */
+  telegramBotToken: setting<string | null>({
+    variable: "TELEGRAM_BOT_TOKEN",
+    byDefault: null,
+    parse: (text) => (/^\d+:[\w-]{10,}$/.test(text) ? text : undefined),
+    expected: "a bot's token, such as BotFather gives it",
+    show: (token) => (token === null ? "none" : "one"),
+    isSecret: true,
+  }),
+  telegramDispatchChatId: setting<string | null>({
+    variable: "TELEGRAM_DISPATCH_CHAT_ID",
+    byDefault: null,
+    parse: (text) => (/^(-?\d+|@\w+)$/.test(text) ? text : undefined),
+    expected: "the number of a chat, or @ and its name",
+    show: (chat) => chat ?? "none",
+  }),
+  telegramApiUrl: setting<string>({
+    variable: "TELEGRAM_API_URL",
+    byDefault: "https://api.telegram.org",
+    parse: (text) => parseOrigins(text)?.[0],
+    expected: "an origin such as https://api.telegram.org",
+    show: String,
+  }),
   /** Where the bot hears what becomes of its orders; null where it does not want to. */
   webhookUrl: setting<string | null>({
     variable: "WEBHOOK_URL",
@@ -172,6 +195,9 @@ export function readConfig(environment: Environment): Config {
   }
   if (environment["DISPATCHERS"] && !environment["API_KEY"]) {
     faults.push("DISPATCHERS needs API_KEY beside it: without that, everybody is a dispatcher");
+  }
+  if (!environment["TELEGRAM_BOT_TOKEN"] !== !environment["TELEGRAM_DISPATCH_CHAT_ID"]) {
+    faults.push("TELEGRAM_BOT_TOKEN and TELEGRAM_DISPATCH_CHAT_ID must be set together");
   }
   if (!environment["WEBHOOK_URL"] !== !environment["WEBHOOK_SECRET"]) {
     faults.push("WEBHOOK_URL and WEBHOOK_SECRET must be set together");

@@ -47,7 +47,16 @@ export interface WebhookSender {
   send(event: WebhookEvent, options: CallOptions): Promise<void>;
 }
 
+/** What a dispatcher hears of an order; who has ordered it, and where, is no part of it. */
+export interface PaidOrder {
+  readonly orderId: number;
+  readonly amountTiyin: number;
+  readonly tariffTitle: string;
+  /** When, in ms. */
+  readonly paidAt: number;
+}
+
 export interface DispatcherNotifier {
   /** Tells of one paid order; may come again for the same `orderId`, which is there to notice it by. */
-  notify(orderId: number, options: CallOptions): Promise<void>;
+  notify(order: PaidOrder, options: CallOptions): Promise<void>;
 }

@@ -92,7 +92,10 @@ describe("the dispatcher", () => {
       ...dependencies,
       giveBackLease: async (lease) => givenBack.push(lease),
     });
-    const lease = { orderId: 1, status: "paid" as const, attempt: 1, dueAt: world.nowMs + 6000 };
+    const lease = {
+      ...{ orderId: 1, status: "paid" as const, attempt: 1, dueAt: world.nowMs + 6000 },
+      ...{ amountTiyin: 30_000, tariffTitle: "Standard", paidAt: world.nowMs },
+    };
     jest.useFakeTimers();
     try {
       const notifying = notify(lease);

@@ -4,7 +4,7 @@ import type { DispatcherNotifier } from "../ports.ts";
 /** A dispatcher who hears of orders in the log. */
 export function createDispatcherStub(log: Log): DispatcherNotifier {
   return {
-    async notify(orderId) {
+    async notify({ orderId }) {
       log.info(`[STUB-NOTIFY] Dispatcher notified about Order #${orderId}`);
     },
   };

@@ -2,6 +2,7 @@ import { version } from "../../package.json";
 import { createDispatcherStub } from "../adapters/dispatcher-stub.ts";
 import { createPaymentStub } from "../adapters/payment-stub.ts";
 import { createSmsStub } from "../adapters/sms-stub.ts";
+import { createTelegramDispatcher } from "../adapters/telegram-dispatcher.ts";
 import { createWebhook } from "../adapters/webhook.ts";
 import { type Config, type DatabaseConfig, describeConfig, readConfig } from "../config.ts";
 import { createLineWriter } from "../line-writer.ts";
@@ -59,7 +60,7 @@ async function serveUntilSignal(
     ...(await openStore(config.database, log, metrics, context)),
     sms: createSmsStub(log),
     payment: createPaymentStub(log, config.paymentStubDelayMs),
-    dispatcher: createDispatcherStub(log),
+    dispatcher: createDispatcher(config, log, context),
     webhook: createWebhookOf(config, context),
     log,
     metrics,
@@ -140,6 +141,13 @@ async function openStore(
       return { store, now: store.now };
     }
   }
+}
+
+function createDispatcher(config: Config, log: Log, { fetch, now }: Context) {
+  const { telegramBotToken: token, telegramDispatchChatId: chatId } = config;
+  if (token === null || chatId === null) return createDispatcherStub(log);
+  const { telegramApiUrl: apiUrl, publicUrl } = config;
+  return createTelegramDispatcher({ token, chatId, apiUrl, publicUrl, fetch, log, now });
 }
 
 function createWebhookOf({ webhookUrl: url, webhookSecret: secret }: Config, context: Context) {

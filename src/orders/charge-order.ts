@@ -1,6 +1,6 @@
 import { type Log, reasonOf } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import type { ChargeOutcome, Clock, PaymentGateway, WebhookSender } from "../ports.ts";
+import type { ChargeOutcome, Clock, PaidOrder, PaymentGateway, WebhookSender } from "../ports.ts";
 import type { Store, Tx } from "../store/store.ts";
 import type { Order } from "../store/schema.ts";
 import { withTimeout } from "../with-timeout.ts";
@@ -22,7 +22,7 @@ export interface ChargeDependencies {
   readonly config: { readonly paymentTimeoutMs: number };
   readonly giveBackLease: GiveBackLease;
   /** Hears of each order that has just been paid, with the lease of the first notification. */
-  readonly onPaid: (lease: Lease) => void;
+  readonly onPaid: (lease: Lease & PaidOrder) => void;
   /** When it aborts, whatever the provider has not answered by then is in doubt. */
   readonly cutoff: AbortSignal;
 }
@@ -52,6 +52,9 @@ interface Recorded {
   readonly status: Order["status"] | undefined;
   /** Whether this attempt has recorded it. */
   readonly here: boolean;
+  /** What was ordered, and when it was settled, if this attempt has recorded that it is paid. */
+  readonly tariffTitle: string;
+  readonly settledAt: number;
   /** Until when nobody else notifies the dispatcher of it, if this attempt has recorded that it is paid. */
   readonly notifyBy: number;
 }
@@ -76,7 +79,12 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
       if (!recorded.here) return outcome;
       metrics.countOrder(outcome);
       if (outcome === "paid") {
-        onPaid({ orderId, status: "paid", attempt: 1, dueAt: recorded.notifyBy });
+        const { amountTiyin } = order;
+        const { tariffTitle, settledAt: paidAt, notifyBy: dueAt } = recorded;
+        onPaid({
+          ...{ orderId, amountTiyin, tariffTitle, paidAt },
+          ...{ status: "paid", attempt: 1, dueAt },
+        });
       }
       return outcome;
     } catch (error) {
@@ -131,9 +139,13 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
     const dueAt = leaseEndsAt(settledAt, NOTIFY_TIMEOUT_MS);
     const [paid, declined] = [idsOf(answers, "paid"), idsOf(answers, "declined")];
     const settled = new Map<number, ChargeOutcome>();
+    const titles = new Map<number, string>();
     if (paid.length > 0) {
       const rows = await settlePaid(tx, { settledAt, dueAt, orderIds: JSON.stringify(paid) });
-      for (const { orderId } of rows) settled.set(orderId, "paid");
+      for (const { orderId, tariffTitle } of rows) {
+        settled.set(orderId, "paid");
+        titles.set(orderId, tariffTitle);
+      }
     }
     if (declined.length > 0) {
       const rows = await settleDeclined(tx, { settledAt, orderIds: JSON.stringify(declined) });
@@ -154,7 +166,8 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
           },
         });
       }
-      recorded.push({ status, here: here !== undefined, notifyBy: dueAt });
+      const tariffTitle = titles.get(orderId) ?? "";
+      recorded.push({ status, here: here !== undefined, tariffTitle, settledAt, notifyBy: dueAt });
     }
     return recorded;
   }

@@ -1,5 +1,5 @@
 import type { Log } from "../log.ts";
-import type { Clock, DispatcherNotifier } from "../ports.ts";
+import type { Clock, DispatcherNotifier, PaidOrder } from "../ports.ts";
 import type { Store } from "../store/store.ts";
 import { withTimeout } from "../with-timeout.ts";
 import { markNotified } from "./order-queries.ts";
@@ -18,7 +18,7 @@ export interface NotifyDependencies {
  * Tells the dispatcher of a paid order and records that he knows. An attempt that fails gives its lease
  * back. Never rejects.
  */
-export type NotifyDispatcher = (lease: Lease) => Promise<void>;
+export type NotifyDispatcher = (lease: Lease & PaidOrder) => Promise<void>;
 
 export function createNotifyDispatcher(dependencies: NotifyDependencies): NotifyDispatcher {
   const { store, dispatcher, log, now, giveBackLease } = dependencies;
@@ -33,7 +33,7 @@ export function createNotifyDispatcher(dependencies: NotifyDependencies): Notify
     const { orderId } = lease;
     const timeoutMs = Math.min(NOTIFY_TIMEOUT_MS, lease.dueAt - now());
     if (timeoutMs <= 0) return Promise.resolve();
-    return withTimeout(timeoutMs, (options) => dispatcher.notify(orderId, options))
+    return withTimeout(timeoutMs, (options) => dispatcher.notify(lease, options))
       .then(() => record(orderId))
       .then(
         () => {},

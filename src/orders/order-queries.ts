@@ -11,7 +11,7 @@ import {
   type SQL,
   sql,
 } from "drizzle-orm";
-import type { Charge } from "../ports.ts";
+import type { Charge, PaidOrder } from "../ports.ts";
 import type { Dialect } from "../store/dialect.ts";
 import type { Order, Tables } from "../store/schema.ts";
 import { prepared, type ReadTx, type Tx } from "../store/store.ts";
@@ -36,11 +36,17 @@ export interface DueOrder extends Charge {
   readonly dueAt: number;
 }
 
+/** An order that was due, and is claimed. */
+export interface ClaimedOrder extends DueOrder, PaidOrder {}
+
 const value = sql.placeholder;
 
 /** The customer's phone number, of the order at hand. */
 // Names written out: in RETURNING the builder drops the tables' names, and both tables have an id.
 const payer = sql<string>`(SELECT phone_number FROM users WHERE users.id = orders.user_id)`;
+
+/** What was ordered, in words. */
+const tariffTitle = sql<string>`(SELECT title FROM tariffs WHERE tariffs.code = orders.tariff_code)`;
 
 /** The orders whose ids are given as an array of JSON. */
 function isOneOf({ orders }: Tables, { rowsOf }: Dialect, orderIds: Placeholder) {
@@ -270,7 +276,10 @@ export const waitingOrders = prepared((tx: ReadTx, { orders }) => {
 
 // Settling and notifying; `orderIds` is an array of JSON
 
-/** Records that those of these orders are paid that were pending until now, and answers with their ids. */
+/**
+ * Records that those of these orders are paid that were pending until now, and answers with
+ * their ids and what was ordered.
+ */
 export const settlePaid = prepared((tx, tables, dialect) =>
   tx
     .update(tables.orders)
@@ -283,7 +292,7 @@ export const settlePaid = prepared((tx, tables, dialect) =>
       stageAt: sql`${value("settledAt")}`,
     })
     .where(and(isOneOf(tables, dialect, value("orderIds")), eq(tables.orders.status, "pending")))
-    .returning({ orderId: tables.orders.id }),
+    .returning({ orderId: tables.orders.id, tariffTitle }),
 );
 
 /** Records that those of these orders are declined that were pending until now, and answers with their ids. */
@@ -333,6 +342,8 @@ export const claimDueOrders = prepared((tx, { orders }, { skipLocked }) =>
       payer,
       createdAt: orders.createdAt,
       attempt: orders.attempts,
+      tariffTitle,
+      paidAt: sql`coalesce(${orders.settledAt}, ${orders.createdAt})`.mapWith(Number),
     }),
 );
 

@@ -4,7 +4,7 @@ import type { Clock } from "../ports.ts";
 import type { Store } from "../store/store.ts";
 import type { TaskQueue } from "../task-queue.ts";
 import type { Lease } from "./give-back-lease.ts";
-import { claimDueOrders, type DueOrder, makeAllDue } from "./order-queries.ts";
+import { claimDueOrders, type ClaimedOrder, makeAllDue } from "./order-queries.ts";
 import { leaseEndsAt, LONGEST_PAUSE_MS } from "./retry-schedule.ts";
 
 /** Orders of one status that are being worked on at a time. */
@@ -28,7 +28,7 @@ export interface OrderWorkerDependencies {
   /** How long an attempt may take. */
   readonly timeoutMs: number;
   /** Makes the attempts. */
-  readonly queue: TaskQueue<DueOrder & Lease>;
+  readonly queue: TaskQueue<ClaimedOrder & Lease>;
 }
 
 /** Retries what is due until it is done. */

@@ -51,7 +51,7 @@ async function main() {
       },
     },
     dispatcher: {
-      async notify(orderId, { signal }) {
+      async notify({ orderId }, { signal }) {
         pass("after an order is settled");
         if (!isSabotaged("record a notification that was not sent")) {
           await say(`/notify/${orderId}`, {}, signal);

@@ -1,5 +1,5 @@
 import type { CallOptions } from "../../src/with-timeout.ts";
-import type { Charge, ChargeOutcome } from "../../src/ports.ts";
+import type { Charge, ChargeOutcome, PaidOrder } from "../../src/ports.ts";
 import type { Oracle } from "./oracle.ts";
 import type { Chance } from "./random.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -110,7 +110,7 @@ export function createOutsideWorld(parts: OutsideWorldParts) {
         },
       },
       dispatcher: {
-        async notify(orderId: number): Promise<void> {
+        async notify({ orderId }: PaidOrder): Promise<void> {
           caller.pass("before a notice");
           if (!caller.alive) return silence();
           await call(`notice of order ${orderId}`, caller, () => {

@@ -58,7 +58,7 @@ export function createDependencies(world: World): Dependencies {
       },
     },
     dispatcher: {
-      notify(orderId, options) {
+      notify({ orderId }, options) {
         world.notified.push(orderId);
         return world.notify(orderId, options);
       },
