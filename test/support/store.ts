@@ -73,9 +73,10 @@ async function openDatabase(server: string): Promise<EngineStore> {
 }
 
 /** Makes a database as good as new, at a tenth of what a new one costs. */
-const RENEW = `DELETE FROM orders; DELETE FROM users; DELETE FROM tariffs;
+const RENEW = `DELETE FROM order_events; DELETE FROM orders; DELETE FROM users; DELETE FROM tariffs;
   INSERT INTO tariffs TABLE first_tariffs;
-  SELECT setval('orders_id_seq', 1, false), setval('users_id_seq', 1, false)`;
+  SELECT setval('orders_id_seq', 1, false), setval('users_id_seq', 1, false),
+    setval('order_events_id_seq', 1, false)`;
 
 /** Takes from the test before what it has opened. */
 export async function closeTestStores() {
