@@ -1,7 +1,6 @@
 import { and, asc, desc, eq, getTableColumns, sql } from "drizzle-orm";
 import type { Tables } from "../store/schema.ts";
 import { prepared, type ReadTx } from "../store/store.ts";
-import { DAY_MS, ZONE_MS } from "./format.ts";
 
 /** How many of the newest orders are looked through for the last digits of a number. */
 const LOOKED_THROUGH = 5000;
@@ -73,22 +72,22 @@ export const refundsOwed = prepared((tx: ReadTx, { orders }) =>
     .limit(value("limit")),
 );
 
-const dayNumber = sql.raw(`(settled_at + ${ZONE_MS}) / ${DAY_MS}`);
-
-/** Orders and money of each day and stage, of what was paid from `from` on. */
-export const figuresByDay = prepared((tx: ReadTx, { orders }) =>
+/** Orders and money of each stage, of what was paid from `from` until before `to`. */
+// Not of all days at once: to group by them takes four times as long as to read them in the index's order.
+export const figuresByStage = prepared((tx: ReadTx, { orders }) =>
   tx
     .select({
-      day: sql`${dayNumber}`.mapWith(Number),
       stage: orders.stage,
       orders: sql`count(*)`.mapWith(Number),
       tiyin: sql`sum(${orders.amountTiyin})`.mapWith(Number),
     })
     .from(orders)
     .where(
-      sql`${orders.stage} IN ${ANY_STAGE} AND ${orders.settledAt} >= CAST(${value("from")} AS bigint)`,
+      sql`${orders.stage} IN ${ANY_STAGE}
+        AND ${orders.settledAt} >= CAST(${value("from")} AS bigint)
+        AND ${orders.settledAt} < CAST(${value("to")} AS bigint)`,
     )
-    .groupBy(sql`${dayNumber}`, orders.stage),
+    .groupBy(orders.stage),
 );
 
 /** What was paid from `from` until before `to`, of one stage where that is not empty, the newest first. */
@@ -98,14 +97,18 @@ export const cardsOfDay = prepared((tx: ReadTx, tables) =>
     .from(tables.orders)
     .innerJoin(tables.users, eq(tables.users.id, tables.orders.userId))
     .innerJoin(tables.tariffs, eq(tables.tariffs.code, tables.orders.tariffCode))
+    // The index alone says which they are; the rows of the others are not read.
     .where(
-      sql`${tables.orders.stage} IN ${ANY_STAGE}
-        AND ${tables.orders.settledAt} >= CAST(${value("from")} AS bigint)
-        AND ${tables.orders.settledAt} < CAST(${value("to")} AS bigint)
-        AND (CAST(${value("stage")} AS text) = '' OR ${tables.orders.stage} = CAST(${value("stage")} AS text))`,
+      sql`${tables.orders.id} IN (
+        SELECT id FROM orders
+        WHERE stage IN ${ANY_STAGE}
+          AND settled_at >= CAST(${value("from")} AS bigint)
+          AND settled_at < CAST(${value("to")} AS bigint)
+          AND (CAST(${value("stage")} AS text) = '' OR stage = CAST(${value("stage")} AS text))
+        ORDER BY settled_at DESC LIMIT ${value("limit")}
+      )`,
     )
-    .orderBy(desc(tables.orders.settledAt))
-    .limit(value("limit")),
+    .orderBy(desc(tables.orders.settledAt)),
 );
 
 /** The newest paid orders of the customer with this number. */

@@ -24,7 +24,7 @@ import {
   cardsOfPhone,
   cardsOfStage,
   countOpen,
-  figuresByDay,
+  figuresByStage,
   refundsOwed,
 } from "./board-queries.ts";
 import { createChanges } from "./changes.ts";
@@ -149,7 +149,7 @@ export function createBoard(dependencies: BoardDependencies) {
         ),
       ),
       store.read((tx) => countOpen(tx)),
-      readDays(today, 1),
+      readDay(today),
       store.read((tx) => refundsOwed(tx, { limit: MAX_REFUNDS })),
       readNotice(query, viewer),
     ]);
@@ -159,7 +159,7 @@ export function createBoard(dependencies: BoardDependencies) {
       content: html`<h1 class="visually-hidden">${words.board}</h1>
         ${notice}
         <section class="summary">
-          <b>${words.today}</b> ${figures.map((day) => figuresView(day, viewer))}
+          <b>${words.today}</b> ${figuresView(figures, viewer)}
           ${
             owed.length > 0 &&
             html`<p class="owed">
@@ -193,21 +193,18 @@ export function createBoard(dependencies: BoardDependencies) {
     return noticeView(last, canUndo(card, last, viewer.now), viewer);
   }
 
-  async function readDays(first: number, count: number): Promise<DayFigures[]> {
-    const rows = await store.read((tx) => figuresByDay(tx, { from: startOfDay(first) }));
-    return Array.from({ length: count }, (_, at) => {
-      const day = first + at;
-      const own = rows.filter((row) => row.day === day);
-      const sum = (value: (row: (typeof rows)[number]) => number) =>
-        own.reduce((total, row) => total + value(row), 0);
-      return {
-        day,
-        orders: sum(({ orders }) => orders),
-        tiyin: sum(({ tiyin, stage }) => (stage === "cancelled" ? 0 : tiyin)),
-        completed: sum(({ orders, stage }) => (stage === "completed" ? orders : 0)),
-        cancelled: sum(({ orders, stage }) => (stage === "cancelled" ? orders : 0)),
-      };
-    });
+  async function readDay(day: number): Promise<DayFigures> {
+    const [from, to] = [startOfDay(day), startOfDay(day + 1)];
+    const rows = await store.read((tx) => figuresByStage(tx, { from, to }));
+    const sum = (value: (row: (typeof rows)[number]) => number) =>
+      rows.reduce((total, row) => total + value(row), 0);
+    return {
+      day,
+      orders: sum(({ orders }) => orders),
+      tiyin: sum(({ tiyin, stage }) => (stage === "cancelled" ? 0 : tiyin)),
+      completed: sum(({ orders, stage }) => (stage === "completed" ? orders : 0)),
+      cancelled: sum(({ orders, stage }) => (stage === "cancelled" ? orders : 0)),
+    };
   }
 
   async function showDays(viewer: Viewer, query: URLSearchParams): Promise<Response> {
@@ -216,17 +213,15 @@ export function createBoard(dependencies: BoardDependencies) {
     const day = Number.isNaN(asked) ? today : Math.floor(asked / DAY_MS);
     const stage = STAGES.find((one) => one === query.get("stage")) ?? "";
     const limit = parseInteger(query.get("limit") ?? "", 1, MAX_LISTED) ?? 50;
-    const [days, chosenDays, cards] = await Promise.all([
-      readDays(today - DAYS + 1, DAYS),
-      readDays(day, 1),
+    const [days, chosen, cards] = await Promise.all([
+      Promise.all(Array.from({ length: DAYS }, (_, at) => readDay(today - DAYS + 1 + at))),
+      readDay(day),
       store.read((tx) =>
         cardsOfDay(tx, {
           ...{ from: startOfDay(day), to: startOfDay(day + 1), stage, limit: limit + 1 },
         }),
       ),
     ]);
-    const chosen = days.find((one) => one.day === day) ?? chosenDays[0];
-    if (chosen === undefined) throw new Error("a day has no figures");
     const hasMore = cards.length > limit && limit < MAX_LISTED;
     return answer({
       ...{ title: viewer.words.days, path: "/board/days", viewer },
