@@ -24,6 +24,7 @@ import {
   cardsOfPhone,
   cardsOfStage,
   countOpen,
+  MAX_COUNTED,
   figuresByStage,
   refundsOwed,
 } from "./board-queries.ts";
@@ -153,9 +154,9 @@ export function createBoard(dependencies: BoardDependencies) {
       store.read((tx) => refundsOwed(tx, { limit: MAX_REFUNDS })),
       readNotice(query, viewer),
     ]);
-    const countOf = (stage: string) => open.find((one) => one.stage === stage)?.orders ?? 0;
+    const counts = open[0] ?? { new: 0, accepted: 0, in_progress: 0 };
     return answer({
-      ...{ title: words.board, path: "/board", viewer, newOrders: countOf("new") },
+      ...{ title: words.board, path: "/board", viewer, newOrders: counts.new },
       content: html`<h1 class="visually-hidden">${words.board}</h1>
         ${notice}
         <section class="summary">
@@ -172,11 +173,14 @@ export function createBoard(dependencies: BoardDependencies) {
           ${OPEN_STAGES.map(
             (stage, at) =>
               html`<section class="column ${stage}">
-                <h2>${words.columns[stage]} <span class="count">${countOf(stage)}</span></h2>
+                <h2>
+                  ${words.columns[stage]}
+                  <span class="count">${counts[stage]}${counts[stage] === MAX_COUNTED && "+"}</span>
+                </h2>
                 <ul>
                   ${columns[at]?.map((card) => cardView(card, stage, viewer))}
                 </ul>
-                ${countOf(stage) === 0 && html`<p class="empty">${words.empty}</p>`}
+                ${counts[stage] === 0 && html`<p class="empty">${words.empty}</p>`}
               </section>`,
           )}
         </div>`,

@@ -44,7 +44,7 @@ console.log(
   `NMservis, ${cpus().length} cores of ${cpus()[0]?.model}, Bun ${Bun.version}, load by ${LOADER}, ` +
     `${ROUNDS} turns of ${SECONDS} s each`,
 );
-const parts = { stages, compare, lookUps, postgres, costs, burst };
+const parts = { stages, compare, lookUps, board, postgres, costs, burst };
 const only = process.env["BENCH_ONLY"];
 for (const [name, part] of Object.entries(parts))
   if (only === undefined || only === name) await part();
@@ -223,6 +223,44 @@ async function lookUps() {
   }
   console.log(`\nOrders with the indexes for look-ups, against without: ${spread(ratios)}`);
   for (const { peer } of contenders) await peer.end();
+}
+
+/** What an open board costs the orders: it fetches itself whenever something has changed. */
+async function board() {
+  const contender = { name: "", peer: await startService(database("board")), nextNumber: 0 };
+  const { url } = contender.peer;
+  await registerUsers(url);
+  await turn(contender, "/create_order", 64, WARM_UP_SECONDS);
+  const ratios: number[] = [];
+  for (let round = 0; round < 2 * ROUNDS; round++) {
+    const perSecond = { open: 0, shut: 0 };
+    for (const state of round % 2 === 0
+      ? (["open", "shut"] as const)
+      : (["shut", "open"] as const)) {
+      const closing = new AbortController();
+      const page = state === "open" ? watchBoard(url, closing.signal) : undefined;
+      perSecond[state] = (await turn(contender, "/create_order", 64, SECONDS)).perSecond;
+      closing.abort();
+      await page;
+    }
+    ratios.push(perSecond.open / perSecond.shut);
+  }
+  console.log(`\nOrders while a board is open, against none: ${spread(ratios)}`);
+  await contender.peer.end();
+}
+
+/** As an open page does it. */
+async function watchBoard(url: string, signal: AbortSignal) {
+  try {
+    const { body } = await fetch(`${url}/board/changes`, { signal });
+    const decoder = new TextDecoder();
+    for await (const chunk of body ?? []) {
+      if (!decoder.decode(chunk, { stream: true }).includes("change")) continue;
+      await (await fetch(`${url}/board`, { signal })).text();
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
 }
 
 /** Copies on PostgreSQL. */
