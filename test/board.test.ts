@@ -256,6 +256,7 @@ describe("the board", () => {
     const text = await answer.text();
     expect(text).toContain("Aziza");
     expect(text).toContain("14:30");
+    expect(text).toContain("stage_changed");
     expect(await look(id)).toMatchObject({ stage: "accepted", refund: null });
   });
 

@@ -11,6 +11,7 @@ import {
 } from "bun:test";
 import { createLog } from "../src/log.ts";
 import { openPostgresStore, type PostgresStore } from "../src/store/postgres-store.ts";
+import { readMigrations } from "../src/store/migration-history.ts";
 import type { Store } from "../src/store/store.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 import { createDatabase, execute, type PostgresServer, startPostgres } from "./support/postgres.ts";
@@ -278,6 +279,46 @@ describe("a step", () => {
     expect(logged).toContain("violates check constraint");
     expect(world.lines.join("\n")).not.toContain("Aziza");
   });
+});
+
+onServer("a database of the first version comes forward with its orders", async (_server, url) => {
+  const [first] = readMigrations("postgres");
+  const day = 86_400_000;
+  const [old, recent] = [Date.now() - 2 * day, Date.now() - day / 2];
+  for (const statement of [
+    ...(first?.sql ?? []),
+    "CREATE TABLE nmservis_migrations (number int PRIMARY KEY, hash text NOT NULL)",
+    `INSERT INTO nmservis_migrations VALUES (0, '${first?.hash}')`,
+    "INSERT INTO users (phone_number, created_at, sms_tried_at) VALUES ('+998901234567', 0, 0)",
+    ...[
+      `'paid', 'a', 'p1', 1, ${old}, ${old}, NULL`,
+      `'paid', 'b', 'p2', 1, ${recent}, ${recent}, NULL`,
+      `'paid', 'c', 'p3', 1, 2, NULL, 3`,
+      `'declined', 'd', 'p4', 1, 2, NULL, NULL`,
+      `'pending', 'e', 'p5', 1, NULL, NULL, 3`,
+    ].map(
+      (
+        order,
+      ) => `INSERT INTO orders (user_id, tariff_code, amount_tiyin, attempts, repeatable, status,
+        idempotency_key, payment_key, created_at, settled_at, notified_at, due_at)
+      VALUES (1, 'standard_300', 1, 1, false, ${order})`,
+    ),
+  ]) {
+    await execute(url, statement);
+  }
+  const store = await open(url);
+  const rows = await store.read((tx) => tx.select().from(tx.tables.orders));
+  expect(
+    rows
+      .toSorted((a, b) => a.id - b.id)
+      .map(({ status, stage, stageAt, paymentKey }) => [paymentKey, status, stage, stageAt]),
+  ).toEqual([
+    ["p1", "paid", "completed", old],
+    ["p2", "paid", "new", recent],
+    ["p3", "paid", "new", 2],
+    ["p4", "declined", null, null],
+    ["p5", "pending", null, null],
+  ]);
 });
 
 describe("several copies", () => {

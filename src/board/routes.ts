@@ -437,7 +437,7 @@ export function createBoard(dependencies: BoardDependencies) {
     const who = last?.actor ?? ANYBODY;
     return message(
       viewer,
-      409,
+      { status: 409, code: "stage_changed" },
       `№ ${orderId}: ${words.changedTitle}`,
       words.changed(what, who, clockTime(last?.at ?? viewer.now)),
       orderId,
@@ -471,16 +471,18 @@ function readWork(verb: string, form: URLSearchParams): Work | undefined {
 }
 
 function refuse(viewer: Viewer, orderId: number): Response {
-  return message(viewer, 422, `№ ${orderId}`, viewer.words.noSuchStep, orderId);
+  const fault = { status: 422, code: "no_such_step" };
+  return message(viewer, fault, `№ ${orderId}`, viewer.words.noSuchStep, orderId);
 }
 
 function notFound(viewer: Viewer): Response {
-  return message(viewer, 404, "404", viewer.words.notFound);
+  const fault = { status: 404, code: "order_not_found" };
+  return message(viewer, fault, "404", viewer.words.notFound);
 }
 
 function message(
   viewer: Viewer,
-  status: number,
+  { status, code }: { readonly status: number; readonly code: string },
   title: string,
   text: string,
   orderId?: number,
@@ -489,7 +491,7 @@ function message(
   return answer(
     {
       ...{ title, path: "", viewer },
-      content: html`<div class="panel message" role="alert">
+      content: html`<div class="panel message" role="alert" data-code="${code}">
         <h1>${title}</h1>
         <p>${text}</p>
         ${orderId && html`<a class="primary" href="/board/orders/${orderId}">${words.order} № ${orderId}</a>`}
