@@ -7,65 +7,26 @@ import { parseInteger } from "../http/parse-integer.ts";
 import { Lines } from "../http/schemas.ts";
 import { createStaticFile } from "../http/static-file.ts";
 import type { Log } from "../log.ts";
-import { eventsOfOrder, insertEvent, lastStep } from "../orders/order-event-queries.ts";
-import { canUndo, type Work, type WorkOrder } from "../orders/work-order.ts";
+import { insertEvent } from "../orders/order-event-queries.ts";
+import type { Work, WorkOrder } from "../orders/work-order.ts";
 import type { Clock } from "../ports.ts";
 import { createRateLimit } from "../rate-limit.ts";
 import { CANCEL_REASONS, type OrderEvent, STAGES } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
-import { parsePhoneNumber } from "../users/phone-number.ts";
+import { message, notFound, respond, seeOther } from "./answers.ts";
 import boardScriptPath from "./board-client.js" with { type: "file" };
 import boardStylePath from "./board.css" with { type: "file" };
-import {
-  boardVersion,
-  cardById,
-  cardsOfDay,
-  cardsOfLastDigits,
-  cardsOfPhone,
-  cardsOfStage,
-  countOpen,
-  MAX_COUNTED,
-  figuresByStage,
-  refundsOwed,
-} from "./board-queries.ts";
+import { boardVersion, cardById } from "./board-queries.ts";
 import { createChanges } from "./changes.ts";
-import { type DayFigures, daysView, figuresView } from "./days-view.ts";
-import { clockTime, DAY_MS, dayOf, money, startOfDay } from "./format.ts";
+import { clockTime } from "./format.ts";
 import { html } from "./html.ts";
-import { cardView, noticeView, orderView, tableView } from "./order-view.ts";
-import { page, type PageOptions, type Viewer } from "./page.ts";
+import { page, type Viewer } from "./page.ts";
+import { createPages } from "./pages.ts";
 import { ANYBODY, cookieOf, createSessions } from "./session.ts";
 import { type Language, LANGUAGES, WORDS } from "./words.ts";
 
 const MINUTE_MS = 60_000;
 const WRONG_KEYS_PER_MINUTE = 10;
-
-const DAYS = 14;
-/** Orders of a column, of a search. */
-const MAX_CARDS = 100;
-const MAX_LISTED = 500;
-const MAX_REFUNDS = 10;
-
-/** The last digits of a number that are enough to look for it. */
-const FEWEST_DIGITS = 4;
-
-const OPEN_STAGES = ["new", "accepted", "in_progress"] as const;
-
-const PAGE_HEADERS = {
-  "content-type": "text/html;charset=utf-8",
-  "cache-control": "no-store",
-  "referrer-policy": "no-referrer",
-  "content-security-policy": [
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "img-src 'self'",
-    "connect-src 'self'",
-    "base-uri 'none'",
-    "form-action 'self'",
-    "frame-ancestors 'none'",
-  ].join("; "),
-};
 
 const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="#0f766e"/><path d="M10 22V10l12 12V10" fill="none" stroke="#fff" stroke-width="3"/></svg>`;
 
@@ -140,140 +101,7 @@ export function createBoard(dependencies: BoardDependencies) {
     );
   }
 
-  async function showBoard(viewer: Viewer, query: URLSearchParams): Promise<Response> {
-    const { words } = viewer;
-    const today = dayOf(viewer.now);
-    const [columns, open, figures, owed, notice] = await Promise.all([
-      Promise.all(
-        OPEN_STAGES.map((stage) =>
-          store.read((tx) => cardsOfStage(tx, { stage, limit: MAX_CARDS })),
-        ),
-      ),
-      store.read((tx) => countOpen(tx)),
-      readDay(today),
-      store.read((tx) => refundsOwed(tx, { limit: MAX_REFUNDS })),
-      readNotice(query, viewer),
-    ]);
-    const counts = open[0] ?? { new: 0, accepted: 0, in_progress: 0 };
-    return answer({
-      ...{ title: words.board, path: "/board", viewer, newOrders: counts.new },
-      content: html`<h1 class="visually-hidden">${words.board}</h1>
-        ${notice}
-        <section class="summary">
-          <b>${words.today}</b> ${figuresView(figures, viewer)}
-          ${
-            owed.length > 0 &&
-            html`<p class="owed">
-              ${words.refundsOwed}:
-              ${owed.map(({ id, amountTiyin }) => html`<a href="/board/orders/${id}">№ ${id} · ${money(amountTiyin)}</a> `)}
-            </p>`
-          }
-        </section>
-        <div class="columns">
-          ${OPEN_STAGES.map(
-            (stage, at) =>
-              html`<section class="column ${stage}">
-                <h2>
-                  ${words.columns[stage]}
-                  <span class="count">${counts[stage]}${counts[stage] === MAX_COUNTED && "+"}</span>
-                </h2>
-                <ul>
-                  ${columns[at]?.map((card) => cardView(card, stage, viewer))}
-                </ul>
-                ${counts[stage] === 0 && html`<p class="empty">${words.empty}</p>`}
-              </section>`,
-          )}
-        </div>`,
-    });
-  }
-
-  /** What the form that led here has done. */
-  async function readNotice(query: URLSearchParams, viewer: Viewer) {
-    const orderId = parseInteger(query.get("done") ?? "");
-    if (orderId === undefined) return undefined;
-    const [last] = await store.read((tx) => lastStep(tx, { orderId }));
-    const [card] = await store.read((tx) => cardById(tx, { orderId }));
-    if (last === undefined || card === undefined || last.actor !== viewer.name) return undefined;
-    return noticeView(last, canUndo(card, last, viewer.now), viewer);
-  }
-
-  async function readDay(day: number): Promise<DayFigures> {
-    const [from, to] = [startOfDay(day), startOfDay(day + 1)];
-    const rows = await store.read((tx) => figuresByStage(tx, { from, to }));
-    const sum = (value: (row: (typeof rows)[number]) => number) =>
-      rows.reduce((total, row) => total + value(row), 0);
-    return {
-      day,
-      orders: sum(({ orders }) => orders),
-      tiyin: sum(({ tiyin, stage }) => (stage === "cancelled" ? 0 : tiyin)),
-      completed: sum(({ orders, stage }) => (stage === "completed" ? orders : 0)),
-      cancelled: sum(({ orders, stage }) => (stage === "cancelled" ? orders : 0)),
-    };
-  }
-
-  async function showDays(viewer: Viewer, query: URLSearchParams): Promise<Response> {
-    const today = dayOf(viewer.now);
-    const asked = Date.parse(query.get("day") ?? "");
-    const day = Number.isNaN(asked) ? today : Math.floor(asked / DAY_MS);
-    const stage = STAGES.find((one) => one === query.get("stage")) ?? "";
-    const limit = parseInteger(query.get("limit") ?? "", 1, MAX_LISTED) ?? 50;
-    const [days, chosen, cards] = await Promise.all([
-      Promise.all(Array.from({ length: DAYS }, (_, at) => readDay(today - DAYS + 1 + at))),
-      readDay(day),
-      store.read((tx) =>
-        cardsOfDay(tx, {
-          ...{ from: startOfDay(day), to: startOfDay(day + 1), stage, limit: limit + 1 },
-        }),
-      ),
-    ]);
-    const hasMore = cards.length > limit && limit < MAX_LISTED;
-    return answer({
-      ...{ title: viewer.words.days, path: "/board/days", viewer },
-      content: daysView(
-        { days, chosen, stage, cards: cards.slice(0, limit), limit, hasMore },
-        viewer,
-      ),
-    });
-  }
-
-  async function showOrder(viewer: Viewer, text: string): Promise<Response> {
-    const orderId = parseInteger(text);
-    const [card] = orderId ? await store.read((tx) => cardById(tx, { orderId })) : [];
-    if (card === undefined) return notFound(viewer);
-    const events = await store.read((tx) => eventsOfOrder(tx, { orderId: card.id }));
-    const last = events.findLast(({ fromStage }) => fromStage !== null);
-    const canBeUndone = last !== undefined && canUndo(card, last, viewer.now);
-    return answer({
-      ...{ title: `№ ${card.id}`, path: `/board/orders/${card.id}`, viewer },
-      content: orderView(card, events, canBeUndone, viewer),
-    });
-  }
-
-  async function showFound(viewer: Viewer, text: string): Promise<Response> {
-    const query = text.trim();
-    const orderId = parseInteger(query.replace(/^№\s*|^#/, ""));
-    const [byNumber] = orderId ? await store.read((tx) => cardById(tx, { orderId })) : [];
-    const phoneNumber = parsePhoneNumber(query);
-    const digits = query.replace(/\D/g, "");
-    const byPhone =
-      phoneNumber !== undefined
-        ? await store.read((tx) => cardsOfPhone(tx, { phoneNumber, limit: MAX_CARDS }))
-        : digits.length >= FEWEST_DIGITS
-          ? await store.read((tx) =>
-              cardsOfLastDigits(tx, { pattern: `%${digits}`, limit: MAX_CARDS }),
-            )
-          : [];
-    const found = byNumber
-      ? [byNumber, ...byPhone.filter(({ id }) => id !== byNumber.id)]
-      : byPhone;
-    const [only] = found;
-    if (only !== undefined && found.length === 1) return seeOther(`/board/orders/${only.id}`);
-    return answer({
-      ...{ title: viewer.words.search, path: "/board/search", viewer, query },
-      content: html`<h1>${query}</h1>
-        ${tableView(found, viewer, true)}`,
-    });
-  }
+  const { showBoard, showDays, showOrder, showFound } = createPages(store);
 
   async function work(viewer: Viewer, form: URLSearchParams, params: Params): Promise<Response> {
     const orderId = parseInteger(params.order_id);
@@ -473,51 +301,6 @@ function readWork(verb: string, form: URLSearchParams): Work | undefined {
 function refuse(viewer: Viewer, orderId: number): Response {
   const fault = { status: 422, code: "no_such_step" };
   return message(viewer, fault, `№ ${orderId}`, viewer.words.noSuchStep, orderId);
-}
-
-function notFound(viewer: Viewer): Response {
-  const fault = { status: 404, code: "order_not_found" };
-  return message(viewer, fault, "404", viewer.words.notFound);
-}
-
-function message(
-  viewer: Viewer,
-  { status, code }: { readonly status: number; readonly code: string },
-  title: string,
-  text: string,
-  orderId?: number,
-): Response {
-  const { words } = viewer;
-  return answer(
-    {
-      ...{ title, path: "", viewer },
-      content: html`<div class="panel message" role="alert" data-code="${code}">
-        <h1>${title}</h1>
-        <p>${text}</p>
-        ${orderId && html`<a class="primary" href="/board/orders/${orderId}">${words.order} № ${orderId}</a>`}
-        <a class="plain" href="/board">${words.toBoard}</a>
-      </div>`,
-    },
-    status,
-  );
-}
-
-function answer(
-  options: Omit<PageOptions, "language" | "viewer"> & { readonly viewer: Viewer },
-  status = 200,
-): Response {
-  return respond(page({ ...options, language: options.viewer.language }), status);
-}
-
-function respond(markup: string, status: number): Response {
-  return new Response(markup, { status, headers: PAGE_HEADERS });
-}
-
-function seeOther(location: string, cookie?: string): Response {
-  return new Response(null, {
-    status: 303,
-    headers: { location, "cache-control": "no-store", ...(cookie && { "set-cookie": cookie }) },
-  });
 }
 
 /** Whether one of our own pages has sent the form: a browser says so, and no page can change what it says. */
