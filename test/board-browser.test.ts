@@ -20,6 +20,8 @@ async function openBoard(folder: string) {
     DATABASE_URL: `file:${join(folder, "x.db")}`,
     PORT: String(await freePort()),
     PAYMENT_STUB_DELAY_MS: "0",
+    // An end that waited for a stream would take longer than any test.
+    PAYMENT_TIMEOUT_MS: "120000",
     ORDERS_PER_USER_PER_HOUR: "0",
     LOG_LEVEL: "warn",
     API_KEY,
@@ -115,6 +117,8 @@ test("an order comes by itself, is accepted, completed, cancelled, undone, and t
   await theirs.waitFor();
   await theirs.locator("summary").click();
   await theirs.locator("input[name=note]").fill("too far away");
+  // Also while nothing of it has the focus.
+  await theirs.locator("input[name=note]").blur();
   await other.locator(`#order-${second}`).getByRole("button", { name: "Принять" }).click();
   await other.locator(`.column.accepted #order-${second}`).waitFor();
   const third = await order("901234569");

@@ -113,6 +113,10 @@ describe("a paid order", () => {
       cancel_reason: "area",
       status: "paid",
     });
+    expect((await work({ verb: "refund", reference: "r-0" }, "new", "B")).kind).toBe(
+      "stage_changed",
+    );
+    expect((await look())["refund"]).toBe("owed");
     expect(await work({ verb: "refund", reference: "r-1" }, "cancelled")).toEqual({ kind: "done" });
     expect((await look())["refund"]).toBe("given");
     expect(await work({ verb: "refund", reference: "r-2" }, "cancelled", "B")).toEqual({
