@@ -36,10 +36,13 @@ const CONVERSATION = `
   for (const path of ["", "/swagger-ui-bundle.js", "/swagger-ui.css", "/json"]) {
     answers.push(await fetch(url + "/swagger" + path));
   }
+  for (const path of ["", "/board.js", "/idiomorph.js", "/board.css"]) {
+    answers.push(await fetch(url + "/board" + path));
+  }
   console.log(answers.map(({ status }) => status).join());
 `;
 
-test("it serves in an empty folder, as nobody, without a network, Swagger UI included", () => {
+test("it serves in an empty folder, as nobody, without a network, Swagger UI and the board included", () => {
   if (process.getuid?.() !== 0 || Bun.which("ip") === null || Bun.which("unshare") === null) {
     return skip("the executable without a network, which takes root and Debian's iproute2");
   }
@@ -54,7 +57,10 @@ test("it serves in an empty folder, as nobody, without a network, Swagger UI inc
     ["unshare", "-n", "sh", "-c", script, "sh", process.execPath, "-e", CONVERSATION],
     { cwd: empty, env: { PATH: process.env["PATH"] ?? "" } },
   );
-  expect([stdout.toString(), stderr.toString()]).toEqual(["200,200,200,200,200\n", ""]);
+  expect([stdout.toString(), stderr.toString()]).toEqual([
+    "200,200,200,200,200,200,200,200,200\n",
+    "",
+  ]);
   // What it makes is its owner's alone.
   const modeOf = (path: string) => statSync(join(empty, path)).mode & 0o777;
   expect([modeOf("data"), modeOf("data/nmservis.db")]).toEqual([0o700, 0o600]);
