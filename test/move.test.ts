@@ -18,6 +18,17 @@ afterAll(async () => server?.[Symbol.asyncDispose]());
 const move = (from: string, ...args: string[]) =>
   runCommand(["move", ...args], { DATABASE_URL: from, PORT: "nonsense" });
 
+/** The status with which the board answers the step. */
+async function workOrder(url: string, id: number, verb: string, seen: string): Promise<number> {
+  const { status } = await fetch(`${url}/board/orders/${id}/${verb}`, {
+    method: "POST",
+    body: new URLSearchParams({ seen }),
+    headers: { "sec-fetch-site": "same-origin" },
+    redirect: "manual",
+  });
+  return status;
+}
+
 test("a shop that has moved to PostgreSQL goes on there: its users, orders, keys, debts and numbers", async () => {
   if (server === undefined) return skip("PostgreSQL, which is not installed (Debian's postgresql)");
   using folder = temporaryFolder();
@@ -35,6 +46,7 @@ test("a shop that has moved to PostgreSQL goes on there: its users, orders, keys
       active: false,
     });
     expect((await service.order(1, key("a"), "plumber")).status).toBe(200);
+    expect(await workOrder(service.url, 1, "accept", "new")).toBe(303);
     const declined = await service.userId("+998900000002");
     expect((await service.order(declined, key("b"), "plumber")).status).toBe(402);
     const refused = await move(from, "--to", to);
@@ -53,6 +65,10 @@ test("a shop that has moved to PostgreSQL goes on there: its users, orders, keys
   expect([again.status, again.printed]).toEqual([0, expect.stringMatching(/^Moved already/)]);
 
   await using service = await spawnService({ ...environment, DATABASE_URL: to });
+  expect((await service.get("/orders/1")).body["stage"]).toBe("accepted");
+  // The event has come along, and numbers go on after it.
+  expect(await workOrder(service.url, 1, "undo", "accepted")).toBe(303);
+  expect((await service.get("/orders/1")).body["stage"]).toBe("new");
   const repeat = await service.order(1, key("a"), "plumber");
   expect([repeat.status, repeat.body["order_id"]]).toEqual([200, 1]);
   expect(repeat.headers.get("idempotent-replayed")).toBe("true");
