@@ -44,7 +44,7 @@ console.log(
   `NMservis, ${cpus().length} cores of ${cpus()[0]?.model}, Bun ${Bun.version}, load by ${LOADER}, ` +
     `${ROUNDS} turns of ${SECONDS} s each`,
 );
-const parts = { stages, compare, lookUps, board, postgres, costs, burst };
+const parts = { stages, compare, lookUps, board, views, postgres, costs, burst };
 const only = process.env["BENCH_ONLY"];
 for (const [name, part] of Object.entries(parts))
   if (only === undefined || only === name) await part();
@@ -247,6 +247,43 @@ async function board() {
   }
   console.log(`\nOrders while a board is open, against none: ${spread(ratios)}`);
   await contender.peer.end();
+}
+
+/** How long each page of the board takes with a million orders, of which 100 000 are of the last 14 days. */
+async function views() {
+  const path = database("views");
+  await (await startService(path)).end();
+  using file = new Database(path);
+  const [now, days] = [Date.now(), Math.round(13.9 * 86_400_000)];
+  file.run("BEGIN");
+  file.run(`WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
+    INSERT INTO users (phone_number, created_at, sms_tried_at)
+    SELECT '+9989' || printf('%08d', i * 97), 0, 0 FROM n`);
+  file.run(
+    `WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
+    INSERT INTO orders (user_id, tariff_code, amount_tiyin, status, payment_key, created_at, settled_at,
+      notified_at, attempts, repeatable, stage, stage_at)
+    SELECT i % 100000 + 1, 'standard_300', 30000, 'paid', 'p' || i, t, t, t, 1, 0,
+      CASE WHEN i > 999900 THEN 'new' WHEN i % 10 = 0 THEN 'cancelled' ELSE 'completed' END, t
+    FROM (SELECT i, CASE WHEN i <= 900000 THEN ${now} - ${days} - (900000 - i) * 30000
+      ELSE ${now} - CAST((1000000 - i) * ${days / 100_000} AS integer) END AS t FROM n)`,
+  );
+  file.run("COMMIT");
+  file.close();
+  const peer = await startService(path);
+  console.log("\nPages with 1 000 000 orders, ms:");
+  for (const page of ["", "/days", "/days?stage=cancelled", "/orders/999999", "/search?q=4567"]) {
+    const times: number[] = [];
+    for (let turn = 0; turn < 2 * ROUNDS + 1; turn++) {
+      const beganAt = performance.now();
+      const response = await fetch(`${peer.url}/board${page}`);
+      await response.text();
+      if (!response.ok) throw new Error(`/board${page} was answered ${response.status}`);
+      times.push(performance.now() - beganAt);
+    }
+    console.log(`  /board${page}: ${median(times).toFixed(1)}`);
+  }
+  await peer.end();
 }
 
 /** As an open page does it. */
