@@ -5,6 +5,9 @@ import type { CallOptions } from "./with-timeout.ts";
 /** Tells the time in ms since 1970, UTC. */
 export type Clock = () => number;
 
+/** Sends a request over the network, as the platform's own `fetch` does. */
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
 /** A charge that the provider is asked for; the same `paymentKey` is the same charge. */
 export interface Charge {
   readonly paymentKey: string;

@@ -85,7 +85,13 @@ test("every step that was answered is there with its event, wherever the process
     // In the middle of some step: which, the machine decides.
     const before = answered.length;
     const running = Promise.allSettled(Array.from({ length: ORDERS }, (_, n) => work(n)));
-    while (answered.length < before + 5 * (kill + 1) && answered.length < before + 2 * ORDERS) {
+    let isOver = false;
+    void running.then(() => (isOver = true));
+    while (
+      !isOver &&
+      answered.length < before + 5 * (kill + 1) &&
+      answered.length < before + 2 * ORDERS
+    ) {
       await new Promise((resolve) => setImmediate(resolve));
     }
     isKilled = true;

@@ -63,7 +63,7 @@ describe("the source", () => {
     ["the environment", /process\.env|Bun\.env/, ["main.ts"]],
     ["the clock", /Date\.now|new Date\(\)|performance\.now/, ["main.ts"]],
     ["randomness", /Math\.random|crypto\./, ["main.ts"]],
-    ["fetch", /\b(?<!await )fetch\(/, ["main.ts"]],
+    ["fetch", /(?<!\.)\bfetch\(/, ["main.ts"]],
     [
       "a transaction",
       /"(BEGIN|COMMIT)|\.transaction\(/,

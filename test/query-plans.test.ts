@@ -3,6 +3,7 @@ import { expect, spyOn, test } from "bun:test";
 import { join } from "node:path";
 import { readMigrationFiles } from "drizzle-orm/migrator";
 import { boardVersion } from "../src/board/board-queries.ts";
+import { createEventWorker } from "../src/orders/deliver-events.ts";
 import { createService } from "./support/service.ts";
 
 const MIGRATIONS = join(import.meta.dir, "../drizzle/sqlite");
@@ -54,6 +55,7 @@ test("no query of a request or a worker scans a table", async () => {
     await board("/orders/1/cancel", "seen=accepted&reason=area&owed=yes");
     await board("/orders/1/refund", "seen=cancelled&reference=r");
     await dependencies.store.read((tx) => boardVersion(tx));
+    await createEventWorker({ ...dependencies, webhook: { send: async () => {} } }).runOnce();
     world.nowMs += 60 * MINUTE_MS;
     await order(user);
     for (const [sql] of prepare.mock.calls) {

@@ -1,6 +1,5 @@
 import type { Log } from "../log.ts";
-import type { Clock, DispatcherNotifier, PaidOrder } from "../ports.ts";
-import type { Fetch } from "./webhook.ts";
+import type { Clock, DispatcherNotifier, Fetch, PaidOrder } from "../ports.ts";
 
 /** A group takes 20 messages a minute; after a 429 without a number we wait so long. */
 const PAUSE_MS = 3000;
@@ -35,7 +34,7 @@ interface ApiAnswer {
  * is the order's number, tariff, amount and time. No fault has the token in it.
  */
 export function createTelegramDispatcher(options: TelegramOptions): DispatcherNotifier {
-  const { token, apiUrl, publicUrl, fetch, log, now } = options;
+  const { token, apiUrl, publicUrl, log, now } = options;
   let chatId = options.chatId;
   /** Before this nothing is sent, in ms. */
   let notBefore = Number.NEGATIVE_INFINITY;
@@ -45,7 +44,7 @@ export function createTelegramDispatcher(options: TelegramOptions): DispatcherNo
     order: PaidOrder,
     signal: AbortSignal,
   ): Promise<ApiAnswer & { status: number }> {
-    const response = await fetch(`${apiUrl}/bot${token}/sendMessage`, {
+    const response = await options.fetch(`${apiUrl}/bot${token}/sendMessage`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ chat_id: chatId, ...messageOf(order, publicUrl) }),

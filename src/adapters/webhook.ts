@@ -1,8 +1,5 @@
 import { createHmac } from "node:crypto";
-import type { Clock, WebhookSender } from "../ports.ts";
-
-/** What sends a request, and follows no redirect: the platform's own `fetch`. */
-export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+import type { Clock, Fetch, WebhookSender } from "../ports.ts";
 
 export interface WebhookOptions {
   readonly url: string;
@@ -17,7 +14,8 @@ export interface WebhookOptions {
  * `webhook-id` is the same at each retry, and the signature is HMAC-SHA256 of id, time and body. Whatever is
  * not answered with 2xx has not arrived.
  */
-export function createWebhook({ url, secret, fetch, now }: WebhookOptions): WebhookSender {
+export function createWebhook(options: WebhookOptions): WebhookSender {
+  const { url, secret, now } = options;
   return {
     async send({ eventId, type, at, data }, { signal }) {
       const id = `evt_${eventId}`;
@@ -30,7 +28,7 @@ export function createWebhook({ url, secret, fetch, now }: WebhookOptions): Webh
       const signature = createHmac("sha256", secret)
         .update(`${id}.${timestamp}.${body}`)
         .digest("base64");
-      const response = await fetch(url, {
+      const response = await options.fetch(url, {
         method: "POST",
         headers: {
           "content-type": "application/json",

@@ -52,11 +52,10 @@ function say(isOnline) {
 }
 
 const changes = new EventSource("/board/changes");
-let wasOpen = false;
 changes.addEventListener("open", () => {
   say(true);
-  if (wasOpen) refresh();
-  wasOpen = true;
+  // What has come between the page and its stream is told by nobody.
+  refresh();
 });
 changes.addEventListener("error", () => say(false));
 changes.addEventListener("change", (event) => {

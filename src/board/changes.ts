@@ -76,6 +76,8 @@ export function createChanges(readVersion: () => Promise<Version>, log: Log): Ch
       return new ReadableStream({
         start(controller) {
           own = controller;
+          // The process is ending: a stream that begins now would hold it up.
+          if (ending.signal.aborted) return own.close();
           streams.add(own);
           own.enqueue(encoder.encode("retry: 1000\n\n"));
           if (!looking) void look();

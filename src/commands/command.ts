@@ -1,6 +1,6 @@
 import type { ParseArgsConfig } from "node:util";
 import type { Environment } from "../config.ts";
-import type { Clock } from "../ports.ts";
+import type { Clock, Fetch } from "../ports.ts";
 
 /** What a command is given of the process. */
 export interface Context {
@@ -14,8 +14,7 @@ export interface Context {
   readonly now: Clock;
   /** Ms from any instant on, by a clock that nobody sets. */
   readonly elapsed: Clock;
-  /** Sends a request over the network. */
-  readonly fetch: (url: string, init: RequestInit) => Promise<Response>;
+  readonly fetch: Fetch;
   readonly randomId: () => string;
   /** How this program is started, for a process of its own beside this one. */
   readonly command: readonly string[];
