@@ -7,6 +7,8 @@ import { describeConfig, readConfig } from "../src/config.ts";
 const ROOT = join(import.meta.dir, "..");
 const README = readFileSync(join(ROOT, "README.md"), "utf8");
 
+const SECRET = `whsec_${Buffer.from("a secret of enough bytes").toString("base64")}`;
+
 describe("the settings", () => {
   test.each<[Record<string, string>, RegExp]>([
     [{ PORT: "65536" }, /PORT must be a whole number from 0 to 65535, not "65536"/],
@@ -39,6 +41,40 @@ describe("the settings", () => {
     [{ SMS_COOLDOWN_S: "1e3" }, /SMS_COOLDOWN_S must be/],
     [{ SMS_PER_HOUR: "many" }, /SMS_PER_HOUR must be/],
     [{ ORDERS_PER_USER_PER_HOUR: "-1" }, /ORDERS_PER_USER_PER_HOUR must be/],
+    [{ DISPATCHERS: "Aziza:a-key-of-16-chars" }, /DISPATCHERS needs API_KEY/],
+    [{ API_KEY: "a", DISPATCHERS: "Aziza" }, /DISPATCHERS must be name:key/],
+    [{ API_KEY: "a", DISPATCHERS: "Aziza:too-short" }, /DISPATCHERS must be/],
+    [{ API_KEY: "a", DISPATCHERS: "A.B:a-key-of-16-chars" }, /DISPATCHERS must be/],
+    [
+      { API_KEY: "a", DISPATCHERS: "A:a-key-of-16-chars,A:b-key-of-16-chars" },
+      /DISPATCHERS must be/,
+    ],
+    [
+      { API_KEY: "a", DISPATCHERS: "A:a-key-of-16-chars,B:a-key-of-16-chars" },
+      /DISPATCHERS must be/,
+    ],
+    [{ PUBLIC_URL: "orders.example.uz" }, /PUBLIC_URL must be an origin/],
+    [{ PUBLIC_URL: "https://orders.example.uz/board" }, /PUBLIC_URL must be/],
+    [{ WEBHOOK_URL: "https://bot.example" }, /WEBHOOK_URL and WEBHOOK_SECRET must be set together/],
+    [{ WEBHOOK_SECRET: SECRET }, /must be set together/],
+    [{ WEBHOOK_URL: "http://bot.example", WEBHOOK_SECRET: SECRET }, /WEBHOOK_URL must be an https/],
+    [{ WEBHOOK_URL: "https://me:pw@bot.example", WEBHOOK_SECRET: SECRET }, /WEBHOOK_URL must be/],
+    [
+      { WEBHOOK_URL: "https://bot.example", WEBHOOK_SECRET: "whsec_c2hvcnQ=" },
+      /WEBHOOK_SECRET must be/,
+    ],
+    [{ WEBHOOK_URL: "https://bot.example", WEBHOOK_SECRET: "secret" }, /WEBHOOK_SECRET must be/],
+    [{ TELEGRAM_BOT_TOKEN: "123:abcdefghijk" }, /TELEGRAM_BOT_TOKEN and .* must be set together/],
+    [{ TELEGRAM_DISPATCH_CHAT_ID: "-100" }, /must be set together/],
+    [
+      { TELEGRAM_BOT_TOKEN: "bot", TELEGRAM_DISPATCH_CHAT_ID: "-100" },
+      /TELEGRAM_BOT_TOKEN must be a bot's token/,
+    ],
+    [
+      { TELEGRAM_BOT_TOKEN: "123:abcdefghijk", TELEGRAM_DISPATCH_CHAT_ID: "the chat" },
+      /TELEGRAM_DISPATCH_CHAT_ID must be/,
+    ],
+    [{ TELEGRAM_API_URL: "https://api.telegram.org/bot" }, /TELEGRAM_API_URL must be/],
     [{ LOG_LEVEL: "loud" }, /LOG_LEVEL must be one of debug, info, warn, error, not "loud"/],
   ])("are refused with %j", (environment, message) => {
     expect(() => readConfig(environment)).toThrow(message);

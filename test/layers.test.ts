@@ -19,6 +19,7 @@ const LAYERS = [
   ["ports.ts", "config.ts"],
   [
     "errors.ts",
+    "format.ts",
     "log.ts",
     "metrics.ts",
     "line-writer.ts",

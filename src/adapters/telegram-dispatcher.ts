@@ -1,3 +1,4 @@
+import { clockTime, money } from "../format.ts";
 import type { Log } from "../log.ts";
 import type { Clock, DispatcherNotifier, Fetch, PaidOrder } from "../ports.ts";
 
@@ -6,9 +7,6 @@ const PAUSE_MS = 3000;
 
 /** A title that is longer is cut: the board has it whole. */
 const MAX_TITLE = 100;
-
-/** Tashkent, all year round (UTC+5). */
-const ZONE_MS = 5 * 3_600_000;
 
 export interface TelegramOptions {
   readonly token: string;
@@ -110,9 +108,7 @@ function messageOf(
   publicUrl: string | null,
 ) {
   const title = Array.from(tariffTitle).slice(0, MAX_TITLE).join("");
-  const sum = (amountTiyin / 100).toFixed(0).replace(/\B(?=(\d{3})+$)/g, "\u00a0");
-  const time = new Date(paidAt + ZONE_MS).toISOString().slice(11, 16);
-  const text = `№ ${orderId} · ${title} · ${sum} сум · ${time}`;
+  const text = `№ ${orderId} · ${title} · ${money(amountTiyin)} сум · ${clockTime(paidAt)}`;
   if (!publicUrl?.startsWith("https:")) return { text };
   const button = { text: `№ ${orderId}`, url: `${publicUrl}/board/orders/${orderId}` };
   return { text, reply_markup: { inline_keyboard: [[button]] } };

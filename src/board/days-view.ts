@@ -1,6 +1,7 @@
+import { money } from "../format.ts";
 import { STAGES } from "../store/schema.ts";
 import type { Card } from "./board-queries.ts";
-import { isoDay, money, shortDay } from "./format.ts";
+import { isoDay, shortDay } from "./format.ts";
 import { html, type Html } from "./html.ts";
 import { tableView } from "./order-view.ts";
 import type { Viewer } from "./page.ts";

@@ -1,15 +1,9 @@
+import { clockTime, ZONE_MS } from "../format.ts";
 import type { Words } from "./words.ts";
 
-/** Tashkent, all year round (UTC+5). */
-export const ZONE_MS = 5 * 3_600_000;
 export const DAY_MS = 86_400_000;
 
 const MINUTE_MS = 60_000;
-
-/** 3000000 tiyin as `30 000`, with spaces that don't break. */
-export function money(tiyin: number): string {
-  return (tiyin / 100).toFixed(0).replace(/\B(?=(\d{3})+$)/g, "\u00a0");
-}
 
 /** The number of the day in Tashkent, from which others are counted. */
 export function dayOf(instant: number): number {
@@ -30,11 +24,6 @@ export function isoDay(day: number): string {
 export function shortDay(day: number): string {
   const [, month, date] = isoDay(day).split("-");
   return `${date}.${month}`;
-}
-
-/** `04:35` in Tashkent. */
-export function clockTime(instant: number): string {
-  return new Date(instant + ZONE_MS).toISOString().slice(11, 16);
 }
 
 /** `25.11 04:35` in Tashkent. */

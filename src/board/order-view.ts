@@ -1,6 +1,7 @@
+import { clockTime, money } from "../format.ts";
 import { CANCEL_REASONS, type OrderEvent, type Stage } from "../store/schema.ts";
 import type { Card } from "./board-queries.ts";
-import { ageInWords, clockTime, dayAndTime, maskedPhone, money, spacedPhone } from "./format.ts";
+import { ageInWords, dayAndTime, maskedPhone, spacedPhone } from "./format.ts";
 import { html, type Html } from "./html.ts";
 import type { Viewer } from "./page.ts";
 import type { Words } from "./words.ts";

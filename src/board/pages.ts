@@ -1,3 +1,4 @@
+import { money } from "../format.ts";
 import { parseInteger } from "../http/parse-integer.ts";
 import { eventsOfOrder, lastStep } from "../orders/order-event-queries.ts";
 import { canUndo } from "../orders/work-order.ts";
@@ -17,7 +18,7 @@ import {
   refundsOwed,
 } from "./board-queries.ts";
 import { type DayFigures, daysView, figuresView } from "./days-view.ts";
-import { DAY_MS, dayOf, money, startOfDay } from "./format.ts";
+import { DAY_MS, dayOf, startOfDay } from "./format.ts";
 import { html } from "./html.ts";
 import { cardView, noticeView, orderView, tableView } from "./order-view.ts";
 import type { Viewer } from "./page.ts";

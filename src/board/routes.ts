@@ -1,6 +1,7 @@
 import { Value } from "@sinclair/typebox/value";
 import { Elysia } from "elysia";
 import idiomorphPath from "idiomorph/dist/idiomorph.min.js" with { type: "file" };
+import { clockTime } from "../format.ts";
 import type { Dispatcher } from "../config.ts";
 import { routeOptions } from "../http/access.ts";
 import { parseInteger } from "../http/parse-integer.ts";
@@ -18,7 +19,6 @@ import boardScriptPath from "./board-client.js" with { type: "file" };
 import boardStylePath from "./board.css" with { type: "file" };
 import { boardVersion, cardById } from "./board-queries.ts";
 import { createChanges } from "./changes.ts";
-import { clockTime } from "./format.ts";
 import { html } from "./html.ts";
 import { page, type Viewer } from "./page.ts";
 import { createPages } from "./pages.ts";
@@ -214,7 +214,8 @@ export function createBoard(dependencies: BoardDependencies) {
         if (viewerOf(request) === undefined) return new Response(null, { status: 403 });
         // The stream is silent for longer than other answers take.
         server?.timeout(request, 0);
-        return new Response(changes.open(), {
+        // Nobody would read the stream, nor end it.
+        return new Response(request.method === "HEAD" ? null : changes.open(), {
           headers: { "content-type": "text/event-stream", "x-accel-buffering": "no" },
         });
       },

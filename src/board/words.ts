@@ -51,7 +51,6 @@ export interface Words {
   readonly key: string;
   readonly wrongKey: string;
   readonly tooManyKeys: string;
-  readonly sessionOver: string;
   readonly changedTitle: string;
   /** What somebody has done with an order meanwhile. */
   readonly changed: (what: string, who: string, when: string) => string;
@@ -148,7 +147,6 @@ const ru: Words = {
   key: "Ваш ключ",
   wrongKey: "Этот ключ не подходит.",
   tooManyKeys: "Слишком много попыток. Подождите минуту.",
-  sessionOver: "Войдите, чтобы продолжить.",
   changedTitle: "Заказ уже изменён",
   changed: (what, who, when) => `${what}: ${who}, ${when}. Ваше действие не выполнено.`,
   noSuchStep: "Этот шаг сейчас невозможен. Ничего не изменилось.",
@@ -236,7 +234,6 @@ const uz: Words = {
   key: "Kalitingiz",
   wrongKey: "Bu kalit mos emas.",
   tooManyKeys: "Urinishlar juda ko‘p. Bir daqiqa kuting.",
-  sessionOver: "Davom etish uchun kiring.",
   changedTitle: "Buyurtma allaqachon o‘zgargan",
   changed: (what, who, when) => `${what}: ${who}, ${when}. Sizning amalingiz bajarilmadi.`,
   noSuchStep: "Bu qadam hozir mumkin emas. Hech narsa o‘zgarmadi.",
@@ -324,7 +321,6 @@ const en: Words = {
   key: "Your key",
   wrongKey: "This key opens nothing.",
   tooManyKeys: "Too many attempts. Wait a minute.",
-  sessionOver: "Sign in to go on.",
   changedTitle: "The order has changed",
   changed: (what, who, when) => `${what}: ${who}, ${when}. What you did was not done.`,
   noSuchStep: "This step is not possible now. Nothing has changed.",
