@@ -112,7 +112,14 @@ export function createApp(dependencies: Dependencies) {
   const board = createBoard({ ...dependencies, workOrder: createWorkOrder(dependencies) });
 
   const access = createAccess(config);
-  const http = new Elysia({ normalize: false })
+  const http = new Elysia({
+    normalize: false,
+    // Bun's router reads the path as it was sent, the guard as the URL standard normalizes it: with
+    // both, `/orders/..` would be let in as `/` and served as `/orders/:order_id`.
+    systemRouter: false,
+    // Finds the path also behind a host of fewer than four characters.
+    handler: { standardHostname: false },
+  })
     .use(observeRequests({ ...dependencies, access }))
     .use(guard({ ...dependencies, access }))
     .use(swaggerUi())

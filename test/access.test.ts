@@ -94,10 +94,10 @@ describe("the header Host", () => {
   const host = (name: string) => ({ headers: { host: name } });
 
   test.each(["localhost", "127.0.0.1:8000", "LOCALHOST:1", "[::1]", "[::1]:8000"])(
-    "may be %p on a loopback address",
+    "%p is accepted on a loopback address",
     async (name) => {
       const { request } = createService();
-      expect((await request("/", host(name))).status).toBe(200);
+      expect((await request("/tariffs", host(name))).status).toBe(200);
     },
   );
 
@@ -111,15 +111,42 @@ describe("the header Host", () => {
     "me@localhost",
     "::1",
     "",
-  ])("may not be %p there, which is how a foreign page would reach us", async (name) => {
-    const { request } = createService();
-    const { status, body } = await request("/", host(name));
+  ])("%p is refused on a loopback address, and logged", async (name) => {
+    const { request, world } = createService();
+    const { status, body } = await request("/tariffs", host(name));
     expect([status, body["code"]]).toEqual([400, "invalid_host"]);
+    expect(world.lines.join("\n")).toContain(`Refused a request for the host "${name}".`);
   });
+
+  test("fills at most 10 log lines a minute with refused names, each cut to 100 characters", async () => {
+    const { request, world } = createService();
+    const refused = () => world.lines.filter((line) => line.includes("Refused a request"));
+    for (let n = 0; n < 15; n++) await request("/tariffs", host(`evil-${n}.${"x".repeat(2000)}`));
+    expect(refused()).toHaveLength(10);
+    for (const line of refused()) expect(line.length).toBeLessThan(220);
+    world.nowMs += 60_000;
+    await request("/tariffs", host("evil.example"));
+    expect(refused()).toHaveLength(11);
+  });
+
+  test.each(["10.0.0.7:8000", "nmservis", "evil.example", "x", "", "localhost, evil"])(
+    "%p is accepted on / and /health, which probes call by address or container name",
+    async (name) => {
+      const { app, request } = createService(KEYS);
+      for (const path of ["/", "/health", "/health/", "/health?verbose=1"]) {
+        expect((await request(path, host(name))).status).toBe(200);
+      }
+      const head = new Request("http://localhost/health", { method: "HEAD", ...host(name) });
+      expect((await app.http.handle(head)).status).toBe(200);
+      for (const path of ["/metrics", "/swagger", "/board", "/nope", "/health/x"]) {
+        expect((await request(path, host(name))).body["code"]).toBe("invalid_host");
+      }
+    },
+  );
 
   test("may be the loopback address that HOST names", async () => {
     const { request } = createService({ HOST: "127.0.0.2" });
-    expect((await request("/", host("127.0.0.2:8000"))).status).toBe(200);
+    expect((await request("/tariffs", host("127.0.0.2:8000"))).status).toBe(200);
   });
 
   test("is checked before the key", async () => {
@@ -129,17 +156,18 @@ describe("the header Host", () => {
 
   test("may be what ALLOWED_HOSTS names, in any case and with any port", async () => {
     const { request } = createService({ ALLOWED_HOSTS: "Api.Nomus.uz:443, [::1]" });
-    expect((await request("/", host("api.nomus.uz"))).status).toBe(200);
-    expect((await request("/", host("API.nomus.uz:8000"))).status).toBe(200);
-    expect((await request("/", host("[::1]"))).status).toBe(200);
-    expect((await request("/", host("localhost"))).status).toBe(400);
+    expect((await request("/tariffs", host("api.nomus.uz"))).status).toBe(200);
+    expect((await request("/tariffs", host("API.nomus.uz:8000"))).status).toBe(200);
+    expect((await request("/tariffs", host("[::1]"))).status).toBe(200);
+    expect((await request("/tariffs", host("localhost"))).status).toBe(400);
   });
 
-  test("may be any name of four characters or more where the address is public", async () => {
+  test("may be any valid name on a public address", async () => {
     const { request } = createService({ HOST: "0.0.0.0", ...KEYS });
-    expect((await request("/", host("api.nomus.uz"))).status).toBe(200);
-    expect((await request("/", host("uz"))).status).toBe(400);
-    expect((await request("/", host("api.nomus.uz, evil"))).status).toBe(400);
+    for (const name of ["api.nomus.uz", "uz", "x"]) {
+      expect((await request("/tariffs", host(name))).status).toBe(401);
+    }
+    expect((await request("/tariffs", host("api.nomus.uz, evil"))).status).toBe(400);
   });
 });
 

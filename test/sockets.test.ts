@@ -62,9 +62,14 @@ describe("is refused with a bare 4xx, or cut off", () => {
 
 describe("is answered by us", () => {
   test.each([
-    ["two Hosts", "GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n", 400, "invalid_host"],
-    ["an empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", 400, "invalid_host"],
-    ["HTTP/1.0 without a Host", "GET / HTTP/1.0\r\n\r\n", 400, "invalid_host"],
+    [
+      "two Hosts",
+      "GET /tariffs HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n",
+      400,
+      "invalid_host",
+    ],
+    ["an empty Host", "GET /tariffs HTTP/1.1\r\nHost:\r\n\r\n", 400, "invalid_host"],
+    ["HTTP/1.0 without a Host", "GET /tariffs HTTP/1.0\r\n\r\n", 400, "invalid_host"],
     [
       "a Host that shifts the path",
       "GET /zz/tariffs HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -100,6 +105,17 @@ describe("is answered by us", () => {
     expect(heard).toContain(`"code":"${code}"`);
   });
 
+  test.each([
+    ["/", ""],
+    ["/health", ""],
+    ["/", "Host: 10.0.0.7:8000\r\n"],
+    ["/health", "Host: x\r\n"],
+    ["/health", "Host: nmservis\r\n"],
+  ])("a probe of %s in HTTP/1.0 with the header %p", async (path, header) => {
+    const heard = await say(service.url, `GET ${path} HTTP/1.0\r\n${header}\r\n`);
+    expect(heard).toStartWith("HTTP/1.1 200 ");
+  });
+
   test("HTTP/1.0 with a Host", async () => {
     const heard = await say(service.url, "GET / HTTP/1.0\r\nHost: localhost\r\n\r\n");
     expect(heard).toEndWith('{"message":"NoMus API is running"}');
@@ -117,6 +133,59 @@ describe("is answered by us", () => {
     const get = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
     const heard = await say(service.url, get + get, (text) => text.split("NoMus API").length === 3);
     expect(heard.match(/HTTP\/1\.1 200 OK/g)).toHaveLength(2);
+  });
+});
+
+describe("access is decided by the route that is served", () => {
+  const headers = "Host: localhost\r\nConnection: close\r\n";
+  const folder = temporaryFolder();
+  let keyed: Awaited<ReturnType<typeof spawnService>>;
+
+  beforeAll(async () => {
+    keyed = await spawnService({
+      DATABASE_URL: `file:${join(folder.path, "x.db")}`,
+      API_KEY: "client-key",
+      ADMIN_API_KEY: "owner-key",
+    });
+  });
+
+  afterAll(async () => {
+    await keyed[Symbol.asyncDispose]();
+    folder[Symbol.dispose]();
+  });
+
+  async function answer(method: string, path: string) {
+    const heard = await say(keyed.url, `${method} ${path} HTTP/1.1\r\n${headers}\r\n`);
+    const [head = "", body = ""] = heard.split("\r\n\r\n");
+    return { status: Number(head.slice(9, 12)), body };
+  }
+
+  test.each([
+    "/orders/..",
+    "/orders/%2e%2e",
+    "/orders/.%2E",
+    "/orders/1\\..\\..",
+    "/orders/../",
+    "/users/../",
+    "/orders/1/../..",
+  ])("%s without a key is GET /, not an order", async (path) => {
+    const { status, body } = await answer("GET", path);
+    expect([status, body]).toEqual([200, '{"message":"NoMus API is running"}']);
+  });
+
+  test.each([
+    ["GET", "/orders/."],
+    ["GET", "/users/../orders"],
+    ["GET", "/health/../orders/1"],
+    ["GET", "/board/../tariffs"],
+    ["GET", "/swagger/..%2ftariffs"],
+    ["GET", "/board/orders/1\\..\\..\\..\\orders\\1"],
+    ["PUT", "/swagger/../tariffs/x"],
+    ["POST", "/board/../create_order"],
+    ["GET", "/orders/..%2f"],
+  ])("%s %s without a key is 401", async (method, path) => {
+    const { status, body } = await answer(method, path);
+    expect([status, JSON.parse(body).code]).toEqual([401, "missing_api_key"]);
   });
 });
 

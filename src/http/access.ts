@@ -21,7 +21,9 @@ const SECURITY: Readonly<Record<Access, Record<string, never[]>[]>> = {
 };
 
 /** The options of a route, which says who may use it; its part of the document follows from that. */
-export function routeOptions<Options extends { access: Access; detail: object }>(options: Options) {
+export function routeOptions<Options extends { access: Access; anyHost?: boolean; detail: object }>(
+  options: Options,
+) {
   return { ...options, detail: { ...options.detail, security: SECURITY[options.access] } };
 }
 
@@ -29,6 +31,8 @@ export interface Route {
   /** As it is declared, such as `/orders/:order_id`. */
   readonly path: string;
   readonly access: Access;
+  /** Serves requests with any `Host`, or none: health probes name an address or a container. */
+  readonly anyHost: boolean;
 }
 
 /** What is known of a request before its body is read. */
@@ -42,13 +46,20 @@ export interface RequestInfo {
 interface DeclaredRoute {
   readonly method: string;
   readonly path: string;
-  readonly hooks?: { readonly access?: Access };
+  readonly hooks?: { readonly access?: Access; readonly anyHost?: boolean };
 }
 
 /** Finds out, once for each request, who sends it and what is at its path. */
 export interface AccessControl {
-  /** Takes the routes of the app when it is first asked: all are declared then. */
-  identify(request: Request, app: { readonly routes: readonly DeclaredRoute[] }): RequestInfo;
+  /**
+   * `path` is the one by which the framework's router finds the route. The app's routes are read on the
+   * first call, when all are declared.
+   */
+  identify(
+    request: Request,
+    path: string,
+    app: { readonly routes: readonly DeclaredRoute[] },
+  ): RequestInfo;
   /** What was found out of this request, if it came so far. */
   infoOf(request: Request): RequestInfo | undefined;
 }
@@ -59,9 +70,9 @@ export function createAccess(keys: ApiKeys): AccessControl {
   let routesAt: ReturnType<typeof createRouteMap> | undefined;
 
   return {
-    identify(request, app) {
+    identify(request, path, app) {
       routesAt ??= createRouteMap(app.routes);
-      const info = { caller: callerOf(request.headers), routes: routesAt(pathOf(request.url)) };
+      const info = { caller: callerOf(request.headers), routes: routesAt(path) };
       infos.set(request, info);
       return info;
     },
@@ -88,20 +99,13 @@ export function allowHeader(routes: ReadonlyMap<string, Route>): string {
   return [...methods, "OPTIONS"].join(", ");
 }
 
-/** The path of an absolute URL, as it stands there; what is none has no route either. */
-function pathOf(url: string): string {
-  const start = url.indexOf("/", "https://".length);
-  if (start === -1) return "";
-  const query = url.indexOf("?", start);
-  return query === -1 ? url.slice(start) : url.slice(start, query);
-}
-
-/** What does not say who may use it needs a client's key. */
+/** Default access: `client`. */
 function createRouteMap(declared: readonly DeclaredRoute[]) {
   const routes = new Map<string, Map<string, Route>>();
   for (const { method, path, hooks } of declared) {
     const methods = routes.get(path) ?? new Map<string, Route>();
-    routes.set(path, methods.set(method, { path, access: hooks?.access ?? "client" }));
+    const { access = "client", anyHost = false } = hooks ?? {};
+    routes.set(path, methods.set(method, { path, access, anyHost }));
   }
   const patterns = Array.from(routes)
     .filter(([path]) => path.includes(":"))

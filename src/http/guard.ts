@@ -1,6 +1,8 @@
 import type { Context, Elysia } from "elysia";
 import type { ErrorCode } from "../errors.ts";
 import type { Log } from "../log.ts";
+import type { Clock } from "../ports.ts";
+import { createRateLimit } from "../rate-limit.ts";
 import { type AccessControl, allowHeader, isAllowed } from "./access.ts";
 import { createHostCheck } from "./allowed-hosts.ts";
 import { isDeclaredTooLarge, limitBody } from "./body-limit.ts";
@@ -11,8 +13,13 @@ import { problem } from "./problems.ts";
 import { readStrictly } from "./read-json.ts";
 import { requestIdOf } from "./request-id.ts";
 
+/** Anyone can send requests with a wrong `Host`: their log lines are bounded. */
+const HOST_WARNINGS_PER_MINUTE = 10;
+const MAX_LOGGED_HOST = 100;
+
 export interface GuardDependencies {
   readonly log: Log;
+  readonly now: Clock;
   readonly randomId: () => string;
   readonly access: AccessControl;
   readonly config: {
@@ -25,18 +32,29 @@ export interface GuardDependencies {
  * What every request passes before its route: checks what can be known before the body is read, and
  * answers every error, also those of the routes, with problem details.
  */
-export function guard({ log, randomId, access, config }: GuardDependencies) {
+export function guard({ log, now, randomId, access, config }: GuardDependencies) {
   const isAllowedHost = createHostCheck(config.allowedHosts);
   const cors = createCors(config.corsOrigins);
+  const hostWarnings = createRateLimit({ limit: HOST_WARNINGS_PER_MINUTE, windowMs: 60_000, now });
+
+  function logRefusedHost(host: string | null) {
+    if (!hostWarnings.take("all")) return;
+    const name = JSON.stringify((host ?? "").slice(0, MAX_LOGGED_HOST));
+    log.warn(`Refused a request for the host ${name}. If it is yours, add it to ALLOWED_HOSTS.`);
+  }
 
   // The type that is promised has no answers: those given here stand in the document by themselves.
   return (app: Elysia): Elysia => {
     /** Why the request is not let in, if it isn't; the first reason there is, in the contract's order. */
-    function rejection(request: Request, set: Context["set"]): ErrorCode | undefined {
+    function rejection(request: Request, path: string, set: Context["set"]): ErrorCode | undefined {
       const { method, headers } = request;
-      const { caller, routes } = access.identify(request, app);
-      if (!isAllowedHost(headers.get("host"))) return "invalid_host";
+      const { caller, routes } = access.identify(request, path, app);
       const route = routes?.get(method === "HEAD" ? "GET" : method);
+      const host = headers.get("host");
+      if (!route?.anyHost && !isAllowedHost(host)) {
+        logRefusedHost(host);
+        return "invalid_host";
+      }
       // A browser sends no key with a preflight.
       if (!isAllowed(route?.access ?? "client", caller) && !cors.isPreflight(request)) {
         return caller === "anonymous" ? "missing_api_key" : "invalid_api_key";
@@ -56,11 +74,13 @@ export function guard({ log, randomId, access, config }: GuardDependencies) {
     app
       .onRequest((context) => {
         const { request, set } = context;
+        // `as`: the framework's type lacks the path that its router goes by.
+        const { path } = context as typeof context & { readonly path: string };
         set.headers["x-request-id"] = requestIdOf(request.headers, randomId);
         set.headers["x-content-type-options"] = "nosniff";
         set.headers["cache-control"] = "no-store";
         cors.setHeaders(request, set);
-        const code = rejection(request, set);
+        const code = rejection(request, path, set);
         // The framework serves no OPTIONS; the header says what the path takes.
         if (code === "method_not_allowed" && request.method === "OPTIONS") {
           if (cors.isPreflight(request)) cors.setPreflightHeaders(set, set.headers["allow"] ?? "");

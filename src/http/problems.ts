@@ -53,12 +53,10 @@ export const REASON_PHRASES = {
   503: "Service Unavailable",
 } as const satisfies Record<StatusOf<ErrorCode> | 200 | 202, string>;
 
-/** What may go wrong with every operation. */
-export const OPEN_ERRORS = ["invalid_host", "internal_error"] as const;
-
 /** What may go wrong with every operation that needs a key; each of them needs the store as well. */
 export const KEYED_ERRORS = [
-  ...OPEN_ERRORS,
+  "invalid_host",
+  "internal_error",
   "missing_api_key",
   "invalid_api_key",
   "unavailable",

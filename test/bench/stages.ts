@@ -44,7 +44,7 @@ console.log(`listening on http://127.0.0.1:${http.server?.port}`);
 
 function guarded(isObserved: boolean) {
   const access = createAccess(config);
-  return new Elysia({ normalize: false })
+  return new Elysia({ normalize: false, systemRouter: false })
     .use(isObserved ? observeRequests({ ...outside, access }) : (app: Elysia) => app)
     .use(guard({ ...outside, access }))
     .post(
