@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { createApp } from "../src/app.ts";
-import { parsePhoneNumber } from "../src/users/phone-number.ts";
+import { type PhoneNumber, parsePhoneNumber } from "../src/users/phone-number.ts";
 import { createService } from "./support/service.ts";
 
 describe("registering", () => {
@@ -139,10 +139,32 @@ describe("registering", () => {
     expect(lines).not.toContain("901234567");
   });
 
+  test("reads up to nine bare digits as an Uzbek number or refuses them", () => {
+    const digits = fc.stringMatching(/^\d{1,9}$/);
+    const spelled = fc.tuple(digits, fc.constantFrom("", " ", "-", ".", ")", "\u200e"));
+    fc.assert(
+      fc.property(spelled, ([bare, between]) => {
+        const number = parsePhoneNumber(bare.split("").join(between));
+        if (number !== undefined) expect<string>(number).toBe(`+998${bare}`);
+      }),
+      // Foreign before: two numbers of Germany and one of Saint Helena.
+      {
+        numRuns: 5000,
+        seed: 1,
+        examples: [[["491234567", ""]], [["491234567", " "]], [["29023456", "-"]]],
+      },
+    );
+    expect(parsePhoneNumber("+491234567")).toBe("+491234567" as PhoneNumber);
+    expect(parsePhoneNumber("00491234567")).toBe("+491234567" as PhoneNumber);
+  });
+
   test.each([
     "",
     "   ",
     "abc",
+    "491234567",
+    "49 123 45 67",
+    "29023456",
     "call 901234567",
     "901234567 please",
     "90123456",

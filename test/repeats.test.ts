@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { createWorkOrder, type WorkRequest } from "../src/orders/work-order.ts";
 import type { ChargeOutcome } from "../src/ports.ts";
+import type { Stage } from "../src/store/schema.ts";
 import { createService, createServiceOn } from "./support/service.ts";
 
 const key = (idempotencyKey: string) => ({ "idempotency-key": idempotencyKey });
@@ -16,6 +18,29 @@ function createSlowProvider() {
     asked: asked.promise,
     answer: answer.resolve,
   };
+}
+
+type Step = Pick<WorkRequest, "seen" | "work">;
+
+function step(verb: "accept" | "start" | "complete" | "undo", seen: Stage): Step {
+  return { seen, work: { verb } };
+}
+
+function cancel(seen: Stage): Step {
+  return { seen, work: { verb: "cancel", reason: "customer", note: null, isMoneyOwed: true } };
+}
+
+/** A service with a paid order of the default user, on which a dispatcher has taken these steps. */
+async function workedOrder(steps: readonly Step[], headers: Record<string, string> = {}) {
+  const service = createService();
+  await service.order(await service.userId(), headers);
+  await service.app.idle();
+  const workOrder = createWorkOrder(service.dependencies);
+  for (const one of steps) {
+    const outcome = await workOrder({ orderId: 1, actor: "A", ...one });
+    expect(outcome).toEqual({ kind: "done" });
+  }
+  return service;
 }
 
 describe("a repeat with the same Idempotency-Key", () => {
@@ -152,6 +177,43 @@ describe("a repeat without a key", () => {
     world.charge = async () => "paid";
     const { status, body } = await order(user);
     expect([status, body["order_id"]]).toEqual([200, 2]);
+  });
+
+  test.each([
+    ["cancelled", [cancel("new")]],
+    ["cancelled after acceptance", [step("accept", "new"), cancel("accepted")]],
+    ["completed", [step("accept", "new"), step("complete", "accepted")]],
+  ] as const)("of an order that was %s is a new order, paid and notified", async (_how, steps) => {
+    const { order, userId, world, app, get } = await workedOrder(steps);
+    const again = await order(await userId());
+    expect([again.status, again.body["order_id"]]).not.toEqual([200, 1]);
+    expect(again.headers.get("idempotent-replayed")).toBeNull();
+    await app.idle();
+    expect(world.charges).toHaveLength(2);
+    expect(world.notified).toEqual([1, Number(again.body["order_id"])]);
+    // The new order is the one that the next request repeats.
+    const third = await order(await userId());
+    expect(third.body["order_id"]).toBe(again.body["order_id"]);
+    expect((await get("/orders/1")).body["status"]).toBe("paid");
+  });
+
+  test.each([
+    ["accepted", [step("accept", "new")]],
+    ["in progress", [step("accept", "new"), step("start", "accepted")]],
+    ["reopened by undo", [cancel("new"), step("undo", "cancelled")]],
+  ] as const)("of an order that is %s is a repeat", async (_how, steps) => {
+    const { order, userId, world } = await workedOrder(steps);
+    const again = await order(await userId());
+    expect([again.status, again.body["order_id"]]).toEqual([200, 1]);
+    expect(again.headers.get("idempotent-replayed")).toBe("true");
+    expect(world.charges).toHaveLength(1);
+  });
+
+  test("of a cancelled order stays a repeat if it has the order's key", async () => {
+    const { order, userId, world } = await workedOrder([cancel("new")], key("a"));
+    const again = await order(await userId(), key("a"));
+    expect([again.status, again.body["order_id"]]).toEqual([200, 1]);
+    expect(world.charges).toHaveLength(1);
   });
 
   test("of a pending order is one however late", async () => {

@@ -41,10 +41,26 @@ describe("a tariff", () => {
     expect((await order(user)).body["code"]).toBe("tariff_not_found");
   });
 
-  test.each(["a", "A-Z_a.z-0", "x".repeat(64)])("may have the code %p", async (code) => {
-    const { put } = createService();
-    expect((await put(`/tariffs/${code}`, { title: "T", price_tiyin: 1 })).status).toBe(200);
-  });
+  test.each(["a", "A-Z_a.z-0", "x".repeat(64), "...", ".a", "a."])(
+    "may have the code %p",
+    async (code) => {
+      const { put } = createService();
+      expect((await put(`/tariffs/${code}`, { title: "T", price_tiyin: 1 })).status).toBe(200);
+    },
+  );
+
+  test.each([".", ".."])(
+    "may not have the code %p, which no URL can name, and the document says so",
+    async (code) => {
+      const { put, get, order, userId } = createService();
+      const answer = await put(`/tariffs/${code}`, { title: "T", price_tiyin: 1 });
+      expect([404, 405]).toContain(answer.status);
+      expect((await order(await userId(), {}, code)).body["code"]).toBe("tariff_not_found");
+      const { body } = await get("/swagger/json");
+      const [, pattern = ""] = /"name":"code".*?"pattern":"(.*?)"/.exec(JSON.stringify(body)) ?? [];
+      expect(new RegExp(JSON.parse(`"${pattern}"`)).test(code)).toBe(false);
+    },
+  );
 
   test.each(["x".repeat(65), "a%20b", "%D0%B0", "a+b", "a%2Fb", "%00"])(
     "may not have the code %p",

@@ -161,30 +161,71 @@ test("an order that is not paid, or none, can't be worked", async () => {
 describe("an address", () => {
   const address = "Toshkent,\nChilonzor 9";
 
-  test("is kept, and another that a repeat brings takes its place until the order is accepted", async () => {
-    const { userId, post, dependencies, app } = createService();
-    const user = await userId();
+  async function serviceWithKey() {
+    const service = createService();
+    const user = await service.userId();
     const send = (more: object) =>
-      post(
+      service.post(
         "/create_order",
         { user_id: user, tariff_code: "standard_300", ...more },
         { "idempotency-key": "k" },
       );
-    const row = async () => {
-      const [order] = await dependencies.store.read((tx) => tx.select().from(tx.tables.orders));
-      return [order?.address, order?.comment];
+    const details = async () => {
+      const { body } = await service.get("/orders/1");
+      const [listed] = Object.values((await service.get(`/users/${user}/orders`)).body);
+      expect(listed).toEqual(body);
+      return [body["address"], body["comment"]];
     };
+    const work = createWorkOrder(service.dependencies);
+    const accept = () =>
+      work({ orderId: 1, actor: "A", seen: "new", work: { verb: "accept" } as const });
+    const undo = () =>
+      work({ orderId: 1, actor: "A", seen: "accepted", work: { verb: "undo" } as const });
+    return { ...service, send, details, accept, undo };
+  }
+
+  test("is returned by GET, with the comment, and null if there is none", async () => {
+    const { send, details, order, userId, get } = await serviceWithKey();
     expect((await send({ address, comment: "ring twice" })).status).toBe(200);
-    expect(await row()).toEqual([address, "ring twice"]);
-    await send({});
-    expect(await row()).toEqual([address, "ring twice"]);
-    expect((await send({ address: "Nukus 3" })).body["order_id"]).toBe(1);
-    expect(await row()).toEqual(["Nukus 3", "ring twice"]);
-    const workOrder = createWorkOrder(dependencies);
-    await workOrder({ orderId: 1, actor: "A", seen: "new", work: { verb: "accept" } });
-    expect((await send({ address: "elsewhere" })).status).toBe(200);
-    expect(await row()).toEqual(["Nukus 3", "ring twice"]);
+    expect(await details()).toEqual([address, "ring twice"]);
+    const other = await order(await userId("+998907654321"));
+    const { body } = await get(`/orders/${other.body["order_id"]}`);
+    expect([body["address"], body["comment"]]).toEqual([null, null]);
+  });
+
+  test("may be changed by a repeat until a dispatcher accepts the order", async () => {
+    const { send, details, accept, undo, app } = await serviceWithKey();
+    await send({ address, comment: "ring twice" });
+    expect((await send({})).body).not.toHaveProperty("details_ignored");
+    const changed = await send({ address: "Nukus 3" });
+    expect(changed.body).toEqual({
+      status: "ok",
+      order_id: 1,
+      message: "Order created and payment processed",
+    });
+    expect(await details()).toEqual(["Nukus 3", "ring twice"]);
+    await accept();
+    for (const late of [{ address: "elsewhere" }, { comment: "ring once" }]) {
+      const { status, body } = await send(late);
+      expect([status, body["details_ignored"]]).toEqual([200, true]);
+    }
+    for (const same of [{}, { address: "Nukus 3" }, { comment: "ring twice", address: null }]) {
+      expect((await send(same)).body).not.toHaveProperty("details_ignored");
+    }
+    expect(await details()).toEqual(["Nukus 3", "ring twice"]);
+    await undo();
+    expect((await send({ address: "elsewhere" })).body).not.toHaveProperty("details_ignored");
+    expect(await details()).toEqual(["elsewhere", "ring twice"]);
     await app.idle();
+  });
+
+  test("may be changed while the payment is in doubt", async () => {
+    const { send, details, world } = await serviceWithKey();
+    world.charge = () => Promise.reject(new Error("502"));
+    await send({ address });
+    const { status, body } = await send({ address: "Nukus 3" });
+    expect([status, body]).toEqual([202, expect.not.objectContaining({ details_ignored: true })]);
+    expect(await details()).toEqual(["Nukus 3", null]);
   });
 
   test.each([

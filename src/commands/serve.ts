@@ -122,6 +122,10 @@ function describe(config: Config, log: Log) {
       `A key in API_KEY or ADMIN_API_KEY is shorter than ${SHORT_KEY} characters: it may be guessed.`,
     );
   }
+  // With a key it looks like a real deployment.
+  if (config.apiKeys.length > 0) {
+    log.warn("Payments are simulated by the payment stub: every order is marked as paid.");
+  }
   if (config.apiKeys.length === 0) {
     log.warn("There is no API_KEY: everybody on this machine may do everything, prices too.");
   }

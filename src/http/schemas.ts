@@ -66,8 +66,9 @@ export function SafeInteger(options: SchemaOptions = {}) {
   });
 }
 
-/** The name of a tariff for machines. */
-export const TARIFF_CODE = /^[A-Za-z0-9_.-]{1,64}$/;
+/** A tariff's code: 1 to 64 of these characters, but neither `.` nor `..`, which no URL path can hold. */
+export const TARIFF_CODE =
+  /^([A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}|\.[A-Za-z0-9_-][A-Za-z0-9_.-]{0,62}|\.\.[A-Za-z0-9_.-]{1,62})$/;
 
 /** The number of a user or an order. */
 export function Id(options: SchemaOptions = {}) {

@@ -50,7 +50,11 @@ interface Taken {
   readonly orderId: number;
   /** Another request made the order. */
   readonly repeated: boolean;
+  /** The request came too late to change the order's address or comment. */
+  readonly detailsIgnored: boolean;
 }
+
+const NEW = { repeated: false, detailsIgnored: false };
 
 type OrderError = "user_not_found" | "tariff_not_found" | "idempotency_key_reused";
 
@@ -97,12 +101,13 @@ export function createOrderService(dependencies: CreateOrderDependencies): Order
           const { orderId } = opening.order;
           const result = await chargeOrder(opening.order);
           return typeof result === "string"
-            ? { kind: result, orderId, repeated: false }
-            : { kind: "pending", orderId, dueAt: result.dueAt, repeated: false };
+            ? { kind: result, orderId, ...NEW }
+            : { kind: "pending", orderId, dueAt: result.dueAt, ...NEW };
         }
         case "repeat": {
           const outcome = (await opening.inFlight) ?? outcomeOf(await followOrder(opening.order));
-          return "orderId" in outcome ? { ...outcome, repeated: true } : outcome;
+          if (!("orderId" in outcome)) return outcome;
+          return { ...outcome, repeated: true, detailsIgnored: opening.detailsIgnored };
         }
       }
     } finally {
@@ -174,33 +179,40 @@ export function createOrderService(dependencies: CreateOrderDependencies): Order
     if (order.tariffCode !== tariffCode) {
       return { kind: "rejected", code: "idempotency_key_reused" };
     }
-    // Either way, for a clock may be set back; and by today's window, for that may be changed.
+    // Absolute, because the clock may be set back. Today's window counts, not the one at the order's time.
     const isOver = Math.abs(createdAt - order.createdAt) >= orderRepeatWindowMs;
-    if (order.status === "paid" && idempotencyKey === null && isOver) {
+    // By the stage of this moment, so that an undone cancellation is repeated again.
+    const isClosed = order.stage === "completed" || order.stage === "cancelled";
+    if (order.status === "paid" && idempotencyKey === null && (isOver || isClosed)) {
       await endRepeat(tx, { orderId: order.id });
       return openAgain(tx, draft, attempt);
     }
-    await takeDetails(tx, draft, order);
+    const detailsIgnored = !(await takeDetails(tx, draft, order));
     // A retry may have settled it before the request that made it has heard from the provider.
     const isBeingPaid = order.status === "pending";
     return {
       kind: "repeat",
       order,
       inFlight: isBeingPaid ? inFlight.get(order.paymentKey) : undefined,
+      detailsIgnored,
     };
   }
 
-  /** A repeat may bring another address; once a dispatcher has accepted the order, it is too late. */
-  async function takeDetails(tx: Tx, { address, comment }: OrderDraft, order: Order) {
-    const isOther =
-      (address !== null && address !== order.address) ||
-      (comment !== null && comment !== order.comment);
-    if (!isOther) return;
-    await changeDetails(tx, {
+  /** Stores the address and comment of a repeat. False if it is too late: a dispatcher has accepted the order. */
+  async function takeDetails(
+    tx: Tx,
+    { address, comment }: OrderDraft,
+    order: Order,
+  ): Promise<boolean> {
+    const isSame =
+      (address ?? order.address) === order.address && (comment ?? order.comment) === order.comment;
+    if (isSame) return true;
+    const changed = await changeDetails(tx, {
       orderId: order.id,
       address: address ?? order.address,
       comment: comment ?? order.comment,
     });
+    return changed.length > 0;
   }
 
   async function openAgain(tx: Tx, draft: LimitedDraft, attempt: number): Promise<Opening> {
@@ -229,6 +241,7 @@ type Opening =
       readonly order: Order;
       /** The request that is having the order paid, if one is. */
       readonly inFlight: Promise<OrderOutcome> | undefined;
+      readonly detailsIgnored: boolean;
     }
   | Exclude<OrderOutcome, Taken>;
 
@@ -236,13 +249,14 @@ type Opening =
 function asOpened(order: Order & { readonly payer: string }): Opening {
   const { id: orderId, attempts: attempt, status, dueAt } = order;
   if (status !== "pending" || attempt !== 1 || dueAt === null) {
-    return { kind: "repeat", order, inFlight: undefined };
+    return { kind: "repeat", order, inFlight: undefined, detailsIgnored: false };
   }
   return { kind: "opened", order: { ...order, orderId, attempt, dueAt } };
 }
 
 function outcomeOf({ id: orderId, status, dueAt }: Order): OrderOutcome {
-  if (status !== "pending") return { kind: status, orderId, repeated: true };
+  const taken = { orderId, repeated: true, detailsIgnored: false };
+  if (status !== "pending") return { kind: status, ...taken };
   if (dueAt === null) throw new Error(`order ${orderId} is pending, but not due`);
-  return { kind: "pending", orderId, dueAt, repeated: true };
+  return { kind: "pending", ...taken, dueAt };
 }

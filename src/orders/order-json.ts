@@ -29,6 +29,8 @@ export const ORDER = Type.Object({
   stage_at: Type.Union([INSTANT, Type.Null()]),
   refund: nullable(REFUNDS),
   cancel_reason: nullable<CancelReason>(CANCEL_REASONS),
+  address: Type.Union([Type.String({ examples: ["Toshkent, Chilonzor 9, 12-uy"] }), Type.Null()]),
+  comment: Type.Union([Type.String({ examples: ["The bell is broken"] }), Type.Null()]),
 });
 
 /** The order in that shape. */
@@ -46,6 +48,8 @@ export function toOrderJson(order: Order): Static<typeof ORDER> {
     stage_at: instantOf(order.stageAt),
     refund: order.refund,
     cancel_reason: order.cancelReason,
+    address: order.address,
+    comment: order.comment,
   };
 }
 

@@ -173,7 +173,7 @@ export const orderByPaymentKey = prepared((tx, { orders }) =>
     .where(eq(orders.paymentKey, value("paymentKey"))),
 );
 
-/** Where and what for, of an order that no dispatcher has accepted yet. */
+/** Changes address and comment unless a dispatcher has accepted the order; returns its id if changed. */
 export const changeDetails = prepared((tx, { orders }) =>
   tx
     .update(orders)
@@ -183,7 +183,8 @@ export const changeDetails = prepared((tx, { orders }) =>
         eq(orders.id, value("orderId")),
         sql`(${orders.status} = 'pending' OR ${orders.stage} = 'new')`,
       ),
-    ),
+    )
+    .returning({ orderId: orders.id }),
 );
 
 /** From now on an order without a key repeats this one no more. */

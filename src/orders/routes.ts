@@ -18,20 +18,30 @@ import type { OrderService } from "./create-order.ts";
 import { orderById, ordersOfUser, userIdIfKnown } from "./order-queries.ts";
 import { ORDER, toOrderJson } from "./order-json.ts";
 import { POLL_MS } from "./order-worker.ts";
+import { leaseEndsAt } from "./retry-schedule.ts";
 
 /** The orders of a user that are listed at a time. */
 const MAX_LISTED = 50;
+
+const DETAILS_IGNORED = Type.Optional(
+  Type.Literal(true, {
+    description:
+      "Present if this repeat has another address or comment, but a dispatcher has accepted the order: the order keeps its address and comment.",
+  }),
+);
 
 const PAID = Type.Object({
   status: Type.Literal("ok"),
   order_id: Id({ examples: [7] }),
   message: Type.Literal("Order created and payment processed"),
+  details_ignored: DETAILS_IGNORED,
 });
 
 const PENDING = Type.Object({
   status: Type.Literal("pending"),
   order_id: Id({ examples: [7] }),
   message: Type.Literal("Order created, the payment is being checked"),
+  details_ignored: DETAILS_IGNORED,
 });
 
 /** A key in quotes, which has none itself, or a bare one, which does not begin with one. */
@@ -53,13 +63,15 @@ export const CREATE_ORDER = routeOptions({
     tariff_code: Type.String({ examples: ["standard_300"] }),
     address: optional(
       Lines(1, 300, {
-        description: "Where the specialist is to come; a repeat may change it.",
+        description:
+          "Where the specialist must come. A repeat may change it until a dispatcher accepts the order.",
         examples: ["Toshkent, Chilonzor 9, 12-uy"],
       }),
     ),
     comment: optional(
       Lines(1, 500, {
-        description: "What he should know; a repeat may change it.",
+        description:
+          "For the specialist. A repeat may change it until a dispatcher accepts the order.",
         examples: ["The bell is broken"],
       }),
     ),
@@ -91,10 +103,21 @@ export interface OrderRoutesDependencies {
   readonly store: Store;
   readonly orderService: OrderService;
   readonly now: Clock;
+  readonly config: { readonly paymentTimeoutMs: number };
 }
 
 /** `POST /create_order` and `GET /orders/{order_id}`. */
-export function orderRoutes({ store, orderService, now }: OrderRoutesDependencies) {
+export function orderRoutes({ store, orderService, now, config }: OrderRoutesDependencies) {
+  const leaseMs = leaseEndsAt(0, config.paymentTimeoutMs);
+
+  /** Seconds until a pending order is worth another look; `dueAt` is that of its row. */
+  function retryAfter(dueAt: number): string {
+    const at = now();
+    // It may be the end of a running attempt's lease: that attempt can end at any moment.
+    const waitMs = dueAt - at > leaseMs ? dueAt - at : Math.min(dueAt - at, POLL_MS);
+    return secondsUntil(at + waitMs + POLL_MS, at);
+  }
+
   return new Elysia({ normalize: false })
     .post(
       "/create_order",
@@ -115,21 +138,24 @@ export function orderRoutes({ store, orderService, now }: OrderRoutesDependencie
           return problem(set, "too_many_orders");
         }
         if (outcome.repeated) set.headers["idempotent-replayed"] = "true";
+        const details = outcome.detailsIgnored ? { details_ignored: true as const } : {};
         switch (outcome.kind) {
           case "declined":
             return problem(set, "payment_declined", { order_id: outcome.orderId });
           case "pending":
-            set.headers["retry-after"] = secondsUntil(outcome.dueAt + POLL_MS, now());
+            set.headers["retry-after"] = retryAfter(outcome.dueAt);
             return status(202, {
               status: "pending" as const,
               order_id: outcome.orderId,
               message: "Order created, the payment is being checked" as const,
+              ...details,
             });
           case "paid":
             return {
               status: "ok" as const,
               order_id: outcome.orderId,
               message: "Order created and payment processed" as const,
+              ...details,
             };
         }
       },
@@ -142,7 +168,7 @@ export function orderRoutes({ store, orderService, now }: OrderRoutesDependencie
         const [order] = orderId ? await store.read((tx) => orderById(tx, { orderId })) : [];
         if (order === undefined) return problem(set, "order_not_found");
         if (order.status === "pending" && order.dueAt !== null) {
-          set.headers["retry-after"] = secondsUntil(order.dueAt + POLL_MS, now());
+          set.headers["retry-after"] = retryAfter(order.dueAt);
         }
         return toOrderJson(order);
       },

@@ -9,17 +9,21 @@ const INVISIBLE = /\p{Cf}/gu;
 /** The national number of a bare Uzbek one, as Telegram gives it, and in it the code of its network. */
 const BARE_UZBEK = /^(?:\+?998)?((\d\d)\d{7})$/;
 
+/** A bare number of at most this many digits is Uzbek or invalid: with a digit too few it is not foreign. */
+const UZBEK_DIGITS = 9;
+
 /**
- * Reads a phone number as people and Telegram write it: nine digits are Uzbek, other countries' numbers
- * have their country code, with `+`, `00` or nothing before it. All spellings of one number give one
- * result; undefined where the text is no number, or is more than a number.
+ * Reads a phone number as people and Telegram write it. Up to nine bare digits are an Uzbek number;
+ * other countries' numbers have their country code, after `+`, `00` or nothing. All spellings of one
+ * number give one result. Returns undefined if the text is not a number, or more than a number.
  */
 export function parsePhoneNumber(text: string): PhoneNumber | undefined {
   const [, national, network] = BARE_UZBEK.exec(text) ?? [];
   // `as`: with a network's code before them, any seven digits make a number.
   if (network !== undefined && isNetwork(network)) return `+998${national}` as PhoneNumber;
   const visible = text.replace(INVISIBLE, "").trim();
-  return parse(visible) ?? parse(`+${visible}`);
+  const digits = visible.match(/\p{Nd}/gu)?.length ?? 0;
+  return parse(visible) ?? (digits > UZBEK_DIGITS ? parse(`+${visible}`) : undefined);
 }
 
 const networks = new Map<string, boolean>();
