@@ -11,10 +11,10 @@ import type { Metrics } from "./metrics.ts";
 import { createChargeOrder } from "./orders/charge-order.ts";
 import { createGiveBackLease, type Lease } from "./orders/give-back-lease.ts";
 import { createEventWorker } from "./orders/deliver-events.ts";
-import { createFollowOrder } from "./orders/follow-order.ts";
-import { createOrderService } from "./orders/create-order.ts";
+import { createWaitForFirstAttempt } from "./orders/wait-for-first-attempt.ts";
+import { createCreateOrder } from "./orders/create-order.ts";
 import { createNotifyDispatcher } from "./orders/notify-dispatcher.ts";
-import { type DueOrder, waitingOrders } from "./orders/order-queries.ts";
+import { type Attempt, waitingOrders } from "./orders/order-queries.ts";
 import { CONCURRENCY, createOrderWorker } from "./orders/order-worker.ts";
 import { NOTIFY_TIMEOUT_MS } from "./orders/retry-schedule.ts";
 import { orderRoutes } from "./orders/routes.ts";
@@ -75,14 +75,17 @@ export function createApp(dependencies: Dependencies) {
     // Where the queue is full, the order is found when it is due.
     onPaid: (lease) => void notifications.add(lease),
   });
-  const charges = createTaskQueue<DueOrder>({
+  const charges = createTaskQueue<Attempt>({
     concurrency: CONCURRENCY,
     keyOf: ({ orderId }) => orderId,
     run: chargeOrder,
     onError: (error) => log.error("Charging an order has failed.", error),
   });
-  const followOrder = createFollowOrder({ ...dependencies, cutoff: cutoff.signal });
-  const orderService = createOrderService({ ...dependencies, chargeOrder, followOrder });
+  const waitForFirstAttempt = createWaitForFirstAttempt({
+    ...dependencies,
+    cutoff: cutoff.signal,
+  });
+  const orders = createCreateOrder({ ...dependencies, chargeOrder, waitForFirstAttempt });
 
   const workers = {
     charge: createOrderWorker({
@@ -125,7 +128,7 @@ export function createApp(dependencies: Dependencies) {
     .use(swaggerUi())
     .use(healthRoutes({ ...dependencies, readWaiting }))
     .use(userRoutes({ ...dependencies, userService }))
-    .use(orderRoutes({ ...dependencies, orderService }))
+    .use(orderRoutes({ ...dependencies, createOrder: orders.createOrder }))
     .use(tariffRoutes({ ...dependencies, access }))
     .use(board.http);
 
@@ -142,7 +145,7 @@ export function createApp(dependencies: Dependencies) {
     /** Ends what goes on: the payments that are unanswered are in doubt, and each order has its answer. */
     async drain() {
       cutoff.abort();
-      await orderService.idle();
+      await orders.idle();
       // Their answers are written in the same turn.
       await new Promise((resolve) => setImmediate(resolve));
       // What is left is due already: the next process will find it.

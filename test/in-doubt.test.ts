@@ -175,7 +175,7 @@ describe("a payment in doubt", () => {
     const { nowMs } = world;
     const charge = { orderId: 1, paymentKey: "p", amountTiyin: 1, payer: "+998901234567" };
     const order = { ...charge, createdAt: nowMs, attempt: 1, dueAt: nowMs + leftMs };
-    expect(await chargeOrder(order)).toEqual({ dueAt: 5 });
+    expect(await chargeOrder(order)).toEqual({ status: "pending", dueAt: 5 });
     expect(world.charges).toHaveLength(charges);
   });
 

@@ -127,6 +127,8 @@ describe("looking an order up", () => {
       stage_at: new Date(world.nowMs).toISOString(),
       refund: null,
       cancel_reason: null,
+      address: null,
+      comment: null,
     });
   });
 

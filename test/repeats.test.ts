@@ -335,7 +335,7 @@ describe("a repeat while the first is being paid", () => {
   });
 
   test("is in doubt as well, when the first's result can't be stored", async () => {
-    const { order, userId, world, dependencies } = createService();
+    const { order, userId, world, dependencies } = createService({ PAYMENT_TIMEOUT_MS: "200" });
     const user = await userId();
     const provider = createSlowProvider();
     world.charge = provider.charge;

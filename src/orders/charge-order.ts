@@ -4,7 +4,7 @@ import type { ChargeOutcome, Clock, PaidOrder, PaymentGateway, WebhookSender } f
 import type { Store, Tx } from "../store/store.ts";
 import type { Order } from "../store/schema.ts";
 import { withTimeout } from "../with-timeout.ts";
-import { type DueOrder, orderById, settleDeclined, settlePaid } from "./order-queries.ts";
+import { type Attempt, orderById, settleDeclined, settlePaid } from "./order-queries.ts";
 import { insertEvent } from "./order-event-queries.ts";
 import type { GiveBackLease, Lease } from "./give-back-lease.ts";
 import { leaseEndsAt, NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
@@ -27,17 +27,15 @@ export interface ChargeDependencies {
   readonly cutoff: AbortSignal;
 }
 
-/** The provider has not said what became of the money; it is asked again at `dueAt`, in ms. */
-export interface InDoubt {
-  readonly dueAt: number;
-}
+/** Pending: the payment is in doubt, and the provider is asked again at `dueAt`, in ms. */
+export type Outcome =
+  { readonly status: ChargeOutcome } | { readonly status: "pending"; readonly dueAt: number };
 
 /**
- * Asks the provider for the order's money and records the answer, which is on disk when this resolves.
- * In doubt the order stays pending, and its lease is given back; where the answer can't be recorded, it is
- * due when that is over. Never rejects.
+ * Charges the order and records the provider's answer, which is on disk when this resolves. In doubt, the
+ * order is rescheduled; if the answer can't be recorded, the order is due when its lease ends. Never rejects.
  */
-export type ChargeOrder = (order: DueOrder) => Promise<ChargeOutcome | InDoubt>;
+export type ChargeOrder = (order: Attempt) => Promise<Outcome>;
 
 /** What the provider has said of an order. */
 interface Answer {
@@ -63,11 +61,11 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
   const { store, payment, webhook, log, metrics, now, config, giveBackLease, onPaid, cutoff } =
     dependencies;
 
-  async function chargeOrder(order: DueOrder): Promise<ChargeOutcome | InDoubt> {
+  async function chargeOrder(order: Attempt): Promise<Outcome> {
     const { orderId, dueAt } = order;
     const outcome = await ask(order);
     if (outcome === "in doubt") {
-      return { dueAt: await giveBackLease({ ...order, status: "pending" }) };
+      return { status: "pending", dueAt: await giveBackLease({ ...order, status: "pending" }) };
     }
     try {
       const recorded = await record({ orderId, outcome, wasInDoubt: order.attempt > 1 });
@@ -76,7 +74,7 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
         throw new Error(`it is ${recorded.status}, and now said to be ${outcome}`);
       }
       // Where another attempt has recorded it, that one has it notified of as well.
-      if (!recorded.here) return outcome;
+      if (!recorded.here) return { status: outcome };
       metrics.countOrder(outcome);
       if (outcome === "paid") {
         const { amountTiyin } = order;
@@ -86,14 +84,14 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
           ...{ status: "paid", attempt: 1, dueAt },
         });
       }
-      return outcome;
+      return { status: outcome };
     } catch (error) {
       log.error(`Can't record that order ${orderId} is ${outcome}.`, error);
-      return { dueAt };
+      return { status: "pending", dueAt };
     }
   }
 
-  function ask(order: DueOrder): Promise<ChargeOutcome | "in doubt"> {
+  function ask(order: Attempt): Promise<ChargeOutcome | "in doubt"> {
     const { orderId, paymentKey, amountTiyin, payer } = order;
     const charge = { orderId, paymentKey, amountTiyin, payer };
     const leftMs = order.dueAt - now();
@@ -114,7 +112,7 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
     );
   }
 
-  function inDoubt({ orderId, createdAt }: DueOrder, error: unknown): "in doubt" {
+  function inDoubt({ orderId, createdAt }: Attempt, error: unknown): "in doubt" {
     const message = `The payment of order ${orderId} is in doubt`;
     if (now() - createdAt >= LONG_IN_DOUBT_MS) log.warn(`${message}.`, error);
     else log.info(`${message}: ${reasonOf(error)}`);

@@ -1,32 +1,32 @@
-import type { ChargeOutcome, Clock } from "../ports.ts";
-import { createRateLimit } from "../rate-limit.ts";
 import { Unavailable } from "../errors.ts";
-import type { Store, Tx } from "../store/store.ts";
+import type { Clock } from "../ports.ts";
+import { createRateLimit } from "../rate-limit.ts";
 import type { Order } from "../store/schema.ts";
-import type { ChargeOrder } from "./charge-order.ts";
-import type { FollowOrder } from "./follow-order.ts";
+import type { Store, Tx } from "../store/store.ts";
+import type { ChargeOrder, Outcome } from "./charge-order.ts";
 import {
+  type Attempt,
   changeDetails,
-  type DueOrder,
   endRepeat,
   findConflictingOrder,
   insertPendingOrders,
-  type OrderDraft,
+  type NewOrder,
   orderByPaymentKey,
   tariffCodeIfActive,
   userIdIfKnown,
 } from "./order-queries.ts";
 import { leaseEndsAt } from "./retry-schedule.ts";
+import type { WaitForFirstAttempt } from "./wait-for-first-attempt.ts";
 
 const HOUR_MS = 3_600_000;
 
-/** What stands in an order's way may be gone when it is looked for: then the order is tried again, so often. */
-const MAX_OPENINGS = 5;
+/** The conflicting row may disappear between INSERT and SELECT; retry this often. */
+const MAX_INSERTS = 5;
 
 export interface CreateOrderDependencies {
   readonly store: Store;
   readonly chargeOrder: ChargeOrder;
-  readonly followOrder: FollowOrder;
+  readonly waitForFirstAttempt: WaitForFirstAttempt;
   readonly now: Clock;
   readonly randomId: () => string;
   readonly config: {
@@ -36,227 +36,230 @@ export interface CreateOrderDependencies {
   };
 }
 
-export type OrderRequest = Omit<OrderDraft, "paymentKey">;
+/** Nothing was created. `retryAt`, in ms: when the user may order again. */
+export type Rejection =
+  | {
+      readonly status: "rejected";
+      readonly code: "user_not_found" | "tariff_not_found" | "idempotency_key_reused";
+    }
+  | {
+      readonly status: "rejected";
+      readonly code: "too_many_orders";
+      readonly retryAt: number;
+    };
 
-export type OrderOutcome =
-  | { readonly kind: "rejected"; readonly code: OrderError }
-  /** It would be one new order too many of this user; he may order again at `retryAt`, in ms. */
-  | { readonly kind: "limited"; readonly retryAt: number }
-  | (Taken & { readonly kind: ChargeOutcome })
-  /** In doubt: the provider has not said what became of the money; it is asked again at `dueAt`, in ms. */
-  | (Taken & { readonly kind: "pending"; readonly dueAt: number });
+export type CreateOrderResult = Rejection | (Outcome & Accepted);
 
-interface Taken {
+interface Accepted {
   readonly orderId: number;
-  /** Another request made the order. */
-  readonly repeated: boolean;
+  /** Another request created the order. */
+  readonly isRepeat: boolean;
   /** The request came too late to change the order's address or comment. */
   readonly detailsIgnored: boolean;
 }
 
-const NEW = { repeated: false, detailsIgnored: false };
+type InsertResult =
+  | Rejection
+  | { readonly status: "inserted"; readonly attempt: Attempt }
+  | {
+      readonly status: "repeat";
+      readonly order: Order;
+      readonly inFlight: Promise<CreateOrderResult> | undefined;
+      readonly detailsIgnored: boolean;
+    };
 
-type OrderError = "user_not_found" | "tariff_not_found" | "idempotency_key_reused";
-
-export interface OrderService {
+export interface CreateOrder {
   /**
-   * Takes an order: writes it, asks the provider for its money, records the answer. A repeat makes no
-   * order: it gets the answer of the one that it repeats, and waits for it while that is being paid.
-   * Only new orders count for the limit of a user. What is returned is on disk.
+   * Stores an order, charges it and records the outcome. A repeat creates no order: it waits for the one
+   * that it repeats and gets its outcome. Only new orders count for the user's hourly limit. The result is
+   * on disk when this resolves. Rejects like `Store.batch`.
    */
-  createOrder(request: OrderRequest): Promise<OrderOutcome>;
-  /** Resolves when the orders that are being taken now have their outcomes. */
+  createOrder(request: Omit<NewOrder, "paymentKey">): Promise<CreateOrderResult>;
+  /** Resolves when all running calls of `createOrder` have settled. */
   idle(): Promise<unknown>;
 }
 
-export function createOrderService(dependencies: CreateOrderDependencies): OrderService {
-  const { store, chargeOrder, followOrder, now, randomId } = dependencies;
+export function createCreateOrder(dependencies: CreateOrderDependencies): CreateOrder {
+  const { store, chargeOrder, waitForFirstAttempt, now, randomId } = dependencies;
   const { paymentTimeoutMs, orderRepeatWindowMs, ordersPerUserPerHour } = dependencies.config;
   const newOrders = createRateLimit<number>({
     limit: ordersPerUserPerHour,
     windowMs: HOUR_MS,
     now,
   });
+  /**
+   * The requests that are being processed here, by payment key. A repeat in this process waits for its
+   * entry, which is exact even if the clock jumps or the store fails; polling the row serves repeats of
+   * other processes' orders. An entry exists from before its row is visible until the row is settled, so
+   * a pending row without one is not being paid here.
+   */
+  const inFlight = new Map<string, Promise<CreateOrderResult>>();
 
-  /** The requests whose order is being paid right now, by its payment key. */
-  const inFlight = new Map<string, Promise<OrderOutcome>>();
-
-  function createOrder(request: OrderRequest): Promise<OrderOutcome> {
+  function createOrder(request: Omit<NewOrder, "paymentKey">): Promise<CreateOrderResult> {
     const paymentKey = randomId();
-    const outcome = takeOrder({ ...request, paymentKey });
-    // Known from before the row can be read until its last state can be, so that a repeat which reads
-    // `pending` and finds nobody here is right to call the order in doubt.
-    inFlight.set(paymentKey, outcome);
-    return outcome;
+    const result = process({ ...request, paymentKey });
+    inFlight.set(paymentKey, result);
+    return result;
   }
 
-  async function takeOrder(draft: OrderDraft): Promise<OrderOutcome> {
+  async function process(order: NewOrder): Promise<CreateOrderResult> {
     try {
-      const opening = await openWithinLimit(draft);
-      switch (opening.kind) {
-        case "rejected":
-        case "limited":
-          return opening;
-        case "opened": {
-          const { orderId } = opening.order;
-          const result = await chargeOrder(opening.order);
-          return typeof result === "string"
-            ? { kind: result, orderId, ...NEW }
-            : { kind: "pending", orderId, dueAt: result.dueAt, ...NEW };
-        }
-        case "repeat": {
-          const outcome = (await opening.inFlight) ?? outcomeOf(await followOrder(opening.order));
-          if (!("orderId" in outcome)) return outcome;
-          return { ...outcome, repeated: true, detailsIgnored: opening.detailsIgnored };
-        }
-      }
+      return await insertAndCharge(order);
     } finally {
-      inFlight.delete(draft.paymentKey);
+      inFlight.delete(order.paymentKey);
     }
   }
 
-  async function openWithinLimit(draft: OrderDraft): Promise<Opening> {
-    const { userId } = draft;
-    const mayBeNew = newOrders.take(userId);
+  async function insertAndCharge(order: NewOrder): Promise<CreateOrderResult> {
+    const result = await insertWithinLimit(order);
+    switch (result.status) {
+      case "rejected":
+        return result;
+      case "inserted": {
+        const { orderId } = result.attempt;
+        const outcome = await chargeOrder(result.attempt);
+        return { ...outcome, orderId, isRepeat: false, detailsIgnored: false };
+      }
+      case "repeat": {
+        const { detailsIgnored } = result;
+        const first = await result.inFlight;
+        if (first?.status === "rejected") return first;
+        const outcome = first ?? outcomeOf(await waitForFirstAttempt(result.order));
+        return { ...outcome, orderId: result.order.id, isRepeat: true, detailsIgnored };
+      }
+    }
+  }
+
+  async function insertWithinLimit(order: NewOrder): Promise<InsertResult> {
+    const { userId } = order;
+    const withinLimit = newOrders.take(userId);
     let isNew = false;
     try {
-      const opening = await open({ ...draft, mayBeNew });
-      isNew = opening.kind === "opened";
-      return opening;
+      const result = await insert({ ...order, withinLimit });
+      isNew = result.status === "inserted";
+      return result;
     } finally {
-      if (mayBeNew && !isNew) newOrders.giveBack(userId);
+      if (withinLimit && !isNew) newOrders.giveBack(userId);
     }
   }
 
-  const open = store.batch((tx, drafts: readonly LimitedDraft[]) => openOrders(tx, drafts, 1));
+  const insert = store.batch((tx, requests: readonly Request[]) => insertAll(tx, requests, 1));
 
-  async function openOrders(
+  async function insertAll(
     tx: Tx,
-    drafts: readonly LimitedDraft[],
+    requests: readonly Request[],
     attempt: number,
-  ): Promise<Opening[]> {
+  ): Promise<InsertResult[]> {
     const createdAt = now();
-    const mayBeNew = drafts.filter((draft) => draft.mayBeNew);
-    const opened = await insertPendingOrders(tx, mayBeNew, {
+    const allowed = requests.filter(({ withinLimit }) => withinLimit);
+    const inserted = await insertPendingOrders(tx, allowed, {
       createdAt,
-      // From the start, so that a crash at any later moment leaves nothing to guess.
+      // The first charge attempt's lease: a crash at any later moment leaves a due order.
       dueAt: leaseEndsAt(createdAt, paymentTimeoutMs),
       isRepeatable: orderRepeatWindowMs > 0,
     });
-    const openings: Opening[] = [];
-    for (const draft of drafts) {
-      const order = opened.get(draft.paymentKey);
-      openings.push(
-        order ? { kind: "opened", order } : await findReason(tx, draft, createdAt, attempt),
+    const results: InsertResult[] = [];
+    for (const request of requests) {
+      const own = inserted.get(request.paymentKey);
+      results.push(
+        own === undefined
+          ? await resolveConflict(tx, request, createdAt, attempt)
+          : { status: "inserted", attempt: own },
       );
     }
-    return openings;
+    return results;
   }
 
-  /** Why the order was not written. */
-  async function findReason(
+  /** Finds out why the order was not inserted: a repeat, a rejection, or a conflict that is over. */
+  async function resolveConflict(
     tx: Tx,
-    draft: LimitedDraft,
+    request: Request,
     createdAt: number,
     attempt: number,
-  ): Promise<Opening> {
-    const { userId, tariffCode, idempotencyKey, paymentKey } = draft;
+  ): Promise<InsertResult> {
+    const { userId, tariffCode, idempotencyKey, paymentKey } = request;
     if (store.isShared) {
-      // It may have been written by this very step, whose answer was lost.
+      // This transaction may have committed before, and its answer was lost.
       const [own] = await orderByPaymentKey(tx, { paymentKey });
-      if (own !== undefined) return asOpened(own);
+      if (own !== undefined) return ownInsert(own);
     }
     const mayRepeat = idempotencyKey !== null || orderRepeatWindowMs > 0;
-    const order = mayRepeat ? await findConflictingOrder(tx, draft) : undefined;
-    if (order === undefined) {
-      if (!draft.mayBeNew) return limited(draft);
+    const found = mayRepeat ? await findConflictingOrder(tx, request) : undefined;
+    if (found === undefined) {
+      if (!request.withinLimit) {
+        const retryAt = newOrders.renewsAt(userId);
+        return { status: "rejected", code: "too_many_orders", retryAt };
+      }
       const [user] = await userIdIfKnown(tx, { userId });
-      if (user === undefined) return { kind: "rejected", code: "user_not_found" };
+      if (user === undefined) return { status: "rejected", code: "user_not_found" };
       const [tariff] = await tariffCodeIfActive(tx, { tariffCode });
-      if (tariff === undefined) return { kind: "rejected", code: "tariff_not_found" };
-      return openAgain(tx, draft, attempt);
+      if (tariff === undefined) return { status: "rejected", code: "tariff_not_found" };
+      return retryInsert(tx, request, attempt);
     }
-    if (order.tariffCode !== tariffCode) {
-      return { kind: "rejected", code: "idempotency_key_reused" };
+    if (found.tariffCode !== tariffCode) {
+      return { status: "rejected", code: "idempotency_key_reused" };
     }
-    // Absolute, because the clock may be set back. Today's window counts, not the one at the order's time.
-    const isOver = Math.abs(createdAt - order.createdAt) >= orderRepeatWindowMs;
-    // By the stage of this moment, so that an undone cancellation is repeated again.
-    const isClosed = order.stage === "completed" || order.stage === "cancelled";
-    if (order.status === "paid" && idempotencyKey === null && (isOver || isClosed)) {
-      await endRepeat(tx, { orderId: order.id });
-      return openAgain(tx, draft, attempt);
+    if (idempotencyKey === null && !isStillRepeatable(found, createdAt)) {
+      await endRepeat(tx, { orderId: found.id });
+      return retryInsert(tx, request, attempt);
     }
-    const detailsIgnored = !(await takeDetails(tx, draft, order));
-    // A retry may have settled it before the request that made it has heard from the provider.
-    const isBeingPaid = order.status === "pending";
     return {
-      kind: "repeat",
-      order,
-      inFlight: isBeingPaid ? inFlight.get(order.paymentKey) : undefined,
-      detailsIgnored,
+      status: "repeat",
+      order: found,
+      // A retry may have settled the order while its first request still waits for the provider.
+      inFlight: found.status === "pending" ? inFlight.get(found.paymentKey) : undefined,
+      detailsIgnored: !(await applyDetails(tx, request, found)),
     };
   }
 
-  /** Stores the address and comment of a repeat. False if it is too late: a dispatcher has accepted the order. */
-  async function takeDetails(
-    tx: Tx,
-    { address, comment }: OrderDraft,
-    order: Order,
-  ): Promise<boolean> {
-    const isSame =
-      (address ?? order.address) === order.address && (comment ?? order.comment) === order.comment;
-    if (isSame) return true;
-    const changed = await changeDetails(tx, {
-      orderId: order.id,
-      address: address ?? order.address,
-      comment: comment ?? order.comment,
-    });
-    return changed.length > 0;
+  function isStillRepeatable({ status, stage, createdAt }: Order, at: number): boolean {
+    if (status === "pending") return true;
+    // By its stage now, so that an undone cancellation is repeated again.
+    const isClosed = stage === "completed" || stage === "cancelled";
+    // Absolute, because the clock may be set back. Today's window counts, not that of the order's time.
+    return !isClosed && Math.abs(at - createdAt) < orderRepeatWindowMs;
   }
 
-  async function openAgain(tx: Tx, draft: LimitedDraft, attempt: number): Promise<Opening> {
-    if (attempt === MAX_OPENINGS) throw new Unavailable("an order meets one that is not there");
-    const [opening] = await openOrders(tx, [draft], attempt + 1);
-    if (opening === undefined) throw new Error("an order that was tried has no outcome");
-    return opening;
-  }
-
-  function limited({ userId }: OrderDraft): Opening {
-    return { kind: "limited", retryAt: newOrders.renewsAt(userId) };
+  async function retryInsert(tx: Tx, request: Request, attempt: number): Promise<InsertResult> {
+    if (attempt === MAX_INSERTS) {
+      throw new Unavailable("the conflicting order vanished on every retry");
+    }
+    const [result] = await insertAll(tx, [request], attempt + 1);
+    if (result === undefined) throw new Error("insertAll returned no result");
+    return result;
   }
 
   return { createOrder, idle: () => Promise.allSettled(inFlight.values()) };
 }
 
-/** An order that may turn out to be a repeat, and must where it may not be new. */
-interface LimitedDraft extends OrderDraft {
-  readonly mayBeNew: boolean;
+/** Beyond the user's limit, a request may only be a repeat. */
+interface Request extends NewOrder {
+  readonly withinLimit: boolean;
 }
 
-type Opening =
-  | { readonly kind: "opened"; readonly order: DueOrder }
-  | {
-      readonly kind: "repeat";
-      readonly order: Order;
-      /** The request that is having the order paid, if one is. */
-      readonly inFlight: Promise<OrderOutcome> | undefined;
-      readonly detailsIgnored: boolean;
-    }
-  | Exclude<OrderOutcome, Taken>;
+/** Stores a repeat's address and comment. False if it is too late: a dispatcher has accepted the order. */
+async function applyDetails(
+  tx: Tx,
+  { address, comment }: NewOrder,
+  order: Order,
+): Promise<boolean> {
+  const details = { address: address ?? order.address, comment: comment ?? order.comment };
+  if (details.address === order.address && details.comment === order.comment) return true;
+  const changed = await changeDetails(tx, { orderId: order.id, ...details });
+  return changed.length > 0;
+}
 
-/** An order of our own that was there already: ours to charge, unless another attempt has begun since. */
-function asOpened(order: Order & { readonly payer: string }): Opening {
+/** Our own insert, found after its answer was lost. Charge it unless another attempt has started. */
+function ownInsert(order: Order & { readonly payer: string }): InsertResult {
   const { id: orderId, attempts: attempt, status, dueAt } = order;
   if (status !== "pending" || attempt !== 1 || dueAt === null) {
-    return { kind: "repeat", order, inFlight: undefined, detailsIgnored: false };
+    return { status: "repeat", order, inFlight: undefined, detailsIgnored: false };
   }
-  return { kind: "opened", order: { ...order, orderId, attempt, dueAt } };
+  return { status: "inserted", attempt: { ...order, orderId, attempt, dueAt } };
 }
 
-function outcomeOf({ id: orderId, status, dueAt }: Order): OrderOutcome {
-  const taken = { orderId, repeated: true, detailsIgnored: false };
-  if (status !== "pending") return { kind: status, ...taken };
-  if (dueAt === null) throw new Error(`order ${orderId} is pending, but not due`);
-  return { kind: "pending", ...taken, dueAt };
+function outcomeOf({ id, status, dueAt }: Order): Outcome {
+  if (status !== "pending") return { status };
+  if (dueAt === null) throw new Error(`order ${id} is pending, but not due`);
+  return { status, dueAt };
 }

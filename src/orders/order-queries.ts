@@ -14,30 +14,28 @@ import {
 import type { Charge, PaidOrder } from "../ports.ts";
 import type { Dialect } from "../store/dialect.ts";
 import type { Order, Tables } from "../store/schema.ts";
-import { prepared, type ReadTx, type Tx } from "../store/store.ts";
+import { prepared, type ReadTx, selectList, type Tx } from "../store/store.ts";
 
-/** An order about to be written. */
-export interface OrderDraft {
+/** An order to insert. */
+export interface NewOrder {
   readonly userId: number;
   readonly tariffCode: string;
   readonly idempotencyKey: string | null;
   readonly paymentKey: string;
-  /** Where the specialist is to come. */
   readonly address: string | null;
   readonly comment: string | null;
 }
 
-/** A pending or paid order, with what a provider needs to know of it. */
-export interface DueOrder extends Charge {
+/** One attempt at an order, leased to this process until `dueAt`, in ms. */
+export interface Attempt extends Charge {
   readonly createdAt: number;
-  /** The how manyeth attempt at it this is. */
+  /** Attempt number, starting at 1. */
   readonly attempt: number;
-  /** Until when nobody else makes this attempt. */
   readonly dueAt: number;
 }
 
 /** An order that was due, and is claimed. */
-export interface ClaimedOrder extends DueOrder, PaidOrder {}
+export interface ClaimedOrder extends Attempt, PaidOrder {}
 
 const value = sql.placeholder;
 
@@ -55,25 +53,41 @@ function isOneOf({ orders }: Tables, { rowsOf }: Dialect, orderIds: Placeholder)
 
 // Opening
 
-// One statement for all orders of a batch: a draft is an array in an array of JSON, and the columns stand in
-// the table's order. CROSS keeps the planner to this order of tables; a draft that can't be written is left
-// out rather than an error.
-const insertPending = prepared((tx, { orders }, { rowsOf, nextId }) =>
-  tx
+// One statement for all orders of a batch: each is an array in an array of JSON. CROSS JOIN keeps the planner
+// to this order of tables. An order that can't be inserted is left out, and is no error.
+const insertPending = prepared((tx, { orders }, { rowsOf, nextId }) => {
+  const none = { bigint: sql`CAST(NULL AS bigint)`, text: sql`CAST(NULL AS text)` };
+  const columns = selectList(orders, {
+    id: nextId("orders"),
+    userId: sql`users.id`,
+    tariffCode: sql`tariffs.code`,
+    amountTiyin: sql`tariffs.price_tiyin`,
+    status: sql`'pending'`,
+    idempotencyKey: sql`new_order.value->>2`,
+    paymentKey: sql`new_order.value->>3`,
+    createdAt: sql`CAST(${value("createdAt")} AS bigint)`,
+    settledAt: none.bigint,
+    notifiedAt: none.bigint,
+    dueAt: sql`CAST(${value("dueAt")} AS bigint)`,
+    attempts: sql`1`,
+    repeatable: sql`new_order.value->>2 IS NULL AND CAST(${value("isRepeatable")} AS boolean)`,
+    stage: none.text,
+    stageAt: none.bigint,
+    refund: none.text,
+    cancelReason: none.text,
+    address: sql`new_order.value->>4`,
+    comment: sql`new_order.value->>5`,
+  });
+  return tx
     .insert(orders)
     .select(
       sql`
-        SELECT ${nextId("orders")}, users.id, tariffs.code, tariffs.price_tiyin, 'pending',
-          draft.value->>2, draft.value->>3, CAST(${value("createdAt")} AS bigint),
-          CAST(NULL AS bigint), CAST(NULL AS bigint), CAST(${value("dueAt")} AS bigint), 1,
-          draft.value->>2 IS NULL AND CAST(${value("isRepeatable")} AS boolean),
-          CAST(NULL AS text), CAST(NULL AS bigint), CAST(NULL AS text), CAST(NULL AS text),
-          draft.value->>4, draft.value->>5
-        FROM ${rowsOf(value("drafts"))} AS draft
+        SELECT ${columns}
+        FROM ${rowsOf(value("newOrders"))} AS new_order
         CROSS JOIN users
         CROSS JOIN tariffs
-        WHERE users.id = CAST(draft.value->>0 AS bigint)
-          AND tariffs.code = draft.value->>1 AND tariffs.active
+        WHERE users.id = CAST(new_order.value->>0 AS bigint)
+          AND tariffs.code = new_order.value->>1 AND tariffs.active
       `,
     )
     .onConflictDoNothing()
@@ -82,47 +96,47 @@ const insertPending = prepared((tx, { orders }, { rowsOf, nextId }) =>
       paymentKey: orders.paymentKey,
       amountTiyin: orders.amountTiyin,
       payer,
-    }),
-);
+    });
+});
 
 /**
- * Writes the orders, pending, at today's price; what was written is found by its payment key. Left out
- * is what can't be: no such user, no active tariff of this code, or it repeats an order that is there.
- * An order without a key may be repeated if `isRepeatable`. Instants in ms.
+ * Inserts the orders, pending, at today's price. Returns an attempt for each inserted order, by its payment
+ * key. Leaves out orders of unknown users or inactive tariffs, and repeats. Orders without a key can be
+ * repeated if `isRepeatable`. Times in ms.
  */
 export async function insertPendingOrders(
   tx: Tx,
-  drafts: readonly OrderDraft[],
+  newOrders: readonly NewOrder[],
   common: {
     readonly createdAt: number;
     readonly dueAt: number;
     readonly isRepeatable: boolean;
   },
-): Promise<ReadonlyMap<string, DueOrder>> {
-  // In one order for all batches: two that wrote the same keys crosswise would wait for each other.
-  const rows = drafts
+): Promise<ReadonlyMap<string, Attempt>> {
+  // The same sequence in all batches: two that insert the same keys crosswise would deadlock.
+  const rows = newOrders
     .toSorted(byUserAndKey)
-    .map((draft) => [
-      draft.userId,
-      draft.tariffCode,
-      draft.idempotencyKey,
-      draft.paymentKey,
-      draft.address,
-      draft.comment,
+    .map((order) => [
+      order.userId,
+      order.tariffCode,
+      order.idempotencyKey,
+      order.paymentKey,
+      order.address,
+      order.comment,
     ]);
-  const opened = await insertPending(tx, { ...common, drafts: JSON.stringify(rows) });
+  const inserted = await insertPending(tx, { ...common, newOrders: JSON.stringify(rows) });
   const { createdAt, dueAt } = common;
   return new Map(
-    opened.map((order) => [order.paymentKey, { ...order, createdAt, attempt: 1, dueAt }]),
+    inserted.map((order) => [order.paymentKey, { ...order, createdAt, attempt: 1, dueAt }]),
   );
 }
 
-function byUserAndKey(a: OrderDraft, b: OrderDraft): number {
+function byUserAndKey(a: NewOrder, b: NewOrder): number {
   return a.userId - b.userId || compare(nameOf(a), nameOf(b));
 }
 
 /** What makes one order of a user the same as another. */
-function nameOf({ idempotencyKey, tariffCode }: OrderDraft): string {
+function nameOf({ idempotencyKey, tariffCode }: NewOrder): string {
   return idempotencyKey ?? tariffCode;
 }
 
@@ -156,7 +170,7 @@ const repeatableOrder = prepared((tx, { orders }, { set }) =>
 /** The order that stands where this one was to be written, if one does. */
 export async function findConflictingOrder(
   tx: Tx,
-  { userId, tariffCode, idempotencyKey }: OrderDraft,
+  { userId, tariffCode, idempotencyKey }: NewOrder,
 ): Promise<Order | undefined> {
   const [order] =
     idempotencyKey === null
@@ -219,14 +233,6 @@ export const orderById = prepared((tx: ReadTx, { orders }) =>
     .select()
     .from(orders)
     .where(eq(orders.id, value("orderId"))),
-);
-
-/** The orders with these ids, an array of JSON, that there are. */
-export const ordersById = prepared((tx, tables, dialect) =>
-  tx
-    .select()
-    .from(tables.orders)
-    .where(isOneOf(tables, dialect, value("orderIds"))),
 );
 
 /** The first `limit` orders of the user with ids below `before`, the newest first. */

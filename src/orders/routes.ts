@@ -14,7 +14,7 @@ import {
 } from "../http/schemas.ts";
 import type { Clock } from "../ports.ts";
 import type { Store } from "../store/store.ts";
-import type { OrderService } from "./create-order.ts";
+import type { CreateOrder } from "./create-order.ts";
 import { orderById, ordersOfUser, userIdIfKnown } from "./order-queries.ts";
 import { ORDER, toOrderJson } from "./order-json.ts";
 import { POLL_MS } from "./order-worker.ts";
@@ -101,13 +101,13 @@ export const CREATE_ORDER = routeOptions({
 
 export interface OrderRoutesDependencies {
   readonly store: Store;
-  readonly orderService: OrderService;
+  readonly createOrder: CreateOrder["createOrder"];
   readonly now: Clock;
   readonly config: { readonly paymentTimeoutMs: number };
 }
 
 /** `POST /create_order` and `GET /orders/{order_id}`. */
-export function orderRoutes({ store, orderService, now, config }: OrderRoutesDependencies) {
+export function orderRoutes({ store, createOrder, now, config }: OrderRoutesDependencies) {
   const leaseMs = leaseEndsAt(0, config.paymentTimeoutMs);
 
   /** Seconds until a pending order is worth another look; `dueAt` is that of its row. */
@@ -124,36 +124,37 @@ export function orderRoutes({ store, orderService, now, config }: OrderRoutesDep
       async ({ body, request, set, status }) => {
         const idempotencyKey = readIdempotencyKey(request.headers);
         if (idempotencyKey === undefined) return problem(set, "invalid_idempotency_key");
-        const outcome = await orderService.createOrder({
+        const result = await createOrder({
           userId: body.user_id,
-          // What can be no tariff's code is no tariff's, and may be what a database can't read.
+          // Malformed codes match nothing, and some (U+0000) would break PostgreSQL.
           tariffCode: TARIFF_CODE.test(body.tariff_code) ? body.tariff_code : "",
           idempotencyKey,
           address: body.address ?? null,
           comment: body.comment ?? null,
         });
-        if (outcome.kind === "rejected") return problem(set, outcome.code);
-        if (outcome.kind === "limited") {
-          set.headers["retry-after"] = secondsUntil(outcome.retryAt, now());
-          return problem(set, "too_many_orders");
+        if (result.status === "rejected") {
+          if (result.code === "too_many_orders") {
+            set.headers["retry-after"] = secondsUntil(result.retryAt, now());
+          }
+          return problem(set, result.code);
         }
-        if (outcome.repeated) set.headers["idempotent-replayed"] = "true";
-        const details = outcome.detailsIgnored ? { details_ignored: true as const } : {};
-        switch (outcome.kind) {
+        if (result.isRepeat) set.headers["idempotent-replayed"] = "true";
+        const details = result.detailsIgnored ? { details_ignored: true as const } : {};
+        switch (result.status) {
           case "declined":
-            return problem(set, "payment_declined", { order_id: outcome.orderId });
+            return problem(set, "payment_declined", { order_id: result.orderId });
           case "pending":
-            set.headers["retry-after"] = retryAfter(outcome.dueAt);
+            set.headers["retry-after"] = retryAfter(result.dueAt);
             return status(202, {
               status: "pending" as const,
-              order_id: outcome.orderId,
+              order_id: result.orderId,
               message: "Order created, the payment is being checked" as const,
               ...details,
             });
           case "paid":
             return {
               status: "ok" as const,
-              order_id: outcome.orderId,
+              order_id: result.orderId,
               message: "Order created and payment processed" as const,
               ...details,
             };

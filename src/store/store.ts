@@ -1,3 +1,4 @@
+import { getTableColumns, type SQL, sql } from "drizzle-orm";
 import type { BunSQLDatabase } from "drizzle-orm/bun-sql";
 import type { Dialect } from "./dialect.ts";
 import type { Tables } from "./schema.ts";
@@ -64,6 +65,22 @@ export interface Store {
 /** What a database has, for one who only looks. */
 export interface Reader extends Pick<Store, "read"> {
   close(): Promise<void>;
+}
+
+/**
+ * The SELECT list of `insert(table).select(…)`, which goes by the order of the table's columns: one
+ * expression for each column by its name, so that a missing or unknown one is a compile error.
+ */
+export function selectList<Table extends Tables[keyof Tables]>(
+  table: Table,
+  values: Record<keyof Table["_"]["columns"], SQL>,
+): SQL {
+  const names = Object.keys(getTableColumns(table));
+  // `as`: the compiler has checked that each column is there.
+  return sql.join(
+    names.map((name) => values[name as keyof typeof values]),
+    sql`, `,
+  );
 }
 
 /** What the query builders have in common. */
