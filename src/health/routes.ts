@@ -2,6 +2,7 @@ import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { routeOptions } from "../http/access.ts";
 import { KEYED_ERRORS, OPEN_ERRORS, problemSchemas } from "../http/problems.ts";
+import { named } from "../http/schemas.ts";
 import { METRICS_MEDIA_TYPE, type Metrics } from "../metrics.ts";
 import { createPing } from "./ping.ts";
 import { type SnapshotDependencies, takeSnapshot } from "./take-snapshot.ts";
@@ -25,7 +26,7 @@ export function healthRoutes(dependencies: HealthDependencies) {
       routeOptions({
         access: "open",
         response: {
-          200: Type.Object({ message: Type.Literal("NoMus API is running") }),
+          200: Type.Object({ message: Type.Literal("NoMus API is running") }, named("Running")),
           ...problemSchemas(...OPEN_ERRORS),
         },
         detail: {
@@ -45,7 +46,7 @@ export function healthRoutes(dependencies: HealthDependencies) {
       routeOptions({
         access: "open",
         response: {
-          200: Type.Object({ status: Type.Literal("ok") }),
+          200: Type.Object({ status: Type.Literal("ok") }, named("Healthy")),
           ...problemSchemas(...OPEN_ERRORS, "unavailable"),
         },
         detail: {
@@ -53,7 +54,7 @@ export function healthRoutes(dependencies: HealthDependencies) {
           tags: ["Service"],
           summary: "Can it take orders?",
           description:
-            "Answers once a write of the last second has reached the disk, and 503 where it can't.",
+            "Answers 200 once a write of the last second has reached the disk, and 503 if none can.",
         },
       }),
     )
@@ -69,9 +70,8 @@ export function healthRoutes(dependencies: HealthDependencies) {
         detail: {
           operationId: "getMetrics",
           tags: ["Service"],
-          summary: "How does it do?",
-          description:
-            "For Prometheus, in its text format. The key may come as `Authorization: Bearer` as well.",
+          summary: "Metrics",
+          description: "For Prometheus, in its text format.",
         },
       }),
     );

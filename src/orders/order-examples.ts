@@ -1,0 +1,46 @@
+// Complete orders, for the OpenAPI document: examples of single fields would make up an impossible one.
+
+const COMMON = {
+  user_id: 1,
+  tariff_code: "standard_300",
+  amount_tiyin: 30_000,
+  currency: "UZS",
+} as const;
+
+const UNSETTLED = {
+  settled_at: null,
+  stage: null,
+  stage_at: null,
+  refund: null,
+  cancel_reason: null,
+} as const;
+
+const PAID = {
+  ...{ order_id: 7, ...COMMON, status: "paid" },
+  ...{ created_at: "2026-11-23T09:30:00.000Z", settled_at: "2026-11-23T09:30:01.042Z" },
+  ...{ stage: "new", stage_at: "2026-11-23T09:30:01.042Z", refund: null, cancel_reason: null },
+} as const;
+
+const PENDING = {
+  ...{ order_id: 8, ...COMMON, status: "pending" },
+  ...{ created_at: "2026-11-24T16:05:12.310Z", ...UNSETTLED },
+} as const;
+
+const CANCELLED = {
+  ...{ order_id: 5, ...COMMON, status: "paid" },
+  ...{ created_at: "2026-11-22T11:02:40.118Z", settled_at: "2026-11-22T11:02:41.160Z" },
+  ...{ stage: "cancelled", stage_at: "2026-11-22T11:20:05.500Z" },
+  ...{ refund: "owed", cancel_reason: "no_specialist" },
+} as const;
+
+/** Orders as clients see them, each complete and possible. */
+export const ORDER_EXAMPLES = {
+  paid: { summary: "Paid; no dispatcher has accepted it yet", value: PAID },
+  pending: { summary: "The payment is in progress or in doubt", value: PENDING },
+  cancelled: { summary: "Paid and cancelled; the money is owed to the customer", value: CANCELLED },
+};
+
+/** A user's orders, the newest first. */
+export const ORDER_LIST_EXAMPLES = {
+  orders: { summary: "Three orders of one user", value: [PENDING, PAID, CANCELLED] },
+};
