@@ -156,8 +156,8 @@ test.each(operations.map((one) => [one.operationId, one] as const))(
       fc.asyncProperty(allowedParts(operation), async (parts) => {
         const { status, body } = await send(service, operation, parts);
         statuses.add(status);
-        // Rules that no schema expresses have codes of their own, except that findUser takes one
-        // parameter of two.
+        // Only findUser has a rule that no schema expresses and no other code names: it takes one of
+        // its two parameters.
         const refusals = ["invalid_json", "invalid_idempotency_key", "unsupported_media_type"];
         expect(refusals).not.toContain(String(body["code"]));
         if (operation.operationId !== "findUser")

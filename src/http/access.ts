@@ -23,7 +23,7 @@ const SECURITY: Readonly<Record<Access, Record<string, never[]>[]>> = {
   dispatcher: [],
 };
 
-/** What the OpenAPI document says of a route besides its schemas and its access. */
+/** The part of the OpenAPI document that a route declares besides its schemas and its access. */
 interface Detail extends DocumentDecoration {
   /** Complete examples of the answer 200, by name. */
   readonly examples?: Readonly<Record<string, Example>>;

@@ -136,8 +136,8 @@ interface Problem<Code extends ErrorCode> extends Extension {
 }
 
 /**
- * Returns an example of each problem by its code, for the OpenAPI document. Unknown codes have no
- * example. `fieldError` is an error that the operation can really find.
+ * Returns the OpenAPI examples of these problems by their codes. Unknown codes have no example.
+ * `fieldError` is an error that the operation can really find.
  */
 export function examplesOf(codes: readonly string[], fieldError: FieldError | undefined) {
   const examples: Record<string, Example> = {};
@@ -191,15 +191,15 @@ function problemSchema<Code extends ErrorCode>(codes: Code[], options: SchemaOpt
   );
 }
 
-/** The statuses whose problems have fields of their own, and so a schema of their own. */
+/** The schema names of the statuses whose problems have additional fields. */
 const NAME_OF_STATUS: Readonly<Record<number, string>> = {
   402: "PaymentDeclinedProblem",
   422: "ValidationProblem",
 };
 
 /**
- * Returns the named schema of the problems with this status, for the OpenAPI document. It allows the
- * codes of all operations, so that clients need few types; the examples of an operation name its own.
+ * Returns the named OpenAPI schema of the problems with this status. It allows the codes of all
+ * operations, so that clients need few types. Each operation has examples of its codes alone.
  */
 export function documentedProblem(status: number): TSchema {
   const name = NAME_OF_STATUS[status];

@@ -1,4 +1,5 @@
-// Complete orders, for the OpenAPI document: examples of single fields would make up an impossible one.
+// Examples in the OpenAPI document. They are complete, because examples of single fields would add
+// up to an impossible order.
 
 const COMMON = {
   user_id: 1,

@@ -63,14 +63,14 @@ export const CREATE_ORDER = routeOptions({
     address: optional(
       Lines(1, 300, {
         description:
-          "Where the specialist must come. A repeat can change it until a dispatcher accepts the order.",
+          "The place of the visit. A repeat can change it until a dispatcher accepts the order.",
         examples: ["Toshkent, Chilonzor 9, 12-uy"],
       }),
     ),
     comment: optional(
       Lines(1, 500, {
         description:
-          "What the specialist should know. A repeat can change it until a dispatcher accepts the order.",
+          "A note to the specialist. A repeat can change it until a dispatcher accepts the order.",
         examples: ["The bell is broken"],
       }),
     ),

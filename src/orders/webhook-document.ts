@@ -4,7 +4,7 @@ import type { WebhookEvent } from "../ports.ts";
 import { ORDER_EXAMPLES } from "./order-examples.ts";
 import { ORDER } from "./order-json.ts";
 
-// The requests of `adapters/webhook.ts`, for the OpenAPI document.
+// Describes the requests of `adapters/webhook.ts` in the OpenAPI document.
 
 const EVENT_ID = "evt_42";
 
