@@ -30,7 +30,9 @@ const PAGE_SCRIPT = `SwaggerUIBundle({
   url: "/swagger/json",
   dom_id: "#swagger-ui",
   tryItOutEnabled: true,
-  persistAuthorization: true,
+    persistAuthorization: true,
+  defaultModelsExpandDepth: 0,
+
   validatorUrl: null,
 });
 `;
@@ -69,7 +71,7 @@ Every answer of the service has \`X-Request-Id\`, by which the log names the req
 (RFC 9457): map their \`code\` to a text for the customer. Bun answers malformed HTTP and bodies over 1 MiB itself,
 with an empty 4xx.
 
-The service can also call you: see the webhooks.`,
+With \`WEBHOOK_URL\` set, the service sends events to the bot: see the webhooks.`,
   },
   servers: [{ url: "/", description: "The service that shows this page." }],
   tags: [
@@ -77,7 +79,6 @@ The service can also call you: see the webhooks.`,
     { name: "Orders", description: "Orders and their payments." },
     { name: "Tariffs", description: "The services on offer and their prices." },
     { name: "Service", description: "Health and metrics." },
-    { name: "Webhooks", description: "Requests that the service sends to WEBHOOK_URL." },
   ],
   components: {
     securitySchemes: {

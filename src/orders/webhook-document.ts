@@ -107,7 +107,7 @@ function describe(type: string, event: EventDescription) {
   const example = { type, timestamp, data: { ...data, event_id: EVENT_ID } };
   return {
     operationId: `on${name}`,
-    tags: ["Webhooks"],
+    tags: ["Orders"],
     summary,
     description: `${description} Events can arrive out of order and more than once.`,
     // No key: the signature is the proof of origin.
