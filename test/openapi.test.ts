@@ -167,6 +167,7 @@ describe("the document", () => {
       }
     }
     for (const [name, schema] of Object.entries(document.components.schemas)) {
+      // `as`: a schema, which the linters have read.
       const { examples = [] } = schema as { examples?: unknown[] };
       for (const value of examples) check(name, schema, value);
     }

@@ -2,7 +2,7 @@ import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { routeOptions } from "../http/access.ts";
 import { KEYED_ERRORS, OPEN_ERRORS, problemSchemas } from "../http/problems.ts";
-import { named } from "../http/schemas.ts";
+import { namedObject } from "../http/schemas.ts";
 import { METRICS_MEDIA_TYPE, type Metrics } from "../metrics.ts";
 import { createPing } from "./ping.ts";
 import { type SnapshotDependencies, takeSnapshot } from "./take-snapshot.ts";
@@ -26,7 +26,7 @@ export function healthRoutes(dependencies: HealthDependencies) {
       routeOptions({
         access: "open",
         response: {
-          200: Type.Object({ message: Type.Literal("NoMus API is running") }, named("Running")),
+          200: namedObject("Running", { message: Type.Literal("NoMus API is running") }),
           ...problemSchemas(...OPEN_ERRORS),
         },
         detail: {
@@ -46,7 +46,7 @@ export function healthRoutes(dependencies: HealthDependencies) {
       routeOptions({
         access: "open",
         response: {
-          200: Type.Object({ status: Type.Literal("ok") }, named("Healthy")),
+          200: namedObject("Healthy", { status: Type.Literal("ok") }),
           ...problemSchemas(...OPEN_ERRORS, "unavailable"),
         },
         detail: {

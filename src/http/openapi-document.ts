@@ -33,6 +33,14 @@ type Schema = {
   maximum?: number;
 };
 
+/** Parts of the document that no route declares. */
+export interface Additions {
+  /** The section `webhooks`. */
+  readonly webhooks: Readonly<Record<string, object>>;
+  /** Complete examples of named schemas, by name. */
+  readonly examples: Readonly<Record<string, readonly object[]>>;
+}
+
 /** Headers of every answer with this status. The headers of all answers are described in `info`. */
 const STATUS_HEADERS: Record<string, object> = {
   401: {
@@ -92,17 +100,17 @@ const COMMON_PARAMETER_REFS = Object.keys(COMMON_PARAMETERS).map((name) => ({
 
 /**
  * Completes the plugin's OpenAPI document: one media type per body, `application/problem+json` for
- * errors, descriptions, headers and examples, named schemas, and these webhooks. OpenAPI 3.1 takes
- * JSON Schema; 3.0 does not. Throws if two different schemas have the same name.
+ * errors, descriptions, headers, examples, named schemas, and these additions. OpenAPI 3.1 takes JSON
+ * Schema; 3.0 does not. Throws if two different schemas have the same name.
  */
-export function tidyDocument(raw: Document, webhooks: Readonly<Record<string, object>>): Document {
+export function tidyDocument(raw: Document, { webhooks, examples }: Additions): Document {
   const { components, ...document } = withoutInternals(raw);
   const paths = mapValues(document.paths, (operations) => mapValues(operations, tidyOperation));
   const schemas: Record<string, unknown> = {};
   return {
     ...document,
     openapi: "3.1.0",
-    ...refer({ paths, webhooks }, schemas),
+    ...refer({ paths, webhooks }, schemas, examples),
     components: { ...components, parameters: COMMON_PARAMETERS, schemas },
   };
 }
@@ -167,8 +175,12 @@ function fieldErrorOf({ requestBody, parameters }: Operation): FieldError | unde
   return { field: query.name, message: `must be ${expectation(query.schema)}` };
 }
 
-/** Moves each named schema into `schemas`, and puts a reference in its place. */
-function refer<Part>(part: Part, schemas: Record<string, unknown>): Part {
+/** Moves each named schema into `schemas`, with its examples, and puts a reference in its place. */
+function refer<Part>(
+  part: Part,
+  schemas: Record<string, unknown>,
+  examples: Additions["examples"],
+): Part {
   // `as`: everything but the named schemas stays, and a reference may stand for any schema.
   return replace(part) as Part;
 
@@ -177,10 +189,11 @@ function refer<Part>(part: Part, schemas: Record<string, unknown>): Part {
     if (typeof value !== "object" || value === null) return value;
     const { [SCHEMA_NAME]: name, ...copy } = mapValues({ ...value }, replace);
     if (typeof name !== "string") return copy;
-    if (name in schemas && !Bun.deepEquals(schemas[name], copy)) {
+    const schema = { ...copy, ...(examples[name] && { examples: examples[name] }) };
+    if (name in schemas && !Bun.deepEquals(schemas[name], schema)) {
       throw new Error(`two different schemas have the name ${name}`);
     }
-    schemas[name] = copy;
+    schemas[name] = schema;
     return { $ref: `#/components/schemas/${name}` };
   }
 }

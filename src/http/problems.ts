@@ -1,7 +1,7 @@
 import { type SchemaOptions, type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type Context, type ElysiaCustomStatusResponse, status as answerWith } from "elysia";
 import type { ErrorCode } from "../errors.ts";
-import { type Example, named } from "./schemas.ts";
+import { type Example, named, namedObject } from "./schemas.ts";
 
 /** The one table from an error code to its status and its sentence. */
 export const PROBLEMS = {
@@ -83,10 +83,7 @@ type CodeOf<Code extends ErrorCode, Status> = Code extends ErrorCode
     : never
   : never;
 
-const FIELD_ERROR = Type.Object(
-  { field: Type.String(), message: Type.String() },
-  named("FieldError"),
-);
+const FIELD_ERROR = namedObject("FieldError", { field: Type.String(), message: Type.String() });
 
 /** One thing that is wrong with a request. */
 export type FieldError = Static<typeof FIELD_ERROR>;

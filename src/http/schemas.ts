@@ -26,6 +26,11 @@ export function named(name: string) {
   return { [SCHEMA_NAME]: name };
 }
 
+/** An object schema with this name in the OpenAPI document. */
+export function namedObject<Fields extends TProperties>(name: string, fields: Fields) {
+  return Type.Object(fields, named(name));
+}
+
 /** An example of a value, with a few words on it, as OpenAPI has it. */
 export interface Example {
   readonly summary: string;

@@ -4,7 +4,7 @@ import { Elysia } from "elysia";
 import bundlePath from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
 import cssPath from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 import { version } from "../../package.json";
-import { tidyDocument } from "./openapi-document.ts";
+import { type Additions, tidyDocument } from "./openapi-document.ts";
 import { CLIENT_KEY, OWNER_KEY, routeOptions } from "./access.ts";
 import { createStaticFile } from "./static-file.ts";
 
@@ -100,9 +100,9 @@ const hidden = routeOptions({ access: "open", detail: { hide: true } });
 
 /**
  * `GET /swagger` and all that it loads, from our own files. The plugin's page loads its scripts from
- * another host, so the page is ours; the document is the plugin's, tidied, with these webhooks.
+ * another host, so the page is ours; the document is the plugin's, tidied, with these additions.
  */
-export function swaggerUi(webhooks: Parameters<typeof tidyDocument>[1]) {
+export function swaggerUi(additions: Additions) {
   const page = createStaticFile("text/html", text(PAGE), PAGE_HEADERS);
   let document: ReturnType<typeof createStaticFile> | undefined;
   const ui = new Elysia({ normalize: false })
@@ -113,7 +113,7 @@ export function swaggerUi(webhooks: Parameters<typeof tidyDocument>[1]) {
       const raw = responseValue as Parameters<typeof tidyDocument>[0];
       document ??= createStaticFile(
         "application/json",
-        text(JSON.stringify(tidyDocument(raw, webhooks))),
+        text(JSON.stringify(tidyDocument(raw, additions))),
       );
       return document(request);
     })

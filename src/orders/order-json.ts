@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { Id, named } from "../http/schemas.ts";
+import { Id, namedObject } from "../http/schemas.ts";
 import {
   CANCEL_REASONS,
   type CancelReason,
@@ -8,7 +8,6 @@ import {
   type Stage,
   STAGES,
 } from "../store/schema.ts";
-import { ORDER_EXAMPLES } from "./order-examples.ts";
 
 const INSTANT = Type.String({ format: "date-time", examples: ["2026-11-23T09:30:00.000Z"] });
 
@@ -17,23 +16,20 @@ function nullable<Value extends string>(values: readonly Value[]) {
 }
 
 /** An order, as clients see it. */
-export const ORDER = Type.Object(
-  {
-    order_id: Id({ examples: [7] }),
-    user_id: Id({ examples: [1] }),
-    tariff_code: Type.String({ examples: ["standard_300"] }),
-    amount_tiyin: Type.Integer({ minimum: 1, examples: [30_000] }),
-    currency: Type.Literal("UZS"),
-    status: Type.Unsafe<Order["status"]>(Type.String({ enum: ["pending", "paid", "declined"] })),
-    created_at: INSTANT,
-    settled_at: Type.Union([INSTANT, Type.Null()]),
-    stage: nullable<Stage>(STAGES),
-    stage_at: Type.Union([INSTANT, Type.Null()]),
-    refund: nullable(REFUNDS),
-    cancel_reason: nullable<CancelReason>(CANCEL_REASONS),
-  },
-  { ...named("Order"), examples: Object.values(ORDER_EXAMPLES).map(({ value }) => value) },
-);
+export const ORDER = namedObject("Order", {
+  order_id: Id({ examples: [7] }),
+  user_id: Id({ examples: [1] }),
+  tariff_code: Type.String({ examples: ["standard_300"] }),
+  amount_tiyin: Type.Integer({ minimum: 1, examples: [30_000] }),
+  currency: Type.Literal("UZS"),
+  status: Type.Unsafe<Order["status"]>(Type.String({ enum: ["pending", "paid", "declined"] })),
+  created_at: INSTANT,
+  settled_at: Type.Union([INSTANT, Type.Null()]),
+  stage: nullable<Stage>(STAGES),
+  stage_at: Type.Union([INSTANT, Type.Null()]),
+  refund: nullable(REFUNDS),
+  cancel_reason: nullable<CancelReason>(CANCEL_REASONS),
+});
 
 /** The order in that shape. */
 export function toOrderJson(order: Order): Static<typeof ORDER> {

@@ -7,7 +7,7 @@ import {
   expectation,
   Id,
   Lines,
-  named,
+  namedObject,
   optional,
   queryParameters,
   requestBody,
@@ -24,23 +24,17 @@ import { POLL_MS } from "./order-worker.ts";
 /** The orders of a user that are listed at a time. */
 const MAX_LISTED = 50;
 
-const PAID = Type.Object(
-  {
-    status: Type.Literal("ok"),
-    order_id: Id({ examples: [7] }),
-    message: Type.Literal("Order created and payment processed"),
-  },
-  named("OrderPaid"),
-);
+const PAID = namedObject("OrderPaid", {
+  status: Type.Literal("ok"),
+  order_id: Id({ examples: [7] }),
+  message: Type.Literal("Order created and payment processed"),
+});
 
-const PENDING = Type.Object(
-  {
-    status: Type.Literal("pending"),
-    order_id: Id({ examples: [7] }),
-    message: Type.Literal("Order created, the payment is being checked"),
-  },
-  named("OrderPending"),
-);
+const PENDING = namedObject("OrderPending", {
+  status: Type.Literal("pending"),
+  order_id: Id({ examples: [7] }),
+  message: Type.Literal("Order created, the payment is being checked"),
+});
 
 /** A key in quotes, which has none itself, or a bare one, which does not begin with one. */
 const KEY = /^(?:"([!#-~]{1,255})"|([!#-~][!-~]{0,254}))$/;

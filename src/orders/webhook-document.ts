@@ -1,5 +1,5 @@
 import { Type } from "@sinclair/typebox";
-import { named } from "../http/schemas.ts";
+import { named, namedObject } from "../http/schemas.ts";
 import type { WebhookEvent } from "../ports.ts";
 import { ORDER_EXAMPLES } from "./order-examples.ts";
 import { ORDER } from "./order-json.ts";
@@ -89,21 +89,21 @@ const EVENTS: Readonly<Record<WebhookEvent["type"], EventDescription>> = {
   },
 };
 
-/** The section `webhooks` of the OpenAPI document. */
-export const ORDER_WEBHOOKS = Object.fromEntries(
-  Object.entries(EVENTS).map(([type, event]) => [type, { post: describe(type, event) }]),
-);
+/** The webhooks and the examples of orders in the OpenAPI document. */
+export const ORDER_DOCUMENTATION = {
+  webhooks: Object.fromEntries(
+    Object.entries(EVENTS).map(([type, event]) => [type, { post: describe(type, event) }]),
+  ),
+  examples: { Order: Object.values(ORDER_EXAMPLES).map(({ value }) => value) },
+};
 
 function describe(type: string, event: EventDescription) {
   const { name, summary, description, timestamp, data } = event;
-  const schema = Type.Object(
-    {
-      type: Type.Literal(type),
-      timestamp: Type.String({ format: "date-time", description: "When it happened." }),
-      data: EVENT_ORDER,
-    },
-    named(name),
-  );
+  const schema = namedObject(name, {
+    type: Type.Literal(type),
+    timestamp: Type.String({ format: "date-time", description: "When it happened." }),
+    data: EVENT_ORDER,
+  });
   const example = { type, timestamp, data: { ...data, event_id: EVENT_ID } };
   return {
     operationId: `on${name}`,

@@ -2,7 +2,15 @@ import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { type AccessControl, routeOptions } from "../http/access.ts";
 import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
-import { Id, Line, named, optional, requestBody, TARIFF_CODE, Text } from "../http/schemas.ts";
+import {
+  Id,
+  Line,
+  namedObject,
+  optional,
+  requestBody,
+  TARIFF_CODE,
+  Text,
+} from "../http/schemas.ts";
 import type { Tariff } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
 import { activeTariffs, allTariffs, putTariff } from "./tariff-queries.ts";
@@ -12,16 +20,13 @@ const IN_TIYIN = { examples: [30_000], description: "In tiyin; 1 sum is 100 tiyi
 /** 100 000 000 000 sum: a price beyond it is a slip of the hand. */
 const MAX_PRICE_TIYIN = 10_000_000_000_000;
 
-const TARIFF = Type.Object(
-  {
-    code: Type.String({ pattern: TARIFF_CODE.source, examples: ["standard_300"] }),
-    title: Text(1, 200, { examples: ["Standard"] }),
-    price_tiyin: Id(IN_TIYIN),
-    currency: Type.Literal("UZS"),
-    active: Type.Boolean({ description: "Whether it can be ordered." }),
-  },
-  named("Tariff"),
-);
+const TARIFF = namedObject("Tariff", {
+  code: Type.String({ pattern: TARIFF_CODE.source, examples: ["standard_300"] }),
+  title: Text(1, 200, { examples: ["Standard"] }),
+  price_tiyin: Id(IN_TIYIN),
+  currency: Type.Literal("UZS"),
+  active: Type.Boolean({ description: "Whether it can be ordered." }),
+});
 
 const EXPRESS = {
   ...{ code: "express_500", title: "Express", price_tiyin: 50_000 },

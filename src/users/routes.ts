@@ -7,7 +7,7 @@ import {
   expectation,
   Id,
   Line,
-  named,
+  namedObject,
   optional,
   queryParameters,
   requestBody,
@@ -19,15 +19,12 @@ import { parsePhoneNumber } from "./phone-number.ts";
 import type { UserService } from "./register-user.ts";
 import { userByChatId, userByPhoneNumber } from "./user-queries.ts";
 
-const USER = Type.Object(
-  {
-    user_id: Id({ examples: [1] }),
-    chat_id: Type.Union([SafeInteger({ examples: [123456789] }), Type.Null()]),
-    full_name: Type.Union([Type.String({ examples: ["Aziza Karimova"] }), Type.Null()]),
-    created_at: Type.String({ format: "date-time", examples: ["2026-11-23T09:30:00.000Z"] }),
-  },
-  named("User"),
-);
+const USER = namedObject("User", {
+  user_id: Id({ examples: [1] }),
+  chat_id: Type.Union([SafeInteger({ examples: [123456789] }), Type.Null()]),
+  full_name: Type.Union([Type.String({ examples: ["Aziza Karimova"] }), Type.Null()]),
+  created_at: Type.String({ format: "date-time", examples: ["2026-11-23T09:30:00.000Z"] }),
+});
 
 /** What `POST /register` takes and answers. */
 export const REGISTER = routeOptions({
@@ -42,14 +39,11 @@ export const REGISTER = routeOptions({
     full_name: optional(Line(1, 200, { examples: ["Aziza Karimova"] })),
   }),
   response: {
-    200: Type.Object(
-      {
-        status: Type.Literal("ok"),
-        message: Type.Literal("User registered successfully"),
-        user_id: Id({ examples: [1] }),
-      },
-      named("Registered"),
-    ),
+    200: namedObject("Registered", {
+      status: Type.Literal("ok"),
+      message: Type.Literal("User registered successfully"),
+      user_id: Id({ examples: [1] }),
+    }),
     ...problemSchemas(...BODY_ERRORS, "invalid_phone_number"),
   },
   detail: {
