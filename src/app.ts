@@ -18,6 +18,7 @@ import { type Attempt, waitingOrders } from "./orders/order-queries.ts";
 import { CONCURRENCY, createOrderWorker } from "./orders/order-worker.ts";
 import { NOTIFY_TIMEOUT_MS } from "./orders/retry-schedule.ts";
 import { orderRoutes } from "./orders/routes.ts";
+import { ORDER_DOCUMENTATION } from "./orders/webhook-document.ts";
 import { createWorkOrder } from "./orders/work-order.ts";
 import type {
   Clock,
@@ -125,7 +126,7 @@ export function createApp(dependencies: Dependencies) {
   })
     .use(observeRequests({ ...dependencies, access }))
     .use(guard({ ...dependencies, access }))
-    .use(swaggerUi())
+    .use(swaggerUi(ORDER_DOCUMENTATION))
     .use(healthRoutes({ ...dependencies, readWaiting }))
     .use(userRoutes({ ...dependencies, userService }))
     .use(orderRoutes({ ...dependencies, createOrder: orders.createOrder }))

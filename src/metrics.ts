@@ -100,7 +100,10 @@ export function createMetrics(version: string, elapsed: () => number): Metrics {
   const snapshots: Readonly<Record<keyof Snapshot, Gauge>> = {
     paymentsInDoubt: gauge("payments_in_doubt", "Orders that wait for the provider's answer."),
     oldestInDoubtSeconds: gauge("oldest_order_in_doubt_seconds", "Age of the oldest of them."),
-    unannouncedOrders: gauge("unannounced_orders", "Paid orders that the dispatcher waits for."),
+    unannouncedOrders: gauge(
+      "unannounced_orders",
+      "Paid orders the dispatcher has not been notified of.",
+    ),
     oldestUnannouncedSeconds: gauge(
       "oldest_unannounced_order_seconds",
       "Time since the oldest of them was paid.",

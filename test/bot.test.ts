@@ -46,19 +46,32 @@ test.each(["requests", "aiohttp"])(
   },
 );
 
-test("the README's PowerShell registers a user and orders for him", async () => {
+const README = readFileSync(join(import.meta.dir, "../README.md"), "utf8");
+const POWERSHELL = /```powershell\n(.*?)```/s.exec(README)?.[1] ?? "";
+
+test("the README's PowerShell declares UTF-8 and sends its bodies as UTF-8 bytes", () => {
+  const calls = POWERSHELL.replaceAll("`\n", "").match(/Invoke-RestMethod.*/g) ?? [];
+  expect(calls).toHaveLength(1);
+  for (const call of calls) {
+    expect(call).toContain("-ContentType 'application/json; charset=utf-8'");
+    expect(call).toContain("-Body $body");
+  }
+  expect(POWERSHELL).toContain("$body = [Text.Encoding]::UTF8.GetBytes(");
+});
+
+test("the README's PowerShell registers a user with a Cyrillic name and orders for them", async () => {
   const powershell = Bun.which("pwsh");
   // Not by `skip`: Debian has no PowerShell that CI could install.
   if (powershell === null) return console.warn("Skipped: the README's PowerShell, without pwsh.");
-  const readme = readFileSync(join(import.meta.dir, "../README.md"), "utf8");
-  const snippet = /```powershell\n(.*?)```/s.exec(readme)?.[1] ?? "";
   using folder = temporaryFolder();
   await using service = await spawnService({ DATABASE_URL: `file:${join(folder.path, "x.db")}` });
-  const script = snippet.replaceAll("http://127.0.0.1:8000", service.url);
+  const script = POWERSHELL.replaceAll("http://127.0.0.1:8000", service.url);
   const shell = Bun.spawn([powershell, "-NoProfile", "-NonInteractive", "-Command", script], {
     stdout: "ignore",
     stderr: "pipe",
   });
   expect(await shell.stderr.text()).toBe("");
   expect((await service.get("/orders/1")).body["status"]).toBe("paid");
+  const { body } = await service.get("/users?phone_number=998901234567");
+  expect(body["full_name"]).toBe("Азиза Каримова");
 });

@@ -97,6 +97,10 @@ test("the ages are those of the oldest order in doubt and the oldest that nobody
   await order(await userId("+998901234568"));
   world.nowMs += MINUTE_MS;
   const samples = await scrape(service);
+  const { body } = await service.get("/metrics");
+  expect(body["text"]).toContain(
+    "# HELP nmservis_unannounced_orders Paid orders the dispatcher has not been notified of.",
+  );
   expect(samples.get("payments_in_doubt")).toBe(2);
   expect(samples.get("oldest_order_in_doubt_seconds")).toBe(120);
   expect(samples.get("unannounced_orders")).toBe(1);

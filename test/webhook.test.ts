@@ -1,4 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Webhook } from "standardwebhooks";
@@ -7,6 +8,7 @@ import { createApp } from "../src/app.ts";
 import { createWorkOrder } from "../src/orders/work-order.ts";
 import type { WebhookEvent } from "../src/ports.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
+import { compileStrictly, readDocument, resolve } from "./support/contract.ts";
 import { freePort } from "./support/free-port.ts";
 import { spawnService, temporaryFolder } from "./support/process.ts";
 import { createServiceOn } from "./support/service.ts";
@@ -175,7 +177,65 @@ test("what is sent is signed as the Standard Webhooks specification has it, and 
   await expect(webhook.send(event, { signal })).rejects.toThrow("500");
 });
 
-test("the README's receiver takes what is ours, and nothing else", async () => {
+test("every event is sent as the OpenAPI document describes it", async () => {
+  const document = await readDocument();
+  const world = createWorld();
+  const sent: RequestInit[] = [];
+  const webhook = createWebhook({
+    url: "https://bot.example/hook",
+    secret: Buffer.from(SECRET.slice("whsec_".length), "base64"),
+    async fetch(_url, init) {
+      sent.push(init);
+      return new Response();
+    },
+    now: () => world.nowMs,
+  });
+  const service = createServiceOn({ ...createDependencies(world), webhook });
+  const { app, dependencies, order, userId } = service;
+  const workOrder = createWorkOrder(dependencies);
+  await order(await userId());
+  const steps = [
+    ["new", { verb: "accept" }],
+    ["accepted", { verb: "undo" }],
+    ["new", { verb: "cancel", reason: "area", note: null, isMoneyOwed: true }],
+    ["cancelled", { verb: "refund", reference: "r-1" }],
+  ] as const;
+  for (const [seen, work] of steps) {
+    expect(await workOrder({ orderId: 1, actor: "Aziza", seen, work })).toEqual({ kind: "done" });
+    await app.workers.events.runOnce();
+  }
+  world.charge = () => Promise.reject(new Error("502"));
+  await order(await userId("+998901234568"));
+  world.charge = async () => "paid";
+  world.nowMs += 60_000;
+  await app.workers.charge.runOnce();
+  await app.idle();
+  await app.workers.events.runOnce();
+
+  const types = sent.map(({ body, headers }) => {
+    const event = JSON.parse(String(body));
+    const { post } = document.webhooks[event.type] ?? { post: undefined };
+    const schema = post?.requestBody?.content["application/json"]?.schema ?? { not: {} };
+    const isDescribed = compileStrictly(schema, document);
+    expect([isDescribed(event), isDescribed.errors]).toEqual([true, null]);
+    const given = new Headers(headers);
+    const parameters = (post?.parameters ?? []).map((one) => resolve(document, one));
+    const names = Array.from(given.keys()).filter((name) => name !== "content-type");
+    expect(parameters.map(({ name }) => name).toSorted()).toEqual(names.toSorted());
+    for (const { name, schema } of parameters) {
+      expect([name, compileStrictly(schema)(given.get(name))]).toEqual([name, true]);
+    }
+    expect(event.data.event_id).toBe(given.get("webhook-id"));
+    return event.type;
+  });
+  expect(types).toEqual([
+    ...["order.stage_changed", "order.stage_changed", "order.stage_changed"],
+    ...["order.refunded", "order.settled"],
+  ]);
+  expect(new Set(types)).toEqual(new Set(Object.keys(document.webhooks)));
+});
+
+test("the README's receiver takes only events that are signed by the service and less than 5 minutes off", async () => {
   const readme = readFileSync(join(import.meta.dir, "../README.md"), "utf8");
   const script = /```python\n(import base64[^]*?)```/.exec(readme)?.[1] ?? "";
   const python = ["/usr/bin/python3", "-u", "-c", script];
@@ -191,16 +251,37 @@ test("the README's receiver takes what is ours, and nothing else", async () => {
   try {
     const lines = child.stdout.pipeThrough(new TextDecoderStream())[Symbol.asyncIterator]();
     const url = `http://127.0.0.1:${port}/hook`;
-    const send = (secret: string) =>
-      createWebhook({ url, secret: Buffer.from(secret, "base64"), fetch, now: Date.now }).send(
+    const send = (secret: string, now: () => number = Date.now) =>
+      createWebhook({ url, secret: Buffer.from(secret, "base64"), fetch, now }).send(
         { eventId: 7, type: "order.refunded", at: 0, data: { order_id: 1 } },
         { signal: new AbortController().signal },
       );
+    const own = SECRET.slice("whsec_".length);
+    /** Sends a correctly signed event with this timestamp, or with none. */
+    const sendAt = async (timestamp: string) => {
+      const signature = createHmac("sha256", Buffer.from(own, "base64"))
+        .update(`evt_8.${timestamp}.{}`)
+        .digest("base64");
+      const headers = { "webhook-id": "evt_8", "webhook-signature": `v1,${signature}` };
+      const given = timestamp === "" ? headers : { ...headers, "webhook-timestamp": timestamp };
+      return (await fetch(url, { method: "POST", body: "{}", headers: given })).status;
+    };
     // aiohttp says so once it listens.
     let printed = "";
     while (!printed.includes("Running on")) printed += (await lines.next()).value;
     await expect(send("b3RoZXI=")).rejects.toThrow("403");
-    await send(SECRET.slice("whsec_".length));
+    const MINUTE_MS = 60_000;
+    for (const minutes of [-60, -6, 6, 60]) {
+      const now = () => Date.now() + minutes * MINUTE_MS;
+      await expect(send(own, now)).rejects.toThrow("403");
+    }
+    const seconds = String(Math.floor(Date.now() / 1000));
+    const wrong = ["", "now", "1e9", `${seconds}.5`, `-${seconds}`, "Infinity", "9".repeat(5000)];
+    for (const timestamp of wrong)
+      expect([timestamp, await sendAt(timestamp)]).toEqual([timestamp, 403]);
+    for (const minutes of [-4, 4]) await send(own, () => Date.now() + minutes * MINUTE_MS);
+    expect(await sendAt(seconds)).toBe(200);
+    await send(own);
     while (!/evt_7.*\n/.test(printed)) printed += (await lines.next()).value;
     expect(printed).toContain('"type":"order.refunded"');
   } finally {

@@ -2,6 +2,7 @@ import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { routeOptions } from "../http/access.ts";
 import { KEYED_ERRORS, problemSchemas } from "../http/problems.ts";
+import { namedObject } from "../http/schemas.ts";
 import { METRICS_MEDIA_TYPE, type Metrics } from "../metrics.ts";
 import { createPing } from "./ping.ts";
 import { type SnapshotDependencies, takeSnapshot } from "./take-snapshot.ts";
@@ -26,7 +27,7 @@ export function healthRoutes(dependencies: HealthDependencies) {
         access: "open",
         anyHost: true,
         response: {
-          200: Type.Object({ message: Type.Literal("NoMus API is running") }),
+          200: namedObject("Running", { message: Type.Literal("NoMus API is running") }),
           ...problemSchemas("internal_error"),
         },
         detail: {
@@ -47,7 +48,7 @@ export function healthRoutes(dependencies: HealthDependencies) {
         access: "open",
         anyHost: true,
         response: {
-          200: Type.Object({ status: Type.Literal("ok") }),
+          200: namedObject("Healthy", { status: Type.Literal("ok") }),
           ...problemSchemas("internal_error", "unavailable"),
         },
         detail: {
@@ -55,7 +56,7 @@ export function healthRoutes(dependencies: HealthDependencies) {
           tags: ["Service"],
           summary: "Can it take orders?",
           description:
-            "Answers once a write of the last second has reached the disk, and 503 where it can't.",
+            "Answers 200 once a write of the last second has reached the disk, and 503 if none can.",
         },
       }),
     )
@@ -71,9 +72,8 @@ export function healthRoutes(dependencies: HealthDependencies) {
         detail: {
           operationId: "getMetrics",
           tags: ["Service"],
-          summary: "How does it do?",
-          description:
-            "For Prometheus, in its text format. The key may come as `Authorization: Bearer` as well.",
+          summary: "Metrics",
+          description: "For Prometheus, in its text format.",
         },
       }),
     );

@@ -1,4 +1,7 @@
+import type { TObject } from "@sinclair/typebox";
+import type { DocumentDecoration } from "elysia";
 import { type ApiKeys, type Caller, createCallerCheck } from "./api-keys.ts";
+import { describeQuery, type Example } from "./schemas.ts";
 
 /**
  * Who may use a route: everybody, whoever has a client's key, the owner alone; or a dispatcher, whose session
@@ -20,11 +23,22 @@ const SECURITY: Readonly<Record<Access, Record<string, never[]>[]>> = {
   dispatcher: [],
 };
 
-/** The options of a route, which says who may use it; its part of the document follows from that. */
-export function routeOptions<Options extends { access: Access; anyHost?: boolean; detail: object }>(
-  options: Options,
-) {
-  return { ...options, detail: { ...options.detail, security: SECURITY[options.access] } };
+/** The part of the OpenAPI document that a route declares besides its schemas and its access. */
+interface Detail extends DocumentDecoration {
+  /** Complete examples of the answer 200, by name. */
+  readonly examples?: Readonly<Record<string, Example>>;
+}
+
+/**
+ * Completes the options of a route with its security and parameters in the OpenAPI document. The
+ * plugin alone would drop the query if `detail` has parameters.
+ */
+export function routeOptions<
+  Options extends { access: Access; anyHost?: boolean; detail: Detail; query?: TObject },
+>(options: Options) {
+  const { access, detail, query } = options;
+  const parameters = [...(detail.parameters ?? []), ...(query ? describeQuery(query) : [])];
+  return { ...options, detail: { ...detail, parameters, security: SECURITY[access] } };
 }
 
 export interface Route {

@@ -1,27 +1,47 @@
-import { examplesOf, REASON_PHRASES } from "./problems.ts";
-import { withoutOwnErrors } from "./schemas.ts";
+import { documentedProblem, examplesOf, type FieldError, REASON_PHRASES } from "./problems.ts";
+import { REQUEST_ID } from "./request-id.ts";
+import { type Example, expectation, SCHEMA_NAME, withoutInternals } from "./schemas.ts";
 
-// The parts of an OpenAPI document that are touched here.
+/** The parts of an OpenAPI document that are read or changed here. */
 interface Document {
   openapi: string;
+  components?: object;
   paths: Record<string, Record<string, Operation>>;
 }
 interface Operation {
   operationId?: string;
-  parameters?: object[];
+  parameters?: Parameter[];
   requestBody?: { content: Content };
-  responses: Record<string, { content?: Content }>;
+  responses: Record<string, { description?: string; content?: Content }>;
+  /** Complete examples of the answer 200; the route declares them. */
+  examples?: Record<string, Example>;
 }
-type Content = Record<string, { schema: Schema; example?: unknown; examples?: object }>;
-interface Schema {
+type Parameter = { name?: string; in?: string; schema?: Schema; $ref?: string };
+type Content = Record<
+  string,
+  { schema: Schema; example?: unknown; examples?: Record<string, Example> }
+>;
+// No interface: only a type alias goes where an index signature is wanted.
+type Schema = {
   type?: string;
   enum?: string[];
   anyOf?: Schema[];
   properties?: Record<string, Schema>;
+  required?: string[];
   examples?: unknown[];
+  minimum?: number;
+  maximum?: number;
+};
+
+/** Parts of the document that no route declares. */
+export interface Additions {
+  /** The section `webhooks`. */
+  readonly webhooks: Readonly<Record<string, object>>;
+  /** Complete examples of named schemas, by name. */
+  readonly examples: Readonly<Record<string, readonly object[]>>;
 }
 
-/** The headers of an answer with this status, whatever the operation; those of every answer stand in `info`. */
+/** Headers of every answer with this status. The headers of all answers are described in `info`. */
 const STATUS_HEADERS: Record<string, object> = {
   401: {
     "WWW-Authenticate": {
@@ -31,7 +51,7 @@ const STATUS_HEADERS: Record<string, object> = {
   },
 };
 
-/** The headers of an operation's answers beside that, by status. */
+/** Further headers of the answers of one operation, by status. */
 const OPERATION_HEADERS: Record<string, Record<string, object>> = {
   createOrder: {
     200: replayed("paid"),
@@ -62,56 +82,120 @@ function replayed(outcome: string) {
   };
 }
 
+/** Parameters of every operation, by their names in `components.parameters`. */
+const COMMON_PARAMETERS = {
+  RequestId: {
+    name: "X-Request-Id",
+    in: "header",
+    required: false,
+    description:
+      "An id for this request in the answer and in the log. The service replaces any other value, and one that looks like a phone number, with a new id.",
+    schema: { type: "string", pattern: REQUEST_ID.source },
+  },
+};
+
+const COMMON_PARAMETER_REFS = Object.keys(COMMON_PARAMETERS).map((name) => ({
+  $ref: `#/components/parameters/${name}`,
+}));
+
 /**
- * The plugin's OpenAPI document as the service really answers: each body in one media type, problems as
- * `application/problem+json`, a description and headers for each response, a body to try for each
- * request. Its schemas are JSON Schema, which is what OpenAPI 3.1 has and 3.0 has not.
+ * Completes the plugin's OpenAPI document: one media type per body, `application/problem+json` for
+ * errors, descriptions, headers, examples, named schemas, and these additions. OpenAPI 3.1 takes JSON
+ * Schema; 3.0 does not. Throws if two different schemas have the same name.
  */
-export function tidyDocument(raw: Document): Document {
-  const paths = mapValues(raw.paths, (operations) => mapValues(operations, tidyOperation));
-  return { ...raw, openapi: "3.1.0", paths };
+export function tidyDocument(raw: Document, { webhooks, examples }: Additions): Document {
+  const { components, ...document } = withoutInternals(raw);
+  const paths = mapValues(document.paths, (operations) => mapValues(operations, tidyOperation));
+  const schemas: Record<string, unknown> = {};
+  return {
+    ...document,
+    openapi: "3.1.0",
+    ...refer({ paths, webhooks }, schemas, examples),
+    components: { ...components, parameters: COMMON_PARAMETERS, schemas },
+  };
 }
 
 const phrases: Readonly<Record<string, string>> = REASON_PHRASES;
 
-function tidyOperation(operation: Operation): Operation {
-  const responses = mapValues(operation.responses, ({ content }, status) => {
+function tidyOperation({ examples, ...operation }: Operation): Operation {
+  const responses = mapValues(operation.responses, (response, status) => {
+    // The plugin moves the keywords that it does not know from the schema to the response.
+    const { content, description: _description, ...keywords } = response;
     const json = content?.["application/json"];
     const more = OPERATION_HEADERS[operation.operationId ?? ""]?.[status];
     const headers = { ...STATUS_HEADERS[status], ...more };
     const phrase = phrases[status] ?? status;
     if (json === undefined || Number(status) < 400) {
+      const described = json && {
+        schema: { ...keywords, ...json.schema },
+        ...(status === "200" && examples && { examples }),
+      };
       return {
         description: phrase,
         headers,
-        ...(json && { content: { [mediaTypeOf(json.schema)]: json } }),
+        ...(described && { content: { [mediaTypeOf(described.schema)]: described } }),
       };
     }
-    const examples = examplesOf(json.schema.properties?.["code"]?.enum ?? []);
-    const reasons = Object.entries(examples).map(
+    const codes = json.schema.properties?.["code"]?.enum ?? [];
+    const problems = examplesOf(codes, fieldErrorOf(operation));
+    const reasons = Object.entries(problems).map(
       ([code, { summary }]) => `- \`${code}\`: ${summary}`,
     );
+    const schema = documentedProblem(Number(status));
     return {
       description: [phrase, ...reasons].join("\n"),
       headers,
-      content: { "application/problem+json": { ...json, examples } },
+      content: { "application/problem+json": { schema, examples: problems } },
     };
   });
-  const described = operation.requestBody?.content["application/json"];
-  if (described === undefined) return { ...operation, responses };
-  const body = withoutOwnErrors(described);
+  const parameters = [...(operation.parameters ?? []), ...COMMON_PARAMETER_REFS];
+  const body = operation.requestBody?.content["application/json"];
+  if (body === undefined) return { ...operation, parameters, responses };
   const content = { "application/json": { ...body, example: exampleOf(body.schema) } };
-  return { ...operation, requestBody: { ...operation.requestBody, content }, responses };
+  const requestBody = { ...operation.requestBody, content };
+  return { ...operation, parameters, requestBody, responses };
 }
 
-/** A text is answered as it stands. */
+/** Strings are answered as plain text, everything else as JSON. */
 function mediaTypeOf({ type }: Schema): string {
   return type === "string" ? "text/plain" : "application/json";
 }
 
-/** A body made of the examples of its members. */
+/** Builds a request body from the examples of its fields. */
 function exampleOf({ properties = {} }: Schema): Record<string, unknown> {
   return mapValues(properties, ({ examples, anyOf }) => (examples ?? anyOf?.[0]?.examples)?.[0]);
+}
+
+/** An error that a client of this operation can make: a field left out, or a wrong parameter. */
+function fieldErrorOf({ requestBody, parameters }: Operation): FieldError | undefined {
+  const [required] = requestBody?.content["application/json"]?.schema.required ?? [];
+  if (required !== undefined) return { field: required, message: "is missing" };
+  const query = parameters?.find((parameter) => parameter.in === "query");
+  if (query?.name === undefined || query.schema === undefined) return undefined;
+  return { field: query.name, message: `must be ${expectation(query.schema)}` };
+}
+
+/** Moves each named schema into `schemas`, with its examples, and puts a reference in its place. */
+function refer<Part>(
+  part: Part,
+  schemas: Record<string, unknown>,
+  examples: Additions["examples"],
+): Part {
+  // `as`: everything but the named schemas stays, and a reference may stand for any schema.
+  return replace(part) as Part;
+
+  function replace(value: unknown): unknown {
+    if (Array.isArray(value)) return value.map(replace);
+    if (typeof value !== "object" || value === null) return value;
+    const { [SCHEMA_NAME]: name, ...copy } = mapValues({ ...value }, replace);
+    if (typeof name !== "string") return copy;
+    const schema = { ...copy, ...(examples[name] && { examples: examples[name] }) };
+    if (name in schemas && !Bun.deepEquals(schemas[name], schema)) {
+      throw new Error(`two different schemas have the name ${name}`);
+    }
+    schemas[name] = schema;
+    return { $ref: `#/components/schemas/${name}` };
+  }
 }
 
 function mapValues<In, Out>(

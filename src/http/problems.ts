@@ -1,6 +1,7 @@
-import { type Static, Type } from "@sinclair/typebox";
+import { type SchemaOptions, type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type Context, type ElysiaCustomStatusResponse, status as answerWith } from "elysia";
 import type { ErrorCode } from "../errors.ts";
+import { type Example, named, namedObject } from "./schemas.ts";
 
 /** The one table from an error code to its status and its sentence. */
 export const PROBLEMS = {
@@ -80,12 +81,15 @@ type CodeOf<Code extends ErrorCode, Status> = Code extends ErrorCode
     : never
   : never;
 
-const FIELD_ERROR = Type.Object({ field: Type.String(), message: Type.String() });
+const FIELD_ERROR = namedObject("FieldError", { field: Type.String(), message: Type.String() });
+
+/** One thing that is wrong with a request. */
+export type FieldError = Static<typeof FIELD_ERROR>;
 
 /** What a problem has beyond the members that all have: RFC 9457, section 3.2. */
 interface Extension {
   order_id?: number;
-  errors?: Static<typeof FIELD_ERROR>[];
+  errors?: FieldError[];
 }
 
 /** What a 401 says is missing (RFC 9110, section 11.6.1). The scheme is our own: no standard one has our header. */
@@ -126,25 +130,27 @@ interface Problem<Code extends ErrorCode> extends Extension {
   request_id: string;
 }
 
-/** An example of each problem by its code, for the OpenAPI document; what is no code has none. */
-export function examplesOf(codes: readonly string[]) {
-  const examples: Record<string, { summary: string; value: object }> = {};
+/**
+ * Returns the OpenAPI examples of these problems by their codes. Unknown codes have no example.
+ * `fieldError` is an error that the operation can really find.
+ */
+export function examplesOf(codes: readonly string[], fieldError: FieldError | undefined) {
+  const examples: Record<string, Example> = {};
+  const extensions: Readonly<Record<string, Extension>> = {
+    payment_declined: { order_id: 7 },
+    validation_failed: fieldError === undefined ? {} : { errors: [fieldError] },
+  };
   for (const [code, { status, detail }] of Object.entries(PROBLEMS)) {
     if (!codes.includes(code)) continue;
     const title = REASON_PHRASES[status];
     const request_id = "0b9dd5f0-6a4c-4f62-9d3e-5c1c1a0f7e21";
     examples[code] = {
       summary: detail,
-      value: { type: "about:blank", title, status, detail, code, request_id, ...EXTENSIONS[code] },
+      value: { type: "about:blank", title, status, detail, code, request_id, ...extensions[code] },
     };
   }
   return examples;
 }
-
-const EXTENSIONS: Readonly<Record<string, Extension>> = {
-  payment_declined: { order_id: 7 },
-  validation_failed: { errors: [{ field: "user_id", message: "is missing" }] },
-};
 
 /** The response schemas, by status, of an operation with these errors. */
 export function problemSchemas<Code extends ErrorCode>(...codes: Code[]) {
@@ -159,20 +165,44 @@ export function problemSchemas<Code extends ErrorCode>(...codes: Code[]) {
   };
 }
 
-function problemSchema<Code extends ErrorCode>(codes: Code[]) {
+function problemSchema<Code extends ErrorCode>(codes: Code[], options: SchemaOptions = {}) {
   const detailed: readonly ErrorCode[] = codes;
   return Type.Unsafe<Problem<Code>>(
-    Type.Object({
-      type: Type.Literal("about:blank"),
-      title: Type.String(),
-      status: Type.Integer(),
-      detail: Type.String({ description: "One English sentence for the developer." }),
-      code: Type.String({ enum: codes, description: "What to map to a text for the customer." }),
-      request_id: Type.String(),
-      ...(detailed.includes("payment_declined") && { order_id: Type.Integer() }),
-      ...(detailed.includes("validation_failed") && {
-        errors: Type.Optional(Type.Array(FIELD_ERROR)),
-      }),
-    }),
+    Type.Object(
+      {
+        type: Type.Literal("about:blank"),
+        title: Type.String(),
+        status: Type.Integer(),
+        detail: Type.String({ description: "One English sentence for the developer." }),
+        code: Type.String({ enum: codes, description: "Map it to a text for the customer." }),
+        request_id: Type.String(),
+        ...(detailed.includes("payment_declined") && { order_id: Type.Integer() }),
+        ...(detailed.includes("validation_failed") && {
+          errors: Type.Optional(Type.Array(FIELD_ERROR)),
+        }),
+      },
+      options,
+    ),
   );
+}
+
+/** The schema names of the statuses whose problems have additional fields. */
+const NAME_OF_STATUS: Readonly<Record<number, string>> = {
+  402: "PaymentDeclinedProblem",
+  422: "ValidationProblem",
+};
+
+/**
+ * Returns the named OpenAPI schema of the problems with this status. It allows the codes of all
+ * operations, so that clients need few types. Each operation has examples of its codes alone.
+ */
+export function documentedProblem(status: number): TSchema {
+  const name = NAME_OF_STATUS[status];
+  // `as`: these are the keys of the table.
+  const codes = (Object.keys(PROBLEMS) as ErrorCode[]).filter((code) =>
+    name === undefined
+      ? !(PROBLEMS[code].status in NAME_OF_STATUS)
+      : PROBLEMS[code].status === status,
+  );
+  return problemSchema(codes, named(name ?? "Problem"));
 }

@@ -1,6 +1,7 @@
 import { maskPhoneNumbers } from "../log.ts";
 
-const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
+/** The form of an id that is taken from a client. */
+export const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
 /**
  * The name of a request in its answer and in the log: the client's own, if it is fit for both, else a new

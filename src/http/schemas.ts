@@ -1,10 +1,11 @@
 import {
   Kind,
   type SchemaOptions,
+  type TObject,
   type TOptional,
   type TProperties,
   type TSchema,
-  type TString,
+  type TUnsafe,
   Type,
   TypeRegistry,
 } from "@sinclair/typebox";
@@ -17,38 +18,76 @@ import {
  */
 const OWN_ERROR = { error: "invalid" };
 
-/** A request's body: members that are not named are ignored. */
-export function requestBody<Members extends TProperties>(members: Members) {
+/** The keyword of a schema's name. Not `title`, which tariffs and problems have as a field. */
+export const SCHEMA_NAME = "x-schema-name";
+
+/** Schema options that put the schema into `components.schemas` of the OpenAPI document, under this name. */
+export function named(name: string) {
+  return { [SCHEMA_NAME]: name };
+}
+
+/** An object schema with this name in the OpenAPI document. */
+export function namedObject<Fields extends TProperties>(name: string, fields: Fields) {
+  return Type.Object(fields, named(name));
+}
+
+/** An example of a value, with a few words on it, as OpenAPI has it. */
+export interface Example {
+  readonly summary: string;
+  readonly value: object;
+}
+
+/** The schema of a request body, with its name in the OpenAPI document. Unknown fields are ignored. */
+export function requestBody<Members extends TProperties>(name: string, members: Members) {
   const quiet = Object.entries(members).map(([name, schema]) => [
     name,
     { ...schema, ...OWN_ERROR },
   ]);
   // `as`: the same members under the same names.
   return Type.Object(Object.fromEntries(quiet) as Members, {
+    ...named(name),
     additionalProperties: true,
     ...OWN_ERROR,
   });
 }
 
 /**
- * The parameters of a request's query, each of which may be left out; others are ignored. They come as
- * strings, and the route reads them: the framework would take "1e3" for a number.
+ * Optional query parameters by name; others are ignored. The schemas are for the OpenAPI document:
+ * the route gets strings and checks them itself, because the framework would take "1e3" for a number.
  */
-export function queryParameters<Name extends string>(descriptions: Record<Name, string>) {
-  const schemas = Object.entries<string>(descriptions).map(([name, description]) => [
+export function queryParameters<Name extends string>(schemas: Record<Name, TSchema>) {
+  const entries = Object.entries<TSchema>(schemas).map(([name, schema]) => [
     name,
-    Type.Optional(Type.String({ description })),
+    Type.Optional(Type.Unsafe<string>({ ...schema, [Kind]: "QueryString" })),
   ]);
   // `as`: the same parameters under the same names.
-  const members = Object.fromEntries(schemas) as Record<Name, TOptional<TString>>;
+  const members = Object.fromEntries(entries) as Record<Name, TOptional<TUnsafe<string>>>;
   return Type.Object(members, { additionalProperties: true });
 }
 
-/** The schema as clients are to see it. */
-export function withoutOwnErrors<Schema>(schema: Schema): Schema {
-  const isOwn = (name: string, value: unknown) => name === "error" && value === OWN_ERROR.error;
+TypeRegistry.Set("QueryString", (_schema, value) => typeof value === "string");
+
+/** Describes these query parameters as OpenAPI does. */
+export function describeQuery(query: TObject) {
+  return Object.entries(query.properties).map(([name, { description, ...schema }]) => ({
+    name,
+    in: "query" as const,
+    required: false,
+    description: String(description),
+    schema,
+  }));
+}
+
+/**
+ * Copies a document without the keywords that clients must not see: our own errors, and
+ * `additionalProperties: false`, which the framework adds to some schemas at their first use.
+ */
+export function withoutInternals<Document>(document: Document): Document {
+  const isInternal = (name: string, value: unknown) =>
+    (name === "error" && value === OWN_ERROR.error) ||
+    (name === "additionalProperties" && value === false);
   return JSON.parse(
-    JSON.stringify(schema, (name, value) => (isOwn(name, value) ? undefined : value)),
+    JSON.stringify(document, (name, value) => (isInternal(name, value) ? undefined : value)),
   );
 }
 
@@ -125,7 +164,7 @@ TypeRegistry.Set<TextSchema>("Text", (schema, value) => {
 });
 
 /** What the schema wants, to stand after "must be". */
-export function expectation(schema: TSchema): string {
+export function expectation(schema: SchemaOptions): string {
   const { anyOf, type, minimum, maximum, minLength, maxLength, pattern } = schema;
   // The alternatives that we have are a value or null, which is the same as leaving it out.
   if (Array.isArray(anyOf)) return expectation(anyOf[0]);

@@ -4,7 +4,7 @@ import { Elysia } from "elysia";
 import bundlePath from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
 import cssPath from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 import { version } from "../../package.json";
-import { tidyDocument } from "./openapi-document.ts";
+import { type Additions, tidyDocument } from "./openapi-document.ts";
 import { CLIENT_KEY, OWNER_KEY, routeOptions } from "./access.ts";
 import { createStaticFile } from "./static-file.ts";
 
@@ -30,7 +30,9 @@ const PAGE_SCRIPT = `SwaggerUIBundle({
   url: "/swagger/json",
   dom_id: "#swagger-ui",
   tryItOutEnabled: true,
-  persistAuthorization: true,
+    persistAuthorization: true,
+  defaultModelsExpandDepth: 0,
+
   validatorUrl: null,
 });
 `;
@@ -60,25 +62,32 @@ const DOCUMENTATION = {
   info: {
     title: "NMservis",
     version,
-    description: `Takes orders for a specialist at home, takes the payment, tells the dispatcher.
+    description: `Takes orders for a specialist at home, charges the customer and notifies the dispatcher.
 
 **Send an \`Idempotency-Key\` with every order, or with none.** The same order once with a key and once without is two
 orders and two charges.
 
-Every answer has \`X-Request-Id\`: the name of the request in the log, which is the client's own where it sent a fit one.
-Errors are problem details (RFC 9457): map their \`code\` to a text for the customer.`,
+Every answer of the service has \`X-Request-Id\`, by which the log names the request. Errors are problem details
+(RFC 9457): map their \`code\` to a text for the customer. Bun answers malformed HTTP and bodies over 1 MiB itself,
+with an empty 4xx.
+
+With \`WEBHOOK_URL\` set, the service sends events to the bot: see the webhooks.`,
   },
   servers: [{ url: "/", description: "The service that shows this page." }],
   tags: [
-    { name: "Users", description: "Who orders." },
-    { name: "Orders", description: "What is ordered and paid." },
-    { name: "Tariffs", description: "What can be ordered, and for how much." },
-    { name: "Service", description: "Is it there, and can it work?" },
+    { name: "Users", description: "The customers." },
+    { name: "Orders", description: "Orders and their payments." },
+    { name: "Tariffs", description: "The services on offer and their prices." },
+    { name: "Service", description: "Health and metrics." },
   ],
   components: {
     securitySchemes: {
-      [CLIENT_KEY]: apiKey("A client's key, one of API_KEY; or the owner's."),
-      [OWNER_KEY]: apiKey("The owner's key: one of ADMIN_API_KEY."),
+      [CLIENT_KEY]: apiKey(
+        "A client's key (one of API_KEY) or the owner's. Without this header, the key is also read from `Authorization: Bearer`.",
+      ),
+      [OWNER_KEY]: apiKey(
+        "The owner's key (one of ADMIN_API_KEY). Without this header, it is also read from `Authorization: Bearer`.",
+      ),
     },
   },
 };
@@ -91,9 +100,9 @@ const hidden = routeOptions({ access: "open", detail: { hide: true } });
 
 /**
  * `GET /swagger` and all that it loads, from our own files. The plugin's page loads its scripts from
- * another host, so the page is ours; the document is the plugin's, tidied.
+ * another host, so the page is ours; the document is the plugin's, tidied, with these additions.
  */
-export function swaggerUi() {
+export function swaggerUi(additions: Additions) {
   const page = createStaticFile("text/html", text(PAGE), PAGE_HEADERS);
   let document: ReturnType<typeof createStaticFile> | undefined;
   const ui = new Elysia({ normalize: false })
@@ -102,7 +111,10 @@ export function swaggerUi() {
       if (route !== "/swagger/json") return;
       // `as`: the plugin builds an OpenAPI document here, and types it as anything.
       const raw = responseValue as Parameters<typeof tidyDocument>[0];
-      document ??= createStaticFile("application/json", text(JSON.stringify(tidyDocument(raw))));
+      document ??= createStaticFile(
+        "application/json",
+        text(JSON.stringify(tidyDocument(raw, additions))),
+      );
       return document(request);
     })
     .use(swagger({ provider: "swagger-ui", documentation: DOCUMENTATION }));

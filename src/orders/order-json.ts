@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { Id } from "../http/schemas.ts";
+import { Id, namedObject } from "../http/schemas.ts";
 import {
   CANCEL_REASONS,
   type CancelReason,
@@ -16,7 +16,7 @@ function nullable<Value extends string>(values: readonly Value[]) {
 }
 
 /** An order, as clients see it. */
-export const ORDER = Type.Object({
+export const ORDER = namedObject("Order", {
   order_id: Id({ examples: [7] }),
   user_id: Id({ examples: [1] }),
   tariff_code: Type.String({ examples: ["standard_300"] }),

@@ -7,6 +7,7 @@ import {
   expectation,
   Id,
   Lines,
+  namedObject,
   optional,
   queryParameters,
   requestBody,
@@ -16,6 +17,7 @@ import type { Clock } from "../ports.ts";
 import type { Store } from "../store/store.ts";
 import type { CreateOrder } from "./create-order.ts";
 import { orderById, ordersOfUser, userIdIfKnown } from "./order-queries.ts";
+import { ORDER_EXAMPLES, ORDER_LIST_EXAMPLES } from "./order-examples.ts";
 import { ORDER, toOrderJson } from "./order-json.ts";
 import { POLL_MS } from "./order-worker.ts";
 import { leaseEndsAt } from "./retry-schedule.ts";
@@ -30,14 +32,14 @@ const DETAILS_IGNORED = Type.Optional(
   }),
 );
 
-const PAID = Type.Object({
+const PAID = namedObject("OrderPaid", {
   status: Type.Literal("ok"),
   order_id: Id({ examples: [7] }),
   message: Type.Literal("Order created and payment processed"),
   details_ignored: DETAILS_IGNORED,
 });
 
-const PENDING = Type.Object({
+const PENDING = namedObject("OrderPending", {
   status: Type.Literal("pending"),
   order_id: Id({ examples: [7] }),
   message: Type.Literal("Order created, the payment is being checked"),
@@ -50,7 +52,8 @@ const KEY = /^(?:"([!#-~]{1,255})"|([!#-~][!-~]{0,254}))$/;
 const IDEMPOTENCY_KEY = {
   name: "Idempotency-Key",
   in: "header" as const,
-  description: "The client's own name for this order, such as a UUID; it is the user's for ever.",
+  description:
+    "The client's name for this order, such as a UUID. It never expires, and holds for this user alone.",
   schema: { type: "string" as const, pattern: KEY.source },
 };
 
@@ -58,20 +61,20 @@ const IDEMPOTENCY_KEY = {
 export const CREATE_ORDER = routeOptions({
   access: "client",
   parse: "json" as const,
-  body: requestBody({
+  body: requestBody("CreateOrder", {
     user_id: Id({ examples: [1], description: "From the answer of /register." }),
     tariff_code: Type.String({ examples: ["standard_300"] }),
     address: optional(
       Lines(1, 300, {
         description:
-          "Where the specialist must come. A repeat may change it until a dispatcher accepts the order.",
+          "The place of the visit. A repeat can change it until a dispatcher accepts the order.",
         examples: ["Toshkent, Chilonzor 9, 12-uy"],
       }),
     ),
     comment: optional(
       Lines(1, 500, {
         description:
-          "For the specialist. A repeat may change it until a dispatcher accepts the order.",
+          "A note to the specialist. A repeat can change it until a dispatcher accepts the order.",
         examples: ["The bell is broken"],
       }),
     ),
@@ -94,7 +97,7 @@ export const CREATE_ORDER = routeOptions({
     tags: ["Orders"],
     summary: "Order a specialist and pay",
     description:
-      "Takes the tariff's price of today, and tells the dispatcher once it is paid. The same request again, with the same Idempotency-Key or soon after, gets the same answer and is not charged again. Send an Idempotency-Key with every order, or with none: the same order once with and once without is two orders and two charges.",
+      "Charges the tariff's current price, and notifies the dispatcher once the order is paid. A repeat gets the same answer and is not charged again: the same Idempotency-Key at any time; without a key, the same user and tariff while the first order is pending, or soon after it if it is paid. Send an Idempotency-Key with every order, or with none: the same order once with a key and once without is two orders and two charges.",
     parameters: [IDEMPOTENCY_KEY],
   },
 });
@@ -184,8 +187,9 @@ export function orderRoutes({ store, createOrder, now, config }: OrderRoutesDepe
           tags: ["Orders"],
           summary: "Look an order up",
           description:
-            "What became of it: pending, paid or declined; and of a paid one, where it is with the dispatcher.",
+            "Returns its payment status (pending, paid or declined) and, if it is paid, its stage with the dispatcher and its refund.",
           parameters: [idInPath("order_id", "From the answer of /create_order.")],
+          examples: ORDER_EXAMPLES,
         },
       }),
     )
@@ -210,8 +214,13 @@ export function orderRoutes({ store, createOrder, now, config }: OrderRoutesDepe
       routeOptions({
         access: "client",
         query: queryParameters({
-          before: "Only orders with lower ids: the last of one list leads to the next.",
-          limit: `How many at most, 1 to ${MAX_LISTED}; ${MAX_LISTED} if left out.`,
+          before: Id({
+            description: "Only orders with lower ids: the last id of the previous list.",
+          }),
+          limit: Id({
+            description: `The number of orders at most; ${MAX_LISTED} if left out.`,
+            maximum: MAX_LISTED,
+          }),
         }),
         response: {
           200: Type.Array(ORDER),
@@ -223,6 +232,7 @@ export function orderRoutes({ store, createOrder, now, config }: OrderRoutesDepe
           summary: "List a user's orders",
           description: `The newest first, at most ${MAX_LISTED}; the next ones by \`before\`.`,
           parameters: [idInPath("user_id", "From the answer of /register.")],
+          examples: ORDER_LIST_EXAMPLES,
         },
       }),
     );

@@ -2,7 +2,15 @@ import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { type AccessControl, routeOptions } from "../http/access.ts";
 import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
-import { Id, Line, optional, requestBody, TARIFF_CODE, Text } from "../http/schemas.ts";
+import {
+  Id,
+  Line,
+  namedObject,
+  optional,
+  requestBody,
+  TARIFF_CODE,
+  Text,
+} from "../http/schemas.ts";
 import type { Tariff } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
 import { activeTariffs, allTariffs, putTariff } from "./tariff-queries.ts";
@@ -12,13 +20,18 @@ const IN_TIYIN = { examples: [30_000], description: "In tiyin; 1 sum is 100 tiyi
 /** 100 000 000 000 sum: a price beyond it is a slip of the hand. */
 const MAX_PRICE_TIYIN = 10_000_000_000_000;
 
-const TARIFF = Type.Object({
+const TARIFF = namedObject("Tariff", {
   code: Type.String({ pattern: TARIFF_CODE.source, examples: ["standard_300"] }),
   title: Text(1, 200, { examples: ["Standard"] }),
   price_tiyin: Id(IN_TIYIN),
   currency: Type.Literal("UZS"),
-  active: Type.Boolean(),
+  active: Type.Boolean({ description: "Whether it can be ordered." }),
 });
+
+const EXPRESS = {
+  ...{ code: "express_500", title: "Express", price_tiyin: 50_000 },
+  ...{ currency: "UZS", active: false },
+};
 
 export interface TariffRoutesDependencies {
   readonly store: Store;
@@ -44,7 +57,7 @@ export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
           tags: ["Tariffs"],
           summary: "List the tariffs",
           description:
-            "What can be ordered, with today's prices; with the owner's key also what can't be.",
+            "Lists the tariffs that can be ordered, with their current prices. With the owner's key, and without any API_KEY, inactive ones too.",
         },
       }),
     )
@@ -67,28 +80,37 @@ export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
       routeOptions({
         access: "owner",
         parse: "json" as const,
-        body: requestBody({
-          // Not today's tariff: who tries this out is not to change a price that holds.
-          title: Line(1, 200, { examples: ["Express"] }),
-          price_tiyin: Id({ ...IN_TIYIN, examples: [50_000], maximum: MAX_PRICE_TIYIN }),
-          active: optional(Type.Boolean({ examples: [false], description: "True if left out." })),
+        body: requestBody("PutTariff", {
+          // Another tariff than the real one: trying this out must not change a real price.
+          title: Line(1, 200, { examples: [EXPRESS.title] }),
+          price_tiyin: Id({
+            ...IN_TIYIN,
+            examples: [EXPRESS.price_tiyin],
+            maximum: MAX_PRICE_TIYIN,
+          }),
+          active: optional(
+            Type.Boolean({ examples: [EXPRESS.active], description: "True if left out." }),
+          ),
         }),
         response: { 200: TARIFF, ...problemSchemas(...BODY_ERRORS) },
         detail: {
           operationId: "putTariff",
           tags: ["Tariffs"],
-          summary: "Make or replace a tariff",
-          description: "Holds from the next order on; orders that are there keep their amounts.",
+          summary: "Create or replace a tariff",
+          description: "Applies from the next order on; existing orders keep their amounts.",
           parameters: [
             {
               name: "code",
               in: "path" as const,
               required: true,
-              description: "The tariff's name for machines.",
+              description: "The tariff's code, as in /create_order.",
               schema: { type: "string" as const, pattern: TARIFF_CODE.source },
-              example: "express_500",
+              example: EXPRESS.code,
             },
           ],
+          examples: {
+            express: { summary: "A new tariff that can't be ordered yet", value: EXPRESS },
+          },
         },
       }),
     );

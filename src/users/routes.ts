@@ -7,6 +7,7 @@ import {
   expectation,
   Id,
   Line,
+  namedObject,
   optional,
   queryParameters,
   requestBody,
@@ -18,7 +19,7 @@ import { parsePhoneNumber } from "./phone-number.ts";
 import type { UserService } from "./register-user.ts";
 import { userByChatId, userByPhoneNumber } from "./user-queries.ts";
 
-const USER = Type.Object({
+const USER = namedObject("User", {
   user_id: Id({ examples: [1] }),
   chat_id: Type.Union([SafeInteger({ examples: [123456789] }), Type.Null()]),
   full_name: Type.Union([Type.String({ examples: ["Aziza Karimova"] }), Type.Null()]),
@@ -29,19 +30,19 @@ const USER = Type.Object({
 export const REGISTER = routeOptions({
   access: "client",
   parse: "json" as const,
-  body: requestBody({
+  body: requestBody("Register", {
     phone_number: Type.String({
-      description: "Nine digits are an Uzbek number; other countries' with their country code.",
+      description: "Nine digits are an Uzbek number. Other numbers need their country code.",
       examples: ["+998901234567"],
     }),
     chat_id: optional(SafeInteger({ description: "The Telegram chat.", examples: [123456789] })),
     full_name: optional(Line(1, 200, { examples: ["Aziza Karimova"] })),
   }),
   response: {
-    200: Type.Object({
+    200: namedObject("Registered", {
       status: Type.Literal("ok"),
       message: Type.Literal("User registered successfully"),
-      user_id: Type.Integer(),
+      user_id: Id({ examples: [1] }),
     }),
     ...problemSchemas(...BODY_ERRORS, "invalid_phone_number"),
   },
@@ -50,7 +51,7 @@ export const REGISTER = routeOptions({
     tags: ["Users"],
     summary: "Register a user",
     description:
-      "The same number in any spelling is the same user. A repeat may add or change the other members.",
+      "All spellings of a number are the same user. A repeat can add or change the other fields. Sends an SMS, unless one was sent to this number recently or the hourly limit is reached.",
   },
 });
 
@@ -105,8 +106,10 @@ export function userRoutes({ store, userService }: UserRoutesDependencies) {
       routeOptions({
         access: "client",
         query: queryParameters({
-          chat_id: "The Telegram chat.",
-          phone_number: "In any spelling; a plus is written %2B in a URL, or left out.",
+          chat_id: SafeInteger({ description: "The Telegram chat." }),
+          phone_number: Type.String({
+            description: "In any spelling. In a URL, write the plus as %2B or leave it out.",
+          }),
         }),
         response: {
           200: USER,
@@ -122,7 +125,7 @@ export function userRoutes({ store, userService }: UserRoutesDependencies) {
           tags: ["Users"],
           summary: "Find a user",
           description:
-            "By the chat or by the phone number. Of several users of one chat the newest.",
+            "Takes either chat_id or phone_number. If a chat has several users, returns the newest.",
         },
       }),
     );

@@ -4,12 +4,45 @@ import { createDependencies, createWorld } from "./world.ts";
 
 // Holds answers against the service's own OpenAPI document: what it does not say is a fault.
 
-interface Document {
-  paths: Record<string, Record<string, { responses: Record<string, DocumentedResponse> }>>;
+/** The parts of the document that tests read. */
+export interface Document {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  readonly webhooks: Readonly<Record<string, { readonly post: Operation }>>;
+  readonly components: {
+    readonly schemas: Readonly<Record<string, object>>;
+    readonly parameters: Readonly<Record<string, Parameter>>;
+  };
+}
+export interface Operation {
+  readonly operationId: string;
+  readonly summary: string;
+  readonly description: string;
+  readonly security?: readonly object[];
+  readonly parameters?: readonly (Parameter | Reference)[];
+  readonly requestBody?: { readonly content: Readonly<Record<string, Media>> };
+  readonly responses: Readonly<Record<string, DocumentedResponse>>;
+}
+export interface Parameter {
+  readonly name: string;
+  readonly in: "path" | "query" | "header";
+  readonly required?: boolean;
+  readonly schema: object;
+  readonly example?: unknown;
+}
+export interface Reference {
+  readonly $ref: string;
+}
+interface Media {
+  readonly schema: object;
+  readonly example?: unknown;
+  readonly examples?: Readonly<
+    Record<string, { readonly summary: string; readonly value: object }>
+  >;
 }
 interface DocumentedResponse {
-  headers: Record<string, { schema: object }>;
-  content: Record<string, { schema: object }>;
+  readonly description: string;
+  readonly headers: Readonly<Record<string, { readonly schema: object }>>;
+  readonly content: Readonly<Record<string, Media>>;
 }
 
 /** What HTTP itself adds, and Swagger UI's files with it. */
@@ -46,6 +79,8 @@ export async function faultOf(
   const validate = documented?.validate ?? problem;
   if (!validate(body))
     return `${where}: ${ajv.errorsText(validate.errors)}: ${JSON.stringify(body)}`;
+  const codes = documented && status >= 400 ? documented.codes : undefined;
+  if (codes?.includes(codeOf(body)) === false) return `${where}: no example of ${codeOf(body)}`;
   const mediaType = documented?.mediaType ?? "application/problem+json";
   if (!headers.get("content-type")?.startsWith(mediaType)) return `${where}: no ${mediaType}`;
   return headerFault(headers, documented?.headers ?? new Map(), status);
@@ -72,14 +107,30 @@ function headerFault(
   return undefined;
 }
 
-async function readDocument(): Promise<Document> {
+function codeOf(body: unknown): string {
+  return typeof body === "object" && body !== null && "code" in body ? String(body.code) : "";
+}
+
+/** Reads the document from a new service. */
+export async function readDocument(): Promise<Document> {
   const { http } = createApp(createDependencies(createWorld()));
   const request = new Request("http://localhost/swagger/json", { headers: { host: "localhost" } });
-  // `as`: that the document is one is what the linters see to.
+  // `as`: the linters check that it is an OpenAPI document.
   return (await (await http.handle(request)).json()) as Document;
 }
 
-function compile({ paths }: Document) {
+/** Follows a reference within the document. */
+export function resolve<Part extends object>(document: Document, part: Part | Reference): Part {
+  if (!("$ref" in part)) return part;
+  const names = String(part.$ref).split("/").slice(1);
+  const found = names.reduce<unknown>((at, name) => Reflect.get(Object(at), name), document);
+  if (found === undefined) throw new Error(`the document has nothing at ${part.$ref}`);
+  // `as`: the document refers to parts of this kind here.
+  return found as Part;
+}
+
+function compile(document: Document) {
+  const { paths } = document;
   const operations = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, { responses }]) => ({
       method: method.toUpperCase(),
@@ -90,7 +141,8 @@ function compile({ paths }: Document) {
           Number(status),
           {
             mediaType: Object.keys(response.content)[0],
-            validate: compileStrictly(schemaOf(response, `${method} ${path} ${status}`)),
+            validate: compileStrictly(schemaOf(response, `${method} ${path} ${status}`), document),
+            codes: Object.keys(Object.values(response.content)[0]?.examples ?? {}),
             headers: new Map(
               Object.entries(response.headers).map(([name, { schema }]) => [
                 name.toLowerCase(),
@@ -121,9 +173,11 @@ function schemaOf({ content }: Partial<DocumentedResponse>, where: string): obje
   return body.schema;
 }
 
-/** The schema, with every member refused that it does not name. */
-function compileStrictly(schema: object): ValidateFunction {
-  const strict = JSON.stringify(schema, (_name, value) =>
+/** Compiles a schema of the document, and refuses every field that it does not name. */
+export function compileStrictly(schema: object, document?: Document): ValidateFunction {
+  // References lead from the root of a schema: so the named schemas stand in each.
+  const root = { ...schema, components: { schemas: document?.components.schemas } };
+  const strict = JSON.stringify(root, (_name, value) =>
     value !== null && typeof value === "object" && "properties" in value
       ? { ...value, additionalProperties: false }
       : value,
