@@ -1,11 +1,12 @@
 import { Database, SQLiteError } from "bun:sqlite";
-import { realpathSync, statSync } from "node:fs";
+import { existsSync, realpathSync, statSync } from "node:fs";
 import type { Log } from "../log.ts";
 import { DatabaseUnusable } from "./database-lock.ts";
 import { checkHistory } from "./migrations.ts";
 
-/** Throws where the file is a database that this program must not, or can't, write to. Only reads. */
+/** Throws where the file is a database that this program must not, or can't, write to. Else only reads. */
 export function inspectDatabase(path: string, log: Log): void {
+  rollBackJournal(path);
   if (statSync(path).size === 0) return;
   const finding = findDamage(path, log);
   if (finding === "ok") return;
@@ -29,6 +30,21 @@ function findDamage(path: string, log: Log): unknown {
     if (error instanceof SQLiteError && error.code === "SQLITE_CORRUPT") return error.message;
     throw error;
   }
+}
+
+/**
+ * Rolls back a transaction that a kill interrupted outside the write-ahead log, such as the one that turns
+ * that log on. Until then no connection can read the database that only reads.
+ */
+export function rollBackJournal(path: string): void {
+  if (!existsSync(journalPath(path))) return;
+  using database = new Database(path, { readwrite: true });
+  database.query("SELECT 1 FROM sqlite_master").get();
+}
+
+/** Where SQLite has the rollback journal of the database at this path, which must exist. */
+export function journalPath(path: string): string {
+  return `${realpathSync(path)}-journal`;
 }
 
 /** Where SQLite has the write-ahead log of the database at this path, which must exist. */
