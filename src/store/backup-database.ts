@@ -71,7 +71,7 @@ export function* backupSteps(
       sync(part);
       onStep("synced");
       yield;
-      giveName(part, to, link);
+      giveName(part, to, link, onStep);
       onStep("linked");
       removePart(part);
       sync(folder);
@@ -104,7 +104,7 @@ function requireShortName(to: string, part: string) {
 }
 
 /** Gives the part its name. Throws EEXIST if another file has taken that meanwhile. */
-function giveName(part: string, to: string, link: Link) {
+function giveName(part: string, to: string, link: Link, onStep: OnStep) {
   try {
     // Not a rename, which would overwrite what has come meanwhile.
     return link(part, to);
@@ -115,6 +115,7 @@ function giveName(part: string, to: string, link: Link) {
   closeSync(openSync(to, "wx", 0o600));
   try {
     writeFileSync(to, PLACEHOLDER);
+    onStep("reserved");
     renameSync(part, to);
   } catch (error) {
     rmSync(to);
