@@ -3,7 +3,7 @@ export interface LineWriter {
   write(line: string): void;
   /** Resolves when every line is written, or after `withinMs`, if given, where the output is slower. */
   end(withinMs?: number): Promise<void>;
-  /** The error by which the output last lost lines; undefined if it has lost none. */
+  /** Returns the last error that made the output lose lines; undefined if it has lost no lines. */
   fault(): unknown;
 }
 

@@ -84,7 +84,7 @@ async function exit(status: number, lastWords?: string): Promise<never> {
   await output.end();
   if (lastWords !== undefined) console.error(`nmservis: ${lastWords}`);
   const fault = output.fault();
-  // A reader such as head has seen enough.
+  // The reader has closed the pipe, as `head` does: that is no error.
   if (fault === undefined || systemCode(fault) === "EPIPE") return process.exit(status);
   console.error(`nmservis: The output is incomplete: ${describeFileFault(fault)}.`);
   return process.exit(status === EXIT_DONE ? EXIT_REFUSED : status);

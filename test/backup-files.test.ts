@@ -21,7 +21,7 @@ import { openStore } from "./support/store.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-/** A folder with a database of so many users. */
+/** Makes a database with this number of users in a temporary folder. */
 async function makeDatabase(users = 1) {
   const folder = temporaryFolder();
   const path = join(folder.path, "x.db");

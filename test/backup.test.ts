@@ -315,7 +315,7 @@ describe("the backups that the service makes by itself", () => {
       superfluousBackups([...others, ...names.toReversed()], keep, at, last);
     expect(superfluous(2)).toEqual(names.slice(0, 1));
     expect(superfluous(7)).toEqual([]);
-    // What a wrong clock has named for the future goes first, but never the one that was just made.
+    // Backups dated in the future go first, but never the one that was just made.
     expect(superfluous(2, first, names[0])).toEqual(names.slice(1, 2));
     expect(superfluous(1, first, names[0])).toEqual(names.slice(1, 3));
     expect(superfluous(2, first - 1, names[0])).toEqual(names.slice(1, 2));

@@ -22,7 +22,7 @@ async function makeDatabase(path: string) {
   await store.close();
 }
 
-describe("a second path to a database", () => {
+describe("a database", () => {
   const log = createLog({ level: "error", json: false, write: () => {}, now: () => 0 });
   const dependencies = { log, elapsed: () => 0, onProgress: () => {} };
 
@@ -35,7 +35,7 @@ describe("a second path to a database", () => {
     () => moveDatabase(path, "postgres://u@127.0.0.1:1/none", dependencies),
   ];
 
-  test("as a hard link is refused by all commands, by either name", async () => {
+  test("with two hard links is refused by all commands, by either name", async () => {
     using folder = temporaryFolder();
     const [path, backup] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     const other = join(folder.path, "other.db");
@@ -53,7 +53,7 @@ describe("a second path to a database", () => {
     await openStore(path).close();
   });
 
-  test("as a file that is mounted alone is refused by all commands", async () => {
+  test("that is mounted as a single file is refused by all commands", async () => {
     using folder = temporaryFolder();
     const [path, backup] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     const mountPoint = join(folder.path, "mounted.db");
@@ -74,7 +74,7 @@ describe("a second path to a database", () => {
     await openStore(path).close();
   });
 
-  test("as a symbolic link, or through a mounted folder, is none", async () => {
+  test("is opened through a symbolic link and in a mounted folder", async () => {
     using folder = temporaryFolder();
     const link = join(folder.path, "link.db");
     const disk = join(folder.path, "disk");

@@ -90,7 +90,7 @@ describe("an interrupted first start", () => {
     expect(pages).toBeGreaterThan(10);
   });
 
-  test("on a full disk is repeated once there is room", async () => {
+  test("on a full disk succeeds once there is room", async () => {
     for (const size of ["4k", "8k", "16k", "48k", "80k", "120k"]) {
       using folder = temporaryFolder();
       const disk = join(folder.path, "disk");
@@ -108,7 +108,7 @@ describe("an interrupted first start", () => {
     }
   });
 
-  test("is no damage to the check", async () => {
+  test("is not reported as damage by the check", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     execute(path, "PRAGMA journal_mode = WAL");
@@ -116,11 +116,13 @@ describe("an interrupted first start", () => {
       DATABASE_URL: `file:${path}`,
     });
     expect([status, complaints]).toEqual([0, ""]);
-    expect(printed).toMatch(/^The database \S+ is new: it has no tables yet, .*\nFree disk: .*\n$/);
+    expect(printed).toMatch(
+      /^The database \S+ is new: it has no tables yet\. .*\nFree disk: .*\n$/,
+    );
   });
 });
 
-/** What a kill leaves in the middle of a transaction that some of is in the file already. */
+/** Makes the files that a kill leaves in a transaction that was partly written without a log. */
 function killInTransaction(path: string, before: readonly string[]) {
   const living = `${path}.living`;
   using database = new Database(living);

@@ -23,8 +23,8 @@ export function lastBackupAt(names: readonly string[], now: number): number | un
 }
 
 /**
- * The backups among these files to remove, so that `keep` stay: first those that a wrong clock has named for
- * the future, then the oldest. Never the one that was made last, whatever its name says by now.
+ * Returns the backups to remove so that `keep` remain: first those dated in the future by a wrong clock, then
+ * the oldest. `madeLast` always remains. Other files are ignored.
  */
 export function superfluousBackups(
   names: readonly string[],

@@ -37,7 +37,7 @@ function examine(path: string, print: Print): boolean {
   const { isNew, findings } = examineDatabase(path);
   if (isNew) {
     print(
-      `The database ${path} is new: it has no tables yet, the service creates them at its start.`,
+      `The database ${path} is new: it has no tables yet. The service creates them when it starts.`,
     );
     return true;
   }
@@ -72,7 +72,7 @@ function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder);
   } catch (error) {
-    // The service makes it with its first backup.
+    // The service creates the folder with its first backup.
     if (systemCode(error) === "ENOENT") return [];
     throw new DatabaseUnusable(
       `The folder ${folder} in BACKUP_DIR can't be read: ${describeFileFault(error)}.`,
@@ -81,7 +81,7 @@ function namesIn(folder: string): string[] {
 }
 
 function age(since: number | null, now: number): string {
-  // A clock that was ahead makes orders of the future.
+  // Orders may be dated in the future if the clock was ahead.
   const minutes = Math.floor(Math.max(0, now - (since ?? now)) / MINUTE_MS);
   return since === null ? "" : `, the oldest for ${minutes} minutes`;
 }

@@ -24,7 +24,7 @@ export function parseCommandLine(
   const command = Object.hasOwn(commands, first) ? commands[first] : undefined;
   if (command === undefined) throw new UsageError(`there is no command ${first}`);
   const { values, positionals } = parse(first, command, rest);
-  // bun:sqlite cuts off the spaces at the ends of a name, and takes none for a database in memory.
+  // bun:sqlite trims file names, and opens an in-memory database for an empty one.
   const areNames = positionals.every((word) => word !== "" && word === word.trim());
   if (positionals.length !== command.positionals || !areNames) {
     throw new UsageError(`usage: nmservis ${first} ${command.usage}`.trimEnd());

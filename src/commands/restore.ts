@@ -20,7 +20,7 @@ export const restore: Command = {
     print(`Restored ${from}: ${orderInWords(restored)}.`);
     if (isRawCopy) {
       print(
-        `Warning: ${from} was not made by nmservis backup, it is a raw copy of a database file. If the service was running, its last orders were in the file next to it that ends in -wal, and are missing here.`,
+        `Warning: ${from} is a raw copy of a database file, not a backup by nmservis backup. If it was copied while the service was running, its last orders may be missing: they were in the -wal file.`,
       );
     }
     if (kept === undefined) return;

@@ -23,7 +23,7 @@ export interface BackupOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly now: Clock;
-  /** Waits until the next look; a real pause if not given. */
+  /** Waits between two looks at the folder. Tests replace it. */
   readonly pause?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
@@ -59,7 +59,7 @@ export async function runBackups(options: BackupOptions, signal: AbortSignal): P
   }
 }
 
-/** Whether `at` was this long ago, or lies in the future because the clock was set back since. */
+/** Returns whether `ms` have passed since `at`. An `at` in the future counts: the clock was set back. */
 function isPast(at: number | undefined, ms: number, now: number): boolean {
   return at === undefined || now < at || now >= at + ms;
 }

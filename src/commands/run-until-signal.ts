@@ -4,8 +4,8 @@ import type { Steps } from "../store/steps.ts";
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**
- * Runs the steps until a signal comes, which ends them at their next pause: then they remove what they have
- * begun, and this rejects with `DatabaseUnusable`.
+ * Runs the steps. A signal ends them at their next pause: they clean up, and the promise rejects with
+ * `DatabaseUnusable`.
  */
 export async function runUntilSignal<Result>(steps: Steps<Result>): Promise<Result> {
   let heard: NodeJS.Signals | undefined;
@@ -13,7 +13,7 @@ export async function runUntilSignal<Result>(steps: Steps<Result>): Promise<Resu
   for (const signal of SIGNALS) process.on(signal, hear);
   try {
     for (;;) {
-      // A step holds up the event loop, by which signals come.
+      // Signals are delivered by the event loop, which a step blocks.
       await new Promise((resolve) => setTimeout(resolve, 0));
       const step = heard === undefined ? steps.next() : steps.throw(interruption(heard));
       if (step.done) return step.value;

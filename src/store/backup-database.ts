@@ -23,7 +23,7 @@ import { type OnStep, runSteps, type Steps } from "./steps.ts";
 /** Gives a file a second name, or throws if the file system has no hard links. */
 type Link = (existing: string, name: string) => void;
 
-/** Keeps a backup's name free for it. A kill before the rename leaves it beside the part. */
+/** Content of the file that reserves a backup's name until the rename. A kill may leave it. */
 const PLACEHOLDER = "This backup is not finished.\n";
 
 /** The longest name on the usual file systems. */
@@ -43,7 +43,7 @@ export function backupDatabase(
   return runSteps(backupSteps(from, to, onStep, link));
 }
 
-/** Does the same as `backupDatabase`, in steps. */
+/** The steps of `backupDatabase`. */
 export function* backupSteps(
   from: string,
   to: string,
@@ -51,7 +51,7 @@ export function* backupSteps(
   link: Link = linkSync,
 ): Steps<LastOrder | undefined> {
   requireDatabase(from);
-  const isThere = `${to} is there already, and stays as it is.`;
+  const isThere = `${to} is there already, and is not overwritten.`;
   const folder = dirname(to);
   if (!existsSync(folder)) throw new DatabaseUnusable(`There is no folder ${folder}.`);
   const part = partOf(to);
@@ -60,7 +60,7 @@ export function* backupSteps(
     removeAbandonedParts(folder, (name) => name === basename(to));
     if (existsSync(to)) throw new DatabaseUnusable(isThere);
     removePart(part);
-    // SQLite would not say why it can't make the file.
+    // If the file can't be created, this error has a reason and SQLite's has none.
     closeSync(openSync(part, "wx", 0o600));
     try {
       copyDatabase(from, part);
@@ -103,14 +103,14 @@ function requireShortName(to: string, part: string) {
   );
 }
 
-/** Gives the part its name. Throws EEXIST if another file has taken that meanwhile. */
+/** Gives the part its final name. Throws EEXIST if another process has created that file meanwhile. */
 function giveName(part: string, to: string, link: Link, onStep: OnStep) {
   try {
-    // Not a rename, which would overwrite what has come meanwhile.
+    // A rename would overwrite a file that was created meanwhile.
     return link(part, to);
   } catch (error) {
     if (systemCode(error) === "EEXIST") throw error;
-    // exFAT and SMB have no hard links. Any other fault comes again below.
+    // exFAT and SMB have no hard links. Any other error occurs again below.
   }
   closeSync(openSync(to, "wx", 0o600));
   try {
@@ -123,7 +123,7 @@ function giveName(part: string, to: string, link: Link, onStep: OnStep) {
   }
 }
 
-/** Copies a database, its write-ahead log included, to a file that is not there or empty. */
+/** Copies a database, including its write-ahead log, to a new or empty file. */
 export function copyDatabase(from: string, to: string) {
   rollBackJournal(from);
   using database = new Database(from, { readonly: true, strict: true });

@@ -4,18 +4,19 @@ import { DatabaseUnusable } from "./database-lock.ts";
 import { describeFileFault } from "./file-faults.ts";
 import { refuseRoot } from "./file-owner.ts";
 
-/** Linux: opens no file, only names it. Closing any other descriptor would end SQLite's locks on the file. */
+/** Linux: a descriptor without access to the file. Closing any other kind would release SQLite's locks on it. */
 const O_PATH = 0o10000000;
 
-/** Throws `DatabaseUnusable` if there is no database file at `path`, or like `refuseUnsafePlace`. */
+/** Like `refuseUnsafePlace`, but throws `DatabaseUnusable` also if there is no file at `path`. */
 export function requireDatabase(path: string): void {
   if (!refuseUnsafePlace(path)) throw new DatabaseUnusable(`There is no database ${path}.`);
 }
 
 /**
- * Returns whether there is a file at `path`. Throws `DatabaseUnusable` if it must not be opened: if it is no
- * regular file, if root would open another user's, or if a second path leads to it. SQLite's log and our lock
- * lie beside the path, so two paths have two of each: two processes write at once, and commits get lost.
+ * Returns whether there is a file at `path`. Throws `DatabaseUnusable` if opening it is unsafe: if it is not a
+ * regular file, if root would open another user's file, or if the file has a second path. The names of SQLite's
+ * log and of our lock derive from the path. With two paths, two processes could write at the same time, and
+ * commits in one log would be lost to the other.
  */
 export function refuseUnsafePlace(path: string): boolean {
   const refuse = (reason: string) => new DatabaseUnusable(`The database ${path} ${reason}.`);
@@ -25,18 +26,18 @@ export function refuseUnsafePlace(path: string): boolean {
   refuseRoot(path);
   if (file.nlink > 1) {
     throw refuse(
-      `has ${file.nlink} names (hard links), and orders would be lost if it were opened by another: remove all names but one`,
+      `has ${file.nlink} names (hard links), each with another log, so orders could be lost: remove all names but one`,
     );
   }
   if (isMountedAlone(realpathSync(path))) {
     throw refuse(
-      "is mounted as a single file, and orders would be lost because its log is not: mount its folder instead",
+      "is mounted as a single file, without its log, so orders could be lost: mount its folder instead",
     );
   }
   return true;
 }
 
-/** Says what a path leads to that is no regular file. */
+/** Describes a file that is not a regular file. */
 export function kindOf(file: { isDirectory(): boolean }): string {
   return file.isDirectory() ? "it is a folder" : "it is not a regular file";
 }
@@ -49,12 +50,12 @@ function statOf(path: string, refuse: (reason: string) => DatabaseUnusable) {
   }
 }
 
-/** A bind mount within one file system has the same device, so the ids of the mounts are compared. */
+/** Compares mount ids, because a bind mount within one file system has the same device number. */
 function isMountedAlone(realPath: string): boolean {
   return mountOf(realPath) !== mountOf(dirname(realPath));
 }
 
-/** The id of the mount that a path is on; undefined if the system does not tell. */
+/** Returns the id of the mount that the path is on; undefined if the system does not provide it. */
 function mountOf(path: string): string | undefined {
   if (process.platform !== "linux") return undefined;
   const descriptor = openSync(path, O_PATH);

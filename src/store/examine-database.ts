@@ -19,7 +19,7 @@ export interface LastOrder {
 
 /** What a database is worth. */
 export interface Examination {
-  /** Whether it has no tables yet, as after a first start that a kill interrupted. */
+  /** Whether it has no tables yet, for example after an interrupted first start. */
   readonly isNew: boolean;
   /** What is wrong with it, a sentence each; none where it is whole. */
   readonly findings: readonly string[];
@@ -27,9 +27,8 @@ export interface Examination {
 }
 
 /**
- * Reads every row of the SQLite database at `path`, and changes nothing, but for a transaction that was
- * interrupted: that is rolled back. Throws `DatabaseUnusable` where another program or another version has
- * made it.
+ * Reads every row of the SQLite database at `path`. Its only change is to roll back an interrupted
+ * transaction. Throws `DatabaseUnusable` if another program or a newer version has made the database.
  */
 export function examineDatabase(path: string): Examination {
   try {
@@ -57,8 +56,8 @@ export function isDamage(error: unknown): error is SQLiteError {
 }
 
 /**
- * Like `examineDatabase`, but throws `DatabaseUnusable` also if the database has no tables or is damaged; the
- * message calls it `name`.
+ * Returns the last order. Throws `DatabaseUnusable` like `examineDatabase`, and also if the database has no
+ * tables or is damaged. `name` is the subject of the message.
  */
 export function requireWhole(path: string, name: string): LastOrder | undefined {
   const { isNew, findings, lastOrder } = examineDatabase(path);

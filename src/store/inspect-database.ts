@@ -4,7 +4,7 @@ import type { Log } from "../log.ts";
 import { DatabaseUnusable } from "./database-lock.ts";
 import { checkHistory } from "./migrations.ts";
 
-/** Throws where the file is a database that this program must not, or can't, write to. Else only reads. */
+/** Throws if this program can't or must not write to the database. Changes nothing but an interrupted transaction. */
 export function inspectDatabase(path: string, log: Log): void {
   rollBackJournal(path);
   if (statSync(path).size === 0) return;
@@ -33,8 +33,8 @@ function findDamage(path: string, log: Log): unknown {
 }
 
 /**
- * Rolls back a transaction that a kill interrupted outside the write-ahead log, such as the one that turns
- * that log on. Until then no connection can read the database that only reads.
+ * Rolls back an interrupted transaction from before the write-ahead log, such as the one that turns the log
+ * on. Until then, read-only connections fail with `SQLITE_READONLY_ROLLBACK`.
  */
 export function rollBackJournal(path: string): void {
   if (!existsSync(journalPath(path))) return;
@@ -42,7 +42,7 @@ export function rollBackJournal(path: string): void {
   database.query("SELECT 1 FROM sqlite_master").get();
 }
 
-/** Where SQLite has the rollback journal of the database at this path, which must exist. */
+/** Returns the path of SQLite's rollback journal. The database must exist. */
 export function journalPath(path: string): string {
   return `${realpathSync(path)}-journal`;
 }

@@ -22,11 +22,11 @@ export function checkIsCurrent(database: Database): void {
   checkCurrent(appliedMigrations(database), MIGRATIONS, hasTables(database));
 }
 
-/** Brings the database up to date, in one transaction. Returns false if it was. */
+/** Applies all missing migrations in one transaction. Returns whether there were any. */
 export function migrate(database: Database): boolean {
   const missing = missingMigrations(database);
   if (missing.length === 0) return false;
-  // Not the library's own migrator: where the disk is full, its ROLLBACK hides why.
+  // The library's own migrator hides the reason if the disk is full: its ROLLBACK fails.
   database.transaction(() => {
     database.run(
       "CREATE TABLE IF NOT EXISTS __drizzle_migrations (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)",
@@ -42,7 +42,7 @@ export function migrate(database: Database): boolean {
   return true;
 }
 
-/** Whether the database has no tables yet. Only reads. */
+/** Returns whether the database has no tables yet. Only reads. */
 export function isNew(database: Database): boolean {
   return appliedMigrations(database).length === 0 && !hasTables(database);
 }
@@ -63,7 +63,7 @@ export function appliedMigrations(database: Database): string[] {
 }
 
 function hasTables(database: Database): boolean {
-  // A first start of an earlier version created that table in a transaction of its own.
+  // Earlier versions committed that table before the others, so an interrupted first start may have left it.
   const others = "SELECT 1 FROM sqlite_master WHERE tbl_name <> '__drizzle_migrations'";
   return database.query(others).get() !== null;
 }

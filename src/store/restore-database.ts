@@ -29,7 +29,7 @@ const NUMBERED = ["users", "orders", "order_events"];
 export interface Restoration {
   /** The last order that is there now. */
   readonly restored: LastOrder | undefined;
-  /** Whether the backup is the file of a service's database, copied without the log beside it. */
+  /** Whether the backup is a database file in WAL mode that was copied without its log. */
   readonly isRawCopy: boolean;
   /** The last order that was there before; undefined where there was none, or none to read. */
   readonly former: LastOrder | undefined;
@@ -51,7 +51,7 @@ export function restoreDatabase(
   return runSteps(restoreSteps(from, path, time, onStep));
 }
 
-/** Does the same as `restoreDatabase`, in steps. */
+/** The steps of `restoreDatabase`. */
 export function* restoreSteps(
   from: string,
   path: string,
@@ -64,12 +64,12 @@ export function* restoreSteps(
     yield;
     refuseUnsafePlace(path);
     mkdirSync(dirname(path), { recursive: true });
-    // The lock is on a file that is there: no service may begin meanwhile.
+    // The lock needs the file to exist; it keeps services from starting meanwhile.
     closeSync(openSync(path, "a", 0o600));
     const unlock = lockDatabase(path);
     try {
       onStep("locked");
-      // Where the path is a link, a rename would put the database in the place of the link.
+      // A rename to a symbolic link would replace the link, not the database.
       const replaced = yield* replaceDatabase(from, realpathSync(path), time, onStep);
       return { restored, isRawCopy, ...replaced };
     } finally {
@@ -92,7 +92,7 @@ function* replaceDatabase(
 ): Steps<Pick<Restoration, "former" | "kept">> {
   const next = `${path}.restoring`;
   try {
-    // A log without its database still has orders, and would be taken for the new one's.
+    // A log without its database has orders too, and SQLite would apply it to the restored database.
     const isThere = [path, logPath(path)].some((file) => sizeOf(file) > 0);
     const former = isThere ? readFormer(path) : NOTHING;
     rmSync(next, { force: true });
@@ -115,11 +115,11 @@ function* replaceDatabase(
   }
 }
 
-/** What SQLite writes into a header while the database has a write-ahead log: twice, from this byte on. */
+/** SQLite's read and write versions of the file format: both are 2 in WAL mode, and 1 in a backup. */
 const WAL_FORMAT = 2;
 const FORMAT_OFFSET = 18;
 
-/** Returns whether the backup is a raw copy without a log. Throws `DatabaseUnusable` if it is no file. */
+/** Returns whether the backup is a raw copy without its log. Throws `DatabaseUnusable` if it is not a file. */
 function inspectBackup(path: string): boolean {
   const file = statSync(path, { throwIfNoEntry: false });
   if (file === undefined) throw new DatabaseUnusable(`There is no backup ${path}.`);
@@ -145,16 +145,16 @@ interface Numbers {
 }
 
 interface Former {
-  /** Undefined where that can't be read. */
+  /** Undefined if unreadable. */
   readonly numbers: readonly Numbers[] | undefined;
   readonly lastOrder: LastOrder | undefined;
 }
 
 const NOTHING: Former = { numbers: [], lastOrder: undefined };
 
-/** Which numbers the former database has given. */
+/** Reads the ids that the former database has used, and its last order. */
 function readFormer(path: string): Former {
-  // SQLite would remove the log.
+  // Opening an empty database would delete its log.
   if (sizeOf(path) === 0) return { numbers: undefined, lastOrder: undefined };
   try {
     const { isNew, findings, lastOrder } = examineDatabase(path);
@@ -193,7 +193,7 @@ function keepFormer(path: string, kept: string) {
   copyFileSync(path, kept);
   if (isReadable) markWhole(kept);
   sync(kept);
-  // Beside the new database what is left of the old one's would be taken for its own.
+  // SQLite would apply leftovers of the former database to the new one.
   for (const [file, name] of [
     [logPath(path), `${kept}-wal`],
     [journalPath(path), `${kept}-journal`],
@@ -206,7 +206,7 @@ function keepFormer(path: string, kept: string) {
   }
 }
 
-/** Has the copy be without a log, so that it is not taken for one that has lost its log. */
+/** Turns WAL mode off, so that a later restore of the copy does not warn of a missing log. */
 function markWhole(kept: string) {
   using database = new Database(kept, { readwrite: true });
   database.run("PRAGMA journal_mode = DELETE");
@@ -214,7 +214,7 @@ function markWhole(kept: string) {
 
 /** Has the database take in its log; false where it is damaged. Throws where somebody is in the way of that. */
 function takeInLog(path: string): boolean {
-  // SQLite would remove the log.
+  // Opening an empty database would delete its log.
   if (sizeOf(path) === 0) return false;
   try {
     using database = new Database(path, { readwrite: true });

@@ -133,7 +133,7 @@ function keepOlder(path: string, log: Log): void {
   log.info(`The database ${path} is brought up to date; as it was it is kept in ${kept}.`);
 }
 
-/** How many migrations the database has; undefined if these are all, or if it has no tables yet. */
+/** Returns the number of migrations of an older database; undefined if it is new or up to date. */
 function olderThanThis(path: string): number | undefined {
   using database = new Database(path, { readonly: true, strict: true });
   if (isNew(database)) return undefined;
@@ -180,12 +180,12 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
         await close();
         reader.close();
         try {
-          // A reader that has another -shm would not be waited for, and read a log that is cut off.
+          // Readers with another -shm are invisible to the checkpoint, which would truncate their log.
           checkFiles();
           // All is in the one file then; what may stay beside it is empty.
           database.run("PRAGMA wal_checkpoint(TRUNCATE)");
         } catch {
-          // All is in two files then, and safe there as well.
+          // The data is in two files then, and as safe.
         } finally {
           database.close();
           unlock();

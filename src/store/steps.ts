@@ -1,13 +1,13 @@
 /**
- * Work that pauses where it may be ended: an error thrown into a pause has it remove what it has begun. It does
- * not pause once it can't be undone.
+ * Work that pauses at points where it can be ended. An error thrown into a pause ends it, and it removes its
+ * temporary files. It does not pause after the point of no return.
  */
 export type Steps<Result> = Generator<void, Result, void>;
 
-/** Hears of each step that is done, for tests that end the process there. */
+/** Called after each step. Tests end the process there. */
 export type OnStep = (step: string) => void;
 
-/** Runs the steps without a pause. */
+/** Runs all steps. */
 export function runSteps<Result>(steps: Steps<Result>): Result {
   for (;;) {
     const step = steps.next();
