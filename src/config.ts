@@ -347,8 +347,9 @@ export function parseDatabaseUrl(text: string): DatabaseConfig | undefined {
     const isWhole = url !== null && url.hostname !== "" && /^\/[^/]+$/.test(url.pathname);
     return isWhole ? { kind: "postgres", url: text } : undefined;
   }
-  // Neither a host (file://host/path) nor SQLite's name for a database that ends with the process.
-  const path = /^file:(?:\/\/(?=\/))?((?!\/\/|:memory:).*[^/])$/.exec(text)?.[1];
+  // Neither a host (file://host/path) nor SQLite's name for a database that ends with the process. bun:sqlite
+  // trims the path, so with a space at either end the locked file would be another than the opened one.
+  const path = /^file:(?:\/\/(?=\/))?((?!\/\/|:memory:|\s).*[^/\s])$/.exec(text)?.[1];
   return path === undefined ? undefined : { kind: "sqlite", path };
 }
 

@@ -3,6 +3,8 @@ export interface LineWriter {
   write(line: string): void;
   /** Resolves when every line is written, or after `withinMs`, if given, where the output is slower. */
   end(withinMs?: number): Promise<void>;
+  /** Returns the last error that made the output lose lines; undefined if it has lost no lines. */
+  fault(): unknown;
 }
 
 /** Some 10 000 lines: memory for an output that pauses, and a bound for one that has stopped. */
@@ -25,6 +27,7 @@ export function createLineWriter(
   let waiting: string[] = [];
   let chars = 0;
   let lost = 0;
+  let lastFault: unknown;
   let flushing: Promise<void> | undefined;
 
   function write(line: string) {
@@ -58,7 +61,10 @@ export function createLineWriter(
       try {
         bytes = bytes.subarray(await writeBytes(bytes));
       } catch (fault) {
-        if (!(fault instanceof Error && "code" in fault && fault.code === "EAGAIN")) return false;
+        if (!(fault instanceof Error && "code" in fault && fault.code === "EAGAIN")) {
+          lastFault = fault;
+          return false;
+        }
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
@@ -80,5 +86,5 @@ export function createLineWriter(
     clearTimeout(timer);
   }
 
-  return { write, end };
+  return { write, end, fault: () => lastFault };
 }

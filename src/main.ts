@@ -14,6 +14,7 @@ import { InvalidConfig } from "./config.ts";
 import { createLineWriter } from "./line-writer.ts";
 import { AddressUnavailable } from "./server.ts";
 import { DatabaseUnusable } from "./store/database-lock.ts";
+import { describeFileFault, systemCode } from "./store/file-faults.ts";
 
 const STDOUT = 1;
 
@@ -82,12 +83,17 @@ async function run(): Promise<void> {
 async function exit(status: number, lastWords?: string): Promise<never> {
   await output.end();
   if (lastWords !== undefined) console.error(`nmservis: ${lastWords}`);
-  return process.exit(status);
+  const fault = output.fault();
+  // The reader has closed the pipe, as `head` does: that is no error.
+  if (fault === undefined || systemCode(fault) === "EPIPE") return process.exit(status);
+  console.error(`nmservis: The output is incomplete: ${describeFileFault(fault)}.`);
+  return process.exit(status === EXIT_DONE ? EXIT_REFUSED : status);
 }
 
 /** The owner can mend it: a sentence serves better than a stack. */
 function isRefusal(fault: unknown): fault is Error {
-  return [InvalidConfig, DatabaseUnusable, AddressUnavailable].some(
-    (kind) => fault instanceof kind,
+  return (
+    systemCode(fault) !== undefined ||
+    [InvalidConfig, DatabaseUnusable, AddressUnavailable].some((kind) => fault instanceof kind)
   );
 }

@@ -311,8 +311,14 @@ describe("the backups that the service makes by itself", () => {
     // One that a wrong clock has named for the future holds up no other.
     expect(lastBackupAt([...others, ...names], now - 1)).toBe(now - DAY_MS);
     expect(lastBackupAt(others, now)).toBeUndefined();
-    expect(superfluousBackups([...others, ...names.toReversed()], 2)).toEqual(names.slice(0, 1));
-    expect(superfluousBackups(names, 7)).toEqual([]);
+    const superfluous = (keep: number, at = now, last = names[2] ?? "") =>
+      superfluousBackups([...others, ...names.toReversed()], keep, at, last);
+    expect(superfluous(2)).toEqual(names.slice(0, 1));
+    expect(superfluous(7)).toEqual([]);
+    // Backups dated in the future go first, but never the one that was just made.
+    expect(superfluous(2, first, names[0])).toEqual(names.slice(1, 2));
+    expect(superfluous(1, first, names[0])).toEqual(names.slice(1, 3));
+    expect(superfluous(2, first - 1, names[0])).toEqual(names.slice(1, 2));
   });
 
   test("are made when one is due, tried again later where one fails, and old ones go after a success", async () => {

@@ -1,9 +1,19 @@
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, chownSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { version } from "../package.json";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
+import { mountDisk } from "./support/disk.ts";
 import { createDatabase, type PostgresServer, startPostgres } from "./support/postgres.ts";
 import { runCommand, spawnService, temporaryFolder } from "./support/process.ts";
 import { addUser } from "./support/rows.ts";
@@ -41,8 +51,13 @@ describe("the program", () => {
     [["orders", "--status", "free"], "orders: --status must be one of pending, paid, declined"],
     [["orders", "x"], "usage: nmservis orders [--status STATUS] [--last N] [--json]"],
     [["serve", "x"], "usage: nmservis serve"],
+    [["backup"], "usage: nmservis backup FILE"],
+    [["backup", ""], "usage: nmservis backup FILE"],
+    [["restore", ""], "usage: nmservis restore FILE"],
+    [["restore", "x "], "usage: nmservis restore FILE"],
   ])("refuses %p in a sentence", async (words, says) => {
-    expect(await runCommand(words)).toEqual({
+    using folder = temporaryFolder();
+    expect(await runCommand(words, {}, folder.path)).toEqual({
       status: 2,
       printed: "",
       complaints: `nmservis: ${says}; nmservis --help shows what there is.\n`,
@@ -121,14 +136,103 @@ test("a list is printed whole, however long it is and however slow its reader", 
   expect(printed.length).toBeGreaterThan(3 * 1024 * 1024);
   expect(printed.split("\n").length).toBe(20_001);
   // A reader who has seen enough holds up nothing.
-  const head = Bun.spawnSync(
-    ["sh", "-c", '"$@" | head -1', "sh", process.execPath, "src/main.ts", ...words],
-    {
+  const run = (pipeline: string) =>
+    Bun.spawnSync(["sh", "-c", pipeline, "sh", process.execPath, "src/main.ts", ...words], {
       cwd: join(import.meta.dir, ".."),
       env: { ...process.env, DATABASE_URL: `file:${path}` },
-    },
-  );
+    });
+  const head = run('"$@" | head -1');
   expect(head.stdout.toString()).toMatch(/^\{"order_id":20000,.*\}\n$/);
+  expect(head.stderr.toString()).toBe("");
+  const disk = join(folder.path, "disk");
+  using mounted = mountDisk(disk, "1m");
+  if (mounted === undefined) return skip("the full disk, which needs the right to mount one");
+  const cut = run(`"$@" > ${disk}/list`);
+  expect(statSync(join(disk, "list")).size).toBeGreaterThan(0);
+  expect([cut.exitCode, cut.stderr.toString()]).toEqual([1, INCOMPLETE]);
+});
+
+const INCOMPLETE = "nmservis: The output is incomplete: no space left on device (ENOSPC).\n";
+
+test("output to a full disk ends every command with status 1 and a sentence", async () => {
+  if (!existsSync("/dev/full")) return skip("the full device, which only Linux has");
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  await openStore(path).close();
+  const backup = join(folder.path, "backup");
+  for (const words of [["--help"], ["--version"], ["tariffs"], ["check"], ["backup", backup]]) {
+    const child = Bun.spawnSync([process.execPath, "src/main.ts", ...words], {
+      cwd: join(import.meta.dir, ".."),
+      env: { ...process.env, DATABASE_URL: `file:${path}` },
+      stdout: Bun.file("/dev/full"),
+    });
+    expect([words, child.exitCode, child.stderr.toString()]).toEqual([words, 1, INCOMPLETE]);
+  }
+});
+
+test("a signal ends a backup without a trace, or it is complete", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  const store = openStore(path);
+  await store.run((tx) =>
+    tx.insert(tx.tables.users).values(
+      Array.from({ length: 5000 }, (_, i) => ({
+        phoneNumber: `+99890${1_000_000 + i}`,
+        fullName: "x".repeat(2000),
+        createdAt: 0,
+        smsTriedAt: 0,
+      })),
+    ),
+  );
+  await store.close();
+  const file = join(folder.path, "backup");
+  const child = Bun.spawn([process.execPath, "src/main.ts", "backup", file], {
+    cwd: join(import.meta.dir, ".."),
+    env: { ...process.env, DATABASE_URL: `file:${path}` },
+    stderr: "pipe",
+  });
+  const parts = () => readdirSync(folder.path).filter((name) => name.includes(".part"));
+  while (parts().length === 0 && child.exitCode === null) await Bun.sleep(1);
+  child.kill("SIGINT");
+  const complaints = await child.stderr.text();
+  const status = await child.exited;
+  expect(parts()).toEqual([]);
+  // A busy machine may be late with the signal.
+  if (existsSync(file)) return;
+  expect([status, complaints]).toEqual([1, "nmservis: Stopped by SIGINT; nothing was changed.\n"]);
+});
+
+test("a damaged database is reported in a sentence, whatever is read", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  await openStore(path).close();
+  const pages = statSync(path).size / 4096;
+  // All but the pages that say which tables there are.
+  const file = openSync(path, "r+");
+  for (let page = 3; page < pages; page++)
+    writeSync(file, Buffer.alloc(4096, 7), 0, 4096, page * 4096);
+  closeSync(file);
+  for (const command of ["orders", "tariffs"]) {
+    const { status, complaints } = await runCommand([command], { DATABASE_URL: `file:${path}` });
+    expect([status, complaints]).toEqual([
+      1,
+      `nmservis: The database ${path} can't be opened: database disk image is malformed.\n`,
+    ]);
+  }
+});
+
+test("the check says if BACKUP_DIR is no folder", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  await openStore(path).close();
+  const { status, complaints } = await runCommand(["check"], {
+    DATABASE_URL: `file:${path}`,
+    BACKUP_DIR: path,
+  });
+  expect([status, complaints]).toEqual([
+    1,
+    `nmservis: The folder ${path} in BACKUP_DIR can't be read: not a directory (ENOTDIR).\n`,
+  ]);
 });
 
 test("a database that is not there is made by nobody but the service", async () => {

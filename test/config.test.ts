@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PROBLEMS } from "../src/http/problems.ts";
 import { describeConfig, readConfig } from "../src/config.ts";
+import { temporaryFolder } from "./support/process.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const README = readFileSync(join(ROOT, "README.md"), "utf8");
@@ -18,6 +19,9 @@ describe("the settings", () => {
     [{ DATABASE_URL: "file::memory:" }, /DATABASE_URL must be/],
     [{ DATABASE_URL: "file://host/x.db" }, /DATABASE_URL must be/],
     [{ DATABASE_URL: "file:data/" }, /DATABASE_URL must be/],
+    [{ DATABASE_URL: "file: " }, /DATABASE_URL must be/],
+    [{ DATABASE_URL: "file:data/x.db " }, /DATABASE_URL must be/],
+    [{ DATABASE_URL: "file: x.db" }, /DATABASE_URL must be/],
     [{ DATABASE_URL: "postgres://host" }, /DATABASE_URL must be/],
     [{ DATABASE_URL: "postgres:///shop" }, /DATABASE_URL must be/],
     [{ DATABASE_URL: "postgres://host:port/shop" }, /DATABASE_URL must be/],
@@ -110,14 +114,40 @@ describe("the settings", () => {
     );
   });
 
-  test("stand in .env.example with their defaults, every one", () => {
-    const example = readFileSync(join(ROOT, ".env.example"), "utf8");
-    const lines = Array.from(example.matchAll(/^#([A-Z_]+)=(.*)$/gm), (line) => line.slice(1));
-    const { API_KEY: _, ADMIN_API_KEY: __, ...rest } = describeConfig(readConfig({}));
-    const names = Object.keys(describeConfig(readConfig({})));
-    expect(lines.map(([name]) => name).toSorted()).toEqual(names.toSorted());
-    for (const [name, value] of Object.entries(rest))
-      expect(lines).toContainEqual([name, String(value)]);
+  const EXAMPLE = readFileSync(join(ROOT, ".env.example"), "utf8");
+  const EXAMPLE_LINES = EXAMPLE.match(/^#[A-Z_]+=.*$/gm) ?? [];
+
+  /** What Bun makes of a file `.env`. */
+  async function load(env: string): Promise<Record<string, string>> {
+    using folder = temporaryFolder();
+    const file = join(folder.path, "env");
+    writeFileSync(file, env);
+    const print = "console.log(JSON.stringify(process.env))";
+    const child = Bun.spawn([process.execPath, `--env-file=${file}`, "-e", print], {
+      cwd: folder.path,
+      env: {},
+      stdout: "pipe",
+    });
+    return await child.stdout.json();
+  }
+
+  test("stand in .env.example, each once", () => {
+    const names = EXAMPLE_LINES.map((line) => line.slice(1, line.indexOf("=")));
+    expect(names.toSorted()).toEqual(Object.keys(describeConfig(readConfig({}))).toSorted());
+  });
+
+  test("have their defaults if every line of .env.example is uncommented", async () => {
+    const environment = await load(EXAMPLE.replaceAll(/^#(?=[A-Z_]+=)/gm, ""));
+    expect(Object.keys(environment)).toEqual(expect.arrayContaining(["WEBHOOK_SECRET", "PORT"]));
+    expect(readConfig(environment)).toEqual(readConfig({}));
+    // Another address needs a key, and changes which hosts are served.
+    const open = { HOST: "0.0.0.0", API_KEY: "key" };
+    expect(readConfig({ ...environment, ...open })).toEqual(readConfig(open));
+  });
+
+  test.each(EXAMPLE_LINES)("have the default if .env.example has %p uncommented", (line) => {
+    const [, name = "", value = ""] = /^#([A-Z_]+)=(.*)$/.exec(line) ?? [];
+    expect(readConfig({ [name]: value })).toEqual(readConfig({}));
   });
 });
 

@@ -74,13 +74,19 @@ test("an output that is full says so, and is tried again", async () => {
 test("an output that is broken holds up nothing, and hears what it has missed when it is mended", async () => {
   const output = createOutput();
   let isBroken = true;
-  const { write, end } = createLineWriter(
+  const {
+    write,
+    end,
+    fault: lastFault,
+  } = createLineWriter(
     (bytes) => (isBroken ? Promise.reject(fault("EPIPE")) : output.write(bytes)),
     (lines) => write(`lost ${lines}`),
   );
   write("one");
   write("two");
+  expect(lastFault()).toBeUndefined();
   await end(60_000);
+  expect(lastFault()).toMatchObject({ code: "EPIPE" });
   isBroken = false;
   write("three");
   await end(60_000);

@@ -254,6 +254,7 @@ describe("a file that is taken away while it is in use", () => {
     ["the database is deleted", (path: string) => rmSync(path)],
     ["another file takes the database's place", replace],
     ["its log is deleted", (path: string) => rmSync(`${path}-wal`)],
+    ["its shared memory is deleted", (path: string) => rmSync(`${path}-shm`)],
     ["its lock is deleted", (path: string) => rmSync(`${path}.lock`)],
   ])("stops the service from accepting anything, where %s", async (_what, takeAway) => {
     using folder = temporaryFolder();

@@ -22,8 +22,19 @@ export function lastBackupAt(names: readonly string[], now: number): number | un
   return past.length === 0 ? undefined : Math.max(...past);
 }
 
-/** The oldest backups among these files, all but the newest `keep`; other files are left out. */
-export function superfluousBackups(names: readonly string[], keep: number): string[] {
+/**
+ * Returns the backups to remove so that `keep` remain: first those dated in the future by a wrong clock, then
+ * the oldest. `madeLast` always remains. Other files are ignored.
+ */
+export function superfluousBackups(
+  names: readonly string[],
+  keep: number,
+  now: number,
+  madeLast: string,
+): string[] {
   const backups = names.filter((name) => backupTime(name) !== undefined);
-  return backups.toSorted().slice(0, Math.max(0, backups.length - keep));
+  const others = backups.filter((name) => name !== madeLast).toSorted();
+  const isAhead = (name: string) => (backupTime(name) ?? 0) > now;
+  const inOrder = [...others.filter(isAhead), ...others.filter((name) => !isAhead(name))];
+  return inOrder.slice(0, Math.max(0, backups.length - keep));
 }

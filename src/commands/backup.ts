@@ -1,9 +1,10 @@
 import { statSync } from "node:fs";
 import { readSettings } from "../config.ts";
-import { backupDatabase, partOf } from "../store/backup-database.ts";
+import { backupSteps, partOf } from "../store/backup-database.ts";
 import { syncSteadily } from "../store/steady-sync.ts";
 import type { Command } from "./command.ts";
 import { orderInWords } from "./order-in-words.ts";
+import { runUntilSignal } from "./run-until-signal.ts";
 import { sqlitePathOf } from "./sqlite-path.ts";
 
 /** `nmservis backup FILE`: also while the service runs. */
@@ -15,7 +16,7 @@ export const backup: Command = {
     const { database } = readSettings(environment, ["database"]);
     const from = sqlitePathOf(database, "backed up", "pg_dump");
     using _syncing = await syncSteadily(partOf(to));
-    const lastOrder = backupDatabase(from, to);
+    const lastOrder = await runUntilSignal(backupSteps(from, to));
     const mebibytes = (statSync(to).size / 1024 ** 2).toFixed(1);
     print(`Backed up to ${to}, ${mebibytes} MiB: ${orderInWords(lastOrder)}.`);
   },

@@ -1,11 +1,13 @@
-import { existsSync, readdirSync, statfsSync, statSync } from "node:fs";
+import { readdirSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
-import { readSettings } from "../config.ts";
+import { type DatabaseConfig, readSettings } from "../config.ts";
+import type { Clock } from "../ports.ts";
 import { lastBackupAt } from "./backup-schedule.ts";
 import { countOrders, waitingOrders } from "../orders/order-queries.ts";
 import { DatabaseUnusable } from "../store/database-lock.ts";
+import { requireDatabase } from "../store/database-place.ts";
 import { examineDatabase } from "../store/examine-database.ts";
-import { refuseRoot } from "../store/file-owner.ts";
+import { describeFileFault, systemCode } from "../store/file-faults.ts";
 import type { Command } from "./command.ts";
 import { withReader } from "./with-reader.ts";
 
@@ -18,18 +20,8 @@ export const check: Command = {
   positionals: 0,
   async run({ environment, print, now }) {
     const { database, backupDir } = readSettings(environment, ["database", "backupDir"]);
-    if (database.kind === "sqlite") examine(database.path, print);
-    const [[count], [waiting]] = await withReader(database, (reader) =>
-      reader.read(async (tx) => [
-        await countOrders(tx),
-        await waitingOrders(tx, { madeBy: Number.MAX_SAFE_INTEGER }),
-      ]),
-    );
-    if (count === undefined || waiting === undefined) throw new Error("a count has no row");
-    const { pending, pendingSince, unannounced, unannouncedSince } = waiting;
-    print(`Orders: ${count.orders}.`);
-    print(`Pending, being paid or in doubt: ${pending}${age(pendingSince, now())}.`);
-    print(`Paid, and the dispatcher not told: ${unannounced}${age(unannouncedSince, now())}.`);
+    const isNew = database.kind === "sqlite" && examine(database.path, print);
+    if (!isNew) await countWaiting(database, print, now);
     if (database.kind !== "sqlite") return;
     const { bavail, bsize } = statfsSync(dirname(database.path));
     print(`Free disk: ${((bavail * bsize) / 1024 ** 3).toFixed(1)} GiB.`);
@@ -37,24 +29,59 @@ export const check: Command = {
   },
 };
 
-function examine(path: string, print: (line: string) => void) {
-  if (statSync(path, { throwIfNoEntry: false }) === undefined) {
-    throw new DatabaseUnusable(`There is no database ${path}.`);
+type Print = (line: string) => void;
+
+/** Returns whether the database is new. */
+function examine(path: string, print: Print): boolean {
+  requireDatabase(path);
+  const { isNew, findings } = examineDatabase(path);
+  if (isNew) {
+    print(
+      `The database ${path} is new: it has no tables yet. The service creates them when it starts.`,
+    );
+    return true;
   }
-  refuseRoot(path);
-  const { findings } = examineDatabase(path);
   findings.forEach(print);
   if (findings.length > 0) {
     throw new DatabaseUnusable(`The database ${path} is damaged: restore a backup.`);
   }
   print(`The database ${path} is whole.`);
+  return false;
+}
+
+async function countWaiting(database: DatabaseConfig, print: Print, now: Clock): Promise<void> {
+  const [[count], [waiting]] = await withReader(database, (reader) =>
+    reader.read(async (tx) => [
+      await countOrders(tx),
+      await waitingOrders(tx, { madeBy: Number.MAX_SAFE_INTEGER }),
+    ]),
+  );
+  if (count === undefined || waiting === undefined) throw new Error("a count has no row");
+  const { pending, pendingSince, unannounced, unannouncedSince } = waiting;
+  print(`Orders: ${count.orders}.`);
+  print(`Pending, being paid or in doubt: ${pending}${age(pendingSince, now())}.`);
+  print(`Paid, and the dispatcher not told: ${unannounced}${age(unannouncedSince, now())}.`);
 }
 
 function lastBackup(folder: string, now: number): string {
-  const last = existsSync(folder) ? lastBackupAt(readdirSync(folder), now) : undefined;
+  const last = lastBackupAt(namesIn(folder), now);
   return last === undefined ? "none" : new Date(last).toISOString();
 }
 
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    // The service creates the folder with its first backup.
+    if (systemCode(error) === "ENOENT") return [];
+    throw new DatabaseUnusable(
+      `The folder ${folder} in BACKUP_DIR can't be read: ${describeFileFault(error)}.`,
+    );
+  }
+}
+
 function age(since: number | null, now: number): string {
-  return since === null ? "" : `, the oldest for ${Math.floor((now - since) / MINUTE_MS)} minutes`;
+  // Orders may be dated in the future if the clock was ahead.
+  const minutes = Math.floor(Math.max(0, now - (since ?? now)) / MINUTE_MS);
+  return since === null ? "" : `, the oldest for ${minutes} minutes`;
 }

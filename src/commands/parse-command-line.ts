@@ -24,7 +24,9 @@ export function parseCommandLine(
   const command = Object.hasOwn(commands, first) ? commands[first] : undefined;
   if (command === undefined) throw new UsageError(`there is no command ${first}`);
   const { values, positionals } = parse(first, command, rest);
-  if (positionals.length !== command.positionals) {
+  // bun:sqlite trims file names, and opens an in-memory database for an empty one.
+  const areNames = positionals.every((word) => word !== "" && word === word.trim());
+  if (positionals.length !== command.positionals || !areNames) {
     throw new UsageError(`usage: nmservis ${first} ${command.usage}`.trimEnd());
   }
   return { kind: "run", command, options: values, positionals };

@@ -1,7 +1,8 @@
 import { readSettings } from "../config.ts";
-import { restoreDatabase } from "../store/restore-database.ts";
+import { restoreSteps } from "../store/restore-database.ts";
 import type { Command } from "./command.ts";
 import { orderInWords } from "./order-in-words.ts";
+import { runUntilSignal } from "./run-until-signal.ts";
 import { sqlitePathOf } from "./sqlite-path.ts";
 
 /** `nmservis restore FILE`: while the service is stopped. */
@@ -13,8 +14,15 @@ export const restore: Command = {
     const { database } = readSettings(environment, ["database"]);
     const path = sqlitePathOf(database, "restored", "pg_restore");
     const time = new Date(now()).toISOString().replaceAll(/[:.]/g, "-");
-    const { restored, former, kept } = restoreDatabase(from, path, time);
+    const { restored, isRawCopy, former, kept } = await runUntilSignal(
+      restoreSteps(from, path, time),
+    );
     print(`Restored ${from}: ${orderInWords(restored)}.`);
+    if (isRawCopy) {
+      print(
+        `Warning: ${from} is a raw copy of a database file, not a backup by nmservis backup. If it was copied while the service was running, its last orders may be missing: they were in the -wal file.`,
+      );
+    }
     if (kept === undefined) return;
     print(`Before: ${orderInWords(former)}. That database is ${kept}.`);
     if (former !== undefined && former.id > (restored?.id ?? 0)) {

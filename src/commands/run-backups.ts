@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import { pause } from "../pause.ts";
+import { pause as realPause } from "../pause.ts";
 import type { Clock } from "../ports.ts";
 import { removeAbandonedParts } from "../store/backup-database.ts";
 import { backupName, backupTime, lastBackupAt, superfluousBackups } from "./backup-schedule.ts";
@@ -23,6 +23,8 @@ export interface BackupOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly now: Clock;
+  /** Waits between two looks at the folder. Tests replace it. */
+  readonly pause?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
 /**
@@ -30,42 +32,46 @@ export interface BackupOptions {
  * process runs, and removes the oldest after each success. Never rejects. Ends when the signal aborts.
  */
 export async function runBackups(options: BackupOptions, signal: AbortSignal): Promise<void> {
-  const { everyMs, log, metrics, now } = options;
-  let notBefore = Number.NEGATIVE_INFINITY;
+  const { folder, everyMs, log, metrics, now, pause = realPause } = options;
+  let failedAt: number | undefined;
   while (!signal.aborted) {
     try {
-      const last = lastBackupAt(namesIn(options.folder), now());
+      mkdirSync(folder, { recursive: true });
+      removeAbandonedParts(folder, (name) => backupTime(name) !== undefined);
+      const last = lastBackupAt(readdirSync(folder), now());
       metrics.setLastBackup(last ?? 0);
-      if (now() >= Math.max(notBefore, (last ?? Number.NEGATIVE_INFINITY) + everyMs)) {
-        const fault = await backUp(options);
+      if (isPast(last, everyMs, now()) && isPast(failedAt, RETRY_MS, now())) {
+        const name = backupName(now());
+        const fault = await backUp(options, name);
         if (fault !== undefined) throw new Error(fault);
+        failedAt = undefined;
         metrics.countBackup("success");
-        metrics.setLastBackup(now());
-        removeOldest(options);
+        metrics.setLastBackup(backupTime(name) ?? 0);
+        removeOldest(options, name);
       }
     } catch (error) {
       if (signal.aborted) return;
       metrics.countBackup("failure");
       log.error("The backup has failed; it is tried again in an hour.", error);
-      notBefore = now() + RETRY_MS;
+      failedAt = now();
     }
     await pause(LOOK_MS, signal);
   }
 }
 
-async function backUp({ folder, makeBackup, log, now }: BackupOptions) {
-  removeAbandonedParts(folder, (name) => backupTime(name) !== undefined);
-  const file = join(folder, backupName(now()));
+/** Returns whether `ms` have passed since `at`. An `at` in the future counts: the clock was set back. */
+function isPast(at: number | undefined, ms: number, now: number): boolean {
+  return at === undefined || now < at || now >= at + ms;
+}
+
+async function backUp({ folder, makeBackup, log }: BackupOptions, name: string) {
+  const file = join(folder, name);
   const fault = await makeBackup(file);
   if (fault === undefined) log.info(`Backed up to ${file}.`);
   return fault;
 }
 
-function removeOldest({ folder, keep }: BackupOptions) {
-  for (const name of superfluousBackups(namesIn(folder), keep)) rmSync(join(folder, name));
-}
-
-function namesIn(folder: string): string[] {
-  mkdirSync(folder, { recursive: true });
-  return readdirSync(folder);
+function removeOldest({ folder, keep, now }: BackupOptions, madeLast: string) {
+  const names = superfluousBackups(readdirSync(folder), keep, now(), madeLast);
+  for (const name of names) rmSync(join(folder, name), { force: true });
 }

@@ -4,13 +4,22 @@ import { Unavailable } from "../errors.ts";
 /** Some reader has been open for long when the log is this large: SQLite can't begin it anew meanwhile. */
 const LARGE_LOG_BYTES = 64 * 1024 * 1024;
 
+/** `sharedMemory` is SQLite's index of the write-ahead log, shared by all processes that use the database. */
+export interface DatabasePaths {
+  readonly database: string;
+  readonly log: string;
+  readonly sharedMemory: string;
+  readonly lock: string;
+}
+
 /**
- * Remembers which files stand at these paths now; the log is SQLite's write-ahead log. The check throws
- * `Unavailable` where one of them is gone or another has taken its place: SQLite would go on writing to a
- * file that nobody finds again. `onLargeLog` hears of the log's size each time that it becomes large.
+ * Remembers the files at these paths. The check throws `Unavailable` if one of them was deleted or replaced
+ * since: SQLite would go on writing to a file that no longer has a name or, without the shared memory,
+ * would overwrite the log while another process reads it. `onLargeLog` is called with the log's size each time
+ * it becomes large.
  */
 export function watchDatabaseFiles(
-  paths: { readonly database: string; readonly log: string; readonly lock: string },
+  paths: DatabasePaths,
   onLargeLog: (bytes: number) => void,
 ): () => void {
   const opened = Object.values(paths).map((path) => ({ path, file: fileAt(path) }));

@@ -18,8 +18,9 @@ export function lockPath(databasePath: string): string {
  * Throws `DatabaseUnusable` where another process has it.
  */
 export function lockDatabase(databasePath: string): () => void {
-  const holder = new Database(lockPath(databasePath), { create: true, readwrite: true });
+  let holder: Database | undefined;
   try {
+    holder = new Database(lockPath(databasePath), { create: true, readwrite: true });
     // Nothing is ever written to it, so it wants no journal beside it.
     holder.run("PRAGMA journal_mode = MEMORY");
     // Taken by one system call. An EXCLUSIVE lock takes several: two processes can stop each other.
@@ -27,7 +28,7 @@ export function lockDatabase(databasePath: string): () => void {
     // A file that can't be written SQLite opens for reading, and many may have that lock.
     holder.run("PRAGMA user_version = 1");
   } catch (cause) {
-    holder.close();
+    holder?.close();
     throw explain(databasePath, cause);
   }
   return () => holder.close();
@@ -40,6 +41,7 @@ function explain(databasePath: string, cause: unknown): unknown {
       return new DatabaseUnusable(`The database ${databasePath} is in use by another process.`, {
         cause,
       });
+    case "SQLITE_CANTOPEN":
     case "SQLITE_READONLY":
       return new DatabaseUnusable(
         `The file ${lockPath(databasePath)}, which keeps a second process off, can't be written.`,

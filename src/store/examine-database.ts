@@ -1,6 +1,8 @@
 import { Database, SQLiteError } from "bun:sqlite";
 import { DatabaseUnusable } from "./database-lock.ts";
-import { checkHistory } from "./migrations.ts";
+import { describeFileFault } from "./file-faults.ts";
+import { rollBackJournal } from "./inspect-database.ts";
+import { checkHistory, isNew } from "./migrations.ts";
 
 /** How many faults of a database are worth reading. */
 const MAX_FINDINGS = 10;
@@ -17,29 +19,34 @@ export interface LastOrder {
 
 /** What a database is worth. */
 export interface Examination {
+  /** Whether it has no tables yet, for example after an interrupted first start. */
+  readonly isNew: boolean;
   /** What is wrong with it, a sentence each; none where it is whole. */
   readonly findings: readonly string[];
   readonly lastOrder: LastOrder | undefined;
 }
 
 /**
- * Reads every row of the SQLite database at `path`, and changes nothing. Throws `DatabaseUnusable` where
- * another program or another version has made it.
+ * Reads every row of the SQLite database at `path`. Its only change is to roll back an interrupted
+ * transaction. Throws `DatabaseUnusable` if another program or a newer version has made the database.
  */
 export function examineDatabase(path: string): Examination {
   try {
+    rollBackJournal(path);
     using database = new Database(path, { readonly: true, strict: true });
     checkHistory(database);
-    if (isEmpty(database)) return { findings: ["there is nothing in it"], lastOrder: undefined };
+    if (isNew(database)) return { isNew: true, findings: [], lastOrder: undefined };
     const damage = database.query(`PRAGMA integrity_check(${MAX_FINDINGS})`).values();
     const orphans = database.query("PRAGMA foreign_key_check").values();
     const findings = damage.map(([finding]) => String(finding)).filter((one) => one !== "ok");
     if (orphans.length > 0) findings.push(`${orphans.length} rows refer to rows that are missing`);
-    return { findings, lastOrder: findings.length > 0 ? undefined : lastOrderOf(database) };
+    const lastOrder = findings.length > 0 ? undefined : lastOrderOf(database);
+    return { isNew: false, findings, lastOrder };
   } catch (error) {
-    if (isDamage(error)) return { findings: [error.message], lastOrder: undefined };
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new DatabaseUnusable(`The database ${path} can't be used: ${reason}.`, { cause: error });
+    if (isDamage(error)) return { isNew: false, findings: [error.message], lastOrder: undefined };
+    throw new DatabaseUnusable(`The database ${path} can't be used: ${describeFileFault(error)}.`, {
+      cause: error,
+    });
   }
 }
 
@@ -48,15 +55,15 @@ export function isDamage(error: unknown): error is SQLiteError {
   return error instanceof SQLiteError && DAMAGE.test(error.code ?? "");
 }
 
-/** The same, but throws `DatabaseUnusable` also where anything is wrong. */
-export function requireWhole(path: string): LastOrder | undefined {
-  const { findings, lastOrder } = examineDatabase(path);
+/**
+ * Returns the last order. Throws `DatabaseUnusable` like `examineDatabase`, and also if the database has no
+ * tables or is damaged. `name` is the subject of the message.
+ */
+export function requireWhole(path: string, name: string): LastOrder | undefined {
+  const { isNew, findings, lastOrder } = examineDatabase(path);
+  if (isNew) throw new DatabaseUnusable(`${name} has no tables: there is nothing in it.`);
   if (findings.length === 0) return lastOrder;
-  throw new DatabaseUnusable(`The database ${path} is damaged: ${findings[0]}.`);
-}
-
-function isEmpty(database: Database): boolean {
-  return database.query("SELECT 1 FROM sqlite_master").get() === null;
+  throw new DatabaseUnusable(`${name} is damaged: ${findings[0]}.`);
 }
 
 function lastOrderOf(database: Database): LastOrder | undefined {

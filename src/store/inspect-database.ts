@@ -1,11 +1,12 @@
 import { Database, SQLiteError } from "bun:sqlite";
-import { realpathSync, statSync } from "node:fs";
+import { existsSync, realpathSync, statSync } from "node:fs";
 import type { Log } from "../log.ts";
 import { DatabaseUnusable } from "./database-lock.ts";
 import { checkHistory } from "./migrations.ts";
 
-/** Throws where the file is a database that this program must not, or can't, write to. Only reads. */
+/** Throws if this program can't or must not write to the database. Changes nothing but an interrupted transaction. */
 export function inspectDatabase(path: string, log: Log): void {
+  rollBackJournal(path);
   if (statSync(path).size === 0) return;
   const finding = findDamage(path, log);
   if (finding === "ok") return;
@@ -29,6 +30,21 @@ function findDamage(path: string, log: Log): unknown {
     if (error instanceof SQLiteError && error.code === "SQLITE_CORRUPT") return error.message;
     throw error;
   }
+}
+
+/**
+ * Rolls back an interrupted transaction from before the write-ahead log, such as the one that turns the log
+ * on. Until then, read-only connections fail with `SQLITE_READONLY_ROLLBACK`.
+ */
+export function rollBackJournal(path: string): void {
+  if (!existsSync(journalPath(path))) return;
+  using database = new Database(path, { readwrite: true });
+  database.query("SELECT 1 FROM sqlite_master").get();
+}
+
+/** Returns the path of SQLite's rollback journal. The database must exist. */
+export function journalPath(path: string): string {
+  return `${realpathSync(path)}-journal`;
 }
 
 /** Where SQLite has the write-ahead log of the database at this path, which must exist. */

@@ -37,5 +37,8 @@ export function checkCurrent(
 ): void {
   checkApplied(applied, migrations, hasTables);
   if (applied.length === migrations.length) return;
+  if (applied.length === 0) {
+    throw new Error("it has no tables yet: start the service, which creates them");
+  }
   throw new Error("it is older than this version: start the service, which brings it up to date");
 }

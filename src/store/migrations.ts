@@ -22,23 +22,29 @@ export function checkIsCurrent(database: Database): void {
   checkCurrent(appliedMigrations(database), MIGRATIONS, hasTables(database));
 }
 
-/** Brings the database up to date, each migration whole or not at all. True where it had to. */
+/** Applies all missing migrations in one transaction. Returns whether there were any. */
 export function migrate(database: Database): boolean {
-  database.run(
-    "CREATE TABLE IF NOT EXISTS __drizzle_migrations (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)",
-  );
   const missing = missingMigrations(database);
-  for (const { sql, hash, folderMillis } of missing) {
-    // Not the library's own migrator: where the disk is full, its ROLLBACK hides why.
-    database.transaction(() => {
+  if (missing.length === 0) return false;
+  // The library's own migrator hides the reason if the disk is full: its ROLLBACK fails.
+  database.transaction(() => {
+    database.run(
+      "CREATE TABLE IF NOT EXISTS __drizzle_migrations (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)",
+    );
+    for (const { sql, hash, folderMillis } of missing) {
       for (const statement of sql) database.run(statement);
       database.run("INSERT INTO __drizzle_migrations (hash, created_at) VALUES (?, ?)", [
         hash,
         folderMillis,
       ]);
-    })();
-  }
-  return missing.length > 0;
+    }
+  })();
+  return true;
+}
+
+/** Returns whether the database has no tables yet. Only reads. */
+export function isNew(database: Database): boolean {
+  return appliedMigrations(database).length === 0 && !hasTables(database);
 }
 
 /** The migrations that the database has not. */
@@ -57,5 +63,7 @@ export function appliedMigrations(database: Database): string[] {
 }
 
 function hasTables(database: Database): boolean {
-  return database.query("SELECT 1 FROM sqlite_master").get() !== null;
+  // Earlier versions committed that table before the others, so an interrupted first start may have left it.
+  const others = "SELECT 1 FROM sqlite_master WHERE tbl_name <> '__drizzle_migrations'";
+  return database.query(others).get() !== null;
 }

@@ -1,9 +1,9 @@
 import { Database } from "bun:sqlite";
-import { existsSync } from "node:fs";
 import type { SQL } from "bun";
 import { type Log, reasonOf } from "../log.ts";
 import type { Clock } from "../ports.ts";
 import { DatabaseUnusable } from "./database-lock.ts";
+import { requireDatabase } from "./database-place.ts";
 import { connect } from "./postgres-lane.ts";
 import { MIGRATION_LOCK } from "./postgres-migrations.ts";
 import { openPostgresStore } from "./postgres-store.ts";
@@ -43,7 +43,7 @@ export async function moveDatabase(
   dependencies: { readonly log: Log; readonly elapsed: Clock; readonly onProgress: OnProgress },
 ): Promise<Moved> {
   const { log, elapsed, onProgress } = dependencies;
-  if (!existsSync(from)) throw new DatabaseUnusable(`There is no database ${from}.`);
+  requireDatabase(from);
   // Has the lock, and both are up to date.
   const source = openSqliteStore(from, log);
   try {

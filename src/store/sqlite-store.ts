@@ -1,19 +1,27 @@
-import { Database } from "bun:sqlite";
-import { closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
+import { Database, SQLiteError } from "bun:sqlite";
+import { closeSync, existsSync, mkdirSync, openSync, realpathSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { drizzle } from "drizzle-orm/bun-sqlite";
-import { type Log, reasonOf } from "../log.ts";
+import type { Log } from "../log.ts";
 import { type CommitMetrics, NO_COMMIT_METRICS } from "../metrics.ts";
 import { backupDatabase } from "./backup-database.ts";
-import { keepPrivate, refuseRoot } from "./file-owner.ts";
+import { keepPrivate } from "./file-owner.ts";
+import { describeFileFault } from "./file-faults.ts";
 import { watchDatabaseFiles } from "./database-files.ts";
 import { DatabaseUnusable, lockDatabase, lockPath } from "./database-lock.ts";
+import { refuseUnsafePlace, requireDatabase } from "./database-place.ts";
 import { sqliteColumns } from "./columns.ts";
 import { sqliteDialect } from "./dialect.ts";
 import { createGroupCommit, toUnavailable } from "./group-commit.ts";
 import { createBatch } from "./batch.ts";
-import { inspectDatabase, logPath } from "./inspect-database.ts";
-import { appliedMigrations, checkIsCurrent, migrate, missingMigrations } from "./migrations.ts";
+import { inspectDatabase, logPath, rollBackJournal } from "./inspect-database.ts";
+import {
+  appliedMigrations,
+  checkIsCurrent,
+  isNew,
+  migrate,
+  missingMigrations,
+} from "./migrations.ts";
 import { createTables } from "./schema.ts";
 import type { Reader, Store, Tx } from "./store.ts";
 
@@ -40,8 +48,12 @@ export function openSqliteStore(path: string, log: Log, metrics = NO_COMMIT_METR
 
 function unusable(path: string, cause: unknown): DatabaseUnusable {
   if (cause instanceof DatabaseUnusable) return cause;
-  const reason = innermostReason(cause);
-  return new DatabaseUnusable(`The database ${path} can't be opened: ${reason}.`, { cause });
+  return new DatabaseUnusable(
+    `The database ${path} can't be opened: ${describeFileFault(cause)}.`,
+    {
+      cause,
+    },
+  );
 }
 
 /**
@@ -49,9 +61,9 @@ function unusable(path: string, cause: unknown): DatabaseUnusable {
  * `DatabaseUnusable`.
  */
 export function openSqliteReader(path: string): Reader {
-  if (!existsSync(path)) throw new DatabaseUnusable(`There is no database ${path}.`);
-  refuseRoot(path);
+  requireDatabase(path);
   try {
+    rollBackJournal(path);
     const database = new Database(path, { readonly: true, strict: true });
     try {
       checkIsCurrent(database);
@@ -60,7 +72,16 @@ export function openSqliteReader(path: string): Reader {
       throw error;
     }
     const tx = drizzleOn(database);
-    return { read: (query) => query(tx), close: async () => database.close() };
+    return {
+      async read(query) {
+        try {
+          return await query(tx);
+        } catch (error) {
+          throw error instanceof SQLiteError ? unusable(path, error) : error;
+        }
+      },
+      close: async () => database.close(),
+    };
   } catch (error) {
     throw unusable(path, error);
   }
@@ -86,9 +107,8 @@ function openInMemory(metrics: CommitMetrics): Store {
 }
 
 function openFile(path: string, log: Log, metrics: CommitMetrics): Store {
+  refuseUnsafePlace(path);
   mkdirSync(dirname(path), { recursive: true });
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw new Error("it is a folder");
-  refuseRoot(path);
   // The lock is found by the file's real name, which a link to nowhere has not.
   closeSync(openSync(path, "a"));
   const unlock = lockDatabase(path);
@@ -113,17 +133,23 @@ function keepOlder(path: string, log: Log): void {
   log.info(`The database ${path} is brought up to date; as it was it is kept in ${kept}.`);
 }
 
-/** How many migrations the database has, where these are not all. */
+/** Returns the number of migrations of an older database; undefined if it is new or up to date. */
 function olderThanThis(path: string): number | undefined {
   using database = new Database(path, { readonly: true, strict: true });
+  if (isNew(database)) return undefined;
   return missingMigrations(database).length > 0 ? appliedMigrations(database).length : undefined;
 }
 
 function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () => void): Store {
   const database = openConnection(path);
   try {
-    const paths = { database: path, log: logPath(path), lock: lockPath(path) };
-    keepPrivate([paths.database, paths.log, `${paths.database}-shm`, paths.lock]);
+    const paths = {
+      database: path,
+      log: logPath(path),
+      sharedMemory: `${realpathSync(path)}-shm`,
+      lock: lockPath(path),
+    };
+    keepPrivate(Object.values(paths));
     const checkFiles = watchDatabaseFiles(paths, (bytes) => {
       const mebibytes = Math.round(bytes / 1024 ** 2);
       log.warn(`${paths.log} has ${mebibytes} MiB: some reader has ${path} open for long.`);
@@ -154,10 +180,12 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
         await close();
         reader.close();
         try {
+          // Readers with another -shm are invisible to the checkpoint, which would truncate their log.
+          checkFiles();
           // All is in the one file then; what may stay beside it is empty.
           database.run("PRAGMA wal_checkpoint(TRUNCATE)");
         } catch {
-          // A disk that is full or failing: all is in two files then, and safe there as well.
+          // The data is in two files then, and as safe.
         } finally {
           database.close();
           unlock();
@@ -207,10 +235,4 @@ function sizeOf(path: string): number {
 function checkForeignKeys(database: Database): void {
   const orphans = database.query("PRAGMA foreign_key_check").all();
   if (orphans.length > 0) throw new Error(`${orphans.length} rows refer to rows that are missing`);
-}
-
-/** What lies behind a fault says more than what wraps it, in one sentence. */
-function innermostReason(fault: unknown): string {
-  if (!(fault instanceof Error)) return reasonOf(fault);
-  return fault.cause === undefined ? fault.message : innermostReason(fault.cause);
 }

@@ -62,10 +62,10 @@ export async function failToStart(environment: Record<string, string>, args: str
   return { status: await child.exited, printed: stdout + stderr };
 }
 
-/** Runs a command of the program to its end. */
-export async function runCommand(words: readonly string[], environment = {}) {
-  const child = Bun.spawn([process.execPath, "src/main.ts", ...words], {
-    cwd: ROOT,
+/** Runs a command of the program to its end, in the project's folder or another. */
+export async function runCommand(words: readonly string[], environment = {}, cwd = ROOT) {
+  const child = Bun.spawn([process.execPath, join(ROOT, "src/main.ts"), ...words], {
+    cwd,
     env: { ...process.env, ...environment },
     stdout: "pipe",
     stderr: "pipe",

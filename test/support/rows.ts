@@ -1,3 +1,4 @@
+import { DatabaseUnusable } from "../../src/store/database-lock.ts";
 import type { Tx } from "../../src/store/store.ts";
 
 export const addUser = (phoneNumber: string) => (tx: Tx) =>
@@ -19,3 +20,14 @@ export const PENDING = {
 export const refusal = (step: Promise<unknown>) => step.then(() => "none", String);
 
 export const allUsers = (tx: Tx) => tx.select().from(tx.tables.users);
+
+/** The sentence with which a database is refused; fails on any other error. */
+export async function databaseRefusal(work: () => unknown): Promise<string> {
+  try {
+    await work();
+  } catch (error) {
+    if (error instanceof DatabaseUnusable) return error.message;
+    throw error;
+  }
+  return "none";
+}

@@ -1,0 +1,71 @@
+import { closeSync, openSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { DatabaseUnusable } from "./database-lock.ts";
+import { describeFileFault } from "./file-faults.ts";
+import { refuseRoot } from "./file-owner.ts";
+
+/** Linux: a descriptor without access to the file. Closing any other kind would release SQLite's locks on it. */
+const O_PATH = 0o10000000;
+
+/** Like `refuseUnsafePlace`, but throws `DatabaseUnusable` also if there is no file at `path`. */
+export function requireDatabase(path: string): void {
+  if (!refuseUnsafePlace(path)) throw new DatabaseUnusable(`There is no database ${path}.`);
+}
+
+/**
+ * Returns whether there is a file at `path`. Throws `DatabaseUnusable` if opening it is unsafe: if it is not a
+ * regular file, if root would open another user's file, or if the file has a second path. The names of SQLite's
+ * log and of our lock derive from the path. With two paths, two processes could write at the same time, and
+ * commits in one log would be lost to the other.
+ */
+export function refuseUnsafePlace(path: string): boolean {
+  const refuse = (reason: string) => new DatabaseUnusable(`The database ${path} ${reason}.`);
+  const file = statOf(path, refuse);
+  if (file === undefined) return false;
+  if (!file.isFile()) throw refuse(`can't be opened: ${kindOf(file)}`);
+  refuseRoot(path);
+  if (file.nlink > 1) {
+    throw refuse(
+      `has ${file.nlink} names (hard links), each with another log, so orders could be lost: remove all names but one`,
+    );
+  }
+  if (isMountedAlone(realpathSync(path))) {
+    throw refuse(
+      "is mounted as a single file, without its log, so orders could be lost: mount its folder instead",
+    );
+  }
+  return true;
+}
+
+/** Describes a file that is not a regular file. */
+export function kindOf(file: { isDirectory(): boolean }): string {
+  return file.isDirectory() ? "it is a folder" : "it is not a regular file";
+}
+
+function statOf(path: string, refuse: (reason: string) => DatabaseUnusable) {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw refuse(`can't be opened: ${describeFileFault(error)}`);
+  }
+}
+
+/** Compares mount ids, because a bind mount within one file system has the same device number. */
+function isMountedAlone(realPath: string): boolean {
+  return mountOf(realPath) !== mountOf(dirname(realPath));
+}
+
+/** Returns the id of the mount that the path is on; undefined if the system does not provide it. */
+function mountOf(path: string): string | undefined {
+  if (process.platform !== "linux") return undefined;
+  const descriptor = openSync(path, O_PATH);
+  try {
+    const info = readFileSync(`/proc/self/fdinfo/${descriptor}`, "utf8");
+    return /^mnt_id:\s*(\d+)$/m.exec(info)?.[1];
+  } catch {
+    // A container may have no /proc.
+    return undefined;
+  } finally {
+    closeSync(descriptor);
+  }
+}
