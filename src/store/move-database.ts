@@ -1,9 +1,10 @@
 import { Database } from "bun:sqlite";
 import type { SQL } from "bun";
-import { type Log, reasonOf } from "../log.ts";
+import type { Log } from "../log.ts";
 import type { Clock } from "../ports.ts";
 import { DatabaseUnusable } from "./database-lock.ts";
 import { requireDatabase } from "./database-place.ts";
+import { reasonFor, toStoreFault } from "./postgres-faults.ts";
 import { connect } from "./postgres-lane.ts";
 import { MIGRATION_LOCK } from "./postgres-migrations.ts";
 import { openPostgresStore } from "./postgres-store.ts";
@@ -11,6 +12,8 @@ import { openSqliteStore } from "./sqlite-store.ts";
 
 /** The rows that are read and written at a time. */
 const PAGE = 5000;
+
+const CONNECT_TIMEOUT_MS = 5000;
 
 /** The order in which rows may refer to rows. */
 const TABLES = ["tariffs", "users", "orders", "order_events"] as const;
@@ -49,14 +52,22 @@ export async function moveDatabase(
   try {
     await (await openPostgresStore(to, log, elapsed)).close();
     using database = new Database(from, { readonly: true });
-    const target = connect(to);
+    let isCommitting = false;
     try {
-      return await target.begin((tx) => copyAll(database, tx, onProgress));
+      using target = await connect(to, CONNECT_TIMEOUT_MS);
+      return await target.sql.begin(async (tx) => {
+        const moved = await copyAll(database, tx, onProgress);
+        isCommitting = true;
+        return moved;
+      });
     } catch (error) {
       if (error instanceof DatabaseUnusable) throw error;
-      throw new DatabaseUnusable(`Nothing was moved: ${reasonOf(error)}.`);
-    } finally {
-      await target.close({ timeout: 0 });
+      const isUnknown = isCommitting && toStoreFault(error).kind === "lost";
+      throw new DatabaseUnusable(
+        isUnknown
+          ? `PostgreSQL did not confirm the move (${reasonFor(error)}): run it again, which says if all was moved.`
+          : `Nothing was moved: ${reasonFor(error)}.`,
+      );
     }
   } finally {
     await source.close();

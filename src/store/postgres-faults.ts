@@ -1,30 +1,37 @@
 import { SQL } from "bun";
 import { DrizzleQueryError } from "drizzle-orm/errors";
 import { Unavailable } from "../errors.ts";
+import { reasonOf } from "../log.ts";
 import { TimeoutExceeded } from "../with-timeout.ts";
 
-/** The server may have kept the step, and may not: nobody has heard. */
+/** The step may or may not have committed: its answer was lost. */
 export class OutcomeUnknown extends Error {
   override readonly name = "OutcomeUnknown";
+}
+
+/** There was no connection to a server that can run the step; the cause says why. */
+export class Unreachable extends Error {
+  override readonly name = "Unreachable";
+
+  constructor(cause: unknown) {
+    super("no server can be reached", { cause });
+  }
 }
 
 /** What a step that has failed is refused with, and what it says of the connection. */
 export interface StoreFault {
   /**
-   * `lost`: the connection is gone, and whether the step was kept is unknown. `unreachable`: the step has
-   * not come to the server. `conflict`: another transaction stood in the way. `refused`: the step is at
-   * fault, or the server can't now. Nothing is kept but of what is lost.
+   * `lost`: the connection failed, or the answer did not come in time. `unreachable`: there was no
+   * connection, or only one to a server that refuses writes. `conflict`: another transaction was in the
+   * way. `refused`: the step is at fault, or the server can't run it now. Only a lost step may have
+   * committed.
    */
   readonly kind: "lost" | "unreachable" | "conflict" | "refused";
   readonly error: Error;
 }
 
-/**
- * No connection could be made, or it is one to a server that only reads, as after a failover: the driver's
- * codes, and the server's. Another connection may do.
- */
-const UNREACHABLE =
-  /^(ERR_POSTGRES_CONNECTION_(REFUSED|TIMEOUT)|08001|08004|25006|28...|3D000|53300|57P03)$/;
+/** read_only_sql_transaction: after a failover a new connection may lead to the new primary. */
+const READ_ONLY = "25006";
 
 /** Deadlock, and a conflict of transactions. */
 const CONFLICT = /^(40P01|40001)$/;
@@ -41,6 +48,11 @@ const UNAVAILABLE = /^(53|57|58)/;
  */
 export function toStoreFault(thrown: unknown): StoreFault {
   const error = thrown instanceof DrizzleQueryError ? thrown.cause : thrown;
+  if (error instanceof Unreachable) {
+    const { error: reason } = toStoreFault(error.cause);
+    const isUnavailable = reason instanceof Unavailable;
+    return { kind: "unreachable", error: isUnavailable ? reason : unavailable(reason) };
+  }
   if (error instanceof TimeoutExceeded) return { kind: "lost", error: unavailable(error) };
   if (!(error instanceof SQL.PostgresError)) return { kind: "refused", error: asError(error) };
   const state = String(error.errno ?? "");
@@ -48,10 +60,17 @@ export function toStoreFault(thrown: unknown): StoreFault {
   const code = isOfServer ? state : error.code;
   const teller = isOfServer ? "PostgreSQL says" : "the connection to PostgreSQL has failed:";
   const plain = new Error(`${teller} ${code}: ${error.message}`);
-  if (UNREACHABLE.test(code)) return { kind: "unreachable", error: unavailable(plain) };
+  if (code === READ_ONLY) return { kind: "unreachable", error: unavailable(plain) };
   if (!isOfServer || LOST.test(code)) return { kind: "lost", error: unavailable(plain) };
   if (CONFLICT.test(code)) return { kind: "conflict", error: unavailable(plain) };
   return { kind: "refused", error: UNAVAILABLE.test(code) ? unavailable(plain) : plain };
+}
+
+/** Says in a few words what the driver has thrown, without values. */
+export function reasonFor(thrown: unknown): string {
+  const { error } = toStoreFault(thrown);
+  const cause = error instanceof Unavailable ? error.cause : error;
+  return cause instanceof Error ? cause.message : reasonOf(cause);
 }
 
 function unavailable(cause: Error): Unavailable {

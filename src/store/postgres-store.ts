@@ -1,14 +1,14 @@
 import type { SQL } from "bun";
 import { Unavailable } from "../errors.ts";
-import { type Log, reasonOf } from "../log.ts";
+import type { Log } from "../log.ts";
 import { type CommitMetrics, NO_COMMIT_METRICS } from "../metrics.ts";
 import type { Clock } from "../ports.ts";
 import { withTimeout } from "../with-timeout.ts";
 import { createBatch } from "./batch.ts";
 import { DatabaseUnusable } from "./database-lock.ts";
-import { OutcomeUnknown, toStoreFault } from "./postgres-faults.ts";
-import { connect, createLane, type Lane } from "./postgres-lane.ts";
-import { checkIsCurrent, checkServer, migrate } from "./postgres-migrations.ts";
+import { OutcomeUnknown, reasonFor, toStoreFault, Unreachable } from "./postgres-faults.ts";
+import { connect, type Lane, openLane } from "./postgres-lane.ts";
+import { checkIsCurrent, checkServer, checkSessions, migrate } from "./postgres-migrations.ts";
 import type { Reader, Store, Tx } from "./store.ts";
 
 /**
@@ -20,15 +20,19 @@ const LANES = 2;
 /** A step that has not ended by then is refused, its waiting included; a server takes milliseconds. */
 const STEP_TIMEOUT_MS = 5000;
 
+/** How long a connection may take at the start, and then the checks of the server. */
+const OPENING_TIMEOUT_MS = 5000;
+
 /**
- * The server gives a statement up after this share of a step's time, and none is begun with less left than
- * the other: so we hear, nearly always, that nothing was kept.
+ * The server cancels a statement after this share of a step's time, and no attempt begins with less left than
+ * the other. So the server's answer nearly always comes in time, and the outcome is known.
  */
 const STATEMENT_SHARE = 0.4;
 const BEGINNING_SHARE = 0.5;
 
-/** How long to wait before a connection is tried again that could not be made. */
-const RECONNECT_PAUSE_MS = 100;
+/** The pauses before a step is tried on a new connection: each is twice as long as the one before. */
+const FIRST_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 500;
 
 /** How often a step is tried that another transaction stands in the way of. */
 const MAX_CONFLICTS = 5;
@@ -50,9 +54,15 @@ interface Step {
   readonly deadline: number;
   /** Whether it may change something. */
   readonly writes: boolean;
-  readonly work: (lane: Lane) => Promise<unknown>;
+  /** Calls `beforeCommit` before it sends what may commit, and then not if that throws. */
+  readonly work: (lane: Lane, beforeCommit: () => void) => Promise<unknown>;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
+}
+
+/** The place of a lane, which is opened for the first step and again after its connection is lost. */
+interface Slot {
+  lane: Lane | undefined;
 }
 
 /**
@@ -82,16 +92,25 @@ export async function openPostgresStore(
  * names no password.
  */
 export async function openPostgresReader(url: string): Promise<Reader> {
-  const lane = createLane(url, STEP_TIMEOUT_MS);
   try {
-    checkTransport(url);
-    await withTimeout(STEP_TIMEOUT_MS, () => checkServer(lane.connection));
-    await checkIsCurrent(lane.connection);
+    await withCheckedConnection(url, checkIsCurrent);
+    const lane = await openLane(url, OPENING_TIMEOUT_MS, OPENING_TIMEOUT_MS);
+    return { read: (query) => query(lane.tx), close: async () => lane.end() };
   } catch (error) {
-    lane.end();
     throw new DatabaseUnusable(`The database ${nameOf(url)} can't be opened: ${reasonFor(error)}.`);
   }
-  return { read: (query) => query(lane.tx), close: async () => lane.end() };
+}
+
+/** Runs `work` on a connection like those of the service, to a server that the service can use. */
+async function withCheckedConnection<T>(url: string, work: (sql: SQL) => Promise<T>): Promise<T> {
+  checkTransport(url);
+  using first = await connect(url, OPENING_TIMEOUT_MS);
+  using second = await connect(url, OPENING_TIMEOUT_MS);
+  await withTimeout(OPENING_TIMEOUT_MS, async () => {
+    await checkSessions(first.sql, second.sql);
+    await checkServer(first.sql);
+  });
+  return await work(first.sql);
 }
 
 async function open(
@@ -101,23 +120,20 @@ async function open(
   metrics: CommitMetrics,
   stepTimeoutMs: number,
 ): Promise<PostgresStore> {
-  const opening = connect(url);
-  let offsetMs: number;
-  try {
-    await withTimeout(stepTimeoutMs, () => checkServer(opening));
-    await migrate(opening);
-    offsetMs = await readOffset(opening, elapsed);
-  } finally {
-    await opening.close({ timeout: 0 });
-  }
+  let offsetMs = await withCheckedConnection(url, async (sql) => {
+    await migrate(sql);
+    return await readOffset(sql, elapsed);
+  });
 
   const waiting: Step[] = [];
-  const newLane = () => createLane(url, stepTimeoutMs * STATEMENT_SHARE);
-  const idle: Lane[] = Array.from({ length: LANES }, newLane);
+  const idle: Slot[] = Array.from({ length: LANES }, () => ({ lane: undefined }));
   let closed = false;
   let allIdle = Promise.withResolvers<void>();
 
-  function enqueue<T>(writes: boolean, work: (lane: Lane) => Promise<T>): Promise<T> {
+  function enqueue<T>(
+    writes: boolean,
+    work: (lane: Lane, beforeCommit: () => void) => Promise<T>,
+  ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (closed) return reject(new Unavailable("the store is closed"));
       if (waiting.length >= MAX_WAITING) return reject(new Unavailable("too many steps wait"));
@@ -125,58 +141,79 @@ async function open(
       // `as`: only what this step's own work returns is ever handed to its resolve.
       const settle = resolve as (value: unknown) => void;
       waiting.push({ deadline, writes, work, resolve: settle, reject });
-      const lane = idle.pop();
+      const slot = idle.pop();
       // A turn later, so that what comes meanwhile joins the step.
-      if (lane !== undefined) setImmediate(() => void serve(lane));
+      if (slot !== undefined) setImmediate(() => void serve(slot));
     });
   }
 
   /** Does what waits, one step after the other. */
-  async function serve(first: Lane): Promise<void> {
-    let lane = first;
+  async function serve(slot: Slot): Promise<void> {
     for (let step = waiting.shift(); step !== undefined; step = waiting.shift()) {
-      lane = await perform(lane, step);
+      await perform(slot, step);
     }
-    idle.push(lane);
+    idle.push(slot);
     if (idle.length === LANES) {
       allIdle.resolve();
       allIdle = Promise.withResolvers();
     }
   }
 
-  /** Settles the step, and answers with the lane to go on with: another, where this one's connection is lost. */
-  async function perform(first: Lane, step: Step): Promise<Lane> {
+  /** Settles the step. Replaces the slot's lane if its connection is lost. */
+  async function perform(slot: Slot, step: Step): Promise<void> {
     const leftMs = () => step.deadline - elapsed();
-    let lane = first;
+    /** How long attempts may still begin. */
+    const spareMs = () => leftMs() - stepTimeoutMs * BEGINNING_SHARE;
     let mayBeKept = false;
     let error: Error = new Unavailable("the step has waited for too long");
-    const isLate = leftMs() < stepTimeoutMs * BEGINNING_SHARE;
-    for (let attempt = 1; !isLate && leftMs() > 0; attempt++) {
+    let conflicts = 0;
+    let pauseMs = FIRST_PAUSE_MS;
+    while (spareMs() > 0) {
+      let isCommitting = false;
       try {
-        const current = lane;
+        const { lane } = slot;
+        if (lane === undefined || !lane.isOpen()) {
+          slot.lane = await openLane(url, stepTimeoutMs * STATEMENT_SHARE, spareMs());
+          continue;
+        }
+        if (step.writes && lane.isReadOnly)
+          throw new Unreachable(new Error("the server only reads"));
         const endCommit = metrics.startCommit();
-        const value = await withTimeout(leftMs(), () => step.work(current));
+        const value = await withTimeout(leftMs(), () =>
+          step.work(lane, () => {
+            if (!lane.isOpen()) throw new Error("the step was given up before its COMMIT");
+            isCommitting = true;
+          }),
+        );
         if (step.writes) endCommit();
-        step.resolve(value);
-        return lane;
+        return step.resolve(value);
       } catch (thrown) {
         const fault = toStoreFault(thrown);
         error = fault.error;
-        if (fault.kind === "lost" || fault.kind === "unreachable") {
-          mayBeKept ||= fault.kind === "lost" && step.writes;
-          // What still runs there can't reach the new connection.
-          lane.end();
-          lane = newLane();
-          await new Promise((resolve) => setTimeout(resolve, RECONNECT_PAUSE_MS));
-        } else if (fault.kind === "refused" || attempt === MAX_CONFLICTS) break;
+        if (fault.kind === "refused") break;
+        if (fault.kind === "conflict") {
+          conflicts += 1;
+          if (conflicts === MAX_CONFLICTS) break;
+          continue;
+        }
+        mayBeKept ||= fault.kind === "lost" && isCommitting;
+        // What still runs there can't reach the new connection.
+        slot.lane?.end();
+        slot.lane = undefined;
+        await Bun.sleep(Math.min(pauseMs, Math.max(spareMs(), 0)));
+        pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS);
       }
     }
     step.reject(mayBeKept ? new OutcomeUnknown("it may be kept or not", { cause: error }) : error);
-    return lane;
   }
 
-  const run = <T>(work: (tx: Tx) => Promise<T>) => enqueue(true, (lane) => lane.transact(work));
-  const statements = <T>(work: (tx: Tx) => Promise<T>) => enqueue(true, (lane) => work(lane.tx));
+  const run = <T>(work: (tx: Tx) => Promise<T>) =>
+    enqueue(true, (lane, beforeCommit) => lane.transact(work, beforeCommit));
+  const statements = <T>(work: (tx: Tx) => Promise<T>) =>
+    enqueue(true, (lane, beforeCommit) => {
+      beforeCommit();
+      return work(lane.tx);
+    });
 
   const clock = setInterval(() => {
     enqueue(false, async (lane) => {
@@ -215,7 +252,7 @@ async function open(
       closed = true;
       clearInterval(clock);
       if (idle.length < LANES) await allIdle.promise;
-      for (const lane of idle) lane.end();
+      for (const { lane } of idle) lane?.end();
     },
   };
 }
@@ -239,10 +276,4 @@ function checkTransport(url: string): void {
 function nameOf(url: string): string {
   const { host, pathname } = new URL(url);
   return `${pathname.slice(1)} on ${host}`;
-}
-
-function reasonFor(error: unknown): string {
-  const { error: fault } = toStoreFault(error);
-  const cause = fault instanceof Unavailable ? fault.cause : fault;
-  return cause instanceof Error ? cause.message : reasonOf(cause);
 }

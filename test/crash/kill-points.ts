@@ -96,19 +96,21 @@ export const COPY_SABOTAGES: readonly {
     ordeal: { holdOpenings: true },
   },
   {
-    name: "begins its transactions by hand",
+    name: "begins its transactions by hand, on a pool",
     why: "the driver commits on another connection than the one that was cut, and the claim is none",
     mutations: [
       {
         file: "store/postgres-lane.ts",
-        from: "connection.begin(async (transaction) => {",
+        from: "sql.begin(async (transaction) => {",
         to: `((act: (on: SQL) => Promise<any>) =>
-          connection.unsafe("BEGIN").then(async () => {
-            const result = await act(connection);
-            await connection.unsafe("COMMIT");
+          sql.unsafe("BEGIN").then(async () => {
+            const result = await act(sql);
+            await sql.unsafe("COMMIT");
             return result;
           }))(async (transaction) => {`,
       },
+      { file: "store/postgres-lane.ts", from: "await pool.reserve()", to: "pool" },
+      { file: "store/postgres-lane.ts", from: "isOpen: () => isOpen", to: "isOpen: () => true" },
     ],
     ordeal: { dueOrders: true, holdClaims: true, cuts: true },
   },

@@ -1,7 +1,10 @@
 import type { Socket } from "bun";
 
-/** What becomes of data that the server has sent: it goes on, or the connection is cut before it does. */
-export type Fate = "pass" | "cut";
+/**
+ * What becomes of data that the server has sent: it goes on, the connection is cut before it does, or it never
+ * arrives.
+ */
+export type Fate = "pass" | "cut" | "hold";
 
 interface Way {
   other: Socket<Way> | undefined;
@@ -50,10 +53,11 @@ export function startProxy(
                 for (const data of client.data.early) send(server, data);
               },
               data(server, data) {
-                if (judge(Buffer.from(data).toString("latin1")) === "cut") {
+                const fate = judge(Buffer.from(data).toString("latin1"));
+                if (fate === "cut") {
                   close(server);
                   close(client);
-                } else send(client, Buffer.from(data));
+                } else if (fate === "pass") send(client, Buffer.from(data));
               },
               close: () => close(client),
             },
