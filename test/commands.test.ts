@@ -7,6 +7,7 @@ import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 import { createDatabase, type PostgresServer, startPostgres } from "./support/postgres.ts";
 import { runCommand, spawnService, temporaryFolder } from "./support/process.ts";
 import { addUser } from "./support/rows.ts";
+import { serviceCommand } from "./support/service-command.ts";
 import { skip } from "./support/skip.ts";
 import { openStore } from "./support/store.ts";
 
@@ -110,9 +111,8 @@ test("a list is printed whole, however long it is and however slow its reader", 
   }
   const words = ["orders", "--json", "--last", "20000"];
   const child = Bun.spawn(
-    ["sh", "-c", '"$@" | { sleep 0.2; cat; }', "sh", process.execPath, "src/main.ts", ...words],
+    ["sh", "-c", '"$@" | { sleep 0.2; cat; }', "sh", ...(await serviceCommand()), ...words],
     {
-      cwd: join(import.meta.dir, ".."),
       env: { ...process.env, DATABASE_URL: `file:${path}` },
       stdout: "pipe",
     },
@@ -122,9 +122,8 @@ test("a list is printed whole, however long it is and however slow its reader", 
   expect(printed.split("\n").length).toBe(20_001);
   // A reader who has seen enough holds up nothing.
   const head = Bun.spawnSync(
-    ["sh", "-c", '"$@" | head -1', "sh", process.execPath, "src/main.ts", ...words],
+    ["sh", "-c", '"$@" | head -1', "sh", ...(await serviceCommand()), ...words],
     {
-      cwd: join(import.meta.dir, ".."),
       env: { ...process.env, DATABASE_URL: `file:${path}` },
     },
   );

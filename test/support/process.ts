@@ -1,19 +1,20 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient } from "./client.ts";
+import { serviceCommand } from "./service-command.ts";
+
+export { temporaryFolder } from "./temporary-folder.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
-/** A folder for a database, gone after the test. */
-export function temporaryFolder() {
-  const path = mkdtempSync(join(tmpdir(), "nmservis-"));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
-}
-
-/** The real process on a free port, listening once this resolves. */
-export async function spawnService(environment: Record<string, string>) {
-  const child = Bun.spawn([process.execPath, "src/main.ts"], {
+/**
+ * Starts the real process on a free port; resolves when it listens. `command` is another way to start it
+ * than from the bundle.
+ */
+export async function spawnService(
+  environment: Record<string, string>,
+  command?: readonly string[],
+) {
+  const child = Bun.spawn([...(command ?? (await serviceCommand()))], {
     cwd: ROOT,
     env: { ...process.env, PORT: "0", PAYMENT_STUB_DELAY_MS: "0", ...environment },
     stdout: "pipe",
@@ -52,7 +53,7 @@ export async function spawnService(environment: Record<string, string>) {
 
 /** Starts a process that is expected to end by itself; resolves to its exit status and its words. */
 export async function failToStart(environment: Record<string, string>, args: string[] = []) {
-  const child = Bun.spawn([process.execPath, "src/main.ts", ...args], {
+  const child = Bun.spawn([...(await serviceCommand()), ...args], {
     cwd: ROOT,
     env: { ...process.env, PORT: "0", ...environment },
     stdout: "pipe",
@@ -64,7 +65,7 @@ export async function failToStart(environment: Record<string, string>, args: str
 
 /** Runs a command of the program to its end. */
 export async function runCommand(words: readonly string[], environment = {}) {
-  const child = Bun.spawn([process.execPath, "src/main.ts", ...words], {
+  const child = Bun.spawn([...(await serviceCommand()), ...words], {
     cwd: ROOT,
     env: { ...process.env, ...environment },
     stdout: "pipe",
