@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { KILL_POINTS, SABOTAGES } from "./crash/kill-points.ts";
@@ -27,9 +27,7 @@ const SEED = Number(process.env["SEED"] ?? crypto.getRandomValues(new Uint32Arra
 const REPLAY = `SEED=${SEED} bun test test/crash.test.ts makes the same decisions again`;
 console.log(REPLAY);
 
-const folder = temporaryFolder();
-afterAll(() => folder[Symbol.dispose]());
-const tools = await makeTools(folder.path);
+const tools = await makeTools();
 
 describe("killed again and again, at every stage of the payment", () => {
   test(

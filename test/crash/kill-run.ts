@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { temporaryFolder } from "../support/process.ts";
+import { temporaryFolder, WITHOUT_JIT } from "../support/process.ts";
 import { createRandom, seedOf } from "../support/random.ts";
 import { POLL_MS } from "../../src/orders/order-worker.ts";
 import { leaseEndsAt } from "../../src/orders/retry-schedule.ts";
@@ -280,7 +280,7 @@ async function start(
 ) {
   const child = processes.use(
     Bun.spawn([process.execPath, script, ...args.map(String)], {
-      env: { ...process.env, ...environment },
+      env: { ...process.env, ...WITHOUT_JIT, ...environment },
       stdout: "pipe",
       stderr: "inherit",
     }),
