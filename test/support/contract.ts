@@ -43,7 +43,7 @@ export async function faultOf(
   if (operation === undefined && ![400, 401, 403, 404, 405].includes(status)) {
     return `${where} is no answer to what is no operation`;
   }
-  const validate = documented?.validate ?? problem;
+  const validate = documented?.validate() ?? problem();
   if (!validate(body))
     return `${where}: ${ajv.errorsText(validate.errors)}: ${JSON.stringify(body)}`;
   const mediaType = documented?.mediaType ?? "application/problem+json";
@@ -53,7 +53,7 @@ export async function faultOf(
 
 function headerFault(
   headers: Headers,
-  documented: Map<string, ValidateFunction>,
+  documented: Map<string, () => ValidateFunction>,
   status: number,
 ): string | undefined {
   const required = [...EVERY_ANSWER, ...(OF_STATUS[status] ?? [])];
@@ -67,7 +67,7 @@ function headerFault(
   if (undocumented.length > 0) return `the headers ${undocumented.join(", ")} are not documented`;
   for (const [name, validate] of documented) {
     const value = headers.get(name);
-    if (value !== null && !validate(value)) return `the header ${name} is ${value}`;
+    if (value !== null && !validate()(value)) return `the header ${name} is ${value}`;
   }
   return undefined;
 }
@@ -94,7 +94,7 @@ function compile({ paths }: Document) {
             headers: new Map(
               Object.entries(response.headers).map(([name, { schema }]) => [
                 name.toLowerCase(),
-                ajv.compile(schema),
+                once(() => ajv.compile(schema)),
               ]),
             ),
           },
@@ -121,12 +121,18 @@ function schemaOf({ content }: Partial<DocumentedResponse>, where: string): obje
   return body.schema;
 }
 
-/** The schema, with every member refused that it does not name. */
-function compileStrictly(schema: object): ValidateFunction {
+/** Compiles on first use: all schemas together take 0.4 s, and a test file needs a few of them. */
+function once(compile: () => ValidateFunction): () => ValidateFunction {
+  let compiled: ValidateFunction | undefined;
+  return () => (compiled ??= compile());
+}
+
+/** Validates by the schema, and refuses every member that it does not name. */
+function compileStrictly(schema: object): () => ValidateFunction {
   const strict = JSON.stringify(schema, (_name, value) =>
     value !== null && typeof value === "object" && "properties" in value
       ? { ...value, additionalProperties: false }
       : value,
   );
-  return ajv.compile(JSON.parse(strict));
+  return once(() => ajv.compile(JSON.parse(strict)));
 }
