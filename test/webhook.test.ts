@@ -182,7 +182,7 @@ test("the README's receiver takes what is ours, and nothing else", async () => {
   if (Bun.spawnSync(["/usr/bin/python3", "-c", "import aiohttp"]).exitCode !== 0) {
     return skip("the README's receiver, without Debian's python3-aiohttp");
   }
-  const port = await freePort();
+  const port = freePort();
   const child = Bun.spawn(python, {
     env: { WEBHOOK_SECRET: SECRET, HOOK_PORT: String(port) },
     stdout: "pipe",
