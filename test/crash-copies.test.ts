@@ -16,7 +16,7 @@ const KILLS_AT_EACH_POINT = LONG ? 24 : 1;
 /** The server crashes once for so many kills. */
 const KILLS_FOR_A_CRASH = LONG ? 8 : 4;
 
-setDefaultTimeout(LONG ? 1_800_000 : 60_000);
+setDefaultTimeout(LONG ? 1_800_000 : 120_000);
 
 const SEED = Number(process.env["SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0]);
 const REPLAY = `SEED=${SEED} bun test test/crash-copies.test.ts makes the same decisions again`;

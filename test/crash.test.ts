@@ -20,7 +20,7 @@ const KILLS_AT_EACH_POINT = LONG ? 112 : 4;
 const VARIANTS = LONG ? [0, 1, 2, 3, 4, 5] : [0];
 const ORDERS = 300;
 
-const TIMEOUT_MS = LONG ? 1_800_000 : 60_000;
+const TIMEOUT_MS = LONG ? 1_800_000 : 120_000;
 
 /** What the kills, the clients and the outside world decide by. Real processes are not as exact. */
 const SEED = Number(process.env["SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0]);
