@@ -1,24 +1,26 @@
-import { expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import axe from "axe-core";
-import type { Page } from "playwright-core";
-import { launchBrowser } from "./support/browser.ts";
+import type { BrowserContext, Page } from "playwright-core";
+import { closeBrowser, openBrowser } from "./support/browser.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 import { freePort } from "./support/free-port.ts";
 import { spawnService, temporaryFolder } from "./support/process.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
+afterAll(closeBrowser);
 
 const API_KEY = "a-client-s-key-of-it";
 const KEYS = { Aziza: "aziza-s-key-for-this", Bekzod: "bekzod-s-key-for-thi" };
 
 /** A service with two dispatchers, and a browser in front of it. */
 async function openBoard(folder: string) {
-  const browser = await launchBrowser("the board");
+  const browser = await openBrowser("the board");
   if (browser === undefined) return undefined;
   const settings = {
     DATABASE_URL: `file:${join(folder, "x.db")}`,
-    PORT: String(await freePort()),
+    // The same after a restart.
+    PORT: String(freePort()),
     PAYMENT_STUB_DELAY_MS: "0",
     // An end that waited for a stream would take longer than any test.
     PAYMENT_TIMEOUT_MS: "120000",
@@ -32,6 +34,7 @@ async function openBoard(folder: string) {
   const headers = { "x-api-key": API_KEY };
   /** What no page may do: talk to another host, break the policy, throw. */
   const wrongs: string[] = [];
+  const contexts: BrowserContext[] = [];
 
   async function signIn(name: keyof typeof KEYS, options: object = {}): Promise<Page> {
     const context = await browser?.newContext({
@@ -39,6 +42,7 @@ async function openBoard(folder: string) {
       ...options,
     });
     if (context === undefined) throw new Error("there is no browser");
+    contexts.push(context);
     const page = await context.newPage();
     page.on("request", (request) => {
       if (new URL(request.url()).origin !== url) wrongs.push(request.url());
@@ -74,7 +78,7 @@ async function openBoard(folder: string) {
       service = await spawnService(settings);
     },
     async [Symbol.asyncDispose]() {
-      await browser.close();
+      await Promise.all(contexts.map((context) => context.close()));
       await service[Symbol.asyncDispose]();
     },
   };

@@ -2,7 +2,6 @@ import { Database } from "bun:sqlite";
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
-import { freePort } from "./support/free-port.ts";
 import { spawnService, temporaryFolder } from "./support/process.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
@@ -48,7 +47,6 @@ test("every step that was answered is there with its event, wherever the process
   });
   const settings = {
     DATABASE_URL: `file:${path}`,
-    PORT: String(await freePort()),
     PAYMENT_STUB_DELAY_MS: "0",
     ORDERS_PER_USER_PER_HOUR: "0",
     LOG_LEVEL: "error",

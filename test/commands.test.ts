@@ -17,6 +17,7 @@ import { mountDisk } from "./support/disk.ts";
 import { createDatabase, type PostgresServer, startPostgres } from "./support/postgres.ts";
 import { runCommand, spawnService, temporaryFolder } from "./support/process.ts";
 import { addUser } from "./support/rows.ts";
+import { serviceCommand } from "./support/service-command.ts";
 import { skip } from "./support/skip.ts";
 import { openStore } from "./support/store.ts";
 
@@ -125,9 +126,8 @@ test("a list is printed whole, however long it is and however slow its reader", 
   }
   const words = ["orders", "--json", "--last", "20000"];
   const child = Bun.spawn(
-    ["sh", "-c", '"$@" | { sleep 0.2; cat; }', "sh", process.execPath, "src/main.ts", ...words],
+    ["sh", "-c", '"$@" | { sleep 0.2; cat; }', "sh", ...(await serviceCommand()), ...words],
     {
-      cwd: join(import.meta.dir, ".."),
       env: { ...process.env, DATABASE_URL: `file:${path}` },
       stdout: "pipe",
     },
@@ -136,9 +136,9 @@ test("a list is printed whole, however long it is and however slow its reader", 
   expect(printed.length).toBeGreaterThan(3 * 1024 * 1024);
   expect(printed.split("\n").length).toBe(20_001);
   // A reader who has seen enough holds up nothing.
+  const program = await serviceCommand();
   const run = (pipeline: string) =>
-    Bun.spawnSync(["sh", "-c", pipeline, "sh", process.execPath, "src/main.ts", ...words], {
-      cwd: join(import.meta.dir, ".."),
+    Bun.spawnSync(["sh", "-c", pipeline, "sh", ...program, ...words], {
       env: { ...process.env, DATABASE_URL: `file:${path}` },
     });
   const head = run('"$@" | head -1');
@@ -161,8 +161,7 @@ test("output to a full disk ends every command with status 1 and a sentence", as
   await openStore(path).close();
   const backup = join(folder.path, "backup");
   for (const words of [["--help"], ["--version"], ["tariffs"], ["check"], ["backup", backup]]) {
-    const child = Bun.spawnSync([process.execPath, "src/main.ts", ...words], {
-      cwd: join(import.meta.dir, ".."),
+    const child = Bun.spawnSync([...(await serviceCommand()), ...words], {
       env: { ...process.env, DATABASE_URL: `file:${path}` },
       stdout: Bun.file("/dev/full"),
     });
@@ -186,8 +185,7 @@ test("a signal ends a backup without a trace, or it is complete", async () => {
   );
   await store.close();
   const file = join(folder.path, "backup");
-  const child = Bun.spawn([process.execPath, "src/main.ts", "backup", file], {
-    cwd: join(import.meta.dir, ".."),
+  const child = Bun.spawn([...(await serviceCommand()), "backup", file], {
     env: { ...process.env, DATABASE_URL: `file:${path}` },
     stderr: "pipe",
   });

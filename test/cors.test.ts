@@ -1,11 +1,12 @@
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
-import { launchBrowser } from "./support/browser.ts";
+import { closeBrowser, openBrowser } from "./support/browser.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 import { spawnService, temporaryFolder } from "./support/process.ts";
 import { createService } from "./support/service.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
+afterAll(closeBrowser);
 
 const OURS = "https://app.nomus.uz";
 const ENVIRONMENT = {
@@ -103,7 +104,7 @@ describe("a page of another origin", () => {
 });
 
 test("in a browser a page of an allowed origin orders, and one of another origin can't", async () => {
-  const browser = await launchBrowser("web pages of other origins");
+  const browser = await openBrowser("web pages of other origins");
   if (browser === undefined) return;
   const page = () => new Response("<!doctype html>", { headers: { "content-type": "text/html" } });
   using ours = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: page });
@@ -115,12 +116,12 @@ test("in a browser a page of an allowed origin orders, and one of another origin
     CORS_ORIGINS: ours.url.origin,
     API_KEY: key,
   });
+  await using tab = await browser.newPage();
 
   /** What a page of this origin hears, in its own words. */
   async function callFrom(origin: string, body: object, path: string) {
-    const tab = await browser?.newPage();
-    await tab?.goto(origin);
-    return tab?.evaluate(
+    await tab.goto(origin);
+    return tab.evaluate(
       async ([url, key, json]) => {
         try {
           const response = await fetch(String(url), {
@@ -138,20 +139,16 @@ test("in a browser a page of an allowed origin orders, and one of another origin
     );
   }
 
-  try {
-    const person = { phone_number: "+998901234567" };
-    const order = { user_id: 1, tariff_code: "standard_300" };
-    expect(await callFrom(ours.url.origin, person, "/register")).toMatchObject({ status: 200 });
-    expect(await callFrom(foreign.url.origin, order, "/create_order")).toEqual({
-      failed: "TypeError: Failed to fetch",
-    });
-    expect(await callFrom(ours.url.origin, order, "/create_order")).toMatchObject({
-      status: 200,
-      // The foreign page's request never was an order.
-      body: { status: "ok", order_id: 1 },
-      id: expect.stringMatching(/^[\w-]{36}$/),
-    });
-  } finally {
-    await browser.close();
-  }
+  const person = { phone_number: "+998901234567" };
+  const order = { user_id: 1, tariff_code: "standard_300" };
+  expect(await callFrom(ours.url.origin, person, "/register")).toMatchObject({ status: 200 });
+  expect(await callFrom(foreign.url.origin, order, "/create_order")).toEqual({
+    failed: "TypeError: Failed to fetch",
+  });
+  expect(await callFrom(ours.url.origin, order, "/create_order")).toMatchObject({
+    status: 200,
+    // The foreign page's request never was an order.
+    body: { status: "ok", order_id: 1 },
+    id: expect.stringMatching(/^[\w-]{36}$/),
+  });
 });

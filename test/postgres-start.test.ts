@@ -1,3 +1,4 @@
+import { SQL } from "bun";
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import {
   appendFileSync,
@@ -41,7 +42,9 @@ const altered = (statements: string) => async (_server: PostgresServer, url: str
 /** Has the server read its settings again; resolves when it has. */
 async function reload(url: string) {
   const loadedAt = async () => {
-    const [row] = await execute(url, "SELECT pg_conf_load_time()::text AS at");
+    // A new connection each time: the server tells an open one before it has read all of them.
+    await using sql = new SQL({ url, max: 1 });
+    const [row] = await sql`SELECT pg_conf_load_time()::text AS at`;
     return row.at;
   };
   const before = await loadedAt();

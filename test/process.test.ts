@@ -1,12 +1,15 @@
 import { describe, expect, test, setDefaultTimeout } from "bun:test";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, read } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { createClient } from "./support/client.ts";
-import { freePort } from "./support/free-port.ts";
 import { failToStart, spawnService, temporaryFolder } from "./support/process.ts";
+import { serviceCommand, SOURCE_COMMAND } from "./support/service-command.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
+
+const urlIn = (printed: string) => /listening on (\S+)/.exec(printed)?.[1] ?? "";
 
 describe("the process", () => {
   test("has every answered order after kill -9 and another start", async () => {
@@ -14,7 +17,7 @@ describe("the process", () => {
     const DATABASE_URL = `file:${join(folder.path, "x.db")}`;
     const answered: unknown[] = [];
     {
-      await using service = await spawnService({ DATABASE_URL });
+      await using service = await spawnService({ DATABASE_URL }, SOURCE_COMMAND);
       const user = await service.userId();
       for (let i = 0; i < 20; i++) answered.push((await service.order(user)).body["order_id"]);
       await service.end("SIGKILL");
@@ -80,26 +83,30 @@ describe("the process", () => {
     expect(Bun.spawnSync(["mkfifo", pipe]).success).toBe(true);
     // Open at both ends, so that it never breaks.
     const stdout = openSync(pipe, "r+");
-    const port = freePort();
-    await using child = Bun.spawn([process.execPath, "src/main.ts"], {
-      cwd: join(import.meta.dir, ".."),
+    await using child = Bun.spawn([...(await serviceCommand())], {
       env: {
         ...process.env,
         DATABASE_URL: `file:${join(folder.path, "x.db")}`,
-        PORT: String(port),
+        PORT: "0",
         PAYMENT_STUB_DELAY_MS: "0",
         ORDERS_PER_USER_PER_HOUR: "0",
       },
       stdout,
       stderr: "inherit",
     });
-    const { userId, order } = createClient(fetch, `http://127.0.0.1:${port}`);
-    const isListening = () =>
-      fetch(`http://127.0.0.1:${port}/`).then(
-        () => true,
-        () => false,
+    // A stream would read on; this reads the address and nothing after it.
+    let printed = "";
+    while (!/listening on .*\n/.test(printed)) {
+      const { bytesRead, buffer } = await promisify(read)(
+        stdout,
+        Buffer.alloc(1024),
+        0,
+        1024,
+        null,
       );
-    while (!(await isListening())) await Bun.sleep(10);
+      printed += buffer.toString("utf8", 0, bytesRead);
+    }
+    const { userId, order } = createClient(fetch, urlIn(printed));
     const user = await userId();
     // Some 600 bytes each, for a pipe of 64 KiB.
     for (let i = 0; i < 250; i++) {
@@ -112,13 +119,11 @@ describe("the process", () => {
 
   test("says in its log how many lines were lost while nobody has read it", async () => {
     using folder = temporaryFolder();
-    const port = freePort();
-    await using child = Bun.spawn([process.execPath, "src/main.ts"], {
-      cwd: join(import.meta.dir, ".."),
+    await using child = Bun.spawn([...(await serviceCommand())], {
       env: {
         ...process.env,
         DATABASE_URL: `file:${join(folder.path, "x.db")}`,
-        PORT: String(port),
+        PORT: "0",
       },
       stdout: "pipe",
       stderr: "pipe",
@@ -133,8 +138,9 @@ describe("the process", () => {
       }
     };
     await readUntil("listening on");
+    const url = urlIn(printed);
     // Some 200 bytes each: more than the megabyte that waits, and what the pipe and this process hold.
-    const ask = () => fetch(`http://127.0.0.1:${port}/`).then((response) => response.text());
+    const ask = () => fetch(url).then((response) => response.text());
     for (let i = 0; i < 400; i++) await Promise.all(Array.from({ length: 50 }, ask));
     await readUntil("lines were lost: nobody has read them.");
     expect(printed).toMatch(/^\{"time":.*"level":"error".*"\d+ lines were lost/m);
@@ -224,9 +230,10 @@ describe("on SIGTERM the process", () => {
   });
 
   test("answers a request that came in the very moment, or whose body came late", async () => {
+    // A second payment can't fit into the deadline; a body that follows the first has 4 s to arrive.
     await using started = await start({
-      PAYMENT_TIMEOUT_MS: "1500",
-      PAYMENT_STUB_DELAY_MS: "1000",
+      PAYMENT_TIMEOUT_MS: "8500",
+      PAYMENT_STUB_DELAY_MS: "4500",
     });
     const { service } = started;
     const user = await service.userId();
@@ -237,16 +244,12 @@ describe("on SIGTERM the process", () => {
     const other = service.order(await service.userId("+998901234568"));
     while (!service.printed().includes("Processing payment")) await Bun.sleep(1);
     const status = service.end("SIGTERM");
-    // Long before the deadline, and so late that the answer comes after it.
-    await Bun.sleep(700);
-    socket.write(body.slice(1));
-    const endedAt = Date.now();
     expect((await other).status).toBe(200);
+    socket.write(body.slice(1));
     await closed;
     // There is no time left for its payment: the order is written, and the next process sees to it.
     expect(heard.text).toStartWith("HTTP/1.1 202 Accepted");
     expect(await status).toBe(0);
-    expect(Date.now() - endedAt).toBeLessThan(1500 + 1000);
   });
 
   test("changes nothing at a second signal", async () => {

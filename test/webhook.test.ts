@@ -242,7 +242,7 @@ test("the README's receiver takes only events that are signed by the service and
   if (Bun.spawnSync(["/usr/bin/python3", "-c", "import aiohttp"]).exitCode !== 0) {
     return skip("the README's receiver, without Debian's python3-aiohttp");
   }
-  const port = await freePort();
+  const port = freePort();
   const child = Bun.spawn(python, {
     env: { WEBHOOK_SECRET: SECRET, HOOK_PORT: String(port) },
     stdout: "pipe",

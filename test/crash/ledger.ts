@@ -27,7 +27,8 @@ export function findOverlaps(ledger: readonly Entry[]): string[] {
 
 /** All that has been done so far. */
 export function readLedger(path: string): Entry[] {
-  const lines = readFileSync(path, "utf8").split("\n");
+  // After the last newline there is nothing, or a line that is being written.
+  const lines = readFileSync(path, "utf8").split("\n").slice(0, -1);
   // `as`: nobody but the outside world writes to it.
-  return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as Entry);
+  return lines.map((line) => JSON.parse(line) as Entry);
 }

@@ -1,27 +1,38 @@
-import { symlinkSync } from "node:fs";
+import { cpSync, mkdtempSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { cachedFolder, hashOf } from "../support/cache.ts";
+import { SOURCES } from "../support/service-command.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
-/** What the crash tests start, made once for all of them. */
+/** The programs that the crash tests start. */
 export interface Tools {
   /** The service to be killed: victim.ts. */
   readonly victim: string;
-  /** The service whose writes are written down: power-cut-victim.ts. */
+  /** The service whose writes are recorded: power-cut-victim.ts. */
   readonly powerCutVictim: string;
-  /** The library to be preloaded, made of write-log.c; null where there is no C compiler. */
+  /** The library to preload, built from write-log.c; null if there is no C compiler. */
   readonly writeLog: string | null;
 }
 
-/** Makes the tools in this folder. */
-export async function makeTools(folder: string): Promise<Tools> {
-  // The store looks for its migrations two folders above its own.
-  symlinkSync(join(ROOT, "drizzle"), join(folder, "drizzle"));
-  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
+/** Returns the tools, which are built once for the same sources. */
+export async function makeTools(): Promise<Tools> {
+  const name = `crash-victims-${hashOf([...SOURCES, "test/crash", "test/support"])}`;
+  const folder = await cachedFolder(name, async (folder) => {
+    // The store looks for its migrations two folders above its own.
+    cpSync(join(ROOT, "drizzle"), join(folder, "drizzle"), { recursive: true });
+    await Bun.build({
+      entrypoints: ["victim", "power-cut-victim"].map((victim) => entryOf(victim)),
+      outdir: join(folder, "built/victims"),
+      target: "bun",
+      format: "cjs",
+      bytecode: true,
+    });
+  });
   return {
-    victim: await buildVictim(folder, "victim"),
-    powerCutVictim: await buildVictim(folder, "power-cut-victim"),
-    writeLog: compileWriteLog(folder),
+    victim: join(folder, "built/victims/victim.js"),
+    powerCutVictim: join(folder, "built/victims/power-cut-victim.js"),
+    writeLog: await compileWriteLog(),
   };
 }
 
@@ -34,22 +45,22 @@ export interface Mutation {
 }
 
 /**
- * Builds a victim of this name into the folder that has been made by `makeTools`, broken by the mutations,
- * and answers with its path. A sound one starts in a third of the time: it need not be transpiled first.
+ * Builds victim.ts into this folder with the service broken by the mutations, and returns its path. Throws
+ * if a source does not contain the text to replace.
  */
-export async function buildVictim(
+export async function buildBrokenVictim(
   folder: string,
-  name: "victim" | "power-cut-victim",
-  mutations: readonly Mutation[] = [],
+  mutations: readonly Mutation[],
 ): Promise<string> {
-  const victims = join(folder, "built", mutations.length > 0 ? crypto.randomUUID() : "victims");
+  const root = mkdtempSync(join(folder, "broken-"));
+  for (const name of ["drizzle", "node_modules"]) symlinkSync(join(ROOT, name), join(root, name));
   const left = new Set(mutations);
   await Bun.build({
-    entrypoints: [join(import.meta.dir, `${name}.ts`)],
-    outdir: victims,
+    entrypoints: [entryOf("victim")],
+    outdir: join(root, "built/victims"),
     target: "bun",
-    // Bytecode takes long to make, and a broken victim is started a few times only.
-    ...(mutations.length > 0 ? { packages: "external" } : { format: "cjs", bytecode: true }),
+    // Faster than a bundle of everything for something that starts a few times only.
+    packages: "external",
     plugins: [
       {
         name: "mutations",
@@ -67,24 +78,23 @@ export async function buildVictim(
     ],
   });
   for (const { file, from } of left) throw new Error(`${file} has nothing like: ${from}`);
-  return join(victims, `${name}.js`);
+  return join(root, "built/victims/victim.js");
 }
 
-/** Makes the library to be preloaded; what it does is said in write-log.c. Null where there is no compiler. */
-export function compileWriteLog(folder: string): string | null {
+function entryOf(name: string): string {
+  return join(import.meta.dir, `${name}.ts`);
+}
+
+/** Returns the library built from write-log.c, to be preloaded; null if there is no C compiler. */
+export async function compileWriteLog(): Promise<string | null> {
   const compiler = Bun.which("cc") ?? Bun.which("gcc");
   if (compiler === null) return null;
-  const library = join(folder, "write-log.so");
-  const source = join(import.meta.dir, "write-log.c");
-  const { exitCode, stderr } = Bun.spawnSync([
-    compiler,
-    "-shared",
-    "-fPIC",
-    "-o",
-    library,
-    source,
-    "-ldl",
-  ]);
-  if (exitCode !== 0) throw new Error(stderr.toString());
-  return library;
+  const source = "test/crash/write-log.c";
+  const folder = await cachedFolder(`write-log-${hashOf([source])}`, (folder) => {
+    const library = join(folder, "write-log.so");
+    const command = [compiler, "-shared", "-fPIC", "-o", library, join(ROOT, source), "-ldl"];
+    const { exitCode, stderr } = Bun.spawnSync(command);
+    if (exitCode !== 0) throw new Error(stderr.toString());
+  });
+  return join(folder, "write-log.so");
 }

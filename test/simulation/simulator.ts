@@ -3,7 +3,6 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   rmSync,
   statSync,
@@ -18,6 +17,7 @@ import { createMetrics } from "../../src/metrics.ts";
 import { readConfig } from "../../src/config.ts";
 import type { CallOptions } from "../../src/with-timeout.ts";
 import { openStore } from "../support/store.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 import type { Store } from "../../src/store/store.ts";
 import {
   createClients,
@@ -117,8 +117,8 @@ export async function simulate(seed: number, sabotage?: Sabotage): Promise<Repor
 }
 
 async function createTemplate(): Promise<Buffer> {
-  const folder = createFolder();
-  const path = join(folder, "template.db");
+  using folder = createFolder();
+  const path = join(folder.path, "template.db");
   const store = openStore(path);
   await store.run(async (tx) => {
     const priceTiyin = FIRST_PRICE_TIYIN;
@@ -128,17 +128,16 @@ async function createTemplate(): Promise<Buffer> {
   });
   await store.close();
   const bytes = readFileSync(path);
-  rmSync(folder, { recursive: true });
   // The framework keeps some of what it compiles: only then is each run like the other.
   await simulateOn(bytes, 0);
   return bytes;
 }
 
 /** In memory, where the system has room for files there. */
-function createFolder(): string {
+function createFolder() {
   const memory = "/dev/shm";
   const parent = WRITE_LOG_OF ?? (existsSync(memory) ? memory : tmpdir());
-  return mkdtempSync(join(parent, "nmservis-"));
+  return temporaryFolder(parent);
 }
 
 async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): Promise<Report> {
@@ -146,7 +145,7 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
   const plan = drawPlan(chance);
   const trace: string[] = [];
   const counts = { ...NO_COUNTS };
-  const folder = createFolder();
+  using folder = createFolder();
 
   using scheduler = createScheduler(chance, note);
   let clockSetByMs = 0;
@@ -205,7 +204,7 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
   let corpse: Process | undefined;
 
   function newProcess(): Process {
-    const path = join(folder, `${counts.kills}`, "x.db");
+    const path = join(folder.path, `${counts.kills}`, "x.db");
     mkdirSync(join(path, ".."), { recursive: true });
     return { alive: true, path, databases: new Set(), handle: undefined };
   }
@@ -403,7 +402,6 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
     process.off("unhandledRejection", unhandled);
     scheduler.dropProcess();
     for (const database of live.databases) database.close();
-    rmSync(folder, { recursive: true });
   }
   counts.orders = oracle.orders().size;
   counts.charges = oracle.charges();

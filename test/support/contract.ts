@@ -76,7 +76,7 @@ export async function faultOf(
   if (operation === undefined && ![400, 401, 403, 404, 405].includes(status)) {
     return `${where} is no answer to what is no operation`;
   }
-  const validate = documented?.validate ?? problem;
+  const validate = documented?.validate() ?? problem();
   if (!validate(body))
     return `${where}: ${ajv.errorsText(validate.errors)}: ${JSON.stringify(body)}`;
   const codes = documented && status >= 400 ? documented.codes : undefined;
@@ -88,7 +88,7 @@ export async function faultOf(
 
 function headerFault(
   headers: Headers,
-  documented: Map<string, ValidateFunction>,
+  documented: Map<string, () => ValidateFunction>,
   status: number,
 ): string | undefined {
   const required = [...EVERY_ANSWER, ...(OF_STATUS[status] ?? [])];
@@ -102,7 +102,7 @@ function headerFault(
   if (undocumented.length > 0) return `the headers ${undocumented.join(", ")} are not documented`;
   for (const [name, validate] of documented) {
     const value = headers.get(name);
-    if (value !== null && !validate(value)) return `the header ${name} is ${value}`;
+    if (value !== null && !validate()(value)) return `the header ${name} is ${value}`;
   }
   return undefined;
 }
@@ -137,40 +137,51 @@ function compile(document: Document) {
       path,
       pattern: new RegExp(`^${path.replace(/\{\w+\}/g, "[^/]+")}$`),
       responses: new Map(
-        Object.entries(responses).map(([status, response]) => [
-          Number(status),
-          {
-            mediaType: Object.keys(response.content)[0],
-            validate: compileStrictly(schemaOf(response, `${method} ${path} ${status}`), document),
-            codes: Object.keys(Object.values(response.content)[0]?.examples ?? {}),
-            headers: new Map(
-              Object.entries(response.headers).map(([name, { schema }]) => [
-                name.toLowerCase(),
-                ajv.compile(schema),
-              ]),
-            ),
-          },
-        ]),
+        Object.entries(responses).map(([status, response]) => {
+          const schema = schemaOf(response, `${method} ${path} ${status}`);
+          return [
+            Number(status),
+            {
+              mediaType: Object.keys(response.content)[0],
+              validate: once(() => compileStrictly(schema, document)),
+              codes: Object.keys(Object.values(response.content)[0]?.examples ?? {}),
+              headers: new Map(
+                Object.entries(response.headers).map(([name, header]) => [
+                  name.toLowerCase(),
+                  once(() => ajv.compile(header.schema)),
+                ]),
+              ),
+            },
+          ];
+        }),
       ),
     })),
   );
   // What is no operation is answered with a problem of the same shape as any other.
-  const problem = compileStrictly({
-    type: "object",
-    required: ["type", "title", "status", "detail", "code", "request_id"],
-    properties: Object.fromEntries(
-      ["type", "title", "detail", "code", "request_id"]
-        .map((name): [string, object] => [name, { type: "string" }])
-        .concat([["status", { type: "integer" }]]),
-    ),
-  });
+  const problem = once(() => compileStrictly(PROBLEM));
   return { operations, problem };
 }
+
+const PROBLEM = {
+  type: "object",
+  required: ["type", "title", "status", "detail", "code", "request_id"],
+  properties: Object.fromEntries(
+    ["type", "title", "detail", "code", "request_id"]
+      .map((name): [string, object] => [name, { type: "string" }])
+      .concat([["status", { type: "integer" }]]),
+  ),
+};
 
 function schemaOf({ content }: Partial<DocumentedResponse>, where: string): object {
   const [body] = Object.values(content ?? {});
   if (body === undefined) throw new Error(`${where} has no schema: its route needs \`response\``);
   return body.schema;
+}
+
+/** Compiles on first use: all schemas together take 0.4 s, and a test file needs a few of them. */
+function once(compile: () => ValidateFunction): () => ValidateFunction {
+  let compiled: ValidateFunction | undefined;
+  return () => (compiled ??= compile());
 }
 
 /** Compiles a schema of the document, and refuses every field that it does not name. */

@@ -1,7 +1,24 @@
-/** A port of this machine that nobody listens on. */
+/** Below the ports that Linux (32768 and up) and macOS give to sockets that ask for any. */
+const FIRST = 20_000;
+const PROCESSES = 1000;
+const PORTS_PER_PROCESS = 12;
+
+let drawn = 0;
+
+/**
+ * Returns a port of this machine that nobody listens on, for a program that can't choose one itself or that
+ * must come back on the same one. The system gives it to no other socket meanwhile, and two test processes
+ * with neighbouring ids draw from different ports.
+ */
 export function freePort(): number {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = listener;
-  listener.stop();
-  return port;
+  for (;;) {
+    const slot = (process.pid % PROCESSES) * PORTS_PER_PROCESS;
+    const port = FIRST + slot + (drawn++ % PORTS_PER_PROCESS);
+    try {
+      Bun.listen({ hostname: "127.0.0.1", port, socket: { data() {} } }).stop(true);
+      return port;
+    } catch {
+      // Taken.
+    }
+  }
 }

@@ -1,21 +1,25 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient } from "./client.ts";
+import { serviceCommand } from "./service-command.ts";
+
+export { temporaryFolder } from "./temporary-folder.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
-/** A folder for a database, gone after the test. */
-export function temporaryFolder() {
-  const path = mkdtempSync(join(tmpdir(), "nmservis-"));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
-}
+/** A process that lives for a second spends a tenth of its CPU time on compiling what it hardly uses. */
+export const WITHOUT_JIT = { BUN_JSC_useJIT: "0" };
 
-/** The real process on a free port, listening once this resolves. */
-export async function spawnService(environment: Record<string, string>) {
-  const child = Bun.spawn([process.execPath, "src/main.ts"], {
+/**
+ * Starts the real process on a free port; resolves when it listens. `command` is another way to start it
+ * than from the bundle.
+ */
+export async function spawnService(
+  environment: Record<string, string>,
+  command?: readonly string[],
+) {
+  const child = Bun.spawn([...(command ?? (await serviceCommand()))], {
     cwd: ROOT,
-    env: { ...process.env, PORT: "0", PAYMENT_STUB_DELAY_MS: "0", ...environment },
+    env: { ...process.env, ...WITHOUT_JIT, PORT: "0", PAYMENT_STUB_DELAY_MS: "0", ...environment },
     stdout: "pipe",
     stderr: "pipe",
   });
@@ -52,9 +56,9 @@ export async function spawnService(environment: Record<string, string>) {
 
 /** Starts a process that is expected to end by itself; resolves to its exit status and its words. */
 export async function failToStart(environment: Record<string, string>, args: string[] = []) {
-  const child = Bun.spawn([process.execPath, "src/main.ts", ...args], {
+  const child = Bun.spawn([...(await serviceCommand()), ...args], {
     cwd: ROOT,
-    env: { ...process.env, PORT: "0", ...environment },
+    env: { ...process.env, ...WITHOUT_JIT, PORT: "0", ...environment },
     stdout: "pipe",
     stderr: "pipe",
   });
@@ -64,9 +68,9 @@ export async function failToStart(environment: Record<string, string>, args: str
 
 /** Runs a command of the program to its end, in the project's folder or another. */
 export async function runCommand(words: readonly string[], environment = {}, cwd = ROOT) {
-  const child = Bun.spawn([process.execPath, join(ROOT, "src/main.ts"), ...words], {
+  const child = Bun.spawn([...(await serviceCommand()), ...words], {
     cwd,
-    env: { ...process.env, ...environment },
+    env: { ...process.env, ...WITHOUT_JIT, ...environment },
     stdout: "pipe",
     stderr: "pipe",
   });

@@ -1,0 +1,90 @@
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const ROOT = join(import.meta.dir, "../..");
+
+/** Each user has a cache of their own: one user's files would be in another's way. */
+const CACHE = join(tmpdir(), `nmservis-test-cache-${process.getuid?.() ?? "user"}`);
+
+/** Entries that no test process has asked for since then are removed. */
+const MAX_UNUSED_MS = 3 * 60 * 60_000;
+
+/**
+ * Returns the folder with this name in the cache. If there is none, `make` fills a new one; `path` is the
+ * folder's later path, to be built into files. Several processes may ask at once: each gets a complete
+ * folder.
+ */
+export async function cachedFolder(
+  name: string,
+  make: (folder: string, path: string) => Promise<void> | void,
+): Promise<string> {
+  const path = join(CACHE, name);
+  if (markAsUsed(path)) return path;
+  // Other users, such as PostgreSQL's, read what is in it.
+  mkdirSync(CACHE, { recursive: true, mode: 0o755 });
+  const folder = mkdtempSync(join(CACHE, "new-"));
+  chmodSync(folder, 0o755);
+  try {
+    await make(folder, path);
+    renameSync(folder, path);
+  } catch (fault) {
+    rmSync(folder, { recursive: true, force: true });
+    // Another process may have been faster: its folder has the same content.
+    if (!markAsUsed(path)) throw fault;
+  }
+  removeUnused();
+  return path;
+}
+
+/** Keeps the folder from being removed as unused. Returns false if there is none. */
+function markAsUsed(path: string): boolean {
+  const now = new Date();
+  try {
+    utimesSync(path, now, now);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Returns a hash of the files and folders at these paths in the project, and of Bun's version. */
+export function hashOf(paths: readonly string[]): string {
+  const hash = new Bun.CryptoHasher("sha256").update(Bun.version_with_sha);
+  for (const path of paths) {
+    const isFolder = statSync(join(ROOT, path)).isDirectory();
+    const files = isFolder
+      ? readdirSync(join(ROOT, path), { recursive: true, withFileTypes: true })
+          .filter((entry) => entry.isFile())
+          .map((entry) => join(entry.parentPath, entry.name))
+          .toSorted()
+      : [join(ROOT, path)];
+    for (const file of files) {
+      const content = readFileSync(file);
+      hash.update(`${file.slice(ROOT.length)} ${content.length}\n`).update(content);
+    }
+  }
+  return hash.digest("hex").slice(0, 16);
+}
+
+function removeUnused() {
+  for (const name of readdirSync(CACHE)) {
+    const path = join(CACHE, name);
+    try {
+      if (Date.now() - statSync(path).mtimeMs < MAX_UNUSED_MS) continue;
+      rmSync(path, { recursive: true, force: true });
+    } catch {
+      // Another process has removed it.
+    }
+  }
+}
