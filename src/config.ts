@@ -213,7 +213,7 @@ export function readConfig(environment: Environment): Config {
   const hasTelegram = environment["TELEGRAM_BOT_TOKEN"] && environment["TELEGRAM_DISPATCH_CHAT_ID"];
   if (environment["TELEGRAM_DISPATCH_THREAD_ID"] && !hasTelegram) {
     faults.push(
-      "TELEGRAM_DISPATCH_THREAD_ID needs TELEGRAM_BOT_TOKEN and TELEGRAM_DISPATCH_CHAT_ID beside it",
+      "TELEGRAM_DISPATCH_THREAD_ID needs TELEGRAM_BOT_TOKEN and TELEGRAM_DISPATCH_CHAT_ID",
     );
   }
   if (hasTelegram && config.publicUrl !== null && !hasDottedHost(config.publicUrl)) {

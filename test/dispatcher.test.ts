@@ -245,7 +245,7 @@ describe("the dispatcher", () => {
 /** Lets everything happen that waits for no timer. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Moves the clock from one attempt to the next until each waiting order has made so many, all failed. */
+/** Moves the clock from one attempt to the next until each waiting order has this many failed attempts. */
 async function failUntil(
   attempts: number,
   world: ReturnType<typeof createWorld>,

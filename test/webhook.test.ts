@@ -158,7 +158,7 @@ describe("the bot", () => {
   test.each([
     ["four days behind", 4],
     ["four days ahead", -4],
-  ])("hears of an event that was written while the clock was %s", async (_how, days) => {
+  ])("gets an event that was written while the clock was %s", async (_how, days) => {
     const { world, heard, bot, makeEvents, skipToNextAttempt, events } = createHeard();
     await makeEvents(1);
     bot.answer = () => Promise.reject(new Error("502"));
@@ -188,7 +188,7 @@ describe("the bot", () => {
     ]);
   });
 
-  test("hears of all waiting events after one has arrived", async () => {
+  test("gets all waiting events after one has arrived", async () => {
     const { userId, order, app, world, heard, bot, accept, makeEvents, skipToNextAttempt, events } =
       createHeard();
     await makeEvents(3);
@@ -211,7 +211,7 @@ describe("the bot", () => {
     expect(await events.runOnce()).toBe(0);
   });
 
-  test("that hangs on one event hears of the others meanwhile, at most 16 at a time", async () => {
+  test("that hangs on one event gets the others meanwhile, at most 16 at a time", async () => {
     const { dependencies, bot, makeEvents, events } = createHeard();
     await makeEvents(50);
     let running = 0;

@@ -17,7 +17,7 @@ const MAX_PAUSE_MS = 3_600_000;
 /** Calls for one message: it may move to another chat, and lose its button. */
 const MAX_CALLS = 3;
 
-/** What a 400 says of a button that it refuses, such as `BUTTON_URL_INVALID`. */
+/** Matches the description of a 400 about the button, such as `BUTTON_URL_INVALID`. */
 const NAMES_BUTTON = /button|url|keyboard|markup/i;
 
 /** A title that is longer is cut: the board has it whole. */
