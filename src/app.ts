@@ -19,6 +19,7 @@ import { CONCURRENCY, createOrderWorker } from "./orders/order-worker.ts";
 import { NOTIFY_TIMEOUT_MS } from "./orders/retry-schedule.ts";
 import { orderRoutes } from "./orders/routes.ts";
 import { ORDER_DOCUMENTATION } from "./orders/webhook-document.ts";
+import { createWaker } from "./orders/waker.ts";
 import { createWorkOrder } from "./orders/work-order.ts";
 import type {
   Clock,
@@ -57,16 +58,17 @@ export type App = ReturnType<typeof createApp>["http"];
 
 /** The whole service, which does not listen yet. */
 export function createApp(dependencies: Dependencies) {
-  const { log, config } = dependencies;
+  const { store, log, config } = dependencies;
   const cutoff = new AbortController();
 
   const userService = createUserService(dependencies);
 
   const giveBackLease = createGiveBackLease(dependencies);
+  const notifyWaker = createWaker(NOTIFY_TIMEOUT_MS, store.isShared);
   const notifications = createTaskQueue({
     concurrency: CONCURRENCY,
     keyOf: ({ orderId }: Lease & PaidOrder) => orderId,
-    run: createNotifyDispatcher({ ...dependencies, giveBackLease }),
+    run: createNotifyDispatcher({ ...dependencies, giveBackLease, waker: notifyWaker }),
     onError: (error) => log.error("Notifying the dispatcher has failed.", error),
   });
   const chargeOrder = createChargeOrder({
@@ -94,21 +96,24 @@ export function createApp(dependencies: Dependencies) {
       status: "pending",
       timeoutMs: config.paymentTimeoutMs,
       queue: charges,
+      waker: createWaker(config.paymentTimeoutMs, store.isShared),
     }),
     notify: createOrderWorker({
       ...dependencies,
       status: "paid",
       timeoutMs: NOTIFY_TIMEOUT_MS,
       queue: notifications,
+      waker: notifyWaker,
     }),
-    events: createEventWorker(dependencies),
+    events: createEventWorker({ ...dependencies, cutoff: cutoff.signal }),
   };
 
   /** Resolves when nothing goes on beside the requests. */
-  const idle = () => Promise.all([userService.idle(), charges.idle(), notifications.idle()]);
+  const idle = () =>
+    Promise.all([userService.idle(), charges.idle(), notifications.idle(), workers.events.idle()]);
 
   async function readWaiting(madeBy: number) {
-    const [waiting] = await dependencies.store.read((tx) => waitingOrders(tx, { madeBy }));
+    const [waiting] = await store.read((tx) => waitingOrders(tx, { madeBy }));
     if (waiting === undefined) throw new Error("a count has no row");
     return waiting;
   }

@@ -21,6 +21,9 @@ const DAY_S = 86_400;
 /** A limit beyond this is none. */
 const MAX_PER_HOUR = 1_000_000;
 
+/** Telegram counts messages, and topics by their first message, in 32 bits. */
+const MAX_THREAD_ID = 2 ** 31 - 1;
+
 /** What a header can hold, and no comma, which parts one key from the next. */
 const KEY = /^[!-+\--~]+$/;
 const HOST_NAME = /^([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d+)?$/i;
@@ -102,6 +105,14 @@ export const SETTINGS = {
     parse: (text) => (/^(-?\d+|@\w+)$/.test(text) ? text : undefined),
     expected: "the number of a chat, or @ and its name",
     show: (chat) => chat ?? "none",
+  }),
+  /** The topic of that chat; null for a chat without topics, or for its first. */
+  telegramDispatchThreadId: setting<number | null>({
+    variable: "TELEGRAM_DISPATCH_THREAD_ID",
+    byDefault: null,
+    parse: (text) => parseWhole(text, 1, MAX_THREAD_ID),
+    expected: "the number of a topic, a whole number from 1",
+    show: (thread) => thread ?? "none",
   }),
   telegramApiUrl: setting<string>({
     variable: "TELEGRAM_API_URL",
@@ -198,6 +209,18 @@ export function readConfig(environment: Environment): Config {
   }
   if (!environment["TELEGRAM_BOT_TOKEN"] !== !environment["TELEGRAM_DISPATCH_CHAT_ID"]) {
     faults.push("TELEGRAM_BOT_TOKEN and TELEGRAM_DISPATCH_CHAT_ID must be set together");
+  }
+  const hasTelegram = environment["TELEGRAM_BOT_TOKEN"] && environment["TELEGRAM_DISPATCH_CHAT_ID"];
+  if (environment["TELEGRAM_DISPATCH_THREAD_ID"] && !hasTelegram) {
+    faults.push(
+      "TELEGRAM_DISPATCH_THREAD_ID needs TELEGRAM_BOT_TOKEN and TELEGRAM_DISPATCH_CHAT_ID",
+    );
+  }
+  if (hasTelegram && config.publicUrl !== null && !hasDottedHost(config.publicUrl)) {
+    faults.push(
+      `PUBLIC_URL must have a dot in its host name, such as https://orders.example.uz, not ` +
+        `"${config.publicUrl}": Telegram takes no button to another`,
+    );
   }
   if (!environment["WEBHOOK_URL"] !== !environment["WEBHOOK_SECRET"]) {
     faults.push("WEBHOOK_URL and WEBHOOK_SECRET must be set together");
@@ -321,7 +344,7 @@ function parseDispatchers(text: string): Dispatcher[] | undefined {
 
 function parseWebhookUrl(text: string): string | undefined {
   const url = URL.parse(text);
-  if (url === null || url.username !== "") return undefined;
+  if (url === null || url.username !== "" || url.password !== "") return undefined;
   const isSafe =
     url.protocol === "https:" ||
     (url.protocol === "http:" && LOOPBACK.test(url.hostname.replace(/^\[(.*)\]$/, "$1")));
@@ -338,6 +361,12 @@ function parseWebhookSecret(text: string): Uint8Array | undefined {
 function parseOrigins(text: string): string[] | undefined {
   const origins = parseList(text, /^https?:/);
   return origins?.every((origin) => URL.parse(origin)?.origin === origin) ? origins : undefined;
+}
+
+/** Whether Telegram takes a button to it; one to an http origin is never sent. */
+function hasDottedHost(origin: string): boolean {
+  const { protocol, hostname } = new URL(origin);
+  return protocol === "http:" || /[^.]\.[^.]/.test(hostname);
 }
 
 /** The database that the text names; undefined where it is none. */

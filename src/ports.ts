@@ -5,8 +5,13 @@ import type { CallOptions } from "./with-timeout.ts";
 /** Tells the time in ms since 1970, UTC. */
 export type Clock = () => number;
 
+/** What `fetch` is told; Bun's own types lack `decompress`. */
+export interface FetchInit extends RequestInit {
+  readonly decompress?: boolean;
+}
+
 /** Sends a request over the network, as the platform's own `fetch` does. */
-export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+export type Fetch = (url: string, init: FetchInit) => Promise<Response>;
 
 /** A charge that the provider is asked for; the same `paymentKey` is the same charge. */
 export interface Charge {
@@ -59,7 +64,24 @@ export interface PaidOrder {
   readonly paidAt: number;
 }
 
+/** Nothing was sent: the other side wants no call for the next `pauseMs`, an hour at most. */
+export class Postponed extends Error {
+  override readonly name = "Postponed";
+
+  constructor(
+    message: string,
+    readonly pauseMs: number,
+  ) {
+    super(message);
+  }
+}
+
 export interface DispatcherNotifier {
-  /** Tells of one paid order; may come again for the same `orderId`, which is there to notice it by. */
+  /** It takes one call at a time. */
+  readonly isSerial?: true;
+  /**
+   * Notifies of one paid order; may come again for the same `orderId`, which is there to notice it by.
+   * Rejects with `Postponed` if the order has to wait; that is not a failed attempt.
+   */
   notify(order: PaidOrder, options: CallOptions): Promise<void>;
 }

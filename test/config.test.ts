@@ -10,6 +10,8 @@ const README = readFileSync(join(ROOT, "README.md"), "utf8");
 
 const SECRET = `whsec_${Buffer.from("a secret of enough bytes").toString("base64")}`;
 
+const TELEGRAM = { TELEGRAM_BOT_TOKEN: "123:abcdefghijk", TELEGRAM_DISPATCH_CHAT_ID: "-100" };
+
 describe("the settings", () => {
   test.each<[Record<string, string>, RegExp]>([
     [{ PORT: "65536" }, /PORT must be a whole number from 0 to 65535, not "65536"/],
@@ -78,10 +80,44 @@ describe("the settings", () => {
       { TELEGRAM_BOT_TOKEN: "123:abcdefghijk", TELEGRAM_DISPATCH_CHAT_ID: "the chat" },
       /TELEGRAM_DISPATCH_CHAT_ID must be/,
     ],
+    ...["https://board", "https://localhost:8443", "https://board.", "https://[::1]"].map(
+      (PUBLIC_URL): [Record<string, string>, RegExp] => [
+        { ...TELEGRAM, PUBLIC_URL },
+        /^Wrong settings: PUBLIC_URL must have a dot in its host name, [^;]*$/,
+      ],
+    ),
+    [{ TELEGRAM_DISPATCH_THREAD_ID: "42" }, /TELEGRAM_DISPATCH_THREAD_ID needs TELEGRAM_BOT_TOKEN/],
+    [
+      { TELEGRAM_BOT_TOKEN: "123:abcdefghijk", TELEGRAM_DISPATCH_THREAD_ID: "42" },
+      /must be set together.*TELEGRAM_DISPATCH_THREAD_ID needs/,
+    ],
+    ...["0", "-1", "1.5", "2147483648", "general"].map(
+      (thread): [Record<string, string>, RegExp] => [
+        { ...TELEGRAM, TELEGRAM_DISPATCH_THREAD_ID: thread },
+        /TELEGRAM_DISPATCH_THREAD_ID must be the number of a topic/,
+      ],
+    ),
+    [{ WEBHOOK_URL: "https://:pw@bot.example", WEBHOOK_SECRET: SECRET }, /WEBHOOK_URL must be/],
     [{ TELEGRAM_API_URL: "https://api.telegram.org/bot" }, /TELEGRAM_API_URL must be/],
     [{ LOG_LEVEL: "loud" }, /LOG_LEVEL must be one of debug, info, warn, error, not "loud"/],
   ])("are refused with %j", (environment, message) => {
     expect(() => readConfig(environment)).toThrow(message);
+  });
+
+  test.each([
+    { PUBLIC_URL: "https://board" },
+    { ...TELEGRAM, PUBLIC_URL: "https://orders.example.uz" },
+    { ...TELEGRAM, PUBLIC_URL: "https://10.0.0.5:8443" },
+    // Telegram gets no button to an http address.
+    { ...TELEGRAM, PUBLIC_URL: "http://localhost:8000" },
+  ])("accept %j", (environment) => {
+    expect(readConfig(environment).publicUrl).toBe(environment.PUBLIC_URL);
+  });
+
+  test("show the topic of the Telegram chat", () => {
+    const config = readConfig({ ...TELEGRAM, TELEGRAM_DISPATCH_THREAD_ID: "42" });
+    expect(config.telegramDispatchThreadId).toBe(42);
+    expect(describeConfig(config)).toMatchObject({ TELEGRAM_DISPATCH_THREAD_ID: 42 });
   });
 
   test("are refused with every fault named in one message, and no key", () => {

@@ -4,6 +4,8 @@ import { createApp } from "../src/app.ts";
 import { type PhoneNumber, parsePhoneNumber } from "../src/users/phone-number.ts";
 import { createService } from "./support/service.ts";
 
+const DAY_MS = 86_400_000;
+
 describe("registering", () => {
   test("answers with the user's number", async () => {
     const { register } = createService();
@@ -108,6 +110,38 @@ describe("registering", () => {
     world.nowMs += 1;
     await register("901234567");
     expect(world.sms).toHaveLength(2);
+  });
+
+  test("sends an SMS if the last was tried by a clock that was two days ahead", async () => {
+    const { register, world } = createService({ SMS_COOLDOWN_S: "60" });
+    world.nowMs += 2 * DAY_MS;
+    await register("901234567");
+    world.nowMs -= 2 * DAY_MS;
+    await register("901234567");
+    expect(world.sms).toHaveLength(2);
+    world.nowMs += 59_999;
+    await register("901234567");
+    expect(world.sms).toHaveLength(2);
+    world.nowMs += 1;
+    await register("901234567");
+    expect(world.sms).toHaveLength(3);
+  });
+
+  test("sends one SMS if the clocks of two copies differ by milliseconds", async () => {
+    const { register, world } = createService({ SMS_COOLDOWN_S: "60" });
+    await register("901234567");
+    world.nowMs -= 20;
+    await register("901234567");
+    expect(world.sms).toHaveLength(1);
+  });
+
+  test("sends each SMS without a cooldown, whatever the clock does", async () => {
+    const { register, world } = createService({ SMS_COOLDOWN_S: "0" });
+    await register("901234567");
+    world.nowMs -= 1;
+    await register("901234567");
+    await register("901234567");
+    expect(world.sms).toHaveLength(3);
   });
 
   test("sends none within the cooldown also after a restart", async () => {

@@ -4,6 +4,8 @@ import { createTelegramDispatcher } from "../src/adapters/telegram-dispatcher.ts
 import { createLog } from "../src/log.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 import { spawnService, temporaryFolder } from "./support/process.ts";
+import { createServiceOn } from "./support/service.ts";
+import { createDependencies, createWorld } from "./support/world.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
@@ -15,8 +17,13 @@ const ORDER = {
   paidAt: Date.UTC(2026, 10, 25, 9, 5),
 };
 
+const refusal = (description: string) => Response.json({ ok: false, description }, { status: 400 });
+
+const tooMany = (parameters?: object) =>
+  Response.json({ ok: false, description: "Too Many Requests", parameters }, { status: 429 });
+
 /** A chat whose API answers as it is told, and what it was asked. */
-function createChat(publicUrl: string | null = null) {
+function createChat(publicUrl: string | null = null, threadId: number | null = null) {
   const asked: { url: string; body: Record<string, unknown> }[] = [];
   const lines: string[] = [];
   const chat = {
@@ -24,7 +31,7 @@ function createChat(publicUrl: string | null = null) {
     answer: async (): Promise<Response> => Response.json({ ok: true }),
   };
   const dispatcher = createTelegramDispatcher({
-    ...{ token: TOKEN, chatId: "-100", apiUrl: "https://telegram.example", publicUrl },
+    ...{ token: TOKEN, chatId: "-100", threadId, apiUrl: "https://telegram.example", publicUrl },
     fetch(url, init) {
       asked.push({ url, body: JSON.parse(String(init.body)) });
       return chat.answer();
@@ -79,6 +86,16 @@ describe("a Telegram chat", () => {
       async () => Response.json({ ok: false, description: "Forbidden" }, { status: 403 }),
       "403: Forbidden",
     ],
+    [
+      "has lost its topic",
+      async () => refusal("Bad Request: message thread not found"),
+      "400: Bad Request: message thread not found",
+    ],
+    [
+      "has a closed topic",
+      async () => refusal("Bad Request: TOPIC_CLOSED"),
+      "400: Bad Request: TOPIC_CLOSED",
+    ],
     ["meets a proxy's page", async () => new Response("<html>Bad Gateway", { status: 502 }), "502"],
     ["is answered with nonsense", async () => new Response("null"), "200"],
     ["breaks off", () => Promise.reject(new Error("socket closed")), "socket closed"],
@@ -99,18 +116,84 @@ describe("a Telegram chat", () => {
     expect(Bun.inspect(fault)).not.toContain("a-secret-of-the-bot");
   });
 
-  test("that asks to wait is left alone so long, for all orders", async () => {
+  test.each([
+    ["30 s", { retry_after: 30 }, 30_000],
+    ["1 s", { retry_after: 1 }, 1000],
+    ["3 s without retry_after", undefined, 3000],
+    ["3 s with a retry_after of no use", { retry_after: "soon" }, 3000],
+    ["an hour at most", { retry_after: 86_400 }, 3_600_000],
+  ])("gets no call for %s after a 429, for any order", async (_what, parameters, pauseMs) => {
     const { asked, chat, notify } = createChat();
-    chat.answer = async () =>
-      Response.json({ ok: false, parameters: { retry_after: 30 } }, { status: 429 });
-    await expect(notify()).rejects.toThrow("429");
+    chat.answer = async () => tooMany(parameters);
+    await expect(notify()).rejects.toMatchObject({ name: "Postponed", pauseMs });
     chat.answer = async () => Response.json({ ok: true });
-    chat.nowMs = 29_999;
-    await expect(notify({ orderId: 8 })).rejects.toThrow("wait");
+    chat.nowMs = pauseMs - 1;
+    await expect(notify({ orderId: 8 })).rejects.toMatchObject({ name: "Postponed", pauseMs: 1 });
     expect(asked).toHaveLength(1);
-    chat.nowMs = 30_000;
+    chat.nowMs = pauseMs;
     await notify({ orderId: 8 });
     expect(asked).toHaveLength(2);
+  });
+
+  test("gets calls during the pause after a 429 if the clock was set back", async () => {
+    const { asked, chat, notify } = createChat();
+    chat.answer = async () => tooMany({ retry_after: 30 });
+    await expect(notify()).rejects.toThrow("429");
+    chat.nowMs = -86_400_000;
+    chat.answer = async () => Response.json({ ok: true });
+    await notify();
+    expect(asked).toHaveLength(2);
+  });
+
+  test.each([
+    "Bad Request: BUTTON_URL_INVALID",
+    "Bad Request: inline keyboard button URL 'https://b.uz/board' is invalid: Wrong HTTP URL",
+    "Bad Request: REPLY_MARKUP_INVALID",
+  ])("gets orders without a button after %p, with one warning", async (description) => {
+    const { asked, lines, chat, notify } = createChat("https://b.uz");
+    chat.answer = async () =>
+      asked.at(-1)?.body["reply_markup"] ? refusal(description) : Response.json({ ok: true });
+    await notify();
+    await notify({ orderId: 8 });
+    const texts = asked.map(({ body }) => [
+      String(body["text"]).slice(0, 3),
+      "reply_markup" in body,
+    ]);
+    expect(texts).toEqual([
+      ["№ 7", true],
+      ["№ 7", false],
+      ["№ 8", false],
+    ]);
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toStartWith("Warning: Telegram refuses the button to https://b.uz/board");
+  });
+
+  test("keeps its button after a 400 about something else", async () => {
+    const { asked, chat, notify } = createChat("https://b.uz");
+    chat.answer = async () => refusal("Bad Request: chat not found");
+    await expect(notify()).rejects.toThrow("chat not found");
+    await expect(notify()).rejects.toThrow("chat not found");
+    expect(asked.map(({ body }) => "reply_markup" in body)).toEqual([true, true]);
+  });
+
+  test("that has moved and refuses the button gets the order all the same", async () => {
+    const { asked, chat, notify } = createChat("https://b.uz");
+    chat.answer = async () => {
+      const { chat_id, reply_markup } = asked.at(-1)?.body ?? {};
+      if (reply_markup !== undefined) return refusal("Bad Request: BUTTON_URL_INVALID");
+      const parameters = { migrate_to_chat_id: -200 };
+      return chat_id === "-200"
+        ? Response.json({ ok: true })
+        : Response.json({ ok: false, parameters }, { status: 400 });
+    };
+    await notify();
+    expect(asked).toHaveLength(3);
+  });
+
+  test("gets orders in its topic", async () => {
+    const { asked, notify } = createChat(null, 42);
+    await notify();
+    expect(asked[0]?.body).toMatchObject({ chat_id: "-100", message_thread_id: 42 });
   });
 
   test("that has become another is followed there, with a warning", async () => {
@@ -126,29 +209,68 @@ describe("a Telegram chat", () => {
       lines.filter((line) => line.startsWith("Warning") && line.includes("-200")),
     ).toHaveLength(1);
   });
+});
 
-  test("gets one message at a time; one that hangs is passed over once it is given up", async () => {
-    const { asked, chat, notify } = createChat();
-    chat.answer = () => new Promise(() => {});
-    const giveUp = new AbortController();
-    void notify({}, giveUp.signal);
-    const second = notify({ orderId: 8 });
-    const third = new AbortController();
-    third.abort();
-    const late = notify({ orderId: 9 }, third.signal).catch(() => "not sent");
-    await new Promise((resolve) => setImmediate(resolve));
-    expect(asked).toHaveLength(1);
-    chat.answer = async () => Response.json({ ok: true });
-    giveUp.abort();
-    await second;
-    expect(await late).toBe("not sent");
-    expect(asked.map(({ body }) => String(body["text"]).slice(0, 3))).toEqual(["№ 7", "№ 8"]);
+/** A Telegram group that takes 20 messages in any minute, and how it has answered. */
+function createGroup(now: () => number) {
+  const group = { sentAt: [] as number[], texts: [] as string[], refusals: 0 };
+  return {
+    group,
+    async fetch(_url: string, init: RequestInit) {
+      const recent = group.sentAt.filter((at) => at > now() - 60_000);
+      const [oldest = 0] = recent;
+      if (recent.length >= 20) {
+        group.refusals += 1;
+        return tooMany({ retry_after: Math.ceil((oldest + 60_000 - now()) / 1000) });
+      }
+      group.sentAt.push(now());
+      group.texts.push(String(JSON.parse(String(init.body)).text));
+      return Response.json({ ok: true });
+    },
+  };
+}
+
+describe("a Telegram group that takes 20 messages a minute", () => {
+  test("gets 60 orders within three minutes, each once, with no failed attempt", async () => {
+    const world = createWorld();
+    const { group, fetch } = createGroup(() => world.nowMs);
+    const given = createDependencies(world);
+    const dispatcher = createTelegramDispatcher({
+      ...{ token: TOKEN, chatId: "-100", threadId: null, publicUrl: null },
+      ...{ apiUrl: "https://telegram.example", fetch, log: given.log, now: given.now },
+    });
+    const { userId, order, app, dependencies } = createServiceOn(
+      { ...given, dispatcher },
+      { ORDERS_PER_USER_PER_HOUR: "0" },
+    );
+    const user = await userId();
+    const startedAt = world.nowMs;
+    await Promise.all(
+      Array.from({ length: 60 }, (_, at) => order(user, { "idempotency-key": `${at}` })),
+    );
+    await app.idle();
+    expect(group.texts).toHaveLength(20);
+    while (group.texts.length < 60 && world.nowMs < startedAt + 180_000) {
+      world.nowMs += 1000;
+      await app.workers.notify.runOnce();
+      await app.idle();
+    }
+    expect(new Set(group.texts).size).toBe(60);
+    expect(group.texts).toHaveLength(60);
+    // One at the end of each minute: an order that waits makes no call.
+    expect(group.refusals).toBeLessThanOrEqual(3);
+    expect(world.lines.filter((line) => line.startsWith("Warning"))).toEqual([]);
+    const rows = await dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
+    expect(rows.filter(({ notifiedAt, attempts }) => notifiedAt === null || attempts > 1)).toEqual(
+      [],
+    );
   });
 });
 
 test("the real process tells the chat of each paid order, also after a 502, and prints no token", async () => {
   using folder = temporaryFolder();
   const texts: string[] = [];
+  const topics = new Set<number>();
   let calls = 0;
   using api = Bun.serve({
     hostname: "127.0.0.1",
@@ -156,7 +278,9 @@ test("the real process tells the chat of each paid order, also after a 502, and 
     async fetch(request) {
       if (++calls === 1) return new Response("<html>", { status: 502 });
       // `as`: the Bot API takes such a body.
-      texts.push(((await request.json()) as { text: string }).text);
+      const body = (await request.json()) as { text: string; message_thread_id: number };
+      texts.push(body.text);
+      topics.add(body.message_thread_id);
       return Response.json({ ok: true });
     },
   });
@@ -165,6 +289,7 @@ test("the real process tells the chat of each paid order, also after a 502, and 
     PAYMENT_STUB_DELAY_MS: "0",
     TELEGRAM_BOT_TOKEN: TOKEN,
     TELEGRAM_DISPATCH_CHAT_ID: "-100",
+    TELEGRAM_DISPATCH_THREAD_ID: "42",
     TELEGRAM_API_URL: api.url.origin,
   });
   const user = await service.userId();
@@ -175,6 +300,7 @@ test("the real process tells the chat of each paid order, also after a 502, and 
     "№ 1 · Standard",
     "№ 2 · Standard",
   ]);
+  expect(topics).toEqual(new Set([42]));
   await service.end();
   expect(service.printed()).toContain("Telegram has answered 502");
   expect(service.printed()).not.toContain("a-secret-of-the-bot");

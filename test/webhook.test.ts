@@ -1,4 +1,4 @@
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { describe, expect, jest, setDefaultTimeout, test } from "bun:test";
 import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,24 +18,55 @@ import { createDependencies, createWorld } from "./support/world.ts";
 setDefaultTimeout(BUSY_MACHINE_MS);
 
 const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 const SECRET = `whsec_${Buffer.from("a secret of enough bytes").toString("base64")}`;
 
 /** A service whose bot hears of what becomes of its orders, and what it has heard. */
 function createHeard() {
   const world = createWorld();
   const heard: WebhookEvent[] = [];
-  const bot = { answer: async () => {} };
+  const bot = { answer: async (_event: WebhookEvent): Promise<void> => {} };
   const webhook = {
     send(event: WebhookEvent) {
       heard.push(event);
-      return bot.answer();
+      return bot.answer(event);
     },
   };
-  const service = createServiceOn({ ...createDependencies(world), webhook });
+  const service = createServiceOn(
+    { ...createDependencies(world), webhook },
+    { ORDERS_PER_USER_PER_HOUR: "0" },
+  );
   const workOrder = createWorkOrder(service.dependencies);
-  const accept = () =>
-    workOrder({ orderId: 1, actor: "Aziza", seen: "new", work: { verb: "accept" } });
-  return { ...service, world, heard, bot, workOrder, accept, events: service.app.workers.events };
+  const accept = (orderId = 1) =>
+    workOrder({ orderId, actor: "Aziza", seen: "new", work: { verb: "accept" } });
+  /** Makes paid orders and accepts each, so that each has an event. */
+  const makeEvents = async (count: number) => {
+    const user = await service.userId();
+    for (let orderId = 1; orderId <= count; orderId++) {
+      await service.order(user, { "idempotency-key": `${orderId}` });
+      await accept(orderId);
+    }
+    await service.app.idle();
+  };
+  /** Moves the clock to the next attempt of the latest event. */
+  const skipToNextAttempt = async () => {
+    const rows = await service.dependencies.store.run((tx) =>
+      tx.select().from(tx.tables.orderEvents),
+    );
+    world.nowMs = Math.max(world.nowMs, ...rows.map(({ dueAt }) => dueAt ?? 0));
+  };
+  const { events } = service.app.workers;
+  return {
+    ...service,
+    world,
+    heard,
+    bot,
+    workOrder,
+    accept,
+    makeEvents,
+    skipToNextAttempt,
+    events,
+  };
 }
 
 describe("the bot", () => {
@@ -104,23 +135,121 @@ describe("the bot", () => {
     expect(heard.map(({ eventId }) => eventId)).toEqual([1, 1, 1]);
   });
 
-  test("that is away for an hour is worth a warning, for three days is given up", async () => {
-    const { userId, order, app, world, heard, bot, accept, events } = createHeard();
-    await order(await userId());
-    await app.idle();
-    await accept();
+  test("that is away for an hour is worth a warning, for three days of attempts is given up", async () => {
+    const { world, heard, bot, makeEvents, skipToNextAttempt, events } = createHeard();
+    await makeEvents(1);
+    const { nowMs: startedAt } = world;
     bot.answer = () => Promise.reject(new Error("502"));
     await events.runOnce();
-    expect(world.lines.filter((line) => line.startsWith("Warning"))).toEqual([]);
+    const printed = (start: string) => world.lines.filter((line) => line.startsWith(start));
+    expect(world.lines.at(-1)).toStartWith("Event 1 of order 1 has not reached the webhook");
     world.nowMs += HOUR_MS;
     await events.runOnce();
-    expect(world.lines.filter((line) => line.startsWith("Warning: Event 1"))).toHaveLength(1);
-    world.nowMs += 72 * HOUR_MS;
+    expect(printed("Warning: Event 1")).toHaveLength(1);
+    while (printed("Error: Event 1").length === 0) {
+      await skipToNextAttempt();
+      expect(await events.runOnce()).toBe(1);
+    }
+    expect(heard).toHaveLength(79);
+    expect(world.lines.at(-1)).toContain("it is given up after 79 attempts: Error: 502");
+    expect((world.nowMs - startedAt) / DAY_MS).toBeCloseTo(3, 0);
+    world.nowMs += DAY_MS;
+    expect(await events.runOnce()).toBe(0);
+  });
+
+  test.each([
+    ["four days behind", 4],
+    ["four days ahead", -4],
+  ])("gets an event that was written while the clock was %s", async (_how, days) => {
+    const { world, heard, bot, makeEvents, skipToNextAttempt, events } = createHeard();
+    await makeEvents(1);
+    bot.answer = () => Promise.reject(new Error("502"));
     await events.runOnce();
-    expect(world.lines.filter((line) => line.includes("given up"))).toHaveLength(1);
-    world.nowMs += 24 * HOUR_MS;
+    world.nowMs += days * DAY_MS;
+    for (let attempt = 2; attempt <= 10; attempt++) {
+      await events.runOnce();
+      await skipToNextAttempt();
+    }
+    bot.answer = async () => {};
     await events.runOnce();
-    expect(heard).toHaveLength(3);
+    expect(heard).toHaveLength(11);
+    expect(world.lines.filter((line) => line.includes("given up"))).toEqual([]);
+  });
+
+  test("that fails has each reason logged", async () => {
+    const { world, bot, makeEvents, events } = createHeard();
+    await makeEvents(1);
+    bot.answer = () => Promise.reject(new Error("the bot has answered 503"));
+    await events.runOnce();
+    world.nowMs += 1000;
+    bot.answer = () => Promise.reject(Symbol("odd"));
+    await events.runOnce();
+    expect(world.lines.slice(-2)).toEqual([
+      expect.stringContaining("the bot has answered 503"),
+      expect.stringContaining("Symbol(odd)"),
+    ]);
+  });
+
+  test("gets all waiting events after one has arrived", async () => {
+    const { userId, order, app, world, heard, bot, accept, makeEvents, skipToNextAttempt, events } =
+      createHeard();
+    await makeEvents(3);
+    bot.answer = () => Promise.reject(new Error("502"));
+    for (let attempt = 1; attempt <= 8; attempt++) {
+      await events.runOnce();
+      await skipToNextAttempt();
+    }
+    await events.runOnce();
+    bot.answer = async () => {};
+    heard.length = 0;
+    expect(await events.runOnce()).toBe(0);
+    await order(await userId("+998901234568"));
+    await app.idle();
+    await accept(4);
+    expect(await events.runOnce()).toBe(1);
+    expect(await events.runOnce()).toBe(3);
+    expect(heard.map(({ eventId }) => eventId).toSorted()).toEqual([1, 2, 3, 4]);
+    world.nowMs += HOUR_MS;
+    expect(await events.runOnce()).toBe(0);
+  });
+
+  test("that hangs on one event gets the others meanwhile, at most 16 at a time", async () => {
+    const { dependencies, bot, makeEvents, events } = createHeard();
+    await makeEvents(50);
+    let running = 0;
+    let most = 0;
+    const gate = Promise.withResolvers<void>();
+    const hang = Promise.withResolvers<void>();
+    const arrived = new Set<number>();
+    let isHanging = false;
+    bot.answer = async ({ eventId }) => {
+      running += 1;
+      most = Math.max(most, running);
+      isHanging ||= eventId === 1;
+      await (eventId === 1 ? hang.promise : gate.promise);
+      running -= 1;
+      arrived.add(eventId);
+    };
+    const ending = new AbortController();
+    // On this clock no delivery times out: it moves by less than 5 s.
+    jest.useFakeTimers();
+    const worker = events.run(ending.signal);
+    try {
+      for (let turns = 0; turns < 2000 && arrived.size < 49; turns++) {
+        if (running === 16) gate.resolve();
+        if (turns < 490) jest.advanceTimersByTime(10);
+        await dependencies.store.ping();
+      }
+    } finally {
+      jest.useRealTimers();
+    }
+    expect([isHanging, arrived.size, most]).toEqual([true, 49, 16]);
+    gate.resolve();
+    hang.resolve();
+    ending.abort();
+    await worker;
+    await events.idle();
+    expect(arrived.size).toBe(50);
   });
 
   test("hears again where the process ends before it has noted the answer, also with the clock set back", async () => {
@@ -164,7 +293,7 @@ test("what is sent is signed as the Standard Webhooks specification has it, and 
   await webhook.send(event, { signal });
   const [url, init] = sent[0] ?? [];
   expect(url).toBe("https://bot.example/hook");
-  expect(init?.redirect).toBe("manual");
+  expect(init).toMatchObject({ redirect: "manual", decompress: false });
   const headers = Object.fromEntries(new Headers(init?.headers));
   expect(headers["webhook-id"]).toBe("evt_7");
   expect(new Webhook(SECRET).verify(String(init?.body), headers)).toEqual({
@@ -233,6 +362,52 @@ test("every event is sent as the OpenAPI document describes it", async () => {
     ...["order.refunded", "order.settled"],
   ]);
   expect(new Set(types)).toEqual(new Set(Object.keys(document.webhooks)));
+});
+
+describe("a webhook", () => {
+  const HEAD = "HTTP/1.1 200 OK\r\n";
+
+  /** Sends an event to a server that answers each connection with these bytes and ends it. */
+  async function sendTo(answer: string) {
+    using server = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: {
+        data(socket) {
+          socket.write(answer);
+          socket.end();
+        },
+      },
+    });
+    const webhook = createWebhook({
+      url: `http://127.0.0.1:${server.port}/hook/secret-path?token=secret-token`,
+      secret: Buffer.from(SECRET),
+      fetch,
+      now: Date.now,
+    });
+    const event = { eventId: 7, type: "order.refunded", at: 0, data: {} } as const;
+    await webhook.send(event, { signal: new AbortController().signal });
+  }
+
+  test.each([
+    ["broken gzip", `${HEAD}Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello`],
+    ["broken Brotli", `${HEAD}Content-Encoding: br\r\nContent-Length: 5\r\n\r\nhello`],
+    ["a body that is cut off", `${HEAD}Content-Length: 500\r\n\r\nhello`],
+    ["broken chunks", `${HEAD}Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n`],
+    ["no body", "HTTP/1.1 204 No Content\r\nContent-Encoding: gzip\r\n\r\n"],
+  ])("has taken the event if it answers 2xx with %s", async (_what, answer) => {
+    await sendTo(answer);
+  });
+
+  test.each([
+    ["malformed HTTP", `${HEAD}Content-Length: -5\r\n\r\nhello`],
+    ["nothing", ""],
+  ])("that answers %s has a reason without the path or query of its URL", async (_what, answer) => {
+    const fault = await sendTo(answer).catch((error: unknown) => error);
+    expect(fault).toBeInstanceOf(Error);
+    expect(String(fault).length).toBeGreaterThan("Error: ".length);
+    expect(Bun.inspect(fault)).not.toContain("secret-");
+  });
 });
 
 test("the README's receiver takes only events that are signed by the service and less than 5 minutes off", async () => {

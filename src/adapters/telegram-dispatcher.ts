@@ -1,9 +1,24 @@
 import { clockTime, money } from "../format.ts";
 import type { Log } from "../log.ts";
-import type { Clock, DispatcherNotifier, Fetch, PaidOrder } from "../ports.ts";
+import {
+  type Clock,
+  type DispatcherNotifier,
+  type Fetch,
+  type PaidOrder,
+  Postponed,
+} from "../ports.ts";
 
-/** A group takes 20 messages a minute; after a 429 without a number we wait so long. */
+/** The pause after a 429 without `retry_after`: a group takes 20 messages a minute. */
 const PAUSE_MS = 3000;
+
+/** The longest pause, whatever `retry_after` says: a chat is asked again after an hour. */
+const MAX_PAUSE_MS = 3_600_000;
+
+/** Calls for one message: it may move to another chat, and lose its button. */
+const MAX_CALLS = 3;
+
+/** Matches the description of a 400 about the button, such as `BUTTON_URL_INVALID`. */
+const NAMES_BUTTON = /button|url|keyboard|markup/i;
 
 /** A title that is longer is cut: the board has it whole. */
 const MAX_TITLE = 100;
@@ -11,6 +26,8 @@ const MAX_TITLE = 100;
 export interface TelegramOptions {
   readonly token: string;
   readonly chatId: string;
+  /** The topic of the chat; null for none. */
+  readonly threadId: number | null;
   /** Such as `https://api.telegram.org`. */
   readonly apiUrl: string;
   /** Where the board is, for the button; Telegram takes https alone. */
@@ -28,15 +45,16 @@ interface ApiAnswer {
 }
 
 /**
- * Tells dispatchers in a Telegram chat (Bot API, `sendMessage`), one message at a time. What leaves the country
- * is the order's number, tariff, amount and time. No fault has the token in it.
+ * Notifies dispatchers in a Telegram chat (Bot API, `sendMessage`). Only the order's id, tariff, amount and
+ * time leave the country. No error has the token in it. After a 429 the chat gets no call for as long as
+ * Telegram asks, up to an hour; orders are postponed until then.
  */
 export function createTelegramDispatcher(options: TelegramOptions): DispatcherNotifier {
-  const { token, apiUrl, publicUrl, log, now } = options;
-  let chatId = options.chatId;
-  /** Before this nothing is sent, in ms. */
-  let notBefore = Number.NEGATIVE_INFINITY;
-  let last: Promise<unknown> = Promise.resolve();
+  const { token, threadId, apiUrl, log, now } = options;
+  let { chatId } = options;
+  let boardUrl = options.publicUrl?.startsWith("https:") ? `${options.publicUrl}/board` : null;
+  let pauseMs = 0;
+  let pauseEndsAt = 0;
 
   async function call(
     order: PaidOrder,
@@ -45,7 +63,11 @@ export function createTelegramDispatcher(options: TelegramOptions): DispatcherNo
     const response = await options.fetch(`${apiUrl}/bot${token}/sendMessage`, {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ chat_id: chatId, ...messageOf(order, publicUrl) }),
+      body: JSON.stringify({
+        chat_id: chatId,
+        ...(threadId !== null && { message_thread_id: threadId }),
+        ...messageOf(order, boardUrl),
+      }),
       redirect: "manual",
       signal,
     });
@@ -54,41 +76,61 @@ export function createTelegramDispatcher(options: TelegramOptions): DispatcherNo
   }
 
   async function send(order: PaidOrder, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    if (now() < notBefore) throw new Error("Telegram wants us to wait");
-    let answer = await call(order, signal);
-    const moved = answer.parameters?.migrate_to_chat_id;
-    if (answer.ok !== true && moved !== undefined) {
+    const leftMs = pauseEndsAt - now();
+    // More than the pause is left if the clock was set back.
+    if (leftMs > 0 && leftMs <= pauseMs) throw new Postponed("Telegram asks to wait", leftMs);
+    for (let calls = 1; ; calls++) {
+      const answer = await call(order, signal);
+      if (answer.ok === true) return;
+      const { status, description = "no words" } = answer;
+      const reason = `Telegram has answered ${status}: ${description}`;
+      if (status === 429) {
+        pauseMs = pauseOf(answer);
+        pauseEndsAt = now() + pauseMs;
+        log.info(`${reason}. Notifications wait for ${pauseMs / 1000} s.`);
+        throw new Postponed(reason, pauseMs);
+      }
+      if (calls === MAX_CALLS || !adapt(answer)) throw new Error(reason);
+    }
+  }
+
+  /** Whether the refused message may be accepted in another chat, or without its button. */
+  function adapt({ status, description, parameters }: ApiAnswer & { status: number }): boolean {
+    const moved = parameters?.migrate_to_chat_id;
+    if (moved !== undefined) {
       chatId = String(moved);
       log.warn(`The Telegram chat is ${chatId} now: set TELEGRAM_DISPATCH_CHAT_ID to that.`);
-      answer = await call(order, signal);
+      return true;
     }
-    if (answer.ok === true) return;
-    if (answer.status === 429) {
-      const asked = (answer.parameters?.retry_after ?? 0) * 1000;
-      notBefore = now() + Math.max(asked, PAUSE_MS);
-    }
-    throw new Error(`Telegram has answered ${answer.status}: ${answer.description ?? "no words"}`);
+    if (status !== 400 || boardUrl === null || !NAMES_BUTTON.test(String(description)))
+      return false;
+    log.warn(
+      `Telegram refuses the button to ${boardUrl} (${description}): ` +
+        "messages have no button until the next start. Check PUBLIC_URL.",
+    );
+    boardUrl = null;
+    return true;
   }
 
   return {
-    notify(order, { signal }) {
-      const sent = last.then(() => send(order, signal));
-      // Whoever waits behind a message that hangs is given up as well, and its turn passes at once.
-      last = Promise.race([sent, aborted(signal)]).catch(() => {});
-      return sent.catch((error: unknown) => {
+    // A 429 then stops the next message before it is sent.
+    isSerial: true,
+    async notify(order, { signal }) {
+      try {
+        await send(order, signal);
+      } catch (error) {
+        if (error instanceof Postponed) throw error;
         const reason = error instanceof Error ? error.message : String(error);
         // Not the error itself: the address, and with it the token, stands in it.
         throw new Error(reason.replaceAll(token, "…"));
-      });
+      }
     },
   };
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) =>
-    signal.addEventListener("abort", () => resolve(), { once: true }),
-  );
+function pauseOf({ parameters }: ApiAnswer): number {
+  const askedMs = Math.ceil(Number(parameters?.retry_after) * 1000);
+  return askedMs > 0 ? Math.min(askedMs, MAX_PAUSE_MS) : PAUSE_MS;
 }
 
 function parse(text: string): ApiAnswer {
@@ -105,11 +147,11 @@ function parse(text: string): ApiAnswer {
 /** Plain text, in which nothing needs to be escaped. */
 function messageOf(
   { orderId, amountTiyin, tariffTitle, paidAt }: PaidOrder,
-  publicUrl: string | null,
+  boardUrl: string | null,
 ) {
   const title = Array.from(tariffTitle).slice(0, MAX_TITLE).join("");
   const text = `№ ${orderId} · ${title} · ${money(amountTiyin)} сум · ${clockTime(paidAt)}`;
-  if (!publicUrl?.startsWith("https:")) return { text };
-  const button = { text: `№ ${orderId}`, url: `${publicUrl}/board/orders/${orderId}` };
+  if (boardUrl === null) return { text };
+  const button = { text: `№ ${orderId}`, url: `${boardUrl}/orders/${orderId}` };
   return { text, reply_markup: { inline_keyboard: [[button]] } };
 }

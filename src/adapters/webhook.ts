@@ -1,5 +1,5 @@
 import { createHmac } from "node:crypto";
-import type { Clock, Fetch, WebhookSender } from "../ports.ts";
+import type { Clock, Fetch, FetchInit, WebhookSender } from "../ports.ts";
 
 export interface WebhookOptions {
   readonly url: string;
@@ -11,11 +11,24 @@ export interface WebhookOptions {
 
 /**
  * Posts events to the bot as the Standard Webhooks specification has it (standardwebhooks.com, 1.0.0):
- * `webhook-id` is the same at each retry, and the signature is HMAC-SHA256 of id, time and body. Whatever is
- * not answered with 2xx has not arrived.
+ * `webhook-id` is the same at each retry, and the signature is HMAC-SHA256 of id, time and body. An event has
+ * arrived once the headers of a 2xx response are there. No error has the path or query of the URL in it.
  */
 export function createWebhook(options: WebhookOptions): WebhookSender {
   const { url, secret, now } = options;
+  const { pathname, search } = new URL(url);
+  const secretPart = pathname + search;
+
+  async function post(init: FetchInit): Promise<Response> {
+    try {
+      return await options.fetch(url, init);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      // Not the error itself: Bun repeats the URL in it, and a token may be part of that.
+      throw new Error(secretPart === "/" ? reason : reason.replaceAll(secretPart, "/…"));
+    }
+  }
+
   return {
     async send({ eventId, type, at, data }, { signal }) {
       const id = `evt_${eventId}`;
@@ -28,7 +41,7 @@ export function createWebhook(options: WebhookOptions): WebhookSender {
       const signature = createHmac("sha256", secret)
         .update(`${id}.${timestamp}.${body}`)
         .digest("base64");
-      const response = await options.fetch(url, {
+      const response = await post({
         method: "POST",
         headers: {
           "content-type": "application/json",
@@ -38,10 +51,12 @@ export function createWebhook(options: WebhookOptions): WebhookSender {
         },
         body,
         redirect: "manual",
+        // The body is not read, so that a broken one is no failure.
+        decompress: false,
         signal,
       });
-      // What it says is of no use to us; unread it would hold the connection.
-      await response.body?.cancel();
+      // Unread, it would hold the connection.
+      response.body?.cancel().catch(() => {});
       if (!response.ok) throw new Error(`the bot has answered ${response.status}`);
     },
   };

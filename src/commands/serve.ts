@@ -150,8 +150,8 @@ async function openStore(
 function createDispatcher(config: Config, log: Log, { fetch, now }: Context) {
   const { telegramBotToken: token, telegramDispatchChatId: chatId } = config;
   if (token === null || chatId === null) return createDispatcherStub(log);
-  const { telegramApiUrl: apiUrl, publicUrl } = config;
-  return createTelegramDispatcher({ token, chatId, apiUrl, publicUrl, fetch, log, now });
+  const { telegramDispatchThreadId: threadId, telegramApiUrl: apiUrl, publicUrl } = config;
+  return createTelegramDispatcher({ token, chatId, threadId, apiUrl, publicUrl, fetch, log, now });
 }
 
 function createWebhookOf({ webhookUrl: url, webhookSecret: secret }: Config, context: Context) {

@@ -15,11 +15,11 @@ export interface Lease {
 }
 
 /**
- * Ends the lease of an attempt that has failed, so that the next comes after its pause and not after the
- * whole time-out; resolves to when that is, in ms. What another has begun since stays as it is. Where
- * nothing can be written the lease runs out. Never rejects.
+ * Ends the lease of a failed attempt and resolves to the time of the next attempt, in ms: the end of its
+ * pause, or `postponedTo` for an attempt that was not made and does not count. Leaves an order alone that
+ * another attempt has claimed since. If nothing can be written, the lease runs out. Never rejects.
  */
-export type GiveBackLease = (lease: Lease) => Promise<number>;
+export type GiveBackLease = (lease: Lease, postponedTo?: number) => Promise<number>;
 
 export function createGiveBackLease(dependencies: {
   readonly store: Store;
@@ -28,22 +28,22 @@ export function createGiveBackLease(dependencies: {
 }): GiveBackLease {
   const { store, log, now } = dependencies;
 
-  const end = store.batch(async (tx, leases: readonly Lease[]) => {
-    const endedAt = now();
-    const dueAts = leases.map(({ attempt }) => nextAttemptAt(endedAt, attempt));
-    const rows = leases.map(({ orderId, status, attempt }, at) => [
-      orderId,
-      status,
-      attempt,
-      dueAts[at],
-    ]);
-    await endLeases(tx, { leases: JSON.stringify(rows) });
-    return dueAts;
-  });
+  const end = store.batch(
+    async (tx, ends: readonly { lease: Lease; postponedTo: number | undefined }[]) => {
+      const endedAt = now();
+      const rows = ends.map(({ lease: { orderId, status, attempt }, postponedTo }) => {
+        const dueAt = postponedTo ?? nextAttemptAt(endedAt, attempt);
+        const attempts = postponedTo === undefined ? attempt : attempt - 1;
+        return [orderId, status, attempt, dueAt, attempts] as const;
+      });
+      await endLeases(tx, { leases: JSON.stringify(rows) });
+      return rows.map(([, , , dueAt]) => dueAt);
+    },
+  );
 
-  return async (lease) => {
+  return async (lease, postponedTo) => {
     try {
-      return await end(lease);
+      return await end({ lease, postponedTo });
     } catch (error) {
       log.error(`Can't give order ${lease.orderId} back: it waits until its lease is over.`, error);
       return lease.dueAt;

@@ -42,10 +42,20 @@ export const insertEvent = prepared((tx, { orderEvents }) =>
   }),
 );
 
-/**
- * Takes the first `limit` events that are due by `now`, or later than `latest`, each for one more attempt until
- * `dueAt`, and answers with them.
- */
+/** Makes the events that are due later than `after` due `now`, and returns their ids. */
+export const makeAllEventsDue = prepared((tx, { orderEvents }, { skipLocked }) =>
+  tx
+    .update(orderEvents)
+    .set({ dueAt: sql`${value("now")}` })
+    .where(
+      sql`${orderEvents.id} IN (
+        SELECT id FROM order_events WHERE due_at > ${value("after")} ${skipLocked}
+      )`,
+    )
+    .returning({ eventId: orderEvents.id }),
+);
+
+/** Claims the first `limit` events that are due by `now` for one more attempt until `dueAt`, and returns them. */
 export const claimDueEvents = prepared((tx, { orderEvents }, { skipLocked }) =>
   tx
     .update(orderEvents)
@@ -53,7 +63,7 @@ export const claimDueEvents = prepared((tx, { orderEvents }, { skipLocked }) =>
     .where(
       sql`${orderEvents.id} IN (
         SELECT id FROM order_events
-        WHERE due_at IS NOT NULL AND (due_at <= ${value("now")} OR due_at > ${value("latest")})
+        WHERE due_at <= ${value("now")}
         ORDER BY due_at LIMIT ${value("limit")} ${skipLocked}
       )`,
     )

@@ -3,8 +3,6 @@ import {
   desc,
   eq,
   getTableColumns,
-  gt,
-  inArray,
   isNotNull,
   lt,
   type Placeholder,
@@ -355,13 +353,16 @@ export const claimDueOrders = prepared((tx, { orders }, { skipLocked }) =>
 );
 
 /**
- * Has orders be due earlier than at the end of their leases, each given as its id, status, attempt and the
- * new instant in an array in an array of JSON. Left out is what another has settled or claimed meanwhile.
+ * Ends leases early. Each is a JSON array of the order's id, its status, its attempt, its new due time and
+ * its new count of attempts. Skips orders that another attempt has settled or claimed since.
  */
 export const endLeases = prepared((tx, { orders }, { rowsOf }) =>
   tx
     .update(orders)
-    .set({ dueAt: sql`CAST(lease.value->>3 AS bigint)` })
+    .set({
+      dueAt: sql`CAST(lease.value->>3 AS bigint)`,
+      attempts: sql`CAST(lease.value->>4 AS bigint)`,
+    })
     .from(sql`${rowsOf(value("leases"))} AS lease`)
     .where(
       and(
@@ -373,10 +374,15 @@ export const endLeases = prepared((tx, { orders }, { rowsOf }) =>
     ),
 );
 
-/** Makes due `now` all that is due later than `after`. */
-export const makeAllDue = prepared((tx, { orders }) =>
+/** Makes the orders in `status` that are due later than `after` due `now`, and returns their ids. */
+export const makeAllDue = prepared((tx, { orders }, { skipLocked }) =>
   tx
     .update(orders)
     .set({ dueAt: sql`${value("now")}` })
-    .where(and(inArray(orders.status, ["pending", "paid"]), gt(orders.dueAt, value("after")))),
+    .where(
+      sql`${orders.id} IN (
+        SELECT id FROM orders WHERE status = ${value("status")} AND due_at > ${value("after")} ${skipLocked}
+      )`,
+    )
+    .returning({ orderId: orders.id }),
 );

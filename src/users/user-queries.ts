@@ -1,4 +1,4 @@
-import { desc, eq, lte, sql } from "drizzle-orm";
+import { desc, eq, sql } from "drizzle-orm";
 import { prepared, type ReadTx, type Tx } from "../store/store.ts";
 import type { PhoneNumber } from "./phone-number.ts";
 
@@ -14,6 +14,9 @@ export interface UpsertedUser {
   /** True for exactly one registration in each cooldown: that one is to send the SMS. */
   readonly smsDue: boolean;
 }
+
+/** The clocks of two copies may differ by some milliseconds. */
+const CLOCK_DIFFERENCE_MS = 1000;
 
 // One statement for all that are registered in a batch: a draft is an array in an array of JSON, and the
 // columns stand in the table's order. Users within their cooldown are left as they are.
@@ -35,7 +38,10 @@ const upsertForSms = prepared((tx, { users }, { rowsOf, nextId }) =>
         fullName: sql`coalesce(excluded.full_name, ${users.fullName})`,
         smsTriedAt: sql`excluded.sms_tried_at`,
       },
-      setWhere: lte(users.smsTriedAt, sql.placeholder("smsTriedBefore")),
+      setWhere: sql`
+        ${users.smsTriedAt} <= ${sql.placeholder("smsTriedBefore")}
+        OR ${users.smsTriedAt} > ${sql.placeholder("smsTriedByLatest")}
+      `,
     })
     .returning({ userId: users.id, phoneNumber: users.phoneNumber }),
 );
@@ -70,6 +76,8 @@ export async function upsertUsers(
     drafts: JSON.stringify(rows),
     now,
     smsTriedBefore: now - smsCooldownMs,
+    // Later than this, the clock was ahead when the SMS was tried.
+    smsTriedByLatest: now + Math.min(CLOCK_DIFFERENCE_MS, smsCooldownMs),
   });
   const userIds = new Map(due.map(({ phoneNumber, userId }) => [phoneNumber, userId]));
   const upserted: UpsertedUser[] = [];

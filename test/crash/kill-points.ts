@@ -75,9 +75,9 @@ export const COPY_SABOTAGES: readonly {
     why: "the other copies are asking for what they have just taken",
     mutations: [
       {
-        file: "orders/order-worker.ts",
-        from: "store.isShared ? leaseEndsAt",
-        to: "false ? leaseEndsAt",
+        file: "orders/waker.ts",
+        from: "isStarting = !isShared",
+        to: "isStarting = true",
       },
     ],
     ordeal: { restarts: true },

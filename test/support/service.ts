@@ -19,7 +19,9 @@ export function createServiceOn(given: Dependencies, environment: Record<string,
   /** As the workers do when the one process starts. */
   const resume = () => {
     const now = dependencies.now();
-    return dependencies.store.run((tx) => makeAllDue(tx, { now, after: now }));
+    return dependencies.store.run(async (tx) => {
+      for (const status of ["pending", "paid"]) await makeAllDue(tx, { status, now, after: now });
+    });
   };
   return { ...client, dependencies, app, resume };
 }
