@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder, WITHOUT_JIT } from "../support/process.ts";
 import { createRandom, seedOf } from "../support/random.ts";
-import { POLL_MS } from "../../src/orders/order-worker.ts";
+import { POLL_MS } from "../../src/orders/worker.ts";
 import { leaseEndsAt } from "../../src/orders/retry-schedule.ts";
 import type { KillPoint, Ordeal, Sabotage } from "./kill-points.ts";
 import { type Entry, findOverlaps, readLedger } from "./ledger.ts";
