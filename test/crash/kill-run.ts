@@ -196,8 +196,8 @@ const ORDEAL_TIMEOUT_MS = 2300;
 const ORDEAL_CHARGE_MS = 2000;
 
 /**
- * Has two copies of `script` take orders while they go through the ordeal; then `soundScript` finishes what
- * was begun. Answers with what is wrong then. Copies of a broken script end as soon as two have asked for
+ * Has two copies of `script` take orders while they go through the ordeal; then `soundScript` finishes all
+ * orders. Returns the faults found then. Copies of a broken script end as soon as two have asked for
  * the money of one order.
  */
 export async function runCopies(
