@@ -4,7 +4,7 @@ import type { Config } from "./config.ts";
 import { healthRoutes } from "./health/routes.ts";
 import { createAccess } from "./http/access.ts";
 import { guard } from "./http/guard.ts";
-import { observeRequests } from "./http/observe-requests.ts";
+import { observeRequests } from "./http/request-log.ts";
 import { swaggerUi } from "./http/swagger-ui.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
@@ -12,7 +12,7 @@ import { waitingOrders } from "./orders/order-queries.ts";
 import { createOrders } from "./orders/orders.ts";
 import { orderRoutes } from "./orders/routes.ts";
 import { ORDER_DOCUMENTATION } from "./orders/webhook-document.ts";
-import { createWorkOrder } from "./orders/work-order.ts";
+import { createWorkOrder } from "./orders/change-stage.ts";
 import type {
   Clock,
   DispatcherNotifier,

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createLog } from "../src/log.ts";
 import type { Clock } from "../src/ports.ts";
-import { openPostgresStore } from "../src/store/postgres-store.ts";
+import { openPostgresStore } from "../src/store/postgres/store.ts";
 import type { Store, Tx } from "../src/store/store.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 import { freePort } from "./support/free-port.ts";

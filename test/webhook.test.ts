@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Webhook } from "standardwebhooks";
 import { createWebhook } from "../src/adapters/webhook.ts";
 import { createApp } from "../src/app.ts";
-import { createWorkOrder } from "../src/orders/work-order.ts";
+import { createWorkOrder } from "../src/orders/change-stage.ts";
 import type { WebhookEvent } from "../src/ports.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 import { compileStrictly, readDocument, resolve } from "./support/contract.ts";

@@ -1,6 +1,6 @@
 import { Unavailable } from "../errors.ts";
 import type { Clock } from "../ports.ts";
-import { createRateLimit } from "../rate-limit.ts";
+import { createRateLimit } from "../lib/rate-limit.ts";
 import type { Order } from "../store/schema.ts";
 import type { Store, Tx } from "../store/store.ts";
 import type { Outcome } from "./charge-order.ts";

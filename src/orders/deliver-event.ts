@@ -2,7 +2,7 @@ import { type Log, reasonOf } from "../log.ts";
 import type { Clock, WebhookEvent, WebhookSender } from "../ports.ts";
 import type { OrderEvent } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
-import { withTimeout } from "../with-timeout.ts";
+import { withTimeout } from "../lib/with-timeout.ts";
 import { markDelivered } from "./jobs.ts";
 import { toOrderJson } from "./order-json.ts";
 import { orderById } from "./order-queries.ts";

@@ -1,6 +1,6 @@
 import { type Clock, type DispatcherNotifier, type PaidOrder, Postponed } from "../ports.ts";
 import type { Store } from "../store/store.ts";
-import { withTimeout } from "../with-timeout.ts";
+import { withTimeout } from "../lib/with-timeout.ts";
 import { markNotified } from "./order-queries.ts";
 import { NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
 import type { Leased } from "./worker.ts";

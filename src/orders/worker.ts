@@ -1,9 +1,9 @@
 import { isError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { pause } from "../pause.ts";
+import { pause } from "../lib/pause.ts";
 import { type Clock, Postponed } from "../ports.ts";
 import type { Store, Tx } from "../store/store.ts";
-import { createTaskQueue } from "../task-queue.ts";
+import { createTaskQueue } from "../lib/task-queue.ts";
 import { leaseEndsAt, nextAttemptAt } from "./retry-schedule.ts";
 import { createWaker } from "./waker.ts";
 
