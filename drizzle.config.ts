@@ -5,7 +5,7 @@ const isPostgres = process.env["DIALECT"] === "postgresql";
 
 export default defineConfig({
   dialect: isPostgres ? "postgresql" : "sqlite",
-  schema: `./src/store/schema-${isPostgres ? "postgres" : "sqlite"}.ts`,
+  schema: `./src/store/${isPostgres ? "postgres" : "sqlite"}/schema.ts`,
   out: `./drizzle/${isPostgres ? "postgres" : "sqlite"}`,
   casing: "snake_case",
 });

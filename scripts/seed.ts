@@ -3,8 +3,8 @@ import { createApp } from "../src/app.ts";
 import { readConfig } from "../src/config.ts";
 import { createLog } from "../src/log.ts";
 import { createMetrics } from "../src/metrics.ts";
-import { DatabaseUnusable } from "../src/store/database-lock.ts";
-import { openSqliteStore } from "../src/store/sqlite-store.ts";
+import { DatabaseUnusable } from "../src/store/sqlite/lock.ts";
+import { openSqliteStore } from "../src/store/sqlite/store.ts";
 
 // Fills the database of the config with some weeks of orders to look at: by the service itself, on a clock
 // that runs ahead, with a provider and a dispatcher that fail now and then. The same each time.

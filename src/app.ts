@@ -4,33 +4,23 @@ import type { Config } from "./config.ts";
 import { healthRoutes } from "./health/routes.ts";
 import { createAccess } from "./http/access.ts";
 import { guard } from "./http/guard.ts";
-import { observeRequests } from "./http/observe-requests.ts";
+import { observeRequests } from "./http/request-log.ts";
 import { swaggerUi } from "./http/swagger-ui.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
-import { createChargeOrder } from "./orders/charge-order.ts";
-import { createGiveBackLease, type Lease } from "./orders/give-back-lease.ts";
-import { createEventWorker } from "./orders/deliver-events.ts";
-import { createWaitForFirstAttempt } from "./orders/wait-for-first-attempt.ts";
-import { createCreateOrder } from "./orders/create-order.ts";
-import { createNotifyDispatcher } from "./orders/notify-dispatcher.ts";
-import { type Attempt, waitingOrders } from "./orders/order-queries.ts";
-import { CONCURRENCY, createOrderWorker } from "./orders/order-worker.ts";
-import { NOTIFY_TIMEOUT_MS } from "./orders/retry-schedule.ts";
+import { waitingOrders } from "./orders/order-queries.ts";
+import { createOrders } from "./orders/orders.ts";
 import { orderRoutes } from "./orders/routes.ts";
 import { ORDER_DOCUMENTATION } from "./orders/webhook-document.ts";
-import { createWaker } from "./orders/waker.ts";
-import { createWorkOrder } from "./orders/work-order.ts";
+import { createWorkOrder } from "./orders/change-stage.ts";
 import type {
   Clock,
   DispatcherNotifier,
-  PaidOrder,
   PaymentGateway,
   SmsSender,
   WebhookSender,
 } from "./ports.ts";
 import type { Store } from "./store/store.ts";
-import { createTaskQueue } from "./task-queue.ts";
 import { tariffRoutes } from "./tariffs/routes.ts";
 import { createUserService } from "./users/register-user.ts";
 import { userRoutes } from "./users/routes.ts";
@@ -58,59 +48,16 @@ export type App = ReturnType<typeof createApp>["http"];
 
 /** The whole service, which does not listen yet. */
 export function createApp(dependencies: Dependencies) {
-  const { store, log, config } = dependencies;
+  const { store, config } = dependencies;
   const cutoff = new AbortController();
 
   const userService = createUserService(dependencies);
 
-  const giveBackLease = createGiveBackLease(dependencies);
-  const notifyWaker = createWaker(NOTIFY_TIMEOUT_MS, store.isShared);
-  const notifications = createTaskQueue({
-    concurrency: CONCURRENCY,
-    keyOf: ({ orderId }: Lease & PaidOrder) => orderId,
-    run: createNotifyDispatcher({ ...dependencies, giveBackLease, waker: notifyWaker }),
-    onError: (error) => log.error("Notifying the dispatcher has failed.", error),
-  });
-  const chargeOrder = createChargeOrder({
-    ...dependencies,
-    giveBackLease,
-    cutoff: cutoff.signal,
-    // Where the queue is full, the order is found when it is due.
-    onPaid: (lease) => void notifications.add(lease),
-  });
-  const charges = createTaskQueue<Attempt>({
-    concurrency: CONCURRENCY,
-    keyOf: ({ orderId }) => orderId,
-    run: chargeOrder,
-    onError: (error) => log.error("Charging an order has failed.", error),
-  });
-  const waitForFirstAttempt = createWaitForFirstAttempt({
-    ...dependencies,
-    cutoff: cutoff.signal,
-  });
-  const orders = createCreateOrder({ ...dependencies, chargeOrder, waitForFirstAttempt });
+  const orders = createOrders(dependencies, cutoff.signal);
+  const workers = Object.values(orders.workers);
 
-  const workers = {
-    charge: createOrderWorker({
-      ...dependencies,
-      status: "pending",
-      timeoutMs: config.paymentTimeoutMs,
-      queue: charges,
-      waker: createWaker(config.paymentTimeoutMs, store.isShared),
-    }),
-    notify: createOrderWorker({
-      ...dependencies,
-      status: "paid",
-      timeoutMs: NOTIFY_TIMEOUT_MS,
-      queue: notifications,
-      waker: notifyWaker,
-    }),
-    events: createEventWorker({ ...dependencies, cutoff: cutoff.signal }),
-  };
-
-  /** Resolves when nothing goes on beside the requests. */
-  const idle = () =>
-    Promise.all([userService.idle(), charges.idle(), notifications.idle(), workers.events.idle()]);
+  /** Resolves when nothing runs beside the requests. */
+  const idle = () => Promise.all([userService.idle(), ...workers.map((worker) => worker.idle())]);
 
   async function readWaiting(madeBy: number) {
     const [waiting] = await store.read((tx) => waitingOrders(tx, { madeBy }));
@@ -141,17 +88,16 @@ export function createApp(dependencies: Dependencies) {
   return {
     /** Answers requests. */
     http,
-    workers,
-    /** Runs the workers until the signal aborts: first they take all that an earlier process has left. */
-    run: (signal: AbortSignal) =>
-      Promise.all(Object.values(workers).map((worker) => worker.run(signal))),
+    workers: orders.workers,
+    /** Runs the workers until the signal aborts. They begin with everything that an earlier process has left. */
+    run: (signal: AbortSignal) => Promise.all(workers.map((worker) => worker.run(signal))),
     idle,
     /** Ends the board's streams, which would never end by themselves. */
     closeStreams: board.close,
     /** Ends what goes on: the payments that are unanswered are in doubt, and each order has its answer. */
     async drain() {
       cutoff.abort();
-      await orders.idle();
+      await orders.requestsIdle();
       // Their answers are written in the same turn.
       await new Promise((resolve) => setImmediate(resolve));
       // What is left is due already: the next process will find it.

@@ -24,3 +24,15 @@ export type ErrorCode =
 export class Unavailable extends Error {
   override readonly name = "Unavailable";
 }
+
+/** `instanceof` that never throws: a thrown value may be a proxy. */
+export function isError<Kind extends Error>(
+  thrown: unknown,
+  kind: abstract new (...args: never[]) => Kind,
+): thrown is Kind {
+  try {
+    return thrown instanceof kind;
+  } catch {
+    return false;
+  }
+}

@@ -11,10 +11,10 @@ import { restore } from "./commands/restore.ts";
 import { serve } from "./commands/serve.ts";
 import { tariffs } from "./commands/tariffs.ts";
 import { InvalidConfig } from "./config.ts";
-import { createLineWriter } from "./line-writer.ts";
+import { createLineWriter } from "./lib/line-writer.ts";
 import { AddressUnavailable } from "./server.ts";
-import { DatabaseUnusable } from "./store/database-lock.ts";
-import { describeFileFault, systemCode } from "./store/file-faults.ts";
+import { DatabaseUnusable } from "./store/sqlite/lock.ts";
+import { describeFileFault, systemCode } from "./store/sqlite/file-errors.ts";
 
 const STDOUT = 1;
 

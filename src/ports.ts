@@ -1,4 +1,4 @@
-import type { CallOptions } from "./with-timeout.ts";
+import type { CallOptions } from "./lib/with-timeout.ts";
 
 // The outside world, as the service needs it. An adapter is one implementation of one of these.
 

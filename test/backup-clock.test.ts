@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { backupName } from "../src/commands/backup-schedule.ts";
+import { backupName } from "../src/backups/schedule.ts";
 import { check } from "../src/commands/check.ts";
-import { runBackups } from "../src/commands/run-backups.ts";
+import { runBackups } from "../src/backups/runner.ts";
 import { createLog } from "../src/log.ts";
 import { createMetrics } from "../src/metrics.ts";
 import { temporaryFolder } from "./support/process.ts";

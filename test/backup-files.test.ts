@@ -11,9 +11,9 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { runUntilSignal } from "../src/commands/run-until-signal.ts";
-import { backupDatabase, backupSteps, removeAbandonedParts } from "../src/store/backup-database.ts";
-import { examineDatabase } from "../src/store/examine-database.ts";
-import { restoreDatabase, restoreSteps } from "../src/store/restore-database.ts";
+import { backupDatabase, backupSteps, removeAbandonedParts } from "../src/store/sqlite/backup.ts";
+import { examineDatabase } from "../src/store/sqlite/verify.ts";
+import { restoreDatabase, restoreSteps } from "../src/store/sqlite/restore.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 import { temporaryFolder } from "./support/process.ts";
 import { addUser, databaseRefusal } from "./support/rows.ts";

@@ -10,13 +10,13 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { backupName, lastBackupAt, superfluousBackups } from "../src/commands/backup-schedule.ts";
-import { runBackups } from "../src/commands/run-backups.ts";
+import { backupName, lastBackupAt, superfluousBackups } from "../src/backups/schedule.ts";
+import { runBackups } from "../src/backups/runner.ts";
 import { createLog } from "../src/log.ts";
 import { createMetrics } from "../src/metrics.ts";
-import { backupDatabase } from "../src/store/backup-database.ts";
-import { DatabaseUnusable } from "../src/store/database-lock.ts";
-import { restoreDatabase } from "../src/store/restore-database.ts";
+import { backupDatabase } from "../src/store/sqlite/backup.ts";
+import { DatabaseUnusable } from "../src/store/sqlite/lock.ts";
+import { restoreDatabase } from "../src/store/sqlite/restore.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 import { mountDisk } from "./support/disk.ts";
 import { runCommand, spawnService, temporaryFolder } from "./support/process.ts";

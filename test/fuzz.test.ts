@@ -187,7 +187,7 @@ test(`${REQUESTS} generated requests get answers of the contract, and leave the 
     DATABASE_URL: `file:${path}`,
     LOG_LEVEL: "error",
     PAYMENT_TIMEOUT_MS: "1000",
-    // It answers so many requests that compiling them pays.
+    // 10,000 requests repay the time that the JIT takes.
     BUN_JSC_useJIT: "1",
   });
   const statuses = new Map<number, number>();

@@ -14,20 +14,10 @@ const LAYERS = [
   ["server.ts"],
   ["app.ts"],
   ["board"],
-  ["users", "orders", "tariffs", "health"],
+  ["users", "orders", "tariffs", "health", "backups"],
   ["http", "store", "adapters"],
   ["ports.ts", "config.ts"],
-  [
-    "errors.ts",
-    "format.ts",
-    "log.ts",
-    "metrics.ts",
-    "line-writer.ts",
-    "with-timeout.ts",
-    "task-queue.ts",
-    "rate-limit.ts",
-    "pause.ts",
-  ],
+  ["errors.ts", "log.ts", "metrics.ts", "lib"],
 ];
 
 const sources = readdirSync(SRC, { recursive: true, encoding: "utf8" })
@@ -68,7 +58,7 @@ describe("the source", () => {
     [
       "a transaction",
       /"(BEGIN|COMMIT)|\.transaction\(/,
-      ["store/database-lock.ts", "store/group-commit.ts", "store/migrations.ts"],
+      ["store/sqlite/group-commit.ts", "store/sqlite/lock.ts", "store/sqlite/migrations.ts"],
     ],
   ])("has one home for %s", (_what, pattern, homes) => {
     const found = sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);

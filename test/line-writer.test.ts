@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { createLineWriter } from "../src/line-writer.ts";
+import { createLineWriter } from "../src/lib/line-writer.ts";
 
 /** An output that takes what the test lets it take. */
 function createOutput() {

@@ -153,6 +153,9 @@ test("a server shows its certificate where the URL wants to see it", async () =>
   for (const file of [key, certificate]) chownSync(file, uid, gid);
   chmodSync(key, 0o600);
   const url = await createDatabase(server.urlOf("postgres"));
+  await using after = new AsyncDisposableStack();
+  after.defer(() => reload(url));
+  after.defer(async () => void (await execute(url, "ALTER SYSTEM RESET ssl")));
   await execute(url, "ALTER SYSTEM SET ssl = on");
   await reload(url);
 

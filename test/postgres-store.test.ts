@@ -10,8 +10,8 @@ import {
   test,
 } from "bun:test";
 import { createLog } from "../src/log.ts";
-import { openPostgresStore, type PostgresStore } from "../src/store/postgres-store.ts";
-import { readMigrations } from "../src/store/migration-history.ts";
+import { openPostgresStore, type PostgresStore } from "../src/store/postgres/store.ts";
+import { readMigrations } from "../src/store/migrations.ts";
 import type { Store } from "../src/store/store.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 import { createDatabase, execute, type PostgresServer, startPostgres } from "./support/postgres.ts";

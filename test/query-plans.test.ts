@@ -3,7 +3,7 @@ import { expect, spyOn, test } from "bun:test";
 import { join } from "node:path";
 import { readMigrationFiles } from "drizzle-orm/migrator";
 import { boardVersion } from "../src/board/board-queries.ts";
-import { createEventWorker } from "../src/orders/deliver-events.ts";
+import { createOrders } from "../src/orders/orders.ts";
 import { createService } from "./support/service.ts";
 
 const MIGRATIONS = join(import.meta.dir, "../drizzle/sqlite");
@@ -55,7 +55,10 @@ test("no query of a request or a worker scans a table", async () => {
     await board("/orders/1/cancel", "seen=accepted&reason=area&owed=yes");
     await board("/orders/1/refund", "seen=cancelled&reference=r");
     await dependencies.store.read((tx) => boardVersion(tx));
-    await createEventWorker({ ...dependencies, webhook: { send: async () => {} } }).runOnce();
+    const webhook = { send: async () => {} };
+    const withWebhook = createOrders({ ...dependencies, webhook }, new AbortController().signal);
+    await withWebhook.workers.events.runOnce();
+    await withWebhook.workers.events.idle();
     world.nowMs += 60 * MINUTE_MS;
     await order(user);
     for (const [sql] of prepare.mock.calls) {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { createRateLimit } from "../src/rate-limit.ts";
+import { createRateLimit } from "../src/lib/rate-limit.ts";
 import { createService } from "./support/service.ts";
 
 const HOUR_MS = 3_600_000;

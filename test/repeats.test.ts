@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { createWorkOrder, type WorkRequest } from "../src/orders/work-order.ts";
+import { createWorkOrder, type WorkRequest } from "../src/orders/change-stage.ts";
 import type { ChargeOutcome } from "../src/ports.ts";
 import type { Stage } from "../src/store/schema.ts";
 import { createService, createServiceOn } from "./support/service.ts";

@@ -1,7 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { examineDatabase } from "../src/store/examine-database.ts";
+import { examineDatabase } from "../src/store/sqlite/verify.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 import { runCommand, temporaryFolder } from "./support/process.ts";
 import { allUsers, refusal } from "./support/rows.ts";

@@ -5,7 +5,7 @@ import { join, relative } from "node:path";
 import { addUser, allUsers, PENDING, refusal } from "./support/rows.ts";
 import { openStore } from "./support/store.ts";
 import { createLog } from "../src/log.ts";
-import { openSqliteStore } from "../src/store/sqlite-store.ts";
+import { openSqliteStore } from "../src/store/sqlite/store.ts";
 import type { Tx } from "../src/store/store.ts";
 import { temporaryFolder } from "./support/process.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
@@ -282,7 +282,7 @@ describe("the database", () => {
         "generate",
         `--dialect=${dialect}`,
         "--casing=snake_case",
-        `--schema=src/store/schema-${name}.ts`,
+        `--schema=src/store/${name}/schema.ts`,
         // From the working directory: it takes no absolute path.
         `--out=${relative(ROOT, join(folder.path, name))}`,
       ],

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { createTaskQueue, MAX_WAITING } from "../src/task-queue.ts";
+import { createTaskQueue, MAX_WAITING } from "../src/lib/task-queue.ts";
 
 const never = () => new Promise<never>(() => {});
 

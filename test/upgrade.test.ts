@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createLog } from "../src/log.ts";
-import { openSqliteStore } from "../src/store/sqlite-store.ts";
+import { openSqliteStore } from "../src/store/sqlite/store.ts";
 import { temporaryFolder } from "./support/process.ts";
 import { createServiceOn } from "./support/service.ts";
 import { createDependencies, createWorld } from "./support/world.ts";

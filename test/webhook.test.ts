@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Webhook } from "standardwebhooks";
 import { createWebhook } from "../src/adapters/webhook.ts";
 import { createApp } from "../src/app.ts";
-import { createWorkOrder } from "../src/orders/work-order.ts";
+import { createWorkOrder } from "../src/orders/change-stage.ts";
 import type { WebhookEvent } from "../src/ports.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 import { compileStrictly, readDocument, resolve } from "./support/contract.ts";
@@ -55,7 +55,16 @@ function createHeard() {
     );
     world.nowMs = Math.max(world.nowMs, ...rows.map(({ dueAt }) => dueAt ?? 0));
   };
-  const { events } = service.app.workers;
+  const worker = service.app.workers.events;
+  const events = {
+    ...worker,
+    /** Claims due events, and waits for their deliveries. */
+    async runOnce() {
+      const claimed = await worker.runOnce();
+      await worker.idle();
+      return claimed;
+    },
+  };
   return {
     ...service,
     world,
@@ -142,16 +151,16 @@ describe("the bot", () => {
     bot.answer = () => Promise.reject(new Error("502"));
     await events.runOnce();
     const printed = (start: string) => world.lines.filter((line) => line.startsWith(start));
-    expect(world.lines.at(-1)).toStartWith("Event 1 of order 1 has not reached the webhook");
+    expect(world.lines.at(-1)).toStartWith("Webhook event 1 of order 1 was not delivered");
     world.nowMs += HOUR_MS;
     await events.runOnce();
-    expect(printed("Warning: Event 1")).toHaveLength(1);
-    while (printed("Error: Event 1").length === 0) {
+    expect(printed("Warning: Webhook event 1")).toHaveLength(1);
+    while (printed("Error: Webhook event 1").length === 0) {
       await skipToNextAttempt();
       expect(await events.runOnce()).toBe(1);
     }
     expect(heard).toHaveLength(79);
-    expect(world.lines.at(-1)).toContain("it is given up after 79 attempts: Error: 502");
+    expect(world.lines.at(-1)).toContain("was given up after 79 attempts: Error: 502");
     expect((world.nowMs - startedAt) / DAY_MS).toBeCloseTo(3, 0);
     world.nowMs += DAY_MS;
     expect(await events.runOnce()).toBe(0);
@@ -264,9 +273,11 @@ describe("the bot", () => {
     bot.answer = async () => {};
     const next = createApp(dependencies);
     await next.workers.events.runOnce();
+    await next.idle();
     expect(heard).toHaveLength(1);
     world.nowMs -= 24 * HOUR_MS;
     await next.workers.events.runOnce();
+    await next.idle();
     expect(heard).toHaveLength(2);
   });
 });
@@ -332,6 +343,7 @@ test("every event is sent as the OpenAPI document describes it", async () => {
   for (const [seen, work] of steps) {
     expect(await workOrder({ orderId: 1, actor: "Aziza", seen, work })).toEqual({ kind: "done" });
     await app.workers.events.runOnce();
+    await app.idle();
   }
   world.charge = () => Promise.reject(new Error("502"));
   await order(await userId("+998901234568"));
@@ -340,6 +352,7 @@ test("every event is sent as the OpenAPI document describes it", async () => {
   await app.workers.charge.runOnce();
   await app.idle();
   await app.workers.events.runOnce();
+  await app.idle();
 
   const types = sent.map(({ body, headers }) => {
     const event = JSON.parse(String(body));

@@ -1,5 +1,5 @@
 import { expect, jest, test } from "bun:test";
-import { TimeoutExceeded, withTimeout } from "../src/with-timeout.ts";
+import { TimeoutExceeded, withTimeout } from "../src/lib/with-timeout.ts";
 
 const never = () => new Promise<never>(() => {});
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { eventsOfOrder } from "../src/orders/order-event-queries.ts";
-import { createWorkOrder, type Work } from "../src/orders/work-order.ts";
+import { eventsOfOrder } from "../src/orders/event-queries.ts";
+import { createWorkOrder, type Work } from "../src/orders/change-stage.ts";
 import type { Stage } from "../src/store/schema.ts";
 import { createService } from "./support/service.ts";
 

@@ -1,4 +1,4 @@
-import { clockTime, money } from "../format.ts";
+import { clockTime, money } from "../lib/format.ts";
 import type { Log } from "../log.ts";
 import {
   type Clock,

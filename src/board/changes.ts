@@ -1,5 +1,5 @@
 import type { Log } from "../log.ts";
-import { pause } from "../pause.ts";
+import { pause } from "../lib/pause.ts";
 
 /** How often to look, while a board is open: an order is to appear within a second. */
 const LOOK_MS = 500;

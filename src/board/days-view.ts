@@ -1,4 +1,4 @@
-import { money } from "../format.ts";
+import { money } from "../lib/format.ts";
 import { STAGES } from "../store/schema.ts";
 import type { Card } from "./board-queries.ts";
 import { isoDay, shortDay } from "./format.ts";

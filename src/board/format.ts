@@ -1,4 +1,4 @@
-import { clockTime, ZONE_MS } from "../format.ts";
+import { clockTime, ZONE_MS } from "../lib/format.ts";
 import type { Words } from "./words.ts";
 
 export const DAY_MS = 86_400_000;

@@ -1,4 +1,4 @@
-import { clockTime, money } from "../format.ts";
+import { clockTime, money } from "../lib/format.ts";
 import { CANCEL_REASONS, type OrderEvent, type Stage } from "../store/schema.ts";
 import type { Card } from "./board-queries.ts";
 import { ageInWords, dayAndTime, maskedPhone, spacedPhone } from "./format.ts";

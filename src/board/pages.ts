@@ -1,7 +1,7 @@
-import { money } from "../format.ts";
+import { money } from "../lib/format.ts";
 import { parseInteger } from "../http/parse-integer.ts";
-import { eventsOfOrder, lastStep } from "../orders/order-event-queries.ts";
-import { canUndo } from "../orders/work-order.ts";
+import { eventsOfOrder, lastStep } from "../orders/event-queries.ts";
+import { canUndo } from "../orders/change-stage.ts";
 import { STAGES } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
 import { parsePhoneNumber } from "../users/phone-number.ts";

@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { readSettings } from "../config.ts";
-import { backupSteps, partOf } from "../store/backup-database.ts";
-import { syncSteadily } from "../store/steady-sync.ts";
+import { backupSteps, partOf } from "../store/sqlite/backup.ts";
+import { syncSteadily } from "../store/sqlite/background-sync.ts";
 import type { Command } from "./command.ts";
 import { orderInWords } from "./order-in-words.ts";
 import { runUntilSignal } from "./run-until-signal.ts";

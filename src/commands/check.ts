@@ -2,12 +2,12 @@ import { readdirSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { type DatabaseConfig, readSettings } from "../config.ts";
 import type { Clock } from "../ports.ts";
-import { lastBackupAt } from "./backup-schedule.ts";
+import { lastBackupAt } from "../backups/schedule.ts";
 import { countOrders, waitingOrders } from "../orders/order-queries.ts";
-import { DatabaseUnusable } from "../store/database-lock.ts";
-import { requireDatabase } from "../store/database-place.ts";
-import { examineDatabase } from "../store/examine-database.ts";
-import { describeFileFault, systemCode } from "../store/file-faults.ts";
+import { DatabaseUnusable } from "../store/sqlite/lock.ts";
+import { requireDatabase } from "../store/sqlite/safe-path.ts";
+import { examineDatabase } from "../store/sqlite/verify.ts";
+import { describeFileFault, systemCode } from "../store/sqlite/file-errors.ts";
 import type { Command } from "./command.ts";
 import { withReader } from "./with-reader.ts";
 

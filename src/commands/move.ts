@@ -1,6 +1,6 @@
 import { parseDatabaseUrl, readSettings } from "../config.ts";
 import { createLog } from "../log.ts";
-import { moveDatabase } from "../store/move-database.ts";
+import { moveDatabase } from "../store/move.ts";
 import { type Command, UsageError } from "./command.ts";
 import { createProgress } from "./progress.ts";
 

@@ -1,4 +1,4 @@
-import type { LastOrder } from "../store/examine-database.ts";
+import type { LastOrder } from "../store/sqlite/verify.ts";
 
 /** An order, by its number and its time. */
 export function orderInWords(order: LastOrder | undefined): string {

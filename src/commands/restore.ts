@@ -1,5 +1,5 @@
 import { readSettings } from "../config.ts";
-import { restoreSteps } from "../store/restore-database.ts";
+import { restoreSteps } from "../store/sqlite/restore.ts";
 import type { Command } from "./command.ts";
 import { orderInWords } from "./order-in-words.ts";
 import { runUntilSignal } from "./run-until-signal.ts";

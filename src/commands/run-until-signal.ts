@@ -1,5 +1,5 @@
-import { DatabaseUnusable } from "../store/database-lock.ts";
-import type { Steps } from "../store/steps.ts";
+import { DatabaseUnusable } from "../store/sqlite/lock.ts";
+import type { Steps } from "../store/sqlite/checkpoints.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 

@@ -5,16 +5,16 @@ import { createSmsStub } from "../adapters/sms-stub.ts";
 import { createTelegramDispatcher } from "../adapters/telegram-dispatcher.ts";
 import { createWebhook } from "../adapters/webhook.ts";
 import { type Config, type DatabaseConfig, describeConfig, readConfig } from "../config.ts";
-import { createLineWriter } from "../line-writer.ts";
+import { createLineWriter } from "../lib/line-writer.ts";
 import { createLog, type Log } from "../log.ts";
 import { createMetrics, type Metrics } from "../metrics.ts";
 import type { Clock } from "../ports.ts";
 import { startServer } from "../server.ts";
-import { openPostgresStore } from "../store/postgres-store.ts";
-import { openSqliteStore } from "../store/sqlite-store.ts";
+import { openPostgresStore } from "../store/postgres/store.ts";
+import { openSqliteStore } from "../store/sqlite/store.ts";
 import type { Store } from "../store/store.ts";
 import type { Command, Context } from "./command.ts";
-import { runBackups } from "./run-backups.ts";
+import { runBackups } from "../backups/runner.ts";
 
 /** Fewer characters than these can be tried out, at some thousand requests a second. */
 const SHORT_KEY = 16;

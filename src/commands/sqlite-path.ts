@@ -1,5 +1,5 @@
 import type { DatabaseConfig } from "../config.ts";
-import { DatabaseUnusable } from "../store/database-lock.ts";
+import { DatabaseUnusable } from "../store/sqlite/lock.ts";
 
 /** The path of a SQLite database. Throws `DatabaseUnusable` for another, which has `tool` to be `done`. */
 export function sqlitePathOf(database: DatabaseConfig, done: string, tool: string): string {

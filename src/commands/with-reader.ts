@@ -1,6 +1,6 @@
 import type { DatabaseConfig } from "../config.ts";
-import { openPostgresReader } from "../store/postgres-store.ts";
-import { openSqliteReader } from "../store/sqlite-store.ts";
+import { openPostgresReader } from "../store/postgres/store.ts";
+import { openSqliteReader } from "../store/sqlite/store.ts";
 import type { Reader } from "../store/store.ts";
 
 /** Runs `work` on what the database has, beside a service that may be running. Rejects with `DatabaseUnusable`. */

@@ -4,8 +4,8 @@ import { routeOptions } from "../http/access.ts";
 import { KEYED_ERRORS, problemSchemas } from "../http/problems.ts";
 import { namedObject } from "../http/schemas.ts";
 import { METRICS_MEDIA_TYPE, type Metrics } from "../metrics.ts";
-import { createPing } from "./ping.ts";
-import { type SnapshotDependencies, takeSnapshot } from "./take-snapshot.ts";
+import { createPing } from "./write-probe.ts";
+import { type SnapshotDependencies, takeSnapshot } from "./gauges.ts";
 
 export interface HealthDependencies extends Omit<SnapshotDependencies, "ping"> {
   readonly metrics: Metrics;

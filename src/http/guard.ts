@@ -2,7 +2,7 @@ import type { Context, Elysia } from "elysia";
 import type { ErrorCode } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Clock } from "../ports.ts";
-import { createRateLimit } from "../rate-limit.ts";
+import { createRateLimit } from "../lib/rate-limit.ts";
 import { type AccessControl, allowHeader, isAllowed } from "./access.ts";
 import { createHostCheck } from "./allowed-hosts.ts";
 import { isDeclaredTooLarge, limitBody } from "./body-limit.ts";

@@ -1,178 +1,175 @@
+import { isError } from "../errors.ts";
 import { type Log, reasonOf } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import type { ChargeOutcome, Clock, PaidOrder, PaymentGateway, WebhookSender } from "../ports.ts";
-import type { Store, Tx } from "../store/store.ts";
+import type { ChargeOutcome, Clock, PaymentGateway, WebhookSender } from "../ports.ts";
 import type { Order } from "../store/schema.ts";
-import { withTimeout } from "../with-timeout.ts";
+import type { Store, Tx } from "../store/store.ts";
+import { withTimeout } from "../lib/with-timeout.ts";
+import type { Notification } from "./notify-dispatcher.ts";
+import { insertEvent } from "./event-queries.ts";
 import { type Attempt, orderById, settleDeclined, settlePaid } from "./order-queries.ts";
-import { insertEvent } from "./order-event-queries.ts";
-import type { GiveBackLease, Lease } from "./give-back-lease.ts";
 import { leaseEndsAt, NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
+import type { Rescheduled } from "./worker.ts";
 
-/** An order that is in doubt for longer is worth a warning: somebody has to call the provider. */
+/** After this long in doubt, each failed attempt is a warning: someone has to call the provider. */
 const LONG_IN_DOUBT_MS = 3_600_000;
 
 export interface ChargeDependencies {
   readonly store: Store;
   readonly payment: PaymentGateway;
   readonly webhook: WebhookSender | null;
-  readonly log: Log;
   readonly metrics: Metrics;
   readonly now: Clock;
   readonly config: { readonly paymentTimeoutMs: number };
-  readonly giveBackLease: GiveBackLease;
-  /** Hears of each order that has just been paid, with the lease of the first notification. */
-  readonly onPaid: (lease: Lease & PaidOrder) => void;
-  /** When it aborts, whatever the provider has not answered by then is in doubt. */
+  /** Starts the first notification of a paid order. Settling has leased it already. */
+  readonly notify: (notification: Notification) => void;
+  /** When it aborts, unanswered charges are in doubt. */
   readonly cutoff: AbortSignal;
 }
 
-/** Pending: the payment is in doubt, and the provider is asked again at `dueAt`, in ms. */
-export type Outcome =
-  { readonly status: ChargeOutcome } | { readonly status: "pending"; readonly dueAt: number };
+/** The provider's answer, which is on disk; or pending: the payment is in doubt. */
+export type Outcome = Settled | Rescheduled;
+
+interface Settled {
+  readonly status: ChargeOutcome;
+}
 
 /**
- * Charges the order and records the provider's answer, which is on disk when this resolves. In doubt, the
- * order is rescheduled; if the answer can't be recorded, the order is due when its lease ends. Never rejects.
+ * Charges the order and records the provider's answer, which is on disk when this resolves. Rejects if the
+ * payment is in doubt or the answer could not be recorded: the order stays pending.
  */
-export type ChargeOrder = (order: Attempt) => Promise<Outcome>;
+export type ChargeOrder = (order: Attempt) => Promise<Settled>;
 
-/** What the provider has said of an order. */
+/** The provider's answer is not in the database. The message says why, for the log. */
+class NotRecorded extends Error {
+  override readonly name = "NotRecorded";
+}
+
+/** An answer of the provider to be recorded. */
 interface Answer {
   readonly orderId: number;
-  readonly outcome: ChargeOutcome;
-  /** Whether its customer was told that the payment is in doubt. */
+  readonly status: ChargeOutcome;
+  /** The client was told that the payment is in doubt. */
   readonly wasInDoubt: boolean;
 }
 
-/** What stands in the store now. */
+/** The order's status now, and, if this call has set it to paid, the lease of its first notification. */
 interface Recorded {
   readonly status: Order["status"] | undefined;
-  /** Whether this attempt has recorded it. */
-  readonly here: boolean;
-  /** What was ordered, and when it was settled, if this attempt has recorded that it is paid. */
-  readonly tariffTitle: string;
-  readonly settledAt: number;
-  /** Until when nobody else notifies the dispatcher of it, if this attempt has recorded that it is paid. */
-  readonly notifyBy: number;
+  readonly isNew: boolean;
+  readonly notification: Pick<Notification, "tariffTitle" | "paidAt" | "dueAt"> | undefined;
 }
 
 export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder {
-  const { store, payment, webhook, log, metrics, now, config, giveBackLease, onPaid, cutoff } =
-    dependencies;
+  const { store, payment, webhook, metrics, now, config, notify, cutoff } = dependencies;
 
-  async function chargeOrder(order: Attempt): Promise<Outcome> {
-    const { orderId, dueAt } = order;
-    const outcome = await ask(order);
-    if (outcome === "in doubt") {
-      return { status: "pending", dueAt: await giveBackLease({ ...order, status: "pending" }) };
+  async function chargeOrder(order: Attempt): Promise<Settled> {
+    const { orderId, amountTiyin } = order;
+    const status = await ask(order);
+    const answer = { orderId, status, wasInDoubt: order.attempt > 1 };
+    const recorded = await record(answer).catch((cause: unknown) => {
+      throw new NotRecorded(`Could not record that order ${orderId} is ${status}.`, { cause });
+    });
+    // Two attempts may race; a correct provider answers both alike.
+    if (recorded.status !== status) {
+      throw new NotRecorded(
+        `Order ${orderId} is ${recorded.status}, but the provider says ${status}.`,
+      );
     }
-    try {
-      const recorded = await record({ orderId, outcome, wasInDoubt: order.attempt > 1 });
-      // Two attempts may race; a correct provider answers both alike.
-      if (recorded.status !== outcome) {
-        throw new Error(`it is ${recorded.status}, and now said to be ${outcome}`);
-      }
-      // Where another attempt has recorded it, that one has it notified of as well.
-      if (!recorded.here) return { status: outcome };
-      metrics.countOrder(outcome);
-      if (outcome === "paid") {
-        const { amountTiyin } = order;
-        const { tariffTitle, settledAt: paidAt, notifyBy: dueAt } = recorded;
-        onPaid({
-          ...{ orderId, amountTiyin, tariffTitle, paidAt },
-          ...{ status: "paid", attempt: 1, dueAt },
-        });
-      }
-      return { status: outcome };
-    } catch (error) {
-      log.error(`Can't record that order ${orderId} is ${outcome}.`, error);
-      return { status: "pending", dueAt };
-    }
+    // The attempt that recorded the outcome also counts it and sends the notification.
+    if (recorded.isNew) metrics.countOrder(status);
+    if (recorded.notification)
+      notify({ ...recorded.notification, orderId, amountTiyin, attempt: 1 });
+    return { status };
   }
 
-  function ask(order: Attempt): Promise<ChargeOutcome | "in doubt"> {
+  async function ask(order: Attempt): Promise<ChargeOutcome> {
     const { orderId, paymentKey, amountTiyin, payer } = order;
-    const charge = { orderId, paymentKey, amountTiyin, payer };
     const leftMs = order.dueAt - now();
-    if (leftMs <= 0) {
-      const late = new Error("its lease was over before it could be asked for");
-      return Promise.resolve(inDoubt(order, late));
-    }
-    return withTimeout(
+    if (leftMs <= 0) throw new Error("lease expired before the charge started");
+    const outcome: unknown = await withTimeout(
       Math.min(config.paymentTimeoutMs, leftMs),
-      (options) => payment.charge(charge, options),
+      (options) => payment.charge({ orderId, paymentKey, amountTiyin, payer }, options),
       cutoff,
-    ).then(
-      (outcome: unknown) =>
-        outcome === "paid" || outcome === "declined"
-          ? outcome
-          : inDoubt(order, new Error("the provider's answer is none that we know")),
-      (error) => inDoubt(order, error),
     );
-  }
-
-  function inDoubt({ orderId, createdAt }: Attempt, error: unknown): "in doubt" {
-    const message = `The payment of order ${orderId} is in doubt`;
-    if (now() - createdAt >= LONG_IN_DOUBT_MS) log.warn(`${message}.`, error);
-    else log.info(`${message}: ${reasonOf(error)}`);
-    return "in doubt";
+    if (outcome === "paid" || outcome === "declined") return outcome;
+    throw new Error("unknown answer from the payment provider");
   }
 
   const recordTogether = store.batch(recordAll);
 
   function record(answer: Answer): Promise<Recorded> {
     if (webhook === null || !answer.wasInDoubt) return recordTogether(answer);
-    // With its event it is a step of its own: the statements of a batch may be kept one without the other.
+    // Needs a real transaction: batched statements commit independently on PostgreSQL.
     return store.run(async (tx) => {
       const [recorded] = await recordAll(tx, [answer]);
-      if (recorded === undefined) throw new Error("an answer has not been recorded");
+      if (recorded === undefined) throw new Error("recordAll returned no result");
       return recorded;
     });
   }
 
   async function recordAll(tx: Tx, answers: readonly Answer[]): Promise<Recorded[]> {
     const settledAt = now();
-    // The dispatcher is notified at once: nobody else is to do that meanwhile.
+    // Settling leases the first notification, so that no worker sends it as well.
     const dueAt = leaseEndsAt(settledAt, NOTIFY_TIMEOUT_MS);
     const [paid, declined] = [idsOf(answers, "paid"), idsOf(answers, "declined")];
-    const settled = new Map<number, ChargeOutcome>();
     const titles = new Map<number, string>();
-    if (paid.length > 0) {
-      const rows = await settlePaid(tx, { settledAt, dueAt, orderIds: JSON.stringify(paid) });
-      for (const { orderId, tariffTitle } of rows) {
-        settled.set(orderId, "paid");
-        titles.set(orderId, tariffTitle);
+    const settled = new Set<number>();
+    if (paid !== undefined) {
+      for (const row of await settlePaid(tx, { settledAt, dueAt, orderIds: paid })) {
+        titles.set(row.orderId, row.tariffTitle);
+        settled.add(row.orderId);
       }
     }
-    if (declined.length > 0) {
-      const rows = await settleDeclined(tx, { settledAt, orderIds: JSON.stringify(declined) });
-      for (const { orderId } of rows) settled.set(orderId, "declined");
+    if (declined !== undefined) {
+      const rows = await settleDeclined(tx, { settledAt, orderIds: declined });
+      for (const { orderId } of rows) settled.add(orderId);
     }
-    const recorded: Recorded[] = [];
-    for (const { orderId, wasInDoubt } of answers) {
-      const here = settled.get(orderId);
-      const status = here ?? (await orderById(tx, { orderId }))[0]?.status;
-      if (here !== undefined && wasInDoubt && webhook !== null) {
-        await insertEvent(tx, {
-          ...{ orderId, at: settledAt, actor: "", kind: "settled", fromStage: null },
-          ...{
-            toStage: here === "paid" ? "new" : null,
-            reason: null,
-            note: null,
-            dueAt: settledAt,
-          },
-        });
+    const results: Recorded[] = [];
+    for (const answer of answers) {
+      const { orderId } = answer;
+      const isNew = settled.has(orderId);
+      const status = isNew ? answer.status : (await orderById(tx, { orderId }))[0]?.status;
+      if (isNew && answer.wasInDoubt && webhook !== null) {
+        await insertEvent(tx, settledEvent(answer, settledAt));
       }
-      const tariffTitle = titles.get(orderId) ?? "";
-      recorded.push({ status, here: here !== undefined, tariffTitle, settledAt, notifyBy: dueAt });
+      const tariffTitle = titles.get(orderId);
+      const notification =
+        tariffTitle === undefined ? undefined : { tariffTitle, paidAt: settledAt, dueAt };
+      results.push({ status, isNew, notification });
     }
-    return recorded;
+    return results;
   }
 
   return chargeOrder;
 }
 
-function idsOf(answers: readonly Answer[], outcome: ChargeOutcome): number[] {
-  return answers.filter((answer) => answer.outcome === outcome).map(({ orderId }) => orderId);
+/** Logs a failed charge: in doubt, as a warning once the order is an hour old; not recorded, as an error. */
+export function logFailedCharge(log: Log, now: Clock) {
+  return ({ orderId, createdAt }: Attempt, error: unknown) => {
+    if (isError(error, NotRecorded)) return log.error(error.message, error.cause);
+    const message = `The payment of order ${orderId} is in doubt`;
+    if (now() - createdAt >= LONG_IN_DOUBT_MS) log.warn(`${message}.`, error);
+    else log.info(`${message}: ${reasonOf(error)}`);
+  };
+}
+
+function settledEvent({ orderId, status }: Answer, at: number) {
+  return {
+    orderId,
+    at,
+    actor: "",
+    kind: "settled",
+    fromStage: null,
+    toStage: status === "paid" ? "new" : null,
+    reason: null,
+    note: null,
+    dueAt: at,
+  };
+}
+
+/** The ids of the orders with this answer, as a JSON array; undefined if there is none. */
+function idsOf(answers: readonly Answer[], status: ChargeOutcome): string | undefined {
+  const ids = answers.filter((answer) => answer.status === status).map(({ orderId }) => orderId);
+  return ids.length === 0 ? undefined : JSON.stringify(ids);
 }

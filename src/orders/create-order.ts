@@ -1,9 +1,9 @@
 import { Unavailable } from "../errors.ts";
 import type { Clock } from "../ports.ts";
-import { createRateLimit } from "../rate-limit.ts";
+import { createRateLimit } from "../lib/rate-limit.ts";
 import type { Order } from "../store/schema.ts";
 import type { Store, Tx } from "../store/store.ts";
-import type { ChargeOrder, Outcome } from "./charge-order.ts";
+import type { Outcome } from "./charge-order.ts";
 import {
   type Attempt,
   changeDetails,
@@ -25,7 +25,8 @@ const MAX_INSERTS = 5;
 
 export interface CreateOrderDependencies {
   readonly store: Store;
-  readonly chargeOrder: ChargeOrder;
+  /** Makes the first attempt to charge the order. Never rejects. */
+  readonly chargeOrder: (attempt: Attempt) => Promise<Outcome>;
   readonly waitForFirstAttempt: WaitForFirstAttempt;
   readonly now: Clock;
   readonly randomId: () => string;

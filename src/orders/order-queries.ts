@@ -9,10 +9,11 @@ import {
   type SQL,
   sql,
 } from "drizzle-orm";
-import type { Charge, PaidOrder } from "../ports.ts";
+import type { Charge } from "../ports.ts";
 import type { Dialect } from "../store/dialect.ts";
 import type { Order, Tables } from "../store/schema.ts";
 import { prepared, type ReadTx, selectList, type Tx } from "../store/store.ts";
+import type { Leased } from "./worker.ts";
 
 /** An order to insert. */
 export interface NewOrder {
@@ -24,25 +25,19 @@ export interface NewOrder {
   readonly comment: string | null;
 }
 
-/** One attempt at an order, leased to this process until `dueAt`, in ms. */
-export interface Attempt extends Charge {
+/** One attempt to charge a pending order. */
+export interface Attempt extends Charge, Leased {
   readonly createdAt: number;
-  /** Attempt number, starting at 1. */
-  readonly attempt: number;
-  readonly dueAt: number;
 }
-
-/** An order that was due, and is claimed. */
-export interface ClaimedOrder extends Attempt, PaidOrder {}
 
 const value = sql.placeholder;
 
 /** The customer's phone number, of the order at hand. */
 // Names written out: in RETURNING the builder drops the tables' names, and both tables have an id.
-const payer = sql<string>`(SELECT phone_number FROM users WHERE users.id = orders.user_id)`;
+export const payer = sql<string>`(SELECT phone_number FROM users WHERE users.id = orders.user_id)`;
 
-/** What was ordered, in words. */
-const tariffTitle = sql<string>`(SELECT title FROM tariffs WHERE tariffs.code = orders.tariff_code)`;
+/** The tariff's title. */
+export const tariffTitle = sql<string>`(SELECT title FROM tariffs WHERE tariffs.code = orders.tariff_code)`;
 
 /** The orders whose ids are given as an array of JSON. */
 function isOneOf({ orders }: Tables, { rowsOf }: Dialect, orderIds: Placeholder) {
@@ -322,67 +317,4 @@ export const markNotified = prepared((tx, tables, dialect) =>
     .update(tables.orders)
     .set({ notifiedAt: sql`${value("now")}`, dueAt: null })
     .where(and(isOneOf(tables, dialect, value("orderIds")), eq(tables.orders.status, "paid"))),
-);
-
-// Trying again
-
-/**
- * Takes the first `limit` orders in `status` that are due by `now`, each for one more attempt until `dueAt`,
- * and answers with them.
- */
-export const claimDueOrders = prepared((tx, { orders }, { skipLocked }) =>
-  tx
-    .update(orders)
-    .set({ attempts: sql`${orders.attempts} + 1`, dueAt: sql`${value("dueAt")}` })
-    .where(
-      sql`${orders.id} IN (
-        SELECT id FROM orders WHERE status = ${value("status")} AND due_at <= ${value("now")}
-        ORDER BY due_at LIMIT ${value("limit")} ${skipLocked}
-      )`,
-    )
-    .returning({
-      orderId: orders.id,
-      paymentKey: orders.paymentKey,
-      amountTiyin: orders.amountTiyin,
-      payer,
-      createdAt: orders.createdAt,
-      attempt: orders.attempts,
-      tariffTitle,
-      paidAt: sql`coalesce(${orders.settledAt}, ${orders.createdAt})`.mapWith(Number),
-    }),
-);
-
-/**
- * Ends leases early. Each is a JSON array of the order's id, its status, its attempt, its new due time and
- * its new count of attempts. Skips orders that another attempt has settled or claimed since.
- */
-export const endLeases = prepared((tx, { orders }, { rowsOf }) =>
-  tx
-    .update(orders)
-    .set({
-      dueAt: sql`CAST(lease.value->>3 AS bigint)`,
-      attempts: sql`CAST(lease.value->>4 AS bigint)`,
-    })
-    .from(sql`${rowsOf(value("leases"))} AS lease`)
-    .where(
-      and(
-        sql`${orders.id} = CAST(lease.value->>0 AS bigint)`,
-        sql`${orders.status} = lease.value->>1`,
-        sql`${orders.attempts} = CAST(lease.value->>2 AS bigint)`,
-        isNotNull(orders.dueAt),
-      ),
-    ),
-);
-
-/** Makes the orders in `status` that are due later than `after` due `now`, and returns their ids. */
-export const makeAllDue = prepared((tx, { orders }, { skipLocked }) =>
-  tx
-    .update(orders)
-    .set({ dueAt: sql`${value("now")}` })
-    .where(
-      sql`${orders.id} IN (
-        SELECT id FROM orders WHERE status = ${value("status")} AND due_at > ${value("after")} ${skipLocked}
-      )`,
-    )
-    .returning({ orderId: orders.id }),
 );

@@ -19,7 +19,7 @@ import type { CreateOrder } from "./create-order.ts";
 import { orderById, ordersOfUser, userIdIfKnown } from "./order-queries.ts";
 import { ORDER_EXAMPLES, ORDER_LIST_EXAMPLES } from "./order-examples.ts";
 import { ORDER, toOrderJson } from "./order-json.ts";
-import { POLL_MS } from "./order-worker.ts";
+import { POLL_MS } from "./worker.ts";
 import { leaseEndsAt } from "./retry-schedule.ts";
 
 /** The orders of a user that are listed at a time. */

@@ -1,5 +1,5 @@
 import type { Clock } from "../ports.ts";
-import { pause } from "../pause.ts";
+import { pause } from "../lib/pause.ts";
 import type { Order } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
 import { orderById } from "./order-queries.ts";

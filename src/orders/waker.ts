@@ -15,11 +15,13 @@ export interface Waker {
 }
 
 /**
- * Creates a waker for work whose attempts take up to `timeoutMs`. It never wakes leased work, except at
- * the start of a process that is alone with its database: the owners of those leases are gone.
+ * Creates a waker for work whose attempts take up to `timeoutMs`. It never wakes leased work, except by the
+ * first look of a process that is alone with its database: the owners of those leases are gone. If that look
+ * fails, this process may hold leases by the next.
  */
 export function createWaker(timeoutMs: number, isShared: boolean): Waker {
   let isStarting = false;
+  let isFirstLook = false;
   let successes = 0;
   let heeded = 0;
   /** The success count that the current look answers; undefined if it wakes nothing. */
@@ -30,15 +32,21 @@ export function createWaker(timeoutMs: number, isShared: boolean): Waker {
   let lookedAt = 0;
 
   return {
-    start: () => void (isStarting = !isShared),
+    start() {
+      isStarting = !isShared;
+      isFirstLook = isStarting;
+    },
     succeeded: () => void (successes += 1),
     postponed: () => void (heeded = successes),
     dueBeyond(now) {
       lookedAt = now;
       const rests = restsUntil > now && restsUntil <= latestDueAt(now, LONGEST_PAUSE_MS);
       waking = successes > heeded && !rests ? successes : undefined;
-      if (isStarting) return now;
-      return latestDueAt(now, waking === undefined ? LONGEST_PAUSE_MS : timeoutMs);
+      if (isFirstLook) {
+        isFirstLook = false;
+        return now;
+      }
+      return latestDueAt(now, isStarting || waking !== undefined ? timeoutMs : LONGEST_PAUSE_MS);
     },
     woke(count) {
       isStarting = false;

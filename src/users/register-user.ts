@@ -1,9 +1,9 @@
 import type { Log } from "../log.ts";
 import type { Clock, SmsSender } from "../ports.ts";
-import { createRateLimit } from "../rate-limit.ts";
+import { createRateLimit } from "../lib/rate-limit.ts";
 import type { Store } from "../store/store.ts";
-import { createTaskQueue } from "../task-queue.ts";
-import { withTimeout } from "../with-timeout.ts";
+import { createTaskQueue } from "../lib/task-queue.ts";
+import { withTimeout } from "../lib/with-timeout.ts";
 import { type PhoneNumber, parsePhoneNumber } from "./phone-number.ts";
 import { type UserDraft, upsertUsers } from "./user-queries.ts";
 

@@ -5,7 +5,7 @@ import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import { startServer } from "../../src/server.ts";
 import { readConfig } from "../../src/config.ts";
-import { openSqliteStore } from "../../src/store/sqlite-store.ts";
+import { openSqliteStore } from "../../src/store/sqlite/store.ts";
 import type { Store } from "../../src/store/store.ts";
 
 // This service without group commit: a step is one item's, and begins when the one before it is on disk.

@@ -6,13 +6,13 @@ import { createApp } from "../../src/app.ts";
 import { readConfig } from "../../src/config.ts";
 import { createAccess } from "../../src/http/access.ts";
 import { guard } from "../../src/http/guard.ts";
-import { observeRequests } from "../../src/http/observe-requests.ts";
+import { observeRequests } from "../../src/http/request-log.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import { CREATE_ORDER } from "../../src/orders/routes.ts";
 import type { Store } from "../../src/store/store.ts";
 import { REGISTER } from "../../src/users/routes.ts";
-import { TURNS } from "../../src/store/group-commit.ts";
+import { TURNS } from "../../src/store/sqlite/group-commit.ts";
 import { openStore } from "../support/store.ts";
 
 // The service up to a stage, each a contender of the bench: what one costs more than the one before is

@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder, WITHOUT_JIT } from "../support/process.ts";
 import { createRandom, seedOf } from "../support/random.ts";
-import { POLL_MS } from "../../src/orders/order-worker.ts";
+import { POLL_MS } from "../../src/orders/worker.ts";
 import { leaseEndsAt } from "../../src/orders/retry-schedule.ts";
 import type { KillPoint, Ordeal, Sabotage } from "./kill-points.ts";
 import { type Entry, findOverlaps, readLedger } from "./ledger.ts";
@@ -196,8 +196,8 @@ const ORDEAL_TIMEOUT_MS = 2300;
 const ORDEAL_CHARGE_MS = 2000;
 
 /**
- * Has two copies of `script` take orders while they go through the ordeal; then `soundScript` finishes what
- * was begun. Answers with what is wrong then. Copies of a broken script end as soon as two have asked for
+ * Has two copies of `script` take orders while they go through the ordeal; then `soundScript` finishes all
+ * orders. Returns the faults found then. Copies of a broken script end as soon as two have asked for
  * the money of one order.
  */
 export async function runCopies(

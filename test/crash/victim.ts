@@ -3,8 +3,8 @@ import { createMetrics } from "../../src/metrics.ts";
 import type { ChargeOutcome } from "../../src/ports.ts";
 import { startServer } from "../../src/server.ts";
 import { readConfig } from "../../src/config.ts";
-import { openPostgresStore } from "../../src/store/postgres-store.ts";
-import { openSqliteStore } from "../../src/store/sqlite-store.ts";
+import { openPostgresStore } from "../../src/store/postgres/store.ts";
+import { openSqliteStore } from "../../src/store/sqlite/store.ts";
 import type { BatchWork, Store } from "../../src/store/store.ts";
 import type { KillPoint, Sabotage } from "./kill-points.ts";
 

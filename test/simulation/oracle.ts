@@ -1,5 +1,5 @@
 import type { Charge, ChargeOutcome } from "../../src/ports.ts";
-import type { CallOptions } from "../../src/with-timeout.ts";
+import type { CallOptions } from "../../src/lib/with-timeout.ts";
 
 /** An order as it stands in the database. */
 export interface Row {

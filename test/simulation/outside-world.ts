@@ -1,4 +1,4 @@
-import type { CallOptions } from "../../src/with-timeout.ts";
+import type { CallOptions } from "../../src/lib/with-timeout.ts";
 import type { Charge, ChargeOutcome, PaidOrder } from "../../src/ports.ts";
 import type { Oracle } from "./oracle.ts";
 import type { Chance } from "./random.ts";

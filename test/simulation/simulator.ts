@@ -15,7 +15,7 @@ import { createApp } from "../../src/app.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import { readConfig } from "../../src/config.ts";
-import type { CallOptions } from "../../src/with-timeout.ts";
+import type { CallOptions } from "../../src/lib/with-timeout.ts";
 import { openStore } from "../support/store.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 import type { Store } from "../../src/store/store.ts";

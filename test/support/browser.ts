@@ -7,8 +7,8 @@ const PROGRAMS = ["chromium-headless-shell", "chromium", "chromium-browser", "go
 let launching: Promise<Browser> | undefined;
 
 /**
- * Returns the one browser of this process, which makes no requests of its own; undefined, with a message,
- * if none is installed. Each test takes contexts or pages of its own and closes them; `closeBrowser` ends
+ * Returns the one browser of this process, kept from calling its maker; undefined, with a message,
+ * if none is installed. Each test opens its contexts or pages and closes them; `closeBrowser` ends
  * the browser.
  */
 export async function openBrowser(wantedFor: string): Promise<Browser | undefined> {

@@ -14,14 +14,14 @@ import { join } from "node:path";
 
 const ROOT = join(import.meta.dir, "../..");
 
-/** Each user has a cache of their own: one user's files would be in another's way. */
+/** One per user, since a user can't replace another user's files. */
 const CACHE = join(tmpdir(), `nmservis-test-cache-${process.getuid?.() ?? "user"}`);
 
 /** Entries that no test process has asked for since then are removed. */
 const MAX_UNUSED_MS = 3 * 60 * 60_000;
 
 /**
- * Returns the folder with this name in the cache. If there is none, `make` fills a new one; `path` is the
+ * Returns the folder with this name in the cache. If it is missing, `make` fills a new one; `path` is the
  * folder's later path, to be built into files. Several processes may ask at once: each gets a complete
  * folder.
  */
@@ -47,7 +47,7 @@ export async function cachedFolder(
   return path;
 }
 
-/** Keeps the folder from being removed as unused. Returns false if there is none. */
+/** Keeps the folder from being removed as unused. Returns false if it does not exist. */
 function markAsUsed(path: string): boolean {
   const now = new Date();
   try {

@@ -1,5 +1,5 @@
-import { backupDatabase } from "../../src/store/backup-database.ts";
-import { restoreDatabase } from "../../src/store/restore-database.ts";
+import { backupDatabase } from "../../src/store/sqlite/backup.ts";
+import { restoreDatabase } from "../../src/store/sqlite/restore.ts";
 
 // Backs a database up, or restores it, and dies by kill -9 at a step. Arguments: what, from, to, the step.
 

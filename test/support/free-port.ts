@@ -6,8 +6,8 @@ const PORTS_PER_PROCESS = 12;
 let drawn = 0;
 
 /**
- * Returns a port of this machine that nobody listens on, for a program that can't choose one itself or that
- * must come back on the same one. The system gives it to no other socket meanwhile, and two test processes
+ * Returns a free port. Only programs that can't choose one themselves, or that must come back on the same
+ * one, need it. The system gives it to no other socket meanwhile, and two test processes
  * with neighbouring ids draw from different ports.
  */
 export function freePort(): number {

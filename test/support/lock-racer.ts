@@ -1,4 +1,4 @@
-import { lockDatabase } from "../../src/store/database-lock.ts";
+import { lockDatabase } from "../../src/store/sqlite/lock.ts";
 
 // Takes the lock of a database at the moment that a line of stdin names, in ms since 1970, and says
 // whether it got it; at an empty line it gives it back. Argument: the database's path.

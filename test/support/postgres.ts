@@ -49,16 +49,26 @@ const CHEAP = {
 };
 
 /**
- * Prints the server's process id and stops the server with the signal it reads. If this process ends in
- * any way, its end of the pipe is closed, and the script removes the server's folder as well. The server
- * alone holds stderr open.
+ * Prints the server's process id. A watcher in the background stops the server with the signal it reads, or
+ * when this process is gone, whose end of the pipe is then closed; then it removes the folder as well. `bun
+ * test` kills the shell when a test times out, but does not know the watcher. The server alone holds stderr
+ * open.
  */
 const SCRIPT = `folder=$1; shift
-  "$@" >&2 &
+  exec 3<&0
+  "$@" >&2 3<&- & server=$!
   exec 2>/dev/null
-  echo $!
-  if read signal; then kill -$signal $!; wait
-  else kill -INT $!; wait; rm -rf "$folder"; fi`;
+  {
+    if read signal <&3; then kill -$signal $server
+    else
+      kill -INT $server
+      while kill -0 $server; do sleep 0.1; done
+      rm -rf "$folder"
+    fi
+  } &
+  exec 3<&-
+  echo $server
+  wait $server`;
 
 /** How often another port is tried. */
 const MAX_STARTS = 10;
@@ -81,7 +91,7 @@ export async function startPostgres({ isDurable = false } = {}) {
   const own = { ...COMMON, ...(!isDurable && CHEAP), unix_socket_directories: folder };
   const urlOf = (database: string) => `postgres://${USER}@127.0.0.1:${port}/${database}`;
 
-  /** Starts the server; resolves when it serves, or to what it has said if it has ended. */
+  /** Starts the server; resolves when it serves, or to its log if it has ended. */
   async function launch() {
     const settings = Object.entries({ ...own, port }).flatMap(([name, value]) => [
       "-c",
@@ -101,7 +111,7 @@ export async function startPostgres({ isDurable = false } = {}) {
     const stop = async (signal: "INT" | "QUIT") => {
       await child.stdin.write(`${signal}\n`);
       await child.stdin.end();
-      await child.exited;
+      await said;
     };
     if (!isOver) return { stop };
     await stop("INT");

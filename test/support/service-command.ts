@@ -25,7 +25,7 @@ async function build(): Promise<readonly string[]> {
     await Bun.build({
       entrypoints: [join(ROOT, "src/main.ts")],
       outdir: join(folder, "built/main"),
-      // The files that the bundle names lie beside it, wherever it is started.
+      // The bundle finds its files wherever it is started.
       publicPath: join(path, "built/main/"),
       target: "bun",
       format: "cjs",

@@ -1,5 +1,5 @@
 import { createApp, type Dependencies } from "../../src/app.ts";
-import { makeAllDue } from "../../src/orders/order-queries.ts";
+import { makeOrdersDue } from "../../src/orders/jobs.ts";
 import { readConfig } from "../../src/config.ts";
 import { createClient } from "./client.ts";
 import { createDependencies, createWorld } from "./world.ts";
@@ -20,7 +20,8 @@ export function createServiceOn(given: Dependencies, environment: Record<string,
   const resume = () => {
     const now = dependencies.now();
     return dependencies.store.run(async (tx) => {
-      for (const status of ["pending", "paid"]) await makeAllDue(tx, { status, now, after: now });
+      for (const status of ["pending", "paid"])
+        await makeOrdersDue(tx, { status, now, after: now });
     });
   };
   return { ...client, dependencies, app, resume };

@@ -1,7 +1,7 @@
 import { Unavailable } from "../../src/errors.ts";
 import { createLog } from "../../src/log.ts";
-import { openPostgresStore } from "../../src/store/postgres-store.ts";
-import { openSqliteStore } from "../../src/store/sqlite-store.ts";
+import { openPostgresStore } from "../../src/store/postgres/store.ts";
+import { openSqliteStore } from "../../src/store/sqlite/store.ts";
 import type { Store } from "../../src/store/store.ts";
 import { createDatabase, execute } from "./postgres.ts";
 

@@ -14,10 +14,10 @@ interface Way {
 
 /**
  * A TCP proxy to a port of this machine, gone at the end of the block. `judge` sees all that the server
- * sends; `delayMs` is what each way takes longer.
+ * sends; `delayMs` is what each way takes longer. A function names the port for each connection anew.
  */
 export function startProxy(
-  port: number,
+  port: number | (() => number),
   { judge = () => "pass", delayMs = 0 }: { judge?: (data: string) => Fate; delayMs?: number } = {},
 ) {
   const open = new Set<Socket<Way>>();
@@ -44,7 +44,7 @@ export function startProxy(
         try {
           await Bun.connect<Way>({
             hostname: "127.0.0.1",
-            port,
+            port: typeof port === "number" ? port : port(),
             data: { other: client, early: [] },
             socket: {
               open(server) {

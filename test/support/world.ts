@@ -5,7 +5,7 @@ import type { Charge, ChargeOutcome } from "../../src/ports.ts";
 import { readConfig } from "../../src/config.ts";
 import { createBatch } from "../../src/store/batch.ts";
 import { openTestStore } from "./store.ts";
-import type { CallOptions } from "../../src/with-timeout.ts";
+import type { CallOptions } from "../../src/lib/with-timeout.ts";
 import type { Store } from "../../src/store/store.ts";
 
 /** An outside world that does as it is told and remembers what it was asked. */

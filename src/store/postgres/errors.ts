@@ -1,8 +1,8 @@
 import { SQL } from "bun";
 import { DrizzleQueryError } from "drizzle-orm/errors";
-import { Unavailable } from "../errors.ts";
-import { reasonOf } from "../log.ts";
-import { TimeoutExceeded } from "../with-timeout.ts";
+import { Unavailable } from "../../errors.ts";
+import { reasonOf } from "../../log.ts";
+import { TimeoutExceeded } from "../../lib/with-timeout.ts";
 
 /** The step may or may not have committed: its answer was lost. */
 export class OutcomeUnknown extends Error {

@@ -1,7 +1,7 @@
 import { Database, SQLiteError } from "bun:sqlite";
-import { DatabaseUnusable } from "./database-lock.ts";
-import { describeFileFault } from "./file-faults.ts";
-import { rollBackJournal } from "./inspect-database.ts";
+import { DatabaseUnusable } from "./lock.ts";
+import { describeFileFault } from "./file-errors.ts";
+import { rollBackJournal } from "./check-on-open.ts";
 import { checkHistory, isNew } from "./migrations.ts";
 
 /** How many faults of a database are worth reading. */

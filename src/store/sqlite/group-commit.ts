@@ -1,7 +1,7 @@
 import { type Database, SQLiteError } from "bun:sqlite";
-import { Unavailable } from "../errors.ts";
-import type { CommitMetrics } from "../metrics.ts";
-import type { Tx } from "./store.ts";
+import { Unavailable } from "../../errors.ts";
+import type { CommitMetrics } from "../../metrics.ts";
+import type { Tx } from "../store.ts";
 
 /** A step waits for the disk only; with this many waiting, the disk has hung for seconds. */
 const MAX_WAITING = 100_000;

@@ -1,5 +1,5 @@
 import type { SQL } from "bun";
-import { checkApplied, checkCurrent, readMigrations } from "./migration-history.ts";
+import { checkApplied, checkCurrent, readMigrations } from "../migrations.ts";
 
 const MIN_MAJOR = 14;
 

@@ -1,7 +1,7 @@
 import { Database, SQLiteError } from "bun:sqlite";
 import { existsSync, realpathSync, statSync } from "node:fs";
-import type { Log } from "../log.ts";
-import { DatabaseUnusable } from "./database-lock.ts";
+import type { Log } from "../../log.ts";
+import { DatabaseUnusable } from "./lock.ts";
 import { checkHistory } from "./migrations.ts";
 
 /** Throws if this program can't or must not write to the database. Changes nothing but an interrupted transaction. */

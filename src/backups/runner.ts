@@ -2,10 +2,10 @@ import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import { pause as realPause } from "../pause.ts";
+import { pause as realPause } from "../lib/pause.ts";
 import type { Clock } from "../ports.ts";
-import { removeAbandonedParts } from "../store/backup-database.ts";
-import { backupName, backupTime, lastBackupAt, superfluousBackups } from "./backup-schedule.ts";
+import { removeAbandonedParts } from "../store/sqlite/backup.ts";
+import { backupName, backupTime, lastBackupAt, superfluousBackups } from "./schedule.ts";
 
 /** How often to look whether a backup is due. */
 const LOOK_MS = 60_000;

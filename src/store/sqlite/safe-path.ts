@@ -1,7 +1,7 @@
 import { closeSync, openSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { DatabaseUnusable } from "./database-lock.ts";
-import { describeFileFault } from "./file-faults.ts";
+import { DatabaseUnusable } from "./lock.ts";
+import { describeFileFault } from "./file-errors.ts";
 import { refuseRoot } from "./file-owner.ts";
 
 /** Linux: a descriptor without access to the file. Closing any other kind would release SQLite's locks on it. */

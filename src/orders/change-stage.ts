@@ -1,7 +1,7 @@
 import type { Clock, WebhookSender } from "../ports.ts";
 import type { CancelReason, Order, OrderEvent, Stage } from "../store/schema.ts";
 import type { Store, Tx } from "../store/store.ts";
-import { giveRefund, insertEvent, lastStep, moveOrder } from "./order-event-queries.ts";
+import { giveRefund, insertEvent, lastStep, moveOrder } from "./event-queries.ts";
 import { orderById } from "./order-queries.ts";
 
 /** A step can be taken back for so long. */

@@ -2,13 +2,13 @@ import { Database } from "bun:sqlite";
 import type { SQL } from "bun";
 import type { Log } from "../log.ts";
 import type { Clock } from "../ports.ts";
-import { DatabaseUnusable } from "./database-lock.ts";
-import { requireDatabase } from "./database-place.ts";
-import { reasonFor, toStoreFault } from "./postgres-faults.ts";
-import { connect } from "./postgres-lane.ts";
-import { MIGRATION_LOCK } from "./postgres-migrations.ts";
-import { openPostgresStore } from "./postgres-store.ts";
-import { openSqliteStore } from "./sqlite-store.ts";
+import { DatabaseUnusable } from "./sqlite/lock.ts";
+import { requireDatabase } from "./sqlite/safe-path.ts";
+import { reasonFor, toStoreFault } from "./postgres/errors.ts";
+import { connect } from "./postgres/connection.ts";
+import { MIGRATION_LOCK } from "./postgres/migrations.ts";
+import { openPostgresStore } from "./postgres/store.ts";
+import { openSqliteStore } from "./sqlite/store.ts";
 
 /** The rows that are read and written at a time. */
 const PAGE = 5000;

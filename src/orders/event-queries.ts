@@ -42,42 +42,6 @@ export const insertEvent = prepared((tx, { orderEvents }) =>
   }),
 );
 
-/** Makes the events that are due later than `after` due `now`, and returns their ids. */
-export const makeAllEventsDue = prepared((tx, { orderEvents }, { skipLocked }) =>
-  tx
-    .update(orderEvents)
-    .set({ dueAt: sql`${value("now")}` })
-    .where(
-      sql`${orderEvents.id} IN (
-        SELECT id FROM order_events WHERE due_at > ${value("after")} ${skipLocked}
-      )`,
-    )
-    .returning({ eventId: orderEvents.id }),
-);
-
-/** Claims the first `limit` events that are due by `now` for one more attempt until `dueAt`, and returns them. */
-export const claimDueEvents = prepared((tx, { orderEvents }, { skipLocked }) =>
-  tx
-    .update(orderEvents)
-    .set({ attempts: sql`${orderEvents.attempts} + 1`, dueAt: sql`${value("dueAt")}` })
-    .where(
-      sql`${orderEvents.id} IN (
-        SELECT id FROM order_events
-        WHERE due_at <= ${value("now")}
-        ORDER BY due_at LIMIT ${value("limit")} ${skipLocked}
-      )`,
-    )
-    .returning(),
-);
-
-/** Has an event be due then, or no more; what another attempt has begun since stays as it is. */
-export const setEventDue = prepared((tx, { orderEvents }) =>
-  tx
-    .update(orderEvents)
-    .set({ dueAt: sql`CAST(${value("dueAt")} AS bigint)` })
-    .where(and(eq(orderEvents.id, value("id")), eq(orderEvents.attempts, value("attempts")))),
-);
-
 /** Moves an order on that is still in `from`, and whose money was not given back; answers with its number if so. */
 export const moveOrder = prepared((tx, { orders }) =>
   tx

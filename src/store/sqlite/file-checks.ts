@@ -1,5 +1,5 @@
 import { statSync } from "node:fs";
-import { Unavailable } from "../errors.ts";
+import { Unavailable } from "../../errors.ts";
 
 /** Some reader has been open for long when the log is this large: SQLite can't begin it anew meanwhile. */
 const LARGE_LOG_BYTES = 64 * 1024 * 1024;

@@ -1,15 +1,15 @@
 import type { SQL } from "bun";
-import { Unavailable } from "../errors.ts";
-import type { Log } from "../log.ts";
-import { type CommitMetrics, NO_COMMIT_METRICS } from "../metrics.ts";
-import type { Clock } from "../ports.ts";
-import { withTimeout } from "../with-timeout.ts";
-import { createBatch } from "./batch.ts";
-import { DatabaseUnusable } from "./database-lock.ts";
-import { OutcomeUnknown, reasonFor, toStoreFault, Unreachable } from "./postgres-faults.ts";
-import { connect, type Lane, openLane } from "./postgres-lane.ts";
-import { checkIsCurrent, checkServer, checkSessions, migrate } from "./postgres-migrations.ts";
-import type { Reader, Store, Tx } from "./store.ts";
+import { Unavailable } from "../../errors.ts";
+import type { Log } from "../../log.ts";
+import { type CommitMetrics, NO_COMMIT_METRICS } from "../../metrics.ts";
+import type { Clock } from "../../ports.ts";
+import { withTimeout } from "../../lib/with-timeout.ts";
+import { createBatch } from "../batch.ts";
+import { DatabaseUnusable } from "../sqlite/lock.ts";
+import { OutcomeUnknown, reasonFor, toStoreFault, Unreachable } from "./errors.ts";
+import { connect, type Lane, openLane } from "./connection.ts";
+import { checkIsCurrent, checkServer, checkSessions, migrate } from "./migrations.ts";
+import type { Reader, Store, Tx } from "../store.ts";
 
 /**
  * Steps that run at a time. What waits gathers in batches, and the disk writes one after the other: four make a

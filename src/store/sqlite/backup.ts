@@ -13,12 +13,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { DatabaseUnusable } from "./database-lock.ts";
-import { requireDatabase } from "./database-place.ts";
-import { type LastOrder, requireWhole } from "./examine-database.ts";
-import { describeFileFault, systemCode } from "./file-faults.ts";
-import { rollBackJournal } from "./inspect-database.ts";
-import { type OnStep, runSteps, type Steps } from "./steps.ts";
+import { DatabaseUnusable } from "./lock.ts";
+import { requireDatabase } from "./safe-path.ts";
+import { type LastOrder, requireWhole } from "./verify.ts";
+import { describeFileFault, systemCode } from "./file-errors.ts";
+import { rollBackJournal } from "./check-on-open.ts";
+import { type OnStep, runSteps, type Steps } from "./checkpoints.ts";
 
 /** Gives a file a second name, or throws if the file system has no hard links. */
 type Link = (existing: string, name: string) => void;

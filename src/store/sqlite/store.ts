@@ -2,19 +2,19 @@ import { Database, SQLiteError } from "bun:sqlite";
 import { closeSync, existsSync, mkdirSync, openSync, realpathSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { drizzle } from "drizzle-orm/bun-sqlite";
-import type { Log } from "../log.ts";
-import { type CommitMetrics, NO_COMMIT_METRICS } from "../metrics.ts";
-import { backupDatabase } from "./backup-database.ts";
+import type { Log } from "../../log.ts";
+import { type CommitMetrics, NO_COMMIT_METRICS } from "../../metrics.ts";
+import { backupDatabase } from "./backup.ts";
 import { keepPrivate } from "./file-owner.ts";
-import { describeFileFault } from "./file-faults.ts";
-import { watchDatabaseFiles } from "./database-files.ts";
-import { DatabaseUnusable, lockDatabase, lockPath } from "./database-lock.ts";
-import { refuseUnsafePlace, requireDatabase } from "./database-place.ts";
-import { sqliteColumns } from "./columns.ts";
-import { sqliteDialect } from "./dialect.ts";
+import { describeFileFault } from "./file-errors.ts";
+import { watchDatabaseFiles } from "./file-checks.ts";
+import { DatabaseUnusable, lockDatabase, lockPath } from "./lock.ts";
+import { refuseUnsafePlace, requireDatabase } from "./safe-path.ts";
+import { sqliteColumns } from "../columns.ts";
+import { sqliteDialect } from "../dialect.ts";
 import { createGroupCommit, toUnavailable } from "./group-commit.ts";
-import { createBatch } from "./batch.ts";
-import { inspectDatabase, logPath, rollBackJournal } from "./inspect-database.ts";
+import { createBatch } from "../batch.ts";
+import { inspectDatabase, logPath, rollBackJournal } from "./check-on-open.ts";
 import {
   appliedMigrations,
   checkIsCurrent,
@@ -22,8 +22,8 @@ import {
   migrate,
   missingMigrations,
 } from "./migrations.ts";
-import { createTables } from "./schema.ts";
-import type { Reader, Store, Tx } from "./store.ts";
+import { createTables } from "../schema.ts";
+import type { Reader, Store, Tx } from "../store.ts";
 
 /** How long an opening waits for a reader. Nothing else goes on meanwhile, so later nothing waits so. */
 const OPENING_TIMEOUT_MS = 500;

@@ -1,5 +1,5 @@
 import { SQLiteError } from "bun:sqlite";
-import { reasonOf } from "../log.ts";
+import { reasonOf } from "../../log.ts";
 
 /** Matches "EACCES: permission denied, open '/x'". Our sentences name the file themselves. */
 const SYSTEM_MESSAGE = /^(E[A-Z0-9]+): (.+?), \w+/;

@@ -2,7 +2,7 @@ import type { Log } from "../log.ts";
 import type { Snapshot } from "../metrics.ts";
 import type { Clock } from "../ports.ts";
 import type { Store, StoreSizes } from "../store/store.ts";
-import type { Ping } from "./ping.ts";
+import type { Ping } from "./write-probe.ts";
 
 /** Orders that wait, and since when, in ms, the oldest does. */
 export interface Waiting {

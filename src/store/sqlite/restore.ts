@@ -11,13 +11,13 @@ import {
   statSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { copyDatabase, sync } from "./backup-database.ts";
-import { DatabaseUnusable, lockDatabase } from "./database-lock.ts";
-import { kindOf, refuseUnsafePlace } from "./database-place.ts";
-import { examineDatabase, isDamage, type LastOrder, requireWhole } from "./examine-database.ts";
-import { describeFileFault } from "./file-faults.ts";
-import { journalPath, logPath } from "./inspect-database.ts";
-import { type OnStep, runSteps, type Steps } from "./steps.ts";
+import { copyDatabase, sync } from "./backup.ts";
+import { DatabaseUnusable, lockDatabase } from "./lock.ts";
+import { kindOf, refuseUnsafePlace } from "./safe-path.ts";
+import { examineDatabase, isDamage, type LastOrder, requireWhole } from "./verify.ts";
+import { describeFileFault } from "./file-errors.ts";
+import { journalPath, logPath } from "./check-on-open.ts";
+import { type OnStep, runSteps, type Steps } from "./checkpoints.ts";
 
 /** How many numbers are left out where nobody can say which have been given. */
 const UNKNOWN_NUMBERS = 1_000_000;

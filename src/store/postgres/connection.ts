@@ -1,11 +1,11 @@
 import { SQL } from "bun";
 import { drizzle } from "drizzle-orm/bun-sql";
-import { withTimeout } from "../with-timeout.ts";
-import { postgresColumns } from "./columns.ts";
-import { postgresDialect } from "./dialect.ts";
-import { Unreachable } from "./postgres-faults.ts";
-import { createTables } from "./schema.ts";
-import type { Tx } from "./store.ts";
+import { withTimeout } from "../../lib/with-timeout.ts";
+import { postgresColumns } from "../columns.ts";
+import { postgresDialect } from "../dialect.ts";
+import { Unreachable } from "./errors.ts";
+import { createTables } from "../schema.ts";
+import type { Tx } from "../store.ts";
 
 const tables = createTables(postgresColumns);
 

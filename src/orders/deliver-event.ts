@@ -1,0 +1,79 @@
+import { type Log, reasonOf } from "../log.ts";
+import type { Clock, WebhookEvent, WebhookSender } from "../ports.ts";
+import type { OrderEvent } from "../store/schema.ts";
+import type { Store } from "../store/store.ts";
+import { withTimeout } from "../lib/with-timeout.ts";
+import { markDelivered } from "./jobs.ts";
+import { toOrderJson } from "./order-json.ts";
+import { orderById } from "./order-queries.ts";
+import type { Leased } from "./worker.ts";
+
+export const WEBHOOK_TIMEOUT_MS = 5000;
+
+/** After this long, a failed delivery is a warning. */
+const LONG_MS = 3_600_000;
+
+/**
+ * Attempts before an event is given up. The pauses between them add up to 72 h 18 min. Its age does not
+ * count: the clock may have been wrong when the event was written.
+ */
+const MAX_ATTEMPTS = 79;
+
+export interface DeliverDependencies {
+  readonly store: Store;
+  readonly webhook: WebhookSender;
+  readonly log: Log;
+  /** When it aborts, running deliveries fail. */
+  readonly cutoff: AbortSignal;
+}
+
+/** One attempt to deliver an event to the webhook. */
+export type Delivery = OrderEvent & Leased;
+
+/** Delivers an event and records it, or gives it up after its last attempt. Rejects if another is needed. */
+export type DeliverEvent = (delivery: Delivery) => Promise<void>;
+
+export function createDeliverEvent(dependencies: DeliverDependencies): DeliverEvent {
+  const { store, webhook, log, cutoff } = dependencies;
+
+  async function send(event: Delivery): Promise<void> {
+    const { id, orderId, at } = event;
+    const [order] = await store.read((tx) => orderById(tx, { orderId }));
+    if (order === undefined) throw new Error(`order ${orderId} does not exist`);
+    const sent = { eventId: id, type: typeOf(event), at, data: toOrderJson(order) };
+    await withTimeout(WEBHOOK_TIMEOUT_MS, (options) => webhook.send(sent, options), cutoff);
+  }
+
+  return async (event) => {
+    const { id, orderId, attempt } = event;
+    try {
+      await send(event);
+    } catch (error) {
+      if (attempt < MAX_ATTEMPTS) throw error;
+      log.error(
+        `Webhook event ${id} of order ${orderId} was given up after ${attempt} attempts: ${reasonOf(error)}`,
+      );
+    }
+    await store.run((tx) => markDelivered(tx, { id, attempt }));
+  };
+}
+
+/** Logs a failed delivery: a warning once the event is an hour old. */
+export function logFailedDelivery(log: Log, now: Clock) {
+  return ({ id, orderId, at }: Delivery, error: unknown) => {
+    const message = `Webhook event ${id} of order ${orderId} was not delivered; it will be retried: ${reasonOf(error)}`;
+    if (Math.abs(now() - at) >= LONG_MS) log.warn(message);
+    else log.info(message);
+  };
+}
+
+function typeOf({ kind }: OrderEvent): WebhookEvent["type"] {
+  switch (kind) {
+    case "refund":
+      return "order.refunded";
+    case "settled":
+      return "order.settled";
+    default:
+      return "order.stage_changed";
+  }
+}

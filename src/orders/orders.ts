@@ -1,0 +1,89 @@
+import type { Log } from "../log.ts";
+import type { Metrics } from "../metrics.ts";
+import type { Clock, DispatcherNotifier, PaymentGateway, WebhookSender } from "../ports.ts";
+import type { Store } from "../store/store.ts";
+import { createChargeOrder, logFailedCharge } from "./charge-order.ts";
+import { createCreateOrder } from "./create-order.ts";
+import { createDeliverEvent, logFailedDelivery, WEBHOOK_TIMEOUT_MS } from "./deliver-event.ts";
+import { chargeJobs, notificationJobs, webhookJobs } from "./jobs.ts";
+import { createNotifyDispatcher, type Notification } from "./notify-dispatcher.ts";
+import { NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
+import { createWaitForFirstAttempt } from "./wait-for-first-attempt.ts";
+import { createWorker, type Worker } from "./worker.ts";
+
+/** Claimed orders of one status, and first notifications, that run at a time. */
+const CONCURRENCY = 64;
+
+/** Webhook deliveries that run at a time. */
+const WEBHOOK_CONCURRENCY = 16;
+
+export interface OrdersDependencies {
+  readonly store: Store;
+  readonly payment: PaymentGateway;
+  readonly dispatcher: DispatcherNotifier;
+  readonly webhook: WebhookSender | null;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly now: Clock;
+  readonly randomId: () => string;
+  readonly config: {
+    readonly paymentTimeoutMs: number;
+    readonly orderRepeatWindowMs: number;
+    readonly ordersPerUserPerHour: number;
+  };
+}
+
+/**
+ * Wires an order's way: creating, charging, notifying, webhooks, each with its worker. When `cutoff` aborts,
+ * unanswered charges are in doubt and running deliveries fail.
+ */
+export function createOrders(dependencies: OrdersDependencies, cutoff: AbortSignal) {
+  const { webhook, log, now, config } = dependencies;
+
+  const notify = createWorker({
+    ...dependencies,
+    jobs: notificationJobs,
+    timeoutMs: NOTIFY_TIMEOUT_MS,
+    concurrency: CONCURRENCY,
+    run: createNotifyDispatcher(dependencies),
+    onFailure: ({ orderId }: Notification, error) =>
+      log.warn(`The dispatcher was not notified of order ${orderId}; will retry.`, error),
+  });
+  const charge = createWorker({
+    ...dependencies,
+    jobs: chargeJobs,
+    timeoutMs: config.paymentTimeoutMs,
+    concurrency: CONCURRENCY,
+    run: createChargeOrder({ ...dependencies, notify: notify.start, cutoff }),
+    onFailure: logFailedCharge(log, now),
+  });
+  const events =
+    webhook &&
+    createWorker({
+      ...dependencies,
+      jobs: webhookJobs,
+      timeoutMs: WEBHOOK_TIMEOUT_MS,
+      concurrency: WEBHOOK_CONCURRENCY,
+      run: createDeliverEvent({ ...dependencies, webhook, cutoff }),
+      onFailure: logFailedDelivery(log, now),
+    });
+  const { createOrder, idle } = createCreateOrder({
+    ...dependencies,
+    chargeOrder: charge.attempt,
+    waitForFirstAttempt: createWaitForFirstAttempt({ ...dependencies, cutoff }),
+  });
+
+  return {
+    createOrder,
+    /** Resolves when all running calls of `createOrder` have settled. */
+    requestsIdle: idle,
+    workers: { charge, notify, events: events ?? NO_WORKER },
+  };
+}
+
+/** Without a webhook no event is delivered. */
+const NO_WORKER: Pick<Worker<never, never>, "runOnce" | "run" | "idle"> = {
+  runOnce: async () => 0,
+  run: async () => {},
+  idle: async () => {},
+};

@@ -1,4 +1,0 @@
-import { postgresColumns } from "./columns.ts";
-import { createTables } from "./schema.ts";
-
-export const { users, tariffs, orders, orderEvents } = createTables(postgresColumns);

@@ -1,0 +1,4 @@
+import { sqliteColumns } from "../columns.ts";
+import { createTables } from "../schema.ts";
+
+export const { users, tariffs, orders, orderEvents } = createTables(sqliteColumns);
