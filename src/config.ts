@@ -32,7 +32,7 @@ const DISPATCHER = /^([\p{L}\p{N}][\p{L}\p{N} '’‘_-]{0,39}):([!-+\--~]{16,})
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/i;
 const LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"];
 
-/** Every setting; README.md says what each is for. */
+/** Every setting; docs/configuration.md explains them. */
 export const SETTINGS = {
   host: {
     variable: "HOST",

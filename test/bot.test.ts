@@ -46,10 +46,36 @@ test.each(["requests", "aiohttp"])(
   },
 );
 
-const README = readFileSync(join(import.meta.dir, "../README.md"), "utf8");
-const POWERSHELL = /```powershell\n(.*?)```/s.exec(README)?.[1] ?? "";
+const API = readFileSync(join(import.meta.dir, "../docs/api.md"), "utf8");
 
-test("the README's PowerShell declares UTF-8 and sends its bodies as UTF-8 bytes", () => {
+test.each([
+  ["requests", /^Paid, order 1\n$/],
+  ["aiohttp", /^\(200, \{'status': 'ok', 'order_id': 1, .*\}\)\n$/],
+])(
+  "the client for Python's %s in docs/api.md registers a user and orders",
+  async (module, printed) => {
+    const python = pythonWith(module);
+    if (python === undefined) {
+      return skip(`the client for Python's ${module} in docs/api.md, which is not installed`);
+    }
+    const snippets = Array.from(API.matchAll(/```python\n(.*?)```/gs), ([, code = ""]) => code);
+    const snippet = snippets.find((code) => code.includes(`import ${module}`)) ?? "";
+    using folder = temporaryFolder();
+    await using service = await spawnService({
+      DATABASE_URL: `file:${join(folder.path, "x.db")}`,
+      API_KEY: "the-bots-key",
+    });
+    const script = snippet.replaceAll("http://127.0.0.1:8000", service.url);
+    const bot = Bun.spawn([python, "-c", script], { stdout: "pipe", stderr: "pipe" });
+    const [output, errors] = await Promise.all([bot.stdout.text(), bot.stderr.text()]);
+    expect(errors).toBe("");
+    expect(output).toMatch(printed);
+  },
+);
+
+const POWERSHELL = /```powershell\n(.*?)```/s.exec(API)?.[1] ?? "";
+
+test("the PowerShell in docs/api.md declares UTF-8 and sends its bodies as UTF-8 bytes", () => {
   const calls = POWERSHELL.replaceAll("`\n", "").match(/Invoke-RestMethod.*/g) ?? [];
   expect(calls).toHaveLength(1);
   for (const call of calls) {
@@ -59,10 +85,11 @@ test("the README's PowerShell declares UTF-8 and sends its bodies as UTF-8 bytes
   expect(POWERSHELL).toContain("$body = [Text.Encoding]::UTF8.GetBytes(");
 });
 
-test("the README's PowerShell registers a user with a Cyrillic name and orders for them", async () => {
+test("the PowerShell in docs/api.md registers a user with a Cyrillic name and orders for them", async () => {
   const powershell = Bun.which("pwsh");
   // Not by `skip`: Debian has no PowerShell that CI could install.
-  if (powershell === null) return console.warn("Skipped: the README's PowerShell, without pwsh.");
+  if (powershell === null)
+    return console.warn("Skipped: the PowerShell in docs/api.md, without pwsh.");
   using folder = temporaryFolder();
   await using service = await spawnService({ DATABASE_URL: `file:${join(folder.path, "x.db")}` });
   const script = POWERSHELL.replaceAll("http://127.0.0.1:8000", service.url);

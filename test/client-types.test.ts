@@ -7,10 +7,10 @@ import { temporaryFolder } from "./support/process.ts";
 setDefaultTimeout(BUSY_MACHINE_MS);
 
 const ROOT = join(import.meta.dir, "..");
-const README = readFileSync(join(ROOT, "README.md"), "utf8");
+const API = readFileSync(join(ROOT, "docs/api.md"), "utf8");
 
-const SNIPPET = /```ts\n(.*?)```/s.exec(README)?.[1] ?? "";
-const FLAGS = /`tsc (--[^`]+)`/.exec(README)?.[1]?.split(" ") ?? [];
+const SNIPPET = /```ts\n(.*?)```/s.exec(API)?.[1] ?? "";
+const FLAGS = /`tsc (--[^`]+)`/.exec(API)?.[1]?.split(" ") ?? [];
 
 /** What the types must not let pass, with what is wrong with it. */
 const WRONG = [
@@ -20,11 +20,11 @@ const WRONG = [
   ['if (error?.status === 422 && error.value.code === "not_found") throw error;', "TS2367"],
 ] as const;
 
-test("the README's client in TypeScript compiles in a project of its own, and a wrong call does not", async () => {
+test("the TypeScript client in docs/api.md compiles in a separate project, and wrong calls do not", async () => {
   using bot = await createBot();
   const tsc = [process.execPath, join(ROOT, "node_modules/tsc/bin/tsc")];
   const bunInit = ["--target", "esnext", "--module", "preserve", "--lib", "esnext"];
-  const [asInReadme, asInBunInit] = await Promise.all([
+  const [asDocumented, asInBunInit] = await Promise.all([
     complaints(bot.path, [...tsc, "--noEmit", ...FLAGS, "bot.ts"]),
     // The compiler of the next generation, with what `bun init` writes.
     complaints(bot.path, [
@@ -39,7 +39,7 @@ test("the README's client in TypeScript compiles in a project of its own, and a 
   ]);
   const firstLine = SNIPPET.split("\n").length;
   const expected = WRONG.map(([, code], at) => `bot.ts:${firstLine + at} ${code}`);
-  expect(asInReadme).toEqual(expected);
+  expect(asDocumented).toEqual(expected);
   expect(asInBunInit).toEqual(expected);
 });
 

@@ -56,7 +56,7 @@ export function helpText(commands: Readonly<Record<string, Command>>): string {
     "",
     ...rows.map(({ words, summary }) => `  nmservis ${words.padEnd(width)}  ${summary}`),
     "",
-    "Settings are environment variables; README.md has them all.",
+    "Settings are environment variables; see docs/configuration.md.",
     "Exit status: 0 done, 1 refused or damaged, 2 wrong words.",
   ].join("\n");
 }
