@@ -63,9 +63,9 @@ async function fill(path: string, users: number, orders: number) {
     const startedAt = performance.now();
     database.run(
       `${series(Math.min(CHUNK, orders - from + 1), from)} INSERT INTO orders
-         (user_id, tariff_code, amount_tiyin, status, payment_key, created_at, settled_at, notified_at, attempts, repeatable)
+         (user_id, tariff_code, amount_tiyin, status, payment_key, created_at, settled_at, notified_at, attempts, repeatable, stage, stage_at)
        SELECT (i * 7919) % ${users} + 1, 'standard_300', 30000, 'paid', lower(hex(randomblob(16))) || 'abcd',
-         1600000000000 + i * 10, 1600000000000 + i * 10, 1600000000000 + i * 10, 1, 0 FROM n`,
+         1600000000000 + i * 10, 1600000000000 + i * 10, 1600000000000 + i * 10, 1, 0, 'completed', 1600000000000 + i * 10 FROM n`,
     );
     const seconds = (performance.now() - startedAt) / 1000;
     console.log(
