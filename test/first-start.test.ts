@@ -2,8 +2,10 @@ import { Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { createLog } from "../src/log.ts";
 import { backupDatabase } from "../src/store/backup-database.ts";
 import { examineDatabase } from "../src/store/examine-database.ts";
+import { moveDatabase } from "../src/store/move-database.ts";
 import { isNew, migrate } from "../src/store/migrations.ts";
 import { restoreDatabase } from "../src/store/restore-database.ts";
 import { openSqliteReader } from "../src/store/sqlite-store.ts";
@@ -17,6 +19,8 @@ import { openStore } from "./support/store.ts";
 setDefaultTimeout(BUSY_MACHINE_MS);
 
 const ROOT = join(import.meta.dir, "..");
+
+const log = createLog({ level: "error", json: false, write: () => {}, now: () => 0 });
 
 function execute(path: string, ...statements: string[]) {
   using database = new Database(path);
@@ -44,7 +48,15 @@ describe("an interrupted first start", () => {
     );
     expect(examineDatabase(path)).toMatchObject({ isNew: true, findings: [] });
     const backup = join(folder.path, "backup");
-    expect(await databaseRefusal(() => backupDatabase(path, backup))).toMatch(/has no tables/);
+    const nowhere = "postgres://u@127.0.0.1:1/none";
+    const dependencies = { log, elapsed: () => 0, onProgress: () => {} };
+    for (const use of [
+      () => backupDatabase(path, backup),
+      () => restoreDatabase(path, backup, "then"),
+      () => moveDatabase(path, nowhere, dependencies),
+    ]) {
+      expect(await databaseRefusal(use)).toMatch(/ has no tables( yet)?: there is nothing /);
+    }
     const store = openStore(path);
     await store.run(addUser("+998901234567"));
     await store.close();

@@ -4,6 +4,7 @@ import { type Log, reasonOf } from "../log.ts";
 import type { Clock } from "../ports.ts";
 import { DatabaseUnusable } from "./database-lock.ts";
 import { requireDatabase } from "./database-place.ts";
+import { examineDatabase } from "./examine-database.ts";
 import { connect } from "./postgres-lane.ts";
 import { MIGRATION_LOCK } from "./postgres-migrations.ts";
 import { openPostgresStore } from "./postgres-store.ts";
@@ -44,6 +45,9 @@ export async function moveDatabase(
 ): Promise<Moved> {
   const { log, elapsed, onProgress } = dependencies;
   requireDatabase(from);
+  if (examineDatabase(from).isNew) {
+    throw new DatabaseUnusable(`The database ${from} has no tables yet: there is nothing to move.`);
+  }
   // Has the lock, and both are up to date.
   const source = openSqliteStore(from, log);
   try {
