@@ -7,6 +7,8 @@ import { examineDatabase } from "../src/store/sqlite/verify.ts";
 import { isNew, migrate } from "../src/store/sqlite/migrations.ts";
 import { restoreDatabase } from "../src/store/sqlite/restore.ts";
 import { openSqliteReader } from "../src/store/sqlite/store.ts";
+import { createLog } from "../src/log.ts";
+import { moveDatabase } from "../src/store/move.ts";
 import { BUSY_MACHINE_MS } from "./support/busy-machine.ts";
 import { mountDisk } from "./support/disk.ts";
 import { runCommand, temporaryFolder } from "./support/process.ts";
@@ -17,6 +19,8 @@ import { openStore } from "./support/store.ts";
 setDefaultTimeout(BUSY_MACHINE_MS);
 
 const ROOT = join(import.meta.dir, "..");
+
+const log = createLog({ level: "error", json: false, write: () => {}, now: () => 0 });
 
 function execute(path: string, ...statements: string[]) {
   using database = new Database(path);
@@ -44,7 +48,15 @@ describe("an interrupted first start", () => {
     );
     expect(examineDatabase(path)).toMatchObject({ isNew: true, findings: [] });
     const backup = join(folder.path, "backup");
-    expect(await databaseRefusal(() => backupDatabase(path, backup))).toMatch(/has no tables/);
+    const nowhere = "postgres://u@127.0.0.1:1/none";
+    const dependencies = { log, elapsed: () => 0, onProgress: () => {} };
+    for (const use of [
+      () => backupDatabase(path, backup),
+      () => restoreDatabase(path, backup, "then"),
+      () => moveDatabase(path, nowhere, dependencies),
+    ]) {
+      expect(await databaseRefusal(use)).toMatch(/ has no tables( yet)?: there is nothing /);
+    }
     const store = openStore(path);
     await store.run(addUser("+998901234567"));
     await store.close();
