@@ -4,6 +4,7 @@ import type { Log } from "../log.ts";
 import type { Clock } from "../ports.ts";
 import { DatabaseUnusable } from "./sqlite/lock.ts";
 import { requireDatabase } from "./sqlite/safe-path.ts";
+import { examineDatabase } from "./sqlite/verify.ts";
 import { reasonFor, toStoreFault } from "./postgres/errors.ts";
 import { connect } from "./postgres/connection.ts";
 import { MIGRATION_LOCK } from "./postgres/migrations.ts";
@@ -47,6 +48,9 @@ export async function moveDatabase(
 ): Promise<Moved> {
   const { log, elapsed, onProgress } = dependencies;
   requireDatabase(from);
+  if (examineDatabase(from).isNew) {
+    throw new DatabaseUnusable(`The database ${from} has no tables yet: there is nothing to move.`);
+  }
   // Has the lock, and both are up to date.
   const source = openSqliteStore(from, log);
   try {

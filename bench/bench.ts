@@ -1,0 +1,363 @@
+import { Database } from "bun:sqlite";
+import { statSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { temporaryFolder } from "../test/support/process.ts";
+import { median, residentMb, spread } from "./figures.ts";
+import { LOADER, load, type Measure } from "./load.ts";
+import { benchPostgres } from "./postgres.ts";
+import {
+  type Peer,
+  startFastApi,
+  startFastify,
+  startLimit,
+  startOneCommitPerStep,
+  startService,
+  startStage,
+} from "./peers.ts";
+
+// `bun run bench`: the service beside its limit and its peers, in alternating turns of one run, because
+// the machines are noisy: only ratios of neighbours mean something.
+
+const ROUNDS = Number(process.env["BENCH_ROUNDS"] ?? 3);
+const SECONDS = Number(process.env["BENCH_SECONDS"] ?? 2);
+const WARM_UP_SECONDS = 4;
+const CONNECTIONS = [1, 8, 64, 256];
+const ENDPOINTS = ["/create_order", "/register"] as const;
+
+const USERS = 1000;
+const FIRST_NUMBER = 10;
+const MILLION = Number(process.env["BENCH_ORDERS"] ?? 1_000_000);
+const AT_ONCE = 2000;
+
+interface Contender {
+  readonly name: string;
+  readonly peer: Peer;
+  /** Where its phone numbers go on. */
+  nextNumber: number;
+}
+
+using folder = temporaryFolder();
+const database = (name: string) => join(folder.path, `${name}.db`);
+
+console.log(
+  `NMservis, ${cpus().length} cores of ${cpus()[0]?.model}, Bun ${Bun.version}, load by ${LOADER}, ` +
+    `${ROUNDS} turns of ${SECONDS} s each`,
+);
+const parts = { stages, compare, lookUps, board, views, postgres, costs, burst };
+const only = process.env["BENCH_ONLY"];
+for (const [name, part] of Object.entries(parts))
+  if (only === undefined || only === name) await part();
+
+/** Where an order's time goes: what each stage of its way costs more than the way up to it. */
+async function stages() {
+  const path: [string, Peer][] = [
+    ["Elysia with the same schemas", await startLimit()],
+    ["the guard", await startStage("guard")],
+    ["the metrics", await startStage("observed")],
+    ["the order's flow", await startStage("flow")],
+    ["SQL in memory, group commit", await startStage("sql")],
+    ["the disk", await startService(database("stages"))],
+  ];
+  const contenders = path.map(([name, peer]) => ({ name, peer, nextNumber: FIRST_NUMBER + USERS }));
+  for (const contender of contenders) {
+    await registerUsers(contender.peer.url);
+    await turn(contender, "/create_order", 64, WARM_UP_SECONDS);
+  }
+  const rounds: number[][] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const micros = new Map<Contender, number>();
+    for (const contender of round % 2 === 0 ? contenders : contenders.toReversed()) {
+      const { perSecond } = await turn(contender, "/create_order", 64, SECONDS);
+      micros.set(contender, 1e6 / perSecond);
+    }
+    rounds.push(contenders.map((contender) => micros.get(contender) ?? 0));
+  }
+  console.log("\nWhere an order's time goes, 64 connections, µs (min … max):");
+  for (const [at, { name, peer }] of contenders.entries()) {
+    console.log(`  ${name}: ${spread(rounds.map((all) => (all[at] ?? 0) - (all[at - 1] ?? 0)))}`);
+    await peer.end();
+  }
+  console.log(`  together: ${spread(rounds.map((all) => all.at(-1) ?? 0))}`);
+}
+
+/** The service and each peer, at every endpoint and number of connections. */
+async function compare() {
+  const contenders = await startAll();
+  const [service, limit, ...peers] = contenders;
+  if (service === undefined || limit === undefined) return;
+  const others = [limit, ...peers];
+  // Whoever comes after one that writes pays for some of it: here that is the service after one that does
+  // not, and in the turns that run back after one that does.
+  const inTurn = [limit, service, ...peers];
+  let orders = 0;
+  console.log(
+    "\n| endpoint | connections | requests/s | p50, p99 ms | against | ratio (min … max) |",
+  );
+  console.log("| --- | ---: | ---: | ---: | --- | ---: |");
+  for (const endpoint of ENDPOINTS) {
+    for (const connections of CONNECTIONS) {
+      const turns = new Map<Contender, Measure[]>(contenders.map((one) => [one, []]));
+      for (let round = 0; round < ROUNDS; round++) {
+        for (const contender of round % 2 === 0 ? inTurn : inTurn.toReversed()) {
+          const measure = await turn(contender, endpoint, connections, SECONDS);
+          if (contender === service && endpoint === "/create_order") orders += measure.requests;
+          turns.get(contender)?.push(measure);
+        }
+      }
+      const own = turns.get(service) ?? [];
+      for (const other of others) {
+        const ratios = own.map(
+          ({ perSecond }, at) => perSecond / (turns.get(other)?.[at]?.perSecond ?? 1),
+        );
+        console.log(
+          `| ${endpoint} | ${connections} | ${median(own.map((one) => one.perSecond)).toFixed(0)} ` +
+            `| ${median(own.map((one) => one.p50Ms)).toFixed(1)}, ${median(own.map((one) => one.p99Ms)).toFixed(1)} ` +
+            `| ${other.name} | ${spread(ratios)} |`,
+        );
+      }
+    }
+  }
+  for (const { peer } of contenders) await peer.end();
+  countRows(orders);
+}
+
+/** One contender under load for a while. */
+async function turn(
+  contender: Contender,
+  endpoint: (typeof ENDPOINTS)[number],
+  connections: number,
+  seconds: number,
+): Promise<Measure> {
+  // Nobody is to wait for what the one before has left to the disk.
+  if (Bun.which("sync") !== null) Bun.spawnSync(["sync"]);
+  const count = endpoint === "/register" ? contender.nextNumber : USERS;
+  const measure = await load(contender.peer.url, endpoint, connections, seconds, count);
+  if (endpoint === "/register") contender.nextNumber += measure.requests + connections;
+  return measure;
+}
+
+async function startAll(): Promise<Contender[]> {
+  const contender = (name: string, peer: Peer): Contender => ({
+    name,
+    peer,
+    nextNumber: FIRST_NUMBER + USERS,
+  });
+  const contenders = [
+    contender("the service", await startService(database("service"))),
+    contender("(a) the limit", await startLimit()),
+    contender("(b) one commit per step", await startOneCommitPerStep(database("one"))),
+  ];
+  const fastApi = await startFastApi();
+  if (fastApi === undefined)
+    console.log("Left out: FastAPI is not installed (python3-fastapi, python3-uvicorn).");
+  else contenders.push(contender("(c) FastAPI, storing nothing", fastApi));
+  const fastify = await startFastify(database("fastify"));
+  if (fastify === undefined)
+    console.log("Left out: Fastify with better-sqlite3 could not be built here.");
+  else contenders.push(contender("(d) Fastify, better-sqlite3", fastify));
+  for (const { peer } of contenders) {
+    await registerUsers(peer.url);
+  }
+  console.log(`Warming up ${contenders.length} contenders`);
+  for (const contender of contenders) {
+    // Just-in-time compilers want to see some work first.
+    for (const endpoint of ENDPOINTS) await turn(contender, endpoint, 64, WARM_UP_SECONDS);
+  }
+  return contenders;
+}
+
+/** Users 1 to USERS, whose numbers the load begins after; the first are the stub's set numbers. */
+async function registerUsers(url: string) {
+  for (let number = FIRST_NUMBER; number < FIRST_NUMBER + USERS; number++) {
+    const response = await fetch(`${url}/register`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ phone_number: `+9989${String(number).padStart(8, "0")}` }),
+    });
+    if (!response.ok) throw new Error(`registering: ${response.status} ${await response.text()}`);
+  }
+}
+
+/** Every answer was a success; so there must be a row, paid, for each. */
+function countRows(answered: number) {
+  using file = new Database(database("service"), { readonly: true });
+  const count = (where: string) =>
+    file.query<{ n: number }, []>(`SELECT count(*) AS n FROM orders WHERE ${where}`).get()?.n ?? 0;
+  const [paid, rest] = [count("status = 'paid'"), count("status <> 'paid' OR notified_at IS NULL")];
+  console.log(
+    `\nRows: ${paid} paid orders for ${answered} measured answers, ${rest} unpaid or not notified of.`,
+  );
+  if (paid < answered || rest > 0) throw new Error("the rows do not match the answers");
+}
+
+/** What an order pays for its user's orders and a chat's user being found: the same without those indexes. */
+async function lookUps() {
+  const path = database("no look-ups");
+  // The service makes the database, and takes it as it finds it then.
+  await (await startService(path)).end();
+  using file = new Database(path);
+  file.run("DROP INDEX orders_idempotency_key");
+  file.run(
+    `CREATE UNIQUE INDEX orders_idempotency_key ON orders (user_id, idempotency_key)
+     WHERE idempotency_key IS NOT NULL`,
+  );
+  file.run("DROP INDEX users_chat_id");
+  file.close();
+  const contenders = [
+    { name: "with", peer: await startService(database("look-ups")), nextNumber: 0 },
+    { name: "without", peer: await startService(path), nextNumber: 0 },
+  ];
+  for (const contender of contenders) {
+    await registerUsers(contender.peer.url);
+    await turn(contender, "/create_order", 64, WARM_UP_SECONDS);
+  }
+  const ratios: number[] = [];
+  for (let round = 0; round < 2 * ROUNDS; round++) {
+    const perSecond = new Map<string, number>();
+    for (const contender of round % 2 === 0 ? contenders : contenders.toReversed()) {
+      const measure = await turn(contender, "/create_order", 64, SECONDS);
+      perSecond.set(contender.name, measure.perSecond);
+    }
+    ratios.push((perSecond.get("with") ?? 0) / (perSecond.get("without") ?? 1));
+  }
+  console.log(`\nOrders with the indexes for look-ups, against without: ${spread(ratios)}`);
+  for (const { peer } of contenders) await peer.end();
+}
+
+/** What an open board costs the orders: it fetches itself whenever something has changed. */
+async function board() {
+  const contender = { name: "", peer: await startService(database("board")), nextNumber: 0 };
+  const { url } = contender.peer;
+  await registerUsers(url);
+  await turn(contender, "/create_order", 64, WARM_UP_SECONDS);
+  const ratios: number[] = [];
+  for (let round = 0; round < 2 * ROUNDS; round++) {
+    const perSecond = { open: 0, shut: 0 };
+    for (const state of round % 2 === 0
+      ? (["open", "shut"] as const)
+      : (["shut", "open"] as const)) {
+      const closing = new AbortController();
+      const page = state === "open" ? watchBoard(url, closing.signal) : undefined;
+      perSecond[state] = (await turn(contender, "/create_order", 64, SECONDS)).perSecond;
+      closing.abort();
+      await page;
+    }
+    ratios.push(perSecond.open / perSecond.shut);
+  }
+  console.log(`\nOrders while a board is open, against none: ${spread(ratios)}`);
+  await contender.peer.end();
+}
+
+/** How long each page of the board takes with a million orders, of which 100 000 are of the last 14 days. */
+async function views() {
+  const path = database("views");
+  await (await startService(path)).end();
+  using file = new Database(path);
+  const [now, days] = [Date.now(), Math.round(13.9 * 86_400_000)];
+  file.run("BEGIN");
+  file.run(`WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
+    INSERT INTO users (phone_number, created_at, sms_tried_at)
+    SELECT '+9989' || printf('%08d', i * 97), 0, 0 FROM n`);
+  file.run(
+    `WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
+    INSERT INTO orders (user_id, tariff_code, amount_tiyin, status, payment_key, created_at, settled_at,
+      notified_at, attempts, repeatable, stage, stage_at)
+    SELECT i % 100000 + 1, 'standard_300', 30000, 'paid', 'p' || i, t, t, t, 1, 0,
+      CASE WHEN i > 999900 THEN 'new' WHEN i % 10 = 0 THEN 'cancelled' ELSE 'completed' END, t
+    FROM (SELECT i, CASE WHEN i <= 900000 THEN ${now} - ${days} - (900000 - i) * 30000
+      ELSE ${now} - CAST((1000000 - i) * ${days / 100_000} AS integer) END AS t FROM n)`,
+  );
+  file.run("COMMIT");
+  file.close();
+  const peer = await startService(path);
+  console.log("\nPages with 1 000 000 orders, ms:");
+  for (const page of ["", "/days", "/days?stage=cancelled", "/orders/999999", "/search?q=4567"]) {
+    const times: number[] = [];
+    for (let turn = 0; turn < 2 * ROUNDS + 1; turn++) {
+      const beganAt = performance.now();
+      const response = await fetch(`${peer.url}/board${page}`);
+      await response.text();
+      if (!response.ok) throw new Error(`/board${page} was answered ${response.status}`);
+      times.push(performance.now() - beganAt);
+    }
+    console.log(`  /board${page}: ${median(times).toFixed(1)}`);
+  }
+  await peer.end();
+}
+
+/** As an open page does it. */
+async function watchBoard(url: string, signal: AbortSignal) {
+  try {
+    const { body } = await fetch(`${url}/board/changes`, { signal });
+    const decoder = new TextDecoder();
+    for await (const chunk of body ?? []) {
+      if (!decoder.decode(chunk, { stream: true }).includes("change")) continue;
+      await (await fetch(`${url}/board`, { signal })).text();
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+/** Copies on PostgreSQL. */
+function postgres() {
+  return benchPostgres({
+    rounds: ROUNDS,
+    seconds: SECONDS,
+    warmUpSeconds: WARM_UP_SECONDS,
+    sqlitePath: database("beside PostgreSQL"),
+    registerUsers,
+  });
+}
+
+/** Start, memory and disk. */
+async function costs() {
+  const path = database("costs");
+  const first = await startService(path);
+  const rest = residentMb(first);
+  console.log(`\nStart to first answer ${first.startMs.toFixed(0)} ms; at rest ${rest} MB.`);
+  await registerUsers(first.url);
+  let orders = 0;
+  while (orders < MILLION) {
+    orders += (await load(first.url, "/create_order", 256, 5, USERS)).requests;
+  }
+  const after = residentMb(first);
+  await first.end();
+  const bytes = statSync(path).size / orders;
+  console.log(
+    `After ${orders} orders: ${after} MB of memory, ${bytes.toFixed(0)} bytes on disk for each.`,
+  );
+}
+
+/**
+ * Many orders at once, with the payment of a second that is the default. The client sends 256 at a time
+ * unless BUN_CONFIG_MAX_HTTP_REQUESTS says more.
+ */
+async function burst() {
+  const peer = await startService(database("burst"), { PAYMENT_STUB_DELAY_MS: "1000" });
+  await registerUsers(peer.url);
+  const startedAt = performance.now();
+  let peak = 0;
+  const watch = setInterval(() => {
+    peak = Math.max(peak, residentMb(peer));
+  }, 20);
+  const answers = await Promise.all(
+    Array.from({ length: AT_ONCE }, async (_, at) => {
+      const response = await fetch(`${peer.url}/create_order`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ user_id: (at % USERS) + 1, tariff_code: "standard_300" }),
+      });
+      return response.status;
+    }),
+  );
+  clearInterval(watch);
+  const seconds = (performance.now() - startedAt) / 1000;
+  const paid = answers.filter((status) => status === 200).length;
+  await peer.end();
+  console.log(
+    `${AT_ONCE} orders at once with a payment of 1 s: ${paid} paid, all answered within ` +
+      `${seconds.toFixed(2)} s, ${peak} MB of memory at the most.`,
+  );
+}

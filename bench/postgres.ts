@@ -1,0 +1,185 @@
+import { join } from "node:path";
+import {
+  createDatabase,
+  execute,
+  type PostgresServer,
+  startPostgres,
+} from "../test/support/postgres.ts";
+import { startProxy } from "../test/support/tcp-proxy.ts";
+import { median, spread } from "./figures.ts";
+import { load } from "./load.ts";
+import { type Peer, startPeer, startService } from "./peers.ts";
+
+// Copies of the service on PostgreSQL, on the same disk and cores: beside pgbench, which has the server do the
+// same two statements for each order, and beside the one process on SQLite.
+
+const CONNECTIONS = 64;
+const USERS = 1000;
+
+/** What a network adds each way. */
+const NETWORK_MS = 1;
+
+const TAKE_OVER_TIMEOUT_MS = 2000;
+
+interface Contender {
+  readonly name: string;
+  /** Does orders for so many seconds; answers with orders/s. */
+  turn(seconds: number): Promise<number>;
+  end(): Promise<void>;
+}
+
+export interface PostgresBench {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly warmUpSeconds: number;
+  readonly sqlitePath: string;
+  /** Registers users 1 to USERS by the service at this origin. */
+  registerUsers(origin: string): Promise<void>;
+}
+
+export async function benchPostgres(bench: PostgresBench): Promise<void> {
+  await using server = await startPostgres({ isDurable: true });
+  if (server === undefined) {
+    return console.log("Left out: PostgreSQL is not installed (Debian's postgresql).");
+  }
+  const contenders = [
+    await copies(server, bench, 1),
+    await pgbench(server, bench),
+    await copies(server, bench, 2),
+    await copies(server, bench, 4),
+    await sqlite(bench),
+    await copies(server, bench, 1, NETWORK_MS),
+  ];
+  console.log(`\nWarming up ${contenders.length} contenders on PostgreSQL`);
+  for (const { turn } of contenders) await turn(bench.warmUpSeconds);
+  const rates = new Map<Contender, number[]>(contenders.map((one) => [one, []]));
+  for (let round = 0; round < bench.rounds; round++) {
+    for (const one of round % 2 === 0 ? contenders : contenders.toReversed()) {
+      rates.get(one)?.push(await one.turn(bench.seconds));
+    }
+  }
+  const [first] = contenders;
+  const own = (first && rates.get(first)) ?? [];
+  console.log(`\nOne copy on PostgreSQL, ${CONNECTIONS} connections: ${median(own).toFixed(0)}/s`);
+  for (const one of contenders.slice(1)) {
+    const theirs = rates.get(one) ?? [];
+    const ratios = own.map((rate, at) => rate / (theirs[at] ?? 1));
+    console.log(`  against ${one.name} (${median(theirs).toFixed(0)}/s): ${spread(ratios)}`);
+  }
+  for (const { end } of contenders) await end();
+  await takeOver(server, bench);
+}
+
+async function copies(
+  server: PostgresServer,
+  { registerUsers }: PostgresBench,
+  count: number,
+  networkMs = 0,
+): Promise<Contender> {
+  const url = await createDatabase(server.urlOf("postgres"));
+  const proxy = networkMs > 0 ? startProxy(server.port, { delayMs: networkMs }) : undefined;
+  const DATABASE_URL = proxy ? url.replace(/:\d+\//, `:${proxy.port}/`) : url;
+  const peers = await Promise.all(Array.from({ length: count }, () => startCopy({ DATABASE_URL })));
+  await registerUsers(peers[0]?.url ?? "");
+  return {
+    name: `${count === 1 ? "one copy" : `${count} copies`}${proxy ? `, ${networkMs} ms of network each way` : ""}`,
+    async turn(seconds) {
+      const measures = await Promise.all(
+        peers.map((peer) => load(peer.url, "/create_order", CONNECTIONS / count, seconds, USERS)),
+      );
+      return measures.reduce((sum, { perSecond }) => sum + perSecond, 0);
+    },
+    async end() {
+      await Promise.all(peers.map((peer) => peer.end()));
+      proxy?.[Symbol.dispose]();
+    },
+  };
+}
+
+function startCopy(environment: Record<string, string>): Promise<Peer> {
+  return startPeer([process.execPath, "src/main.ts"], environment);
+}
+
+/** The statements by which an order is opened and paid, each order for itself, by as many clients. */
+async function pgbench(server: PostgresServer, { registerUsers }: PostgresBench) {
+  const url = await createDatabase(server.urlOf("postgres"));
+  const peer = await startCopy({ DATABASE_URL: url });
+  await registerUsers(peer.url);
+  await peer.end();
+  const script = join(server.folder, "orders.sql");
+  await Bun.write(
+    script,
+    `\\set user random(1, ${USERS})
+    INSERT INTO orders SELECT nextval('orders_id_seq'), users.id, tariffs.code, tariffs.price_tiyin, 'pending', NULL, gen_random_uuid()::text, 1, NULL, NULL, 2, 1, false FROM users CROSS JOIN tariffs WHERE users.id = :user AND tariffs.code = 'standard_300' AND tariffs.active ON CONFLICT DO NOTHING RETURNING id \\gset
+    UPDATE orders SET status = 'paid', settled_at = 3, due_at = 4, attempts = 1 WHERE id = :id AND status = 'pending';
+    `,
+  );
+  const { port, pathname } = new URL(url);
+  return {
+    name: "pgbench with the same two statements",
+    async turn(seconds: number) {
+      const run = Bun.spawn(
+        [
+          Bun.which("pgbench") ?? join(server.programs, "pgbench"),
+          ...["-n", "-M", "prepared", "-c", String(CONNECTIONS), "-j", "2", "-T", String(seconds)],
+          ...["-h", "127.0.0.1", "-p", port, "-U", "postgres", "-f", script, pathname.slice(1)],
+        ],
+        { stdout: "pipe", stderr: "pipe" },
+      );
+      const [printed, complaints] = await Promise.all([run.stdout.text(), run.stderr.text()]);
+      const rate = Number(/tps = ([\d.]+)/.exec(printed)?.[1]);
+      if (!(rate > 0)) throw new Error(`pgbench: ${printed}${complaints}`);
+      return rate;
+    },
+    end: async () => {},
+  };
+}
+
+async function sqlite({ sqlitePath, registerUsers }: PostgresBench): Promise<Contender> {
+  const peer = await startService(sqlitePath);
+  await registerUsers(peer.url);
+  return {
+    name: "the one process on SQLite",
+    turn: async (seconds) =>
+      (await load(peer.url, "/create_order", CONNECTIONS, seconds, USERS)).perSecond,
+    end: () => peer.end(),
+  };
+}
+
+/** How long the order of a copy that dies while the provider is asked waits for another copy. */
+async function takeOver(server: PostgresServer, { rounds }: PostgresBench): Promise<void> {
+  const DATABASE_URL = await createDatabase(server.urlOf("postgres"));
+  const PAYMENT_TIMEOUT_MS = String(TAKE_OVER_TIMEOUT_MS);
+  const heir = await startCopy({ DATABASE_URL, PAYMENT_TIMEOUT_MS });
+  const post = (origin: string, path: string, body: object) =>
+    fetch(origin + path, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+  await post(heir.url, "/register", { phone_number: "+998901234567" });
+  const waits: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const slow = { DATABASE_URL, PAYMENT_TIMEOUT_MS, PAYMENT_STUB_DELAY_MS: "60000" };
+    const mortal = await startCopy(slow);
+    const body = { user_id: 1, tariff_code: "standard_300" };
+    post(mortal.url, "/create_order", body).catch(() => {});
+    while ((await unpaid(DATABASE_URL)) === 0) await Bun.sleep(5);
+    process.kill(mortal.pid, "SIGKILL");
+    const diedAt = performance.now();
+    while ((await unpaid(DATABASE_URL)) > 0) await Bun.sleep(20);
+    waits.push(performance.now() - diedAt - TAKE_OVER_TIMEOUT_MS);
+  }
+  console.log(
+    `A dead copy's order is taken over and paid PAYMENT_TIMEOUT_MS and ${spread(waits.map((ms) => ms / 1000))} s later.`,
+  );
+  await heir.end();
+}
+
+async function unpaid(url: string): Promise<number> {
+  const [row] = await execute(
+    url,
+    "SELECT count(*)::int AS n FROM orders WHERE status = 'pending'",
+  );
+  return row.n;
+}

@@ -1,0 +1,106 @@
+import { Elysia } from "elysia";
+import { createDispatcherStub } from "../src/adapters/dispatcher-stub.ts";
+import { createPaymentStub } from "../src/adapters/payment-stub.ts";
+import { createSmsStub } from "../src/adapters/sms-stub.ts";
+import { createApp } from "../src/app.ts";
+import { readConfig } from "../src/config.ts";
+import { createAccess } from "../src/http/access.ts";
+import { guard } from "../src/http/guard.ts";
+import { observeRequests } from "../src/http/request-log.ts";
+import { createLog } from "../src/log.ts";
+import { createMetrics } from "../src/metrics.ts";
+import { CREATE_ORDER } from "../src/orders/routes.ts";
+import type { Store } from "../src/store/store.ts";
+import { REGISTER } from "../src/users/routes.ts";
+import { TURNS } from "../src/store/sqlite/group-commit.ts";
+import { openStore } from "../test/support/store.ts";
+
+// The service up to a stage, each a contender of the bench: what one costs more than the one before is
+// what its stage costs. Argument: "guard", "flow" (with a store that answers at once) or "sql" (in memory).
+
+const config = readConfig(process.env);
+const log = createLog({ level: "error", json: true, write: console.log, now: Date.now });
+const outside = {
+  sms: createSmsStub(log),
+  payment: createPaymentStub(log, 0),
+  dispatcher: createDispatcherStub(log),
+  log,
+  webhook: null,
+  metrics: createMetrics("test", () => performance.now()),
+  now: Date.now,
+  randomId: () => crypto.randomUUID(),
+  config,
+};
+
+let lastId = 0;
+
+const [stage] = process.argv.slice(2);
+const http =
+  stage === "guard" || stage === "observed"
+    ? guarded(stage === "observed")
+    : createApp({ ...outside, store: storeOf(stage) }).http;
+http.listen({ hostname: "127.0.0.1", port: 0, reusePort: false, development: false });
+console.log(`listening on http://127.0.0.1:${http.server?.port}`);
+
+function guarded(isObserved: boolean) {
+  const access = createAccess(config);
+  return new Elysia({ normalize: false, systemRouter: false })
+    .use(isObserved ? observeRequests({ ...outside, access }) : (app: Elysia) => app)
+    .use(guard({ ...outside, access }))
+    .post(
+      "/register",
+      () => ({
+        status: "ok" as const,
+        message: "User registered successfully" as const,
+        user_id: ++lastId,
+      }),
+      REGISTER,
+    )
+    .post(
+      "/create_order",
+      () => ({
+        status: "ok" as const,
+        order_id: ++lastId,
+        message: "Order created and payment processed" as const,
+      }),
+      CREATE_ORDER,
+    );
+}
+
+function storeOf(name: string | undefined): Store {
+  return name === "sql" ? openStore() : instantStore();
+}
+
+/** Keeps nothing, and answers each item as if all went well, when a group commit would begin. */
+function instantStore(): Store {
+  let gathering: Promise<void> | undefined;
+  async function gather() {
+    for (let turn = 0; turn < TURNS; turn++) await new Promise((resolve) => setImmediate(resolve));
+    gathering = undefined;
+  }
+  const nothing = async () => [] as never;
+  return {
+    isShared: false,
+    run: nothing,
+    read: nothing,
+    // `as`: the result that each of the service's batches has for such an item.
+    batch: () => (item) => (gathering ??= gather()).then(() => resultOf(item) as never),
+    measure: async () => ({ waiting: 0, databaseBytes: 0, walBytes: 0 }),
+    ping: async () => {},
+    close: async () => {},
+  };
+}
+
+function resultOf(item: unknown): unknown {
+  if (typeof item !== "object" || item === null) return item;
+  if ("paymentKey" in item) {
+    const charge = { paymentKey: item.paymentKey, amountTiyin: 30_000, payer: "+998901234567" };
+    return {
+      kind: "opened",
+      order: { orderId: ++lastId, createdAt: 0, attempt: 1, dueAt: Infinity, ...charge },
+    };
+  }
+  return "outcome" in item
+    ? { status: item.outcome, dueAt: Infinity }
+    : { userId: ++lastId, smsDue: false };
+}

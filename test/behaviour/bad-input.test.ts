@@ -1,0 +1,236 @@
+import { describe, expect, test } from "bun:test";
+import { createService } from "../support/service.ts";
+
+const JSON_TYPE = { "content-type": "application/json" };
+
+describe("a body that is wrong gets the contract's error and changes nothing", () => {
+  const ID = "must be a whole number from 1 to 9007199254740991";
+  const NAME = "must be a string of 1 to 200 characters, not blank, without control characters";
+  const CHAT = "must be a whole number from -9007199254740991 to 9007199254740991";
+  const phone_number = "+998901234567";
+
+  test.each([
+    ["/register", {}, { phone_number: "is missing" }],
+    ["/register", { phone_number: null }, { phone_number: "must be a string" }],
+    ["/register", { phone_number: 901234567 }, { phone_number: "must be a string" }],
+    ["/register", { phone_number: ["+998901234567"] }, { phone_number: "must be a string" }],
+    ["/register", { phone_number, chat_id: "5" }, { chat_id: CHAT }],
+    ["/register", { phone_number, chat_id: 2 ** 53 }, { chat_id: CHAT }],
+    ["/register", { phone_number, chat_id: 1.5 }, { chat_id: CHAT }],
+    ["/register", { phone_number, full_name: "" }, { full_name: NAME }],
+    ["/register", { phone_number, full_name: "a".repeat(201) }, { full_name: NAME }],
+    ["/register", { phone_number, full_name: "\ud800" }, { full_name: NAME }],
+    ["/register", { phone_number, full_name: " \u00a0\u200b" }, { full_name: NAME }],
+    ["/register", { phone_number, full_name: "Aziza\nKarimova" }, { full_name: NAME }],
+    ["/register", { phone_number, full_name: "Aziza\u0000" }, { full_name: NAME }],
+    ["/register", { phone_number, full_name: "\u007fAziza" }, { full_name: NAME }],
+    ["/register", { phone_number, full_name: "Aziza\u0085" }, { full_name: NAME }],
+    ["/register", { phone_number, full_name: 5 }, { full_name: NAME }],
+    [
+      "/register",
+      { phone_number: { toString: 1, valueOf: 1 } },
+      { phone_number: "must be a string" },
+    ],
+    ["/register", [], { body: "must be a JSON object" }],
+    ["/register", null, { body: "must be a JSON object" }],
+    ["/register", "5", { body: "must be a JSON object" }],
+    ["/register", '"text"', { body: "must be a JSON object" }],
+    ["/create_order", {}, { user_id: "is missing", tariff_code: "is missing" }],
+    [
+      "/create_order",
+      { user_id: 1.5, tariff_code: 300 },
+      { user_id: ID, tariff_code: "must be a string" },
+    ],
+    ["/create_order", { user_id: -1, tariff_code: "standard_300" }, { user_id: ID }],
+    ["/create_order", { user_id: 0, tariff_code: "standard_300" }, { user_id: ID }],
+    ["/create_order", { user_id: 2 ** 53, tariff_code: "standard_300" }, { user_id: ID }],
+    ["/create_order", { user_id: "1", tariff_code: "standard_300" }, { user_id: ID }],
+    ["/create_order", { user_id: null, tariff_code: "standard_300" }, { user_id: ID }],
+    ["/create_order", { user_id: true, tariff_code: "standard_300" }, { user_id: ID }],
+    ["/create_order", '{"user_id":1e999,"tariff_code":"standard_300"}', { user_id: ID }],
+    ["/create_order", { user_id: 1, tariff_code: null }, { tariff_code: "must be a string" }],
+  ])("%s %j", async (path, body, expected) => {
+    const { post, userId, dependencies, world } = createService();
+    await userId("+998909999999");
+    const { status, body: answer, headers } = await post(path, body);
+    expect([status, answer["code"]]).toEqual([422, "validation_failed"]);
+    expect(headers.get("content-type")).toBe("application/problem+json");
+    expect(answer["errors"]).toEqual(
+      Object.entries(expected).map(([field, message]) => ({ field, message })),
+    );
+    expect(await dependencies.store.run((tx) => tx.select().from(tx.tables.users))).toHaveLength(1);
+    expect(await dependencies.store.run((tx) => tx.select().from(tx.tables.orders))).toHaveLength(
+      0,
+    );
+    expect(world.charges).toEqual([]);
+  });
+
+  test.each(["", "{", "{'a':1}", "phone_number=901234567", "\u0000", '{"a":1}x', "undefined"])(
+    "%j, which is not JSON",
+    async (text) => {
+      const { post } = createService();
+      const { status, body } = await post("/register", text);
+      expect([status, body["code"]]).toEqual([400, "invalid_json"]);
+    },
+  );
+
+  test("with more than 16 KiB, whether its length is declared or not", async () => {
+    const { post, request } = createService();
+    const body = JSON.stringify({ phone_number: "+998901234567", filler: "x".repeat(16 * 1024) });
+    const declared = await post("/register", body, { "content-length": String(body.length) });
+    expect([declared.status, declared.body["code"]]).toEqual([413, "body_too_large"]);
+    const stream = new Blob([body]).stream();
+    const counted = await request("/register", {
+      method: "POST",
+      headers: JSON_TYPE,
+      body: stream,
+    });
+    expect([counted.status, counted.body["code"]]).toEqual([413, "body_too_large"]);
+  });
+
+  test("just under 16 KiB is read", async () => {
+    const { request } = createService();
+    const filler = "x".repeat(16 * 1024 - 50);
+    const body = new Blob([JSON.stringify({ phone_number: "+998901234567", filler })]).stream();
+    const { status } = await request("/register", { method: "POST", headers: JSON_TYPE, body });
+    expect(status).toBe(200);
+  });
+
+  test.each([
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data",
+    "",
+    "application/jsonp",
+    "application/json; charset=windows-1251",
+    'application/json; a="b;c"; Charset="utf-16"',
+    "application/json; charset=",
+  ])("sent as %p", async (type) => {
+    const { post } = createService();
+    const { status, body } = await post(
+      "/register",
+      { phone_number: "+998901234567" },
+      { "content-type": type },
+    );
+    expect([status, body["code"]]).toEqual([415, "unsupported_media_type"]);
+  });
+
+  test.each(["gzip", "br", "x, identity"])("with the Content-Encoding %s", async (encoding) => {
+    const { post } = createService();
+    const { status, body } = await post(
+      "/register",
+      { phone_number: "+998901234567" },
+      { "content-encoding": encoding },
+    );
+    expect([status, body["code"]]).toEqual([415, "unsupported_media_type"]);
+  });
+
+  test("that is no UTF-8, whether its length is declared or not", async () => {
+    const { request, dependencies } = createService();
+    const latin1 = Buffer.from(
+      `{"phone_number":"+998901234567","full_name":"Az\u00efza"}`,
+      "latin1",
+    );
+    for (const body of [latin1, new Blob([latin1]).stream()]) {
+      const refused = await request("/register", { method: "POST", headers: JSON_TYPE, body });
+      expect([refused.status, refused.body["code"]]).toEqual([400, "invalid_json"]);
+    }
+    expect(await dependencies.store.run((tx) => tx.select().from(tx.tables.users))).toEqual([]);
+  });
+
+  test("but with a byte order mark before it, it is JSON", async () => {
+    const { post } = createService();
+    expect((await post("/register", '\ufeff{"phone_number":"+998901234567"}')).status).toBe(200);
+  });
+
+  test.each([
+    "application/json; charset=utf-8",
+    'application/json;charset="UTF8"',
+    "Application/JSON",
+    "application/json ;a=b",
+  ])("but sent as %p it is JSON", async (type) => {
+    const { post } = createService();
+    const { status } = await post(
+      "/register",
+      { phone_number: "+998901234567" },
+      { "content-type": type },
+    );
+    expect(status).toBe(200);
+  });
+});
+
+describe("a request that no endpoint takes", () => {
+  test("is answered 404 as JSON, whatever its body", async () => {
+    const { request } = createService();
+    for (const method of ["GET", "POST", "PUT", "DELETE"]) {
+      const { status, body } = await request("/nope", { method });
+      expect([status, body["code"]]).toEqual([404, "not_found"]);
+    }
+  });
+
+  test.each([
+    ["GET", "/register", "POST, OPTIONS"],
+    ["PUT", "/create_order", "POST, OPTIONS"],
+    ["DELETE", "/create_order", "POST, OPTIONS"],
+    ["POST", "/orders/1", "GET, HEAD, OPTIONS"],
+    ["PATCH", "/tariffs", "GET, HEAD, OPTIONS"],
+    ["POST", "/", "GET, HEAD, OPTIONS"],
+  ])("with %s %s is answered 405 with the methods that are", async (method, path, allow) => {
+    const { request } = createService();
+    const { status, body, headers } = await request(path, { method });
+    expect([status, body["code"], headers.get("allow")]).toEqual([
+      405,
+      "method_not_allowed",
+      allow,
+    ]);
+  });
+});
+
+describe("a problem", () => {
+  test("has the members of RFC 9457 and the request's name", async () => {
+    const { post } = createService();
+    const { headers, body } = await post(
+      "/create_order",
+      { user_id: 5, tariff_code: "x" },
+      { "x-request-id": "bot-5_A" },
+    );
+    expect(body).toEqual({
+      type: "about:blank",
+      title: "Not Found",
+      status: 404,
+      detail: "There is no such user.",
+      code: "user_not_found",
+      request_id: "bot-5_A",
+    });
+    expect(headers.get("x-request-id")).toBe("bot-5_A");
+    expect(headers.get("x-content-type-options")).toBe("nosniff");
+    expect(headers.get("cache-control")).toBe("no-store");
+  });
+
+  test("has a name of its own where the client's is unfit", async () => {
+    const { post } = createService();
+    for (const unfit of ["", "a b", "x".repeat(65), "<script>", "998901234567", "998-90-1234567"]) {
+      const { body } = await post("/create_order", {}, { "x-request-id": unfit });
+      expect(body["request_id"]).toMatch(/^[0-9a-f-]{36}$/);
+    }
+  });
+
+  test("of ours, a mistake, is logged with its stack and answered without a word of it", async () => {
+    const { order, userId, world } = createService();
+    const user = await userId();
+    world.storeFault = new TypeError("secret is not a function");
+    const { status, body } = await order(user);
+    expect([status, body["code"]]).toEqual([500, "internal_error"]);
+    expect(JSON.stringify(body)).not.toContain("secret");
+    expect(world.lines.join()).toMatch(/secret is not a function[^]*bad-input\.test/);
+  });
+
+  test("of ours, no room for data, is logged whole and answered as unavailable", async () => {
+    const { register, dependencies, world } = createService();
+    await dependencies.store.close();
+    const closed = await register("+998901234567");
+    expect([closed.status, closed.body["code"]]).toEqual([503, "unavailable"]);
+    expect(world.lines.join()).toContain("the store is closed");
+    expect(JSON.stringify(closed.body)).not.toContain("closed");
+  });
+});

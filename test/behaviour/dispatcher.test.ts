@@ -1,0 +1,254 @@
+import { describe, expect, jest, test } from "bun:test";
+import { createNotifyDispatcher } from "../../src/orders/notify-dispatcher.ts";
+import { Postponed } from "../../src/ports.ts";
+import { createService, createServiceOn } from "../support/service.ts";
+import { createDependencies, createWorld } from "../support/world.ts";
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+
+describe("the dispatcher", () => {
+  test("hears of a paid order right after it is paid, and of it once where all goes well", async () => {
+    const { order, userId, world, app } = createService();
+    await order(await userId());
+    await app.idle();
+    expect(world.notified).toEqual([1]);
+    world.nowMs += MINUTE_MS;
+    expect(await app.workers.notify.runOnce()).toBe(0);
+  });
+
+  test("hears of no order that is declined or in doubt", async () => {
+    const { order, userId, world, app } = createService();
+    world.charge = async () => "declined";
+    await order(await userId("+998901234567"));
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId("+998901234568"));
+    world.nowMs += MINUTE_MS;
+    expect(await app.workers.notify.runOnce()).toBe(0);
+    await app.idle();
+    expect(world.notified).toEqual([]);
+  });
+
+  test("who does not answer fails no customer's order, and is told again when it is due", async () => {
+    const { order, userId, world, app, dependencies } = createService();
+    world.notify = () => Promise.reject(new Error("busy"));
+    expect((await order(await userId())).status).toBe(200);
+    await app.idle();
+    const pauses: number[] = [];
+    for (let attempt = 2; attempt <= 5; attempt++) {
+      const [row] = await dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
+      const dueAt = row?.dueAt ?? 0;
+      pauses.push((dueAt - world.nowMs) / 1000);
+      world.nowMs = dueAt;
+      expect(await app.workers.notify.runOnce()).toBe(1);
+      await app.idle();
+    }
+    expect(pauses).toEqual([1, 16, 81, 256]);
+    world.notify = async () => {};
+    world.nowMs += 60 * MINUTE_MS;
+    await app.workers.notify.runOnce();
+    await app.idle();
+    expect(world.notified).toEqual(Array(6).fill(1));
+    world.nowMs += 60 * MINUTE_MS;
+    expect(await app.workers.notify.runOnce()).toBe(0);
+  });
+
+  test("who can't be told of one order is told of the others", async () => {
+    const { order, userId, world, app, dependencies } = createService();
+    world.notify = (orderId) => (orderId === 1 ? new Promise(() => {}) : Promise.resolve());
+    await order(await userId("+998901234567"));
+    await order(await userId("+998901234568"));
+    const orders = () =>
+      dependencies.store.run((tx) =>
+        tx.select().from(tx.tables.orders).orderBy(tx.tables.orders.id),
+      );
+    while ((await orders())[1]?.notifiedAt === null) await Bun.sleep(0);
+    expect(world.notified).toEqual([1, 2]);
+    // The one that hangs is in hand: it is claimed, but not told a second time meanwhile.
+    world.nowMs += MINUTE_MS;
+    expect(await app.workers.notify.runOnce()).toBe(1);
+    expect(world.notified).toEqual([1, 2]);
+  });
+
+  test("is told of at most 64 orders at a time", async () => {
+    const { order, register, world } = createService();
+    const release = Promise.withResolvers<void>();
+    world.notify = () => release.promise;
+    for (let i = 0; i < 80; i++) {
+      await order((await register(`+99890${1_000_000 + i}`)).body["user_id"]);
+    }
+    expect(world.notified).toHaveLength(64);
+    release.resolve();
+    while (world.notified.length < 80) await Bun.sleep(0);
+  });
+
+  test("that does not answer fails the attempt after 5 s", async () => {
+    const { dependencies, world } = createService();
+    const signals: AbortSignal[] = [];
+    world.notify = (_orderId, { signal }) => {
+      signals.push(signal);
+      return new Promise(() => {});
+    };
+    const notify = createNotifyDispatcher(dependencies);
+    const notification = {
+      ...{ orderId: 1, attempt: 1, dueAt: world.nowMs + 6000 },
+      ...{ amountTiyin: 30_000, tariffTitle: "Standard", paidAt: world.nowMs },
+    };
+    jest.useFakeTimers();
+    try {
+      const notifying = notify(notification).catch((error: unknown) => String(error));
+      jest.advanceTimersByTime(4999);
+      expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
+      jest.advanceTimersByTime(1);
+      expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
+      expect(await notifying).toContain("no answer within 5000 ms");
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  test("is told again, not never, where the process ends before it has noted that he was", async () => {
+    const { order, userId, world, app, resume } = createService();
+    world.notify = async () => {
+      // The disk fails between the telling and the noting.
+      world.storeFault = new Error("full");
+    };
+    await order(await userId());
+    await app.idle();
+    world.storeFault = undefined;
+    world.notify = async () => {};
+    await resume();
+    await app.workers.notify.runOnce();
+    await app.idle();
+    expect(world.notified).toEqual([1, 1]);
+  });
+
+  test("is notified of all waiting orders after one success, those of an earlier process too", async () => {
+    const { order, userId, world, app, dependencies } = createService();
+    world.notify = () => Promise.reject(new Error("403"));
+    await order(await userId("+998901234567"));
+    await order(await userId("+998901234568"));
+    await app.idle();
+    await failUntil(8, world, app, dependencies);
+    const next = createServiceOn(dependencies);
+    world.notify = async () => {};
+    world.notified.length = 0;
+    expect(await next.app.workers.notify.runOnce()).toBe(0);
+    await next.order(await next.userId("+998901234569"));
+    await next.app.idle();
+    expect(await next.app.workers.notify.runOnce()).toBe(2);
+    await next.app.idle();
+    expect(world.notified.toSorted()).toEqual([1, 2, 3]);
+  });
+
+  test("is not called by another copy for an order that is under way when others succeed", async () => {
+    const { order, userId, world, app, dependencies } = createService();
+    const copy = createServiceOn(dependencies);
+    const answer = Promise.withResolvers<void>();
+    world.notify = (orderId) => (orderId === 1 ? answer.promise : Promise.resolve());
+    await order(await userId("+998901234567"));
+    await copy.order(await userId("+998901234568"));
+    await copy.app.idle();
+    expect(await copy.app.workers.notify.runOnce()).toBe(0);
+    answer.resolve();
+    await app.idle();
+    expect(world.notified.toSorted()).toEqual([1, 2]);
+  });
+
+  test("is called with growing pauses for an order that fails while others succeed", async () => {
+    const { order, userId, world, app } = createService({ ORDERS_PER_USER_PER_HOUR: "0" });
+    world.notify = (orderId) =>
+      orderId === 1 ? Promise.reject(new Error("400")) : Promise.resolve();
+    const user = await userId();
+    for (let minute = 0; minute < 180; minute++) {
+      await order(user, { "idempotency-key": `${minute}` });
+      await app.idle();
+      await app.workers.notify.runOnce();
+      await app.idle();
+      world.nowMs += MINUTE_MS;
+    }
+    const calls = world.notified.filter((orderId) => orderId === 1).length;
+    // The schedule alone makes 8; waking after each success would make 180.
+    expect(calls).toBeGreaterThan(5);
+    expect(calls).toBeLessThan(20);
+  });
+
+  test("postpones orders without a warning or a counted attempt, and gets them after the pause", async () => {
+    const { order, userId, world, app, dependencies } = createService();
+    world.notify = () => Promise.reject(new Postponed("429", 30_000));
+    await order(await userId());
+    await app.idle();
+    const rows = () => dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
+    expect(await rows()).toMatchObject([{ attempts: 0, dueAt: world.nowMs + 30_000 }]);
+    world.nowMs += 30_000;
+    expect(await app.workers.notify.runOnce()).toBe(1);
+    await app.idle();
+    expect(await rows()).toMatchObject([{ attempts: 0, dueAt: world.nowMs + 30_000 }]);
+    expect(world.lines.filter((line) => line.startsWith("Warning"))).toEqual([]);
+    world.notify = async () => {};
+    world.nowMs += 29_999;
+    expect(await app.workers.notify.runOnce()).toBe(0);
+    world.nowMs += 1;
+    expect(await app.workers.notify.runOnce()).toBe(1);
+    await app.idle();
+    expect(await rows()).toMatchObject([{ attempts: 1, notifiedAt: world.nowMs }]);
+  });
+
+  test("that takes one call at a time gets orders in turn, and waiting is not a failed attempt", async () => {
+    const world = createWorld();
+    const given = createDependencies(world);
+    const service = createServiceOn({
+      ...given,
+      dispatcher: { ...given.dispatcher, isSerial: true },
+    });
+    const { order, userId, app, dependencies } = service;
+    const first = Promise.withResolvers<void>();
+    world.notify = (orderId) => (orderId === 1 ? first.promise : Promise.resolve());
+    for (let n = 1; n <= 4; n++) await order(await userId(`+99890123456${n}`));
+    await turn();
+    expect(world.notified).toEqual([1]);
+    world.nowMs += 5000;
+    first.reject(new Error("hangs"));
+    await app.idle();
+    expect(world.notified).toEqual([1]);
+    expect(await app.workers.notify.runOnce()).toBe(3);
+    await app.idle();
+    expect(world.notified.toSorted()).toEqual([1, 2, 3, 4]);
+    expect(world.lines.filter((line) => line.startsWith("Warning"))).toHaveLength(1);
+    const rows = await dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
+    expect(rows.map(({ attempts }) => attempts)).toEqual([1, 1, 1, 1]);
+  });
+
+  test("is notified of an order whose pause a clock set that was ahead, by a process that never saw it", async () => {
+    const { order, userId, world, app, dependencies } = createService();
+    world.notify = () => Promise.reject(new Error("403"));
+    world.nowMs += 2 * DAY_MS;
+    await order(await userId());
+    await app.idle();
+    world.nowMs -= 2 * DAY_MS;
+    world.notify = async () => {};
+    const next = createServiceOn(dependencies);
+    expect(await next.app.workers.notify.runOnce()).toBe(1);
+    await next.app.idle();
+    expect(world.notified).toEqual([1, 1]);
+  });
+});
+
+/** Lets everything happen that waits for no timer. */
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+/** Moves the clock from one attempt to the next until each waiting order has this many failed attempts. */
+async function failUntil(
+  attempts: number,
+  world: ReturnType<typeof createWorld>,
+  { workers, idle }: ReturnType<typeof createService>["app"],
+  { store }: ReturnType<typeof createService>["dependencies"],
+) {
+  for (;;) {
+    const rows = await store.run((tx) => tx.select().from(tx.tables.orders));
+    if (rows.every((row) => row.attempts >= attempts)) return;
+    world.nowMs = Math.max(...rows.map(({ dueAt }) => dueAt ?? 0));
+    await workers.notify.runOnce();
+    await idle();
+  }
+}

@@ -1,0 +1,363 @@
+import { describe, expect, test } from "bun:test";
+import type { ChargeOutcome } from "../../src/ports.ts";
+import { createChargeOrder } from "../../src/orders/charge-order.ts";
+import { createService, createServiceOn } from "../support/service.ts";
+
+const MINUTE_MS = 60_000;
+
+/** Lets everything happen that waits for no timer. */
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+/** Has no text, no type and no members to show. */
+const UNPRINTABLE = new Proxy(new Error(), {
+  get: () => thrown(new Error("no member")),
+  getPrototypeOf: () => thrown(new Error("no prototype")),
+  ownKeys: () => thrown(new Error("no keys")),
+});
+
+function thrown(fault: unknown): never {
+  throw fault;
+}
+
+function itsOwnCause(): Error {
+  const error = new Error("loop");
+  error.cause = error;
+  return error;
+}
+
+describe("a payment in doubt", () => {
+  test.each([
+    ["does not answer", () => new Promise<never>(() => {})],
+    ["fails", () => Promise.reject(new Error("502 Bad Gateway"))],
+    [
+      "throws at once",
+      () => {
+        throw new Error("no route");
+      },
+    ],
+    ["answers nonsense", async () => "maybe" as never],
+    ["answers nothing", async () => undefined as never],
+    ["fails with a symbol", () => Promise.reject(Symbol("no"))],
+    ["fails with an object of no kind", () => Promise.reject(Object.create(null))],
+    ["fails with what can't be printed", () => Promise.reject(UNPRINTABLE)],
+    ["throws what can't be printed", () => thrown(UNPRINTABLE)],
+    ["answers what can't be printed", async () => UNPRINTABLE as never],
+    ["fails with an error that causes itself", () => Promise.reject(itsOwnCause())],
+  ])("is neither success nor failure when the provider %s", async (_how, charge) => {
+    const { order, get, userId, world, app } = createService({ PAYMENT_TIMEOUT_MS: "20" });
+    const user = await userId();
+    world.charge = charge;
+    const { status, body, headers } = await order(user);
+    expect(status).toBe(202);
+    expect(body).toMatchObject({ status: "pending", order_id: 1 });
+    expect(headers.get("retry-after")).toBe("2");
+    expect(headers.get("idempotent-replayed")).toBeNull();
+    const looked = await get("/orders/1");
+    expect(looked.body).toMatchObject({ status: "pending", settled_at: null });
+    expect(looked.headers.get("retry-after")).toBe("2");
+    expect(world.notified).toEqual([]);
+    const repeat = await order(user);
+    expect([repeat.status, repeat.body]).toEqual([202, body]);
+    expect(repeat.headers.get("idempotent-replayed")).toBe("true");
+    // The second try, whose warning has the fault whole, frees its place as well.
+    world.nowMs += 61 * MINUTE_MS;
+    expect(await app.workers.charge.runOnce()).toBe(1);
+    await app.idle();
+  });
+
+  test("tells the provider that nobody waits any more", async () => {
+    const { order, userId, world } = createService({ PAYMENT_TIMEOUT_MS: "20" });
+    const signals: AbortSignal[] = [];
+    world.charge = (_charge, { signal }) => {
+      signals.push(signal);
+      return new Promise(() => {});
+    };
+    await order(await userId());
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
+  });
+
+  test("is asked about again with the same key when it is due, and then settled and notified of", async () => {
+    const { order, get, userId, world, app } = createService();
+    const user = await userId();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(user);
+    world.charge = async () => "paid";
+    world.nowMs += 999;
+    expect(await app.workers.charge.runOnce()).toBe(0);
+    world.nowMs += 1;
+    expect(await app.workers.charge.runOnce()).toBe(1);
+    await app.idle();
+    expect((await get("/orders/1")).body["status"]).toBe("paid");
+    expect(world.charges).toHaveLength(2);
+    expect(new Set(world.charges.map((charge) => JSON.stringify(charge))).size).toBe(1);
+    expect(world.notified).toEqual([1]);
+    const repeat = await order(user);
+    expect([repeat.status, repeat.headers.get("idempotent-replayed")]).toEqual([200, "true"]);
+  });
+
+  test("may turn out to be declined, and the dispatcher is not notified then", async () => {
+    const { order, get, userId, world, app } = createService();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    world.charge = async () => "declined";
+    world.nowMs += MINUTE_MS;
+    await app.workers.charge.runOnce();
+    await app.idle();
+    expect((await get("/orders/1")).body["status"]).toBe("declined");
+    world.nowMs += MINUTE_MS;
+    expect(await app.workers.notify.runOnce()).toBe(0);
+    expect(world.notified).toEqual([]);
+  });
+
+  test("is asked about by nobody else until the time-out of the one who asks is over", async () => {
+    const { order, userId, world, app } = createService({ PAYMENT_TIMEOUT_MS: "60000" });
+    const user = await userId();
+    const answers = [Promise.withResolvers<"paid">(), Promise.withResolvers<"paid">()];
+    world.charge = () => answers[world.charges.length - 1]?.promise ?? Promise.resolve("paid");
+    const first = order(user);
+    while (world.charges.length < 1) await Bun.sleep(0);
+    world.nowMs += 60_999;
+    expect(await app.workers.charge.runOnce()).toBe(0);
+    world.nowMs += 1;
+    expect(await app.workers.charge.runOnce()).toBe(1);
+    answers[1]?.resolve("paid");
+    await app.idle();
+    answers[0]?.resolve("paid");
+    expect((await first).status).toBe(200);
+  });
+
+  test("that one gives up is left to the other who has begun since", async () => {
+    const { order, userId, world, app, dependencies } = createService();
+    const user = await userId();
+    const answers = [Promise.withResolvers<"paid">(), Promise.withResolvers<"paid">()];
+    world.charge = () => answers[world.charges.length - 1]?.promise ?? Promise.resolve("paid");
+    const first = order(user);
+    while (world.charges.length < 1) await Bun.sleep(0);
+    world.nowMs += 9000;
+    await app.workers.charge.runOnce();
+    const dueAt = world.nowMs + 9000;
+    answers[0]?.reject(new Error("502"));
+    expect((await first).status).toBe(202);
+    const [row] = await dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
+    expect(row).toMatchObject({ attempts: 2, dueAt });
+    answers[1]?.resolve("paid");
+    await app.idle();
+  });
+
+  test("that can't be stored is retried when its lease expires, and may be asked for at any time", async () => {
+    const { order, get, userId, world } = createService();
+    const user = await userId();
+    world.charge = () => {
+      world.storeFault = new Error("no room");
+      return Promise.reject(new Error("502"));
+    };
+    const { status, headers } = await order(user);
+    expect([status, headers.get("retry-after")]).toEqual([202, "2"]);
+    expect(world.lines.join()).toContain("Could not reschedule charge of order 1");
+    world.storeFault = undefined;
+    expect((await get("/orders/1")).headers.get("retry-after")).toBe("2");
+  });
+
+  test.each([
+    ["has no more time than is left of its lease", 20, 1, "no answer within 20 ms"],
+    ["does not start if its lease has expired", 0, 0, "lease expired before the charge started"],
+  ])("whose attempt was held up %s", async (_what, leftMs, charges, reason) => {
+    const { dependencies, world } = createService();
+    world.charge = () => new Promise(() => {});
+    const chargeOrder = createChargeOrder({
+      ...dependencies,
+      // Longer than any test may take.
+      config: { paymentTimeoutMs: 120_000 },
+      notify: () => {},
+      cutoff: new AbortController().signal,
+    });
+    const { nowMs } = world;
+    const charge = { orderId: 1, paymentKey: "p", amountTiyin: 1, payer: "+998901234567" };
+    const order = { ...charge, createdAt: nowMs, attempt: 1, dueAt: nowMs + leftMs };
+    expect(await chargeOrder(order).catch((error: unknown) => String(error))).toContain(reason);
+    expect(world.charges).toHaveLength(charges);
+  });
+
+  test("is asked about with growing pauses, at most an hour, without end", async () => {
+    const { order, userId, world, app, dependencies } = createService({
+      PAYMENT_TIMEOUT_MS: "1000",
+    });
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    const pauses: number[] = [];
+    for (let attempt = 1; attempt <= 10; attempt++) {
+      const [row] = await dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
+      const dueAt = row?.dueAt ?? 0;
+      pauses.push((dueAt - world.nowMs) / 1000);
+      world.nowMs = dueAt;
+      expect(await app.workers.charge.runOnce()).toBe(1);
+      await app.idle();
+    }
+    expect(pauses).toEqual([1, 16, 81, 256, 625, 1296, 2401, 3600, 3600, 3600]);
+    expect(new Set(world.charges.map(({ paymentKey }) => paymentKey)).size).toBe(1);
+  });
+
+  test("is worth a warning from its first hour on", async () => {
+    const { order, userId, world, app } = createService();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    const warned = () => world.lines.filter((line) => line.startsWith("Warning")).length;
+    world.nowMs += 59 * MINUTE_MS;
+    await app.workers.charge.runOnce();
+    await app.idle();
+    expect(warned()).toBe(0);
+    world.nowMs += 2 * MINUTE_MS;
+    await app.workers.charge.runOnce();
+    await app.idle();
+    expect(warned()).toBe(1);
+    expect(world.lines.at(-1)).toMatch(/^Warning: The payment of order 1 is in doubt.*502/s);
+  });
+
+  test("holds up no other, and no more than 64 are asked about at a time", async () => {
+    const { get, order, register, world, app } = createService();
+    world.charge = () => Promise.reject(new Error("502"));
+    for (let i = 0; i < 200; i++) {
+      const { body } = await register(`+99890${1_000_000 + i}`);
+      await order(body["user_id"]);
+    }
+    world.charges.length = 0;
+    world.charge = ({ orderId }) =>
+      orderId === 1 ? new Promise(() => {}) : Promise.resolve("paid");
+    world.nowMs += MINUTE_MS;
+    expect(await app.workers.charge.runOnce()).toBe(64);
+    expect(world.charges).toHaveLength(64);
+    // The 63 that were paid have left their lanes; the one that hangs has not.
+    while (world.notified.length < 63) await get("/orders/1");
+    expect(await app.workers.charge.runOnce()).toBe(63);
+  });
+
+  test("is asked about also after the clock was set back", async () => {
+    const { order, userId, world, app } = createService();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    expect(await app.workers.charge.runOnce()).toBe(0);
+    world.nowMs -= 24 * 60 * MINUTE_MS;
+    expect(await app.workers.charge.runOnce()).toBe(1);
+  });
+
+  test("is asked about also after a look has failed", async () => {
+    const { order, userId, world, app } = createService();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    world.storeFault = new Error("disk full");
+    const ending = new AbortController();
+    const running = app.workers.charge.run(ending.signal);
+    await turn();
+    expect(world.lines.join()).toContain("Error: Polling for due charge of order");
+    world.storeFault = undefined;
+    world.nowMs += MINUTE_MS;
+    while (world.charges.length < 2) await Bun.sleep(10);
+    ending.abort();
+    await running;
+  });
+
+  test.each([
+    ["declined", "paid", 0],
+    ["paid", "declined", 1],
+  ] as const)(
+    "that is %s, and then said to be %s, stays as it was recorded, and is logged",
+    async (recorded, contradicted, notifications) => {
+      const { order, get, userId, world, app, resume } = createService();
+      const user = await userId();
+      const answer = () => Promise.withResolvers<ChargeOutcome>();
+      const answers = [answer(), answer()];
+      world.charge = () => answers[world.charges.length - 1]?.promise ?? Promise.resolve("paid");
+      const first = order(user);
+      while (world.charges.length < 1) await Bun.sleep(0);
+      await resume();
+      await app.workers.charge.runOnce();
+      answers[1]?.resolve(recorded);
+      await app.idle();
+      answers[0]?.resolve(contradicted);
+      expect((await first).status).toBe(202);
+      await app.idle();
+      expect((await get("/orders/1")).body["status"]).toBe(recorded);
+      expect(world.notified).toHaveLength(notifications);
+      expect(world.lines.join()).toContain(
+        `Error: Order 1 is ${recorded}, but the provider says ${contradicted}.`,
+      );
+    },
+  );
+
+  test("that is settled late is notified of again soon, should the first time fail", async () => {
+    const { order, userId, world, app, dependencies } = createService();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    for (let attempt = 2; attempt <= 8; attempt++) {
+      world.nowMs += 60 * MINUTE_MS + 8000;
+      await app.workers.charge.runOnce();
+      await app.idle();
+    }
+    world.charge = async () => "paid";
+    world.notify = () => Promise.reject(new Error("busy"));
+    world.nowMs += 60 * MINUTE_MS + 8000;
+    await app.workers.charge.runOnce();
+    await app.idle();
+    const [row] = await dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
+    expect(row).toMatchObject({ status: "paid", attempts: 1, notifiedAt: null });
+    expect((row?.dueAt ?? 0) - world.nowMs).toBeLessThanOrEqual(16_000);
+  });
+
+  test("is due at once when the process starts again, and no row says otherwise", async () => {
+    const { order, userId, world, app, resume } = createService();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    expect(await app.workers.charge.runOnce()).toBe(0);
+    await resume();
+    expect(await app.workers.charge.runOnce()).toBe(1);
+  });
+
+  test("is taken over by the next process if its first look fails, and orders under way are not", async () => {
+    const { order, userId, world, app, dependencies } = createService();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    for (let attempt = 2; attempt <= 4; attempt++) {
+      world.nowMs += MINUTE_MS * 5;
+      await app.workers.charge.runOnce();
+      await app.idle();
+    }
+    const next = createServiceOn(dependencies);
+    const user = await userId("+998901234568");
+    world.storeFault = new Error("disk full");
+    const ending = new AbortController();
+    const running = next.app.workers.charge.run(ending.signal);
+    await turn();
+    ending.abort();
+    await running;
+    world.storeFault = undefined;
+    const answer = Promise.withResolvers<"paid">();
+    world.charge = () => answer.promise;
+    world.charges.length = 0;
+    const ordering = next.order(user);
+    while (world.charges.length < 1) await turn();
+    // Copies on one server take over no work: another copy may wait for it.
+    expect(await next.app.workers.charge.runOnce()).toBe(dependencies.store.isShared ? 0 : 1);
+    expect(world.charges.filter(({ payer }) => payer === "+998901234568")).toHaveLength(1);
+    answer.resolve("paid");
+    expect((await ordering).status).toBe(200);
+    await next.app.idle();
+  });
+
+  test("is not recorded twice where two attempts race", async () => {
+    const { order, get, userId, world, app, resume } = createService();
+    const user = await userId();
+    const answers = [Promise.withResolvers<"paid">(), Promise.withResolvers<"paid">()];
+    world.charge = () => answers[world.charges.length - 1]?.promise ?? Promise.resolve("paid");
+    const first = order(user);
+    while (world.charges.length < 1) await Bun.sleep(0);
+    await resume();
+    await app.workers.charge.runOnce();
+    answers[1]?.resolve("paid");
+    await app.idle();
+    expect((await get("/orders/1")).body["status"]).toBe("paid");
+    answers[0]?.resolve("paid");
+    expect((await first).status).toBe(200);
+    await app.idle();
+    expect(world.lines.filter((line) => line.startsWith("Error"))).toEqual([]);
+  });
+});

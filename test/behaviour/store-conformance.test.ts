@@ -1,0 +1,96 @@
+import { describe, expect, test } from "bun:test";
+import { addUser, allUsers, PENDING, refusal } from "../support/rows.ts";
+import { openTestStore } from "../support/store.ts";
+
+// What every engine promises.
+
+describe("a step of a store", () => {
+  test("is kept whole, or not at all", async () => {
+    const store = openTestStore();
+    const failing = store.run(async (tx) => {
+      await addUser("+998900000001")(tx);
+      throw new Error("halfway");
+    });
+    expect(await refusal(failing)).toContain("halfway");
+    expect(await store.run(allUsers)).toEqual([]);
+  });
+
+  test("that fails takes none of its batch with it", async () => {
+    const store = openTestStore();
+    const settled = await Promise.allSettled([
+      store.run(addUser("+998900000001")),
+      store.run(addUser("+998900000001")),
+      store.run(addUser("+998900000002")),
+      store.run(() => Promise.reject(new Error("refused"))),
+    ]);
+    const [one, other, ...rest] = settled.map(({ status }) => status);
+    // An engine may run them side by side.
+    expect([one, other].toSorted()).toEqual(["fulfilled", "rejected"]);
+    expect(rest).toEqual(["fulfilled", "rejected"]);
+    expect(await store.run(allUsers)).toHaveLength(2);
+  });
+});
+
+test("an item that fails takes no other of its batch with it", async () => {
+  const store = openTestStore();
+  const add = store.batch(async (tx, phoneNumbers: readonly string[]) => {
+    const drafts = phoneNumbers.map((phoneNumber) => ({
+      phoneNumber,
+      createdAt: 0,
+      smsTriedAt: 0,
+    }));
+    await tx.insert(tx.tables.users).values(drafts);
+    return phoneNumbers;
+  });
+  const settled = await Promise.allSettled(["+998900000001", "nonsense", "+998900000002"].map(add));
+  expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+  expect(await store.run(allUsers)).toHaveLength(2);
+});
+
+describe("a database", () => {
+  test("forgets no number, so that none is used twice", async () => {
+    const store = openTestStore();
+    await store.run(addUser("+998900000001"));
+    await store.run((tx) => tx.delete(tx.tables.users));
+    expect(await store.run(addUser("+998900000002"))).toMatchObject([{ id: 2 }]);
+  });
+
+  test("takes only states that make sense", async () => {
+    const store = openTestStore();
+    await store.run(addUser("+998900000001"));
+    const insert = (values: object) =>
+      store.run((tx) => tx.insert(tx.tables.orders).values({ ...PENDING, ...values }));
+    await insert({});
+    for (const wrong of [
+      { status: "free" },
+      { amountTiyin: 0 },
+      { amountTiyin: "much" },
+      { userId: 2 },
+      { tariffCode: "nope" },
+      { dueAt: null },
+      { settledAt: 5 },
+      { status: "paid" },
+      { status: "paid", settledAt: 5, dueAt: null },
+      { status: "declined", settledAt: 5 },
+      { status: "declined", settledAt: 5, dueAt: null, notifiedAt: 5 },
+    ]) {
+      expect(await refusal(insert(wrong))).toMatch(/constraint|cannot store|invalid input syntax/);
+    }
+  });
+
+  test("has one pending or recent order without a key for a user and a tariff, and one for each key", async () => {
+    const store = openTestStore();
+    await store.run(addUser("+998900000001"));
+    const insert = (values: { idempotencyKey?: string; repeatable?: boolean }) =>
+      store.run((tx) =>
+        tx
+          .insert(tx.tables.orders)
+          .values({ ...PENDING, paymentKey: crypto.randomUUID(), ...values }),
+      );
+    await insert({ idempotencyKey: "a" });
+    await insert({ repeatable: true });
+    await insert({});
+    expect(await refusal(insert({ idempotencyKey: "a" }))).toMatch(/unique/i);
+    expect(await refusal(insert({ repeatable: true }))).toMatch(/unique/i);
+  });
+});

@@ -1,0 +1,128 @@
+import { describe, expect, spyOn, test } from "bun:test";
+import { createService } from "../support/service.ts";
+
+describe("a tariff", () => {
+  test("that is put is made, and put again is replaced", async () => {
+    const { put } = createService();
+    const made = await put("/tariffs/gold", { title: "Gold", price_tiyin: 1 });
+    expect(made.body).toEqual({
+      code: "gold",
+      title: "Gold",
+      price_tiyin: 1,
+      currency: "UZS",
+      active: true,
+    });
+    await put("/tariffs/gold", { title: "Gold", price_tiyin: 2, active: false });
+    const again = await put("/tariffs/gold", { title: "Old gold", price_tiyin: 3, active: null });
+    expect(again.body).toMatchObject({ title: "Old gold", price_tiyin: 3, active: true });
+  });
+
+  test("has its new price from the next order on, while orders are being placed", async () => {
+    const { put, register, order, get } = createService();
+    const placing = Array.from({ length: 40 }, async (_, i) => {
+      const { body } = await register(`+99890${1_000_000 + i}`);
+      const placed = await order(body["user_id"]);
+      return (await get(`/orders/${placed.body["order_id"]}`)).body["amount_tiyin"];
+    });
+    const change = put("/tariffs/standard_300", { title: "Standard", price_tiyin: 45_000 });
+    const amounts = new Set(await Promise.all(placing));
+    expect((await change).status).toBe(200);
+    expect(Array.from(amounts).filter((amount) => amount !== 30_000 && amount !== 45_000)).toEqual(
+      [],
+    );
+    const next = await order((await register("+998907654321")).body["user_id"]);
+    expect((await get(`/orders/${next.body["order_id"]}`)).body["amount_tiyin"]).toBe(45_000);
+  });
+
+  test("that is inactive can't be ordered", async () => {
+    const { put, order, userId } = createService();
+    const user = await userId();
+    await put("/tariffs/standard_300", { title: "Standard", price_tiyin: 1, active: false });
+    expect((await order(user)).body["code"]).toBe("tariff_not_found");
+  });
+
+  test.each(["a", "A-Z_a.z-0", "x".repeat(64), "...", ".a", "a."])(
+    "may have the code %p",
+    async (code) => {
+      const { put } = createService();
+      expect((await put(`/tariffs/${code}`, { title: "T", price_tiyin: 1 })).status).toBe(200);
+    },
+  );
+
+  test.each([".", ".."])(
+    "may not have the code %p, which no URL can name, and the document says so",
+    async (code) => {
+      const { put, get, order, userId } = createService();
+      const answer = await put(`/tariffs/${code}`, { title: "T", price_tiyin: 1 });
+      expect([404, 405]).toContain(answer.status);
+      expect((await order(await userId(), {}, code)).body["code"]).toBe("tariff_not_found");
+      const { body } = await get("/swagger/json");
+      const [, pattern = ""] = /"name":"code".*?"pattern":"(.*?)"/.exec(JSON.stringify(body)) ?? [];
+      expect(new RegExp(JSON.parse(`"${pattern}"`)).test(code)).toBe(false);
+    },
+  );
+
+  test.each(["x".repeat(65), "a%20b", "%D0%B0", "a+b", "a%2Fb", "%00"])(
+    "may not have the code %p",
+    async (code) => {
+      const { put, get } = createService();
+      const { status, body } = await put(`/tariffs/${code}`, { title: "T", price_tiyin: 1 });
+      expect([status, body["code"]]).toEqual([422, "validation_failed"]);
+      expect(body["errors"]).toEqual([
+        { field: "code", message: "must be 1 to 64 of A-Z a-z 0-9 _ . -" },
+      ]);
+      expect(JSON.stringify((await get("/tariffs")).body)).not.toContain('"T"');
+    },
+  );
+
+  test.each([
+    [{ title: "T" }, "price_tiyin"],
+    [{ title: "T", price_tiyin: 0 }, "price_tiyin"],
+    [{ title: "T", price_tiyin: 1.5 }, "price_tiyin"],
+    [{ title: "T", price_tiyin: "1" }, "price_tiyin"],
+    [{ title: "T", price_tiyin: 10_000_000_000_001 }, "price_tiyin"],
+    [{ price_tiyin: 1 }, "title"],
+    [{ title: "", price_tiyin: 1 }, "title"],
+    [{ title: "T", price_tiyin: 1, active: "yes" }, "active"],
+  ])("is refused as %j", async (tariff, field) => {
+    const { put } = createService();
+    const { status, body } = await put("/tariffs/gold", tariff);
+    expect([status, body["code"]]).toEqual([422, "validation_failed"]);
+    expect(body["errors"]).toMatchObject([{ field }]);
+  });
+});
+
+describe("the health check", () => {
+  test("leaves the prices as they were", async () => {
+    const { get } = createService();
+    const before = await get("/tariffs");
+    await Promise.all(Array.from({ length: 5 }, () => get("/health")));
+    expect((await get("/tariffs")).body).toEqual(before.body);
+  });
+
+  test("writes once a second, however often it is asked", async () => {
+    const { get, dependencies, world } = createService();
+    const ping = spyOn(dependencies.store, "ping");
+    await Promise.all(Array.from({ length: 20 }, () => get("/health")));
+    world.nowMs += 999;
+    await get("/health");
+    expect(ping).toHaveBeenCalledTimes(1);
+    world.nowMs += 1;
+    await get("/health");
+    expect(ping).toHaveBeenCalledTimes(2);
+    // A clock that is set back is not waited for.
+    world.nowMs -= 3_600_000;
+    await get("/health");
+    expect(ping).toHaveBeenCalledTimes(3);
+  });
+
+  test("is 200 while the database takes writes, else 503", async () => {
+    const { get, dependencies, world } = createService();
+    const well = await get("/health");
+    expect([well.status, well.body]).toEqual([200, { status: "ok" }]);
+    await dependencies.store.close();
+    world.nowMs += 1000;
+    const ill = await get("/health");
+    expect([ill.status, ill.body["code"]]).toEqual([503, "unavailable"]);
+  });
+});

@@ -1,0 +1,519 @@
+import { describe, expect, jest, setDefaultTimeout, test } from "bun:test";
+import { createHmac } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Webhook } from "standardwebhooks";
+import { createWebhook } from "../../src/adapters/webhook.ts";
+import { createApp } from "../../src/app.ts";
+import { createWorkOrder } from "../../src/orders/change-stage.ts";
+import type { WebhookEvent } from "../../src/ports.ts";
+import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+import { compileStrictly, readDocument, resolve } from "../support/contract.ts";
+import { freePort } from "../support/free-port.ts";
+import { spawnService, temporaryFolder } from "../support/process.ts";
+import { createServiceOn } from "../support/service.ts";
+import { skip } from "../support/skip.ts";
+import { createDependencies, createWorld } from "../support/world.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const SECRET = `whsec_${Buffer.from("a secret of enough bytes").toString("base64")}`;
+
+/** A service whose bot hears of what becomes of its orders, and what it has heard. */
+function createHeard() {
+  const world = createWorld();
+  const heard: WebhookEvent[] = [];
+  const bot = { answer: async (_event: WebhookEvent): Promise<void> => {} };
+  const webhook = {
+    send(event: WebhookEvent) {
+      heard.push(event);
+      return bot.answer(event);
+    },
+  };
+  const service = createServiceOn(
+    { ...createDependencies(world), webhook },
+    { ORDERS_PER_USER_PER_HOUR: "0" },
+  );
+  const workOrder = createWorkOrder(service.dependencies);
+  const accept = (orderId = 1) =>
+    workOrder({ orderId, actor: "Aziza", seen: "new", work: { verb: "accept" } });
+  /** Makes paid orders and accepts each, so that each has an event. */
+  const makeEvents = async (count: number) => {
+    const user = await service.userId();
+    for (let orderId = 1; orderId <= count; orderId++) {
+      await service.order(user, { "idempotency-key": `${orderId}` });
+      await accept(orderId);
+    }
+    await service.app.idle();
+  };
+  /** Moves the clock to the next attempt of the latest event. */
+  const skipToNextAttempt = async () => {
+    const rows = await service.dependencies.store.run((tx) =>
+      tx.select().from(tx.tables.orderEvents),
+    );
+    world.nowMs = Math.max(world.nowMs, ...rows.map(({ dueAt }) => dueAt ?? 0));
+  };
+  const worker = service.app.workers.events;
+  const events = {
+    ...worker,
+    /** Claims due events, and waits for their deliveries. */
+    async runOnce() {
+      const claimed = await worker.runOnce();
+      await worker.idle();
+      return claimed;
+    },
+  };
+  return {
+    ...service,
+    world,
+    heard,
+    bot,
+    workOrder,
+    accept,
+    makeEvents,
+    skipToNextAttempt,
+    events,
+  };
+}
+
+describe("the bot", () => {
+  test("hears of each step and of the money, each with the order as it is", async () => {
+    const { userId, order, app, heard, workOrder, accept, events } = createHeard();
+    await order(await userId());
+    await app.idle();
+    await events.runOnce();
+    expect(heard).toEqual([]);
+    await accept();
+    await events.runOnce();
+    const cancel = { verb: "cancel", reason: "area", note: null, isMoneyOwed: true } as const;
+    await workOrder({ orderId: 1, actor: "Aziza", seen: "accepted", work: cancel });
+    await events.runOnce();
+    const refund = { verb: "refund", reference: "r-1" } as const;
+    await workOrder({ orderId: 1, actor: "Aziza", seen: "cancelled", work: refund });
+    await events.runOnce();
+    await events.runOnce();
+    expect(heard).toMatchObject([
+      { type: "order.stage_changed", data: { order_id: 1, stage: "accepted" } },
+      { type: "order.stage_changed", data: { stage: "cancelled", cancel_reason: "area" } },
+      { type: "order.refunded", data: { refund: "given" } },
+    ]);
+    expect(JSON.stringify(heard)).not.toContain("901234567");
+  });
+
+  test("hears what became of an order that was in doubt, and of no other", async () => {
+    const { userId, order, app, world, heard, events } = createHeard();
+    await order(await userId());
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId("+998901234568"));
+    await order(await userId("+998901234569"));
+    world.charge = async ({ orderId }) => (orderId === 2 ? "paid" : "declined");
+    world.nowMs += 60_000;
+    await app.workers.charge.runOnce();
+    await app.idle();
+    await events.runOnce();
+    // Settled side by side: on PostgreSQL either may be the first.
+    const byOrder = heard.toSorted((a, b) => (Bun.inspect(a.data) < Bun.inspect(b.data) ? -1 : 1));
+    expect(byOrder).toMatchObject([
+      { type: "order.settled", data: { order_id: 2, status: "paid", stage: "new" } },
+      { type: "order.settled", data: { order_id: 3, status: "declined", stage: null } },
+    ]);
+  });
+
+  test("that does not answer hears of the same event again, with growing pauses", async () => {
+    const { userId, order, app, world, heard, bot, accept, events } = createHeard();
+    await order(await userId());
+    await app.idle();
+    await accept();
+    bot.answer = () => Promise.reject(new Error("502"));
+    await events.runOnce();
+    await events.runOnce();
+    expect(heard).toHaveLength(1);
+    world.nowMs += 1000;
+    await events.runOnce();
+    expect(heard).toHaveLength(2);
+    world.nowMs += 15_999;
+    await events.runOnce();
+    expect(heard).toHaveLength(2);
+    world.nowMs += 1;
+    bot.answer = async () => {};
+    await events.runOnce();
+    world.nowMs += HOUR_MS;
+    await events.runOnce();
+    expect(heard.map(({ eventId }) => eventId)).toEqual([1, 1, 1]);
+  });
+
+  test("that is away for an hour is worth a warning, for three days of attempts is given up", async () => {
+    const { world, heard, bot, makeEvents, skipToNextAttempt, events } = createHeard();
+    await makeEvents(1);
+    const { nowMs: startedAt } = world;
+    bot.answer = () => Promise.reject(new Error("502"));
+    await events.runOnce();
+    const printed = (start: string) => world.lines.filter((line) => line.startsWith(start));
+    expect(world.lines.at(-1)).toStartWith("Webhook event 1 of order 1 was not delivered");
+    world.nowMs += HOUR_MS;
+    await events.runOnce();
+    expect(printed("Warning: Webhook event 1")).toHaveLength(1);
+    while (printed("Error: Webhook event 1").length === 0) {
+      await skipToNextAttempt();
+      expect(await events.runOnce()).toBe(1);
+    }
+    expect(heard).toHaveLength(79);
+    expect(world.lines.at(-1)).toContain("was given up after 79 attempts: Error: 502");
+    expect((world.nowMs - startedAt) / DAY_MS).toBeCloseTo(3, 0);
+    world.nowMs += DAY_MS;
+    expect(await events.runOnce()).toBe(0);
+  });
+
+  test.each([
+    ["four days behind", 4],
+    ["four days ahead", -4],
+  ])("gets an event that was written while the clock was %s", async (_how, days) => {
+    const { world, heard, bot, makeEvents, skipToNextAttempt, events } = createHeard();
+    await makeEvents(1);
+    bot.answer = () => Promise.reject(new Error("502"));
+    await events.runOnce();
+    world.nowMs += days * DAY_MS;
+    for (let attempt = 2; attempt <= 10; attempt++) {
+      await events.runOnce();
+      await skipToNextAttempt();
+    }
+    bot.answer = async () => {};
+    await events.runOnce();
+    expect(heard).toHaveLength(11);
+    expect(world.lines.filter((line) => line.includes("given up"))).toEqual([]);
+  });
+
+  test("that fails has each reason logged", async () => {
+    const { world, bot, makeEvents, events } = createHeard();
+    await makeEvents(1);
+    bot.answer = () => Promise.reject(new Error("the bot has answered 503"));
+    await events.runOnce();
+    world.nowMs += 1000;
+    bot.answer = () => Promise.reject(Symbol("odd"));
+    await events.runOnce();
+    expect(world.lines.slice(-2)).toEqual([
+      expect.stringContaining("the bot has answered 503"),
+      expect.stringContaining("Symbol(odd)"),
+    ]);
+  });
+
+  test("gets all waiting events after one has arrived", async () => {
+    const { userId, order, app, world, heard, bot, accept, makeEvents, skipToNextAttempt, events } =
+      createHeard();
+    await makeEvents(3);
+    bot.answer = () => Promise.reject(new Error("502"));
+    for (let attempt = 1; attempt <= 8; attempt++) {
+      await events.runOnce();
+      await skipToNextAttempt();
+    }
+    await events.runOnce();
+    bot.answer = async () => {};
+    heard.length = 0;
+    expect(await events.runOnce()).toBe(0);
+    await order(await userId("+998901234568"));
+    await app.idle();
+    await accept(4);
+    expect(await events.runOnce()).toBe(1);
+    expect(await events.runOnce()).toBe(3);
+    expect(heard.map(({ eventId }) => eventId).toSorted()).toEqual([1, 2, 3, 4]);
+    world.nowMs += HOUR_MS;
+    expect(await events.runOnce()).toBe(0);
+  });
+
+  test("that hangs on one event gets the others meanwhile, at most 16 at a time", async () => {
+    const { dependencies, bot, makeEvents, events } = createHeard();
+    await makeEvents(50);
+    let running = 0;
+    let most = 0;
+    const gate = Promise.withResolvers<void>();
+    const hang = Promise.withResolvers<void>();
+    const arrived = new Set<number>();
+    let isHanging = false;
+    bot.answer = async ({ eventId }) => {
+      running += 1;
+      most = Math.max(most, running);
+      isHanging ||= eventId === 1;
+      await (eventId === 1 ? hang.promise : gate.promise);
+      running -= 1;
+      arrived.add(eventId);
+    };
+    const ending = new AbortController();
+    // On this clock no delivery times out: it moves by less than 5 s.
+    jest.useFakeTimers();
+    const worker = events.run(ending.signal);
+    try {
+      for (let turns = 0; turns < 2000 && arrived.size < 49; turns++) {
+        if (running === 16) gate.resolve();
+        if (turns < 490) jest.advanceTimersByTime(10);
+        await dependencies.store.ping();
+      }
+    } finally {
+      jest.useRealTimers();
+    }
+    expect([isHanging, arrived.size, most]).toEqual([true, 49, 16]);
+    gate.resolve();
+    hang.resolve();
+    ending.abort();
+    await worker;
+    await events.idle();
+    expect(arrived.size).toBe(50);
+  });
+
+  test("hears again where the process ends before it has noted the answer, also with the clock set back", async () => {
+    const { userId, order, app, world, heard, bot, accept, dependencies } = createHeard();
+    await order(await userId());
+    await app.idle();
+    await accept();
+    // The answer never comes: the process is gone.
+    bot.answer = () => new Promise(() => {});
+    void app.workers.events.runOnce();
+    while (heard.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    bot.answer = async () => {};
+    const next = createApp(dependencies);
+    await next.workers.events.runOnce();
+    await next.idle();
+    expect(heard).toHaveLength(1);
+    world.nowMs -= 24 * HOUR_MS;
+    await next.workers.events.runOnce();
+    await next.idle();
+    expect(heard).toHaveLength(2);
+  });
+});
+
+test("what is sent is signed as the Standard Webhooks specification has it, and goes nowhere else", async () => {
+  const sent: [string, RequestInit][] = [];
+  const statuses = [200, 307, 500];
+  const webhook = createWebhook({
+    url: "https://bot.example/hook",
+    secret: Buffer.from(SECRET.slice("whsec_".length), "base64"),
+    async fetch(url, init) {
+      sent.push([url, init]);
+      return new Response("hello", { status: statuses.shift() ?? 500 });
+    },
+    now: Date.now,
+  });
+  const event = {
+    eventId: 7,
+    type: "order.stage_changed" as const,
+    at: Date.UTC(2026, 10, 25),
+    data: { order_id: 1 },
+  };
+  const { signal } = new AbortController();
+  await webhook.send(event, { signal });
+  const [url, init] = sent[0] ?? [];
+  expect(url).toBe("https://bot.example/hook");
+  expect(init).toMatchObject({ redirect: "manual", decompress: false });
+  const headers = Object.fromEntries(new Headers(init?.headers));
+  expect(headers["webhook-id"]).toBe("evt_7");
+  expect(new Webhook(SECRET).verify(String(init?.body), headers)).toEqual({
+    type: "order.stage_changed",
+    timestamp: "2026-11-25T00:00:00.000Z",
+    data: { order_id: 1, event_id: "evt_7" },
+  });
+  expect(() => new Webhook(SECRET).verify(`${String(init?.body)} `, headers)).toThrow();
+  await expect(webhook.send(event, { signal })).rejects.toThrow("307");
+  await expect(webhook.send(event, { signal })).rejects.toThrow("500");
+});
+
+test("every event is sent as the OpenAPI document describes it", async () => {
+  const document = await readDocument();
+  const world = createWorld();
+  const sent: RequestInit[] = [];
+  const webhook = createWebhook({
+    url: "https://bot.example/hook",
+    secret: Buffer.from(SECRET.slice("whsec_".length), "base64"),
+    async fetch(_url, init) {
+      sent.push(init);
+      return new Response();
+    },
+    now: () => world.nowMs,
+  });
+  const service = createServiceOn({ ...createDependencies(world), webhook });
+  const { app, dependencies, order, userId } = service;
+  const workOrder = createWorkOrder(dependencies);
+  await order(await userId());
+  const steps = [
+    ["new", { verb: "accept" }],
+    ["accepted", { verb: "undo" }],
+    ["new", { verb: "cancel", reason: "area", note: null, isMoneyOwed: true }],
+    ["cancelled", { verb: "refund", reference: "r-1" }],
+  ] as const;
+  for (const [seen, work] of steps) {
+    expect(await workOrder({ orderId: 1, actor: "Aziza", seen, work })).toEqual({ kind: "done" });
+    await app.workers.events.runOnce();
+    await app.idle();
+  }
+  world.charge = () => Promise.reject(new Error("502"));
+  await order(await userId("+998901234568"));
+  world.charge = async () => "paid";
+  world.nowMs += 60_000;
+  await app.workers.charge.runOnce();
+  await app.idle();
+  await app.workers.events.runOnce();
+  await app.idle();
+
+  const types = sent.map(({ body, headers }) => {
+    const event = JSON.parse(String(body));
+    const { post } = document.webhooks[event.type] ?? { post: undefined };
+    const schema = post?.requestBody?.content["application/json"]?.schema ?? { not: {} };
+    const isDescribed = compileStrictly(schema, document);
+    expect([isDescribed(event), isDescribed.errors]).toEqual([true, null]);
+    const given = new Headers(headers);
+    const parameters = (post?.parameters ?? []).map((one) => resolve(document, one));
+    const names = Array.from(given.keys()).filter((name) => name !== "content-type");
+    expect(parameters.map(({ name }) => name).toSorted()).toEqual(names.toSorted());
+    for (const { name, schema } of parameters) {
+      expect([name, compileStrictly(schema)(given.get(name))]).toEqual([name, true]);
+    }
+    expect(event.data.event_id).toBe(given.get("webhook-id"));
+    return event.type;
+  });
+  expect(types).toEqual([
+    ...["order.stage_changed", "order.stage_changed", "order.stage_changed"],
+    ...["order.refunded", "order.settled"],
+  ]);
+  expect(new Set(types)).toEqual(new Set(Object.keys(document.webhooks)));
+});
+
+describe("a webhook", () => {
+  const HEAD = "HTTP/1.1 200 OK\r\n";
+
+  /** Sends an event to a server that answers each connection with these bytes and ends it. */
+  async function sendTo(answer: string) {
+    using server = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: {
+        data(socket) {
+          socket.write(answer);
+          socket.end();
+        },
+      },
+    });
+    const webhook = createWebhook({
+      url: `http://127.0.0.1:${server.port}/hook/secret-path?token=secret-token`,
+      secret: Buffer.from(SECRET),
+      fetch,
+      now: Date.now,
+    });
+    const event = { eventId: 7, type: "order.refunded", at: 0, data: {} } as const;
+    await webhook.send(event, { signal: new AbortController().signal });
+  }
+
+  test.each([
+    ["broken gzip", `${HEAD}Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello`],
+    ["broken Brotli", `${HEAD}Content-Encoding: br\r\nContent-Length: 5\r\n\r\nhello`],
+    ["a body that is cut off", `${HEAD}Content-Length: 500\r\n\r\nhello`],
+    ["broken chunks", `${HEAD}Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n`],
+    ["no body", "HTTP/1.1 204 No Content\r\nContent-Encoding: gzip\r\n\r\n"],
+  ])("has taken the event if it answers 2xx with %s", async (_what, answer) => {
+    await sendTo(answer);
+  });
+
+  test.each([
+    ["malformed HTTP", `${HEAD}Content-Length: -5\r\n\r\nhello`],
+    ["nothing", ""],
+  ])("that answers %s has a reason without the path or query of its URL", async (_what, answer) => {
+    const fault = await sendTo(answer).catch((error: unknown) => error);
+    expect(fault).toBeInstanceOf(Error);
+    expect(String(fault).length).toBeGreaterThan("Error: ".length);
+    expect(Bun.inspect(fault)).not.toContain("secret-");
+  });
+});
+
+test("the receiver in docs/webhooks.md accepts only events signed by the service and less than 5 minutes off", async () => {
+  const page = readFileSync(join(import.meta.dir, "../../docs/webhooks.md"), "utf8");
+  const script = /```python\n(import base64[^]*?)```/.exec(page)?.[1] ?? "";
+  const python = ["/usr/bin/python3", "-u", "-c", script];
+  if (Bun.spawnSync(["/usr/bin/python3", "-c", "import aiohttp"]).exitCode !== 0) {
+    return skip("the receiver in docs/webhooks.md, without Debian's python3-aiohttp");
+  }
+  const port = freePort();
+  const child = Bun.spawn(python, {
+    env: { WEBHOOK_SECRET: SECRET, HOOK_PORT: String(port) },
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  try {
+    const lines = child.stdout.pipeThrough(new TextDecoderStream())[Symbol.asyncIterator]();
+    const url = `http://127.0.0.1:${port}/hook`;
+    const send = (secret: string, now: () => number = Date.now) =>
+      createWebhook({ url, secret: Buffer.from(secret, "base64"), fetch, now }).send(
+        { eventId: 7, type: "order.refunded", at: 0, data: { order_id: 1 } },
+        { signal: new AbortController().signal },
+      );
+    const own = SECRET.slice("whsec_".length);
+    /** Sends a correctly signed event with this timestamp, or with none. */
+    const sendAt = async (timestamp: string) => {
+      const signature = createHmac("sha256", Buffer.from(own, "base64"))
+        .update(`evt_8.${timestamp}.{}`)
+        .digest("base64");
+      const headers = { "webhook-id": "evt_8", "webhook-signature": `v1,${signature}` };
+      const given = timestamp === "" ? headers : { ...headers, "webhook-timestamp": timestamp };
+      return (await fetch(url, { method: "POST", body: "{}", headers: given })).status;
+    };
+    // aiohttp says so once it listens.
+    let printed = "";
+    while (!printed.includes("Running on")) printed += (await lines.next()).value;
+    await expect(send("b3RoZXI=")).rejects.toThrow("403");
+    const MINUTE_MS = 60_000;
+    for (const minutes of [-60, -6, 6, 60]) {
+      const now = () => Date.now() + minutes * MINUTE_MS;
+      await expect(send(own, now)).rejects.toThrow("403");
+    }
+    const seconds = String(Math.floor(Date.now() / 1000));
+    const wrong = ["", "now", "1e9", `${seconds}.5`, `-${seconds}`, "Infinity", "9".repeat(5000)];
+    for (const timestamp of wrong)
+      expect([timestamp, await sendAt(timestamp)]).toEqual([timestamp, 403]);
+    for (const minutes of [-4, 4]) await send(own, () => Date.now() + minutes * MINUTE_MS);
+    expect(await sendAt(seconds)).toBe(200);
+    await send(own);
+    while (!/evt_7.*\n/.test(printed)) printed += (await lines.next()).value;
+    expect(printed).toContain('"type":"order.refunded"');
+  } finally {
+    child.kill();
+    await child.exited;
+  }
+});
+
+test("each event reaches a bot that fails a fifth of its calls, from the real process", async () => {
+  using folder = temporaryFolder();
+  const heard = new Map<string, string>();
+  let calls = 0;
+  using bot = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    async fetch(request) {
+      if (++calls % 5 === 2) return new Response("later", { status: 503 });
+      const headers = Object.fromEntries(request.headers);
+      // `as`: what was verified is what the specification has.
+      const { data } = new Webhook(SECRET).verify(await request.text(), headers) as {
+        data: { event_id: string; order_id: number; stage: string };
+      };
+      heard.set(data.event_id, `${data.order_id} ${data.stage}`);
+      return new Response();
+    },
+  });
+  await using service = await spawnService({
+    DATABASE_URL: `file:${join(folder.path, "x.db")}`,
+    PAYMENT_STUB_DELAY_MS: "0",
+    WEBHOOK_URL: `${bot.url.href}hook`,
+    WEBHOOK_SECRET: SECRET,
+  });
+  for (let n = 1; n <= 5; n++) {
+    await service.order(await service.userId(`+99890123456${n}`));
+    const accepted = await fetch(`${service.url}/board/orders/${n}/accept`, {
+      method: "POST",
+      body: new URLSearchParams({ seen: "new" }),
+      headers: { "sec-fetch-site": "same-origin" },
+      redirect: "manual",
+    });
+    expect(accepted.status).toBe(303);
+  }
+  while (heard.size < 5) await Bun.sleep(20);
+  expect(Array.from(heard.values()).toSorted()).toEqual(
+    [1, 2, 3, 4, 5].map((n) => `${n} accepted`),
+  );
+});

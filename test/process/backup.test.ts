@@ -1,0 +1,409 @@
+import { Database } from "bun:sqlite";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { backupName, lastBackupAt, superfluousBackups } from "../../src/backups/schedule.ts";
+import { runBackups } from "../../src/backups/runner.ts";
+import { createLog } from "../../src/log.ts";
+import { createMetrics } from "../../src/metrics.ts";
+import { backupDatabase } from "../../src/store/sqlite/backup.ts";
+import { DatabaseUnusable } from "../../src/store/sqlite/lock.ts";
+import { restoreDatabase } from "../../src/store/sqlite/restore.ts";
+import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+import { mountDisk } from "../support/disk.ts";
+import { runCommand, spawnService, temporaryFolder } from "../support/process.ts";
+import { addUser, PENDING } from "../support/rows.ts";
+import { skip } from "../support/skip.ts";
+import { openStore } from "../support/store.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
+
+/** A database with so many orders of one user. */
+async function makeDatabase(path: string, orders: number) {
+  const store = openStore(path);
+  await store.run(addUser("+998901234567"));
+  await addOrders(store, orders);
+  await store.close();
+}
+
+async function addOrders(store: ReturnType<typeof openStore>, count: number) {
+  for (let i = 0; i < count; i++) {
+    await store.run((tx) =>
+      tx.insert(tx.tables.orders).values({ ...PENDING, paymentKey: crypto.randomUUID() }),
+    );
+  }
+}
+
+function countOrders(path: string): number {
+  using database = new Database(path, { readonly: true });
+  return database.query<{ n: number }, []>("SELECT count(*) AS n FROM orders").get()?.n ?? -1;
+}
+
+function refusal(work: () => unknown): string {
+  try {
+    work();
+    return "none";
+  } catch (error) {
+    if (!(error instanceof DatabaseUnusable)) throw error;
+    return error.message;
+  }
+}
+
+describe("a backup", () => {
+  test("of a database that is served holds every order that was answered before, three times of three", async () => {
+    using folder = temporaryFolder();
+    const DATABASE_URL = `file:${join(folder.path, "x.db")}`;
+    await using service = await spawnService({ DATABASE_URL, ORDERS_PER_USER_PER_HOUR: "0" });
+    const user = await service.userId();
+    let answered = 0;
+    let isOver = false;
+    const clients = Array.from({ length: 8 }, async (_, client) => {
+      for (let n = 0; !isOver; n++) {
+        const { status } = await service.order(user, { "idempotency-key": `${client}-${n}` });
+        if (status === 200) answered += 1;
+      }
+    });
+    for (const n of [1, 2, 3]) {
+      while (answered < 20 * n) await Bun.sleep(1);
+      const before = answered;
+      const file = join(folder.path, `backup-${n}`);
+      const { status, printed } = await runCommand(["backup", file], { DATABASE_URL });
+      expect([status, printed]).toEqual([
+        0,
+        expect.stringMatching(
+          /^Backed up to .*, \d+\.\d MiB: its last order is \d+ of 20\S+Z\.\n$/,
+        ),
+      ]);
+      expect(countOrders(file)).toBeGreaterThanOrEqual(before);
+      expect(statSync(file).mode & 0o777).toBe(0o600);
+    }
+    isOver = true;
+    await Promise.all(clients);
+  });
+
+  test("overwrites nothing, and says what is missing", async () => {
+    using folder = temporaryFolder();
+    const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    expect(refusal(() => backupDatabase(path, file))).toBe(`There is no database ${path}.`);
+    await makeDatabase(path, 1);
+    writeFileSync(file, "precious");
+    expect(refusal(() => backupDatabase(path, file))).toContain("is there already");
+    expect(readFileSync(file, "utf8")).toBe("precious");
+    expect(refusal(() => backupDatabase(path, join(folder.path, "no/where")))).toContain(
+      "no folder",
+    );
+  });
+
+  test("that a kill has ended leaves the next to succeed, and nothing else", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    await makeDatabase(path, 3);
+    for (const step of ["copied", "synced", "linked"]) {
+      const file = join(folder.path, `backup-${step}`);
+      expect(await dieAt(step, "backup", path, file)).toBe("SIGKILL");
+      if (!existsSync(file)) backupDatabase(path, file);
+      expect(countOrders(file)).toBe(3);
+      if (step !== "linked") {
+        expect(readdirSync(folder.path).filter((name) => name.includes(".part"))).toEqual([]);
+      }
+    }
+  });
+
+  test("for which there is no room leaves nothing", async () => {
+    using folder = temporaryFolder();
+    const [path, full] = [join(folder.path, "x.db"), join(folder.path, "full")];
+    await makeDatabase(path, 500);
+    using disk = mountDisk(full, "40k");
+    if (disk === undefined) return skip("the full disk, which needs the right to mount one");
+    expect(refusal(() => backupDatabase(path, join(full, "backup")))).toMatch(/full/);
+    expect(readdirSync(full)).toEqual([]);
+  });
+});
+
+describe("a restored database", () => {
+  test("has the backup's orders, gives no number twice, and keeps the former one", async () => {
+    using folder = temporaryFolder();
+    const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    await makeDatabase(path, 3);
+    backupDatabase(path, file);
+    const store = openStore(path);
+    await addOrders(store, 2);
+    await store.close();
+    const { status, printed } = await runCommand(["restore", file], {
+      DATABASE_URL: `file:${path}`,
+    });
+    expect(status).toBe(0);
+    expect(printed).toMatch(
+      /^Restored .*: its last order is 3 of \S+\.\nBefore: its last order is 5 of \S+\. That database is (.*)\.\nOrders in between are gone, and their keys: .*\n$/,
+    );
+    expect(countOrders(path)).toBe(3);
+    expect(countOrders(/That database is (.*)\.\n/.exec(printed)?.[1] ?? "")).toBe(5);
+    const restored = openStore(path);
+    await addOrders(restored, 1);
+    const [last] = await restored.read((tx) =>
+      tx.select().from(tx.tables.orders).offset(3).limit(9),
+    );
+    expect(last?.id).toBe(6);
+    await restored.close();
+  });
+
+  test("takes the place of one that can't be read, and leaves a million numbers out", async () => {
+    using folder = temporaryFolder();
+    const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    await makeDatabase(path, 3);
+    backupDatabase(path, file);
+    writeFileSync(path, "this is no database at all, but it is long enough to be one".repeat(100));
+    restoreDatabase(file, path, "then");
+    const store = openStore(path);
+    await addOrders(store, 1);
+    expect(countOrders(path)).toBe(4);
+    const orders = await store.read((tx) => tx.select().from(tx.tables.orders).offset(3).limit(9));
+    expect(orders.map(({ id }) => id)).toEqual([1_000_004]);
+    await store.close();
+    expect(readFileSync(`${path}.before-then`, "utf8")).toContain("no database at all");
+  });
+
+  test("has no number of the lost ones where the backup has none to go by", async () => {
+    using folder = temporaryFolder();
+    const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    await openStore(path).close();
+    backupDatabase(path, file);
+    writeFileSync(path, "this is no database at all, but it is long enough to be one".repeat(100));
+    restoreDatabase(file, path, "then");
+    const store = openStore(path);
+    expect(await store.run(addUser("+998901234567"))).toMatchObject([{ id: 1_000_001 }]);
+    await store.close();
+  });
+
+  test("is nobody else's from the first step on, also where there was none before", async () => {
+    using folder = temporaryFolder();
+    const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    await makeDatabase(path, 1);
+    backupDatabase(path, file);
+    const fresh = join(folder.path, "fresh.db");
+    const seen: string[] = [];
+    restoreDatabase(file, fresh, "then", (step) => {
+      seen.push(`${step}: ${refusal(() => openStore(fresh)).replace(/.* is /, "")}`);
+    });
+    const steps = ["locked", "copied", "raised", "kept", "renamed"];
+    expect(seen).toEqual(steps.map((step) => `${step}: in use by another process.`));
+    expect(countOrders(fresh)).toBe(1);
+    expect(existsSync(`${fresh}.before-then`)).toBe(false);
+  });
+
+  test("waits for no reader of the former one, and the former one is a file of its own", async () => {
+    using folder = temporaryFolder();
+    const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    await makeDatabase(path, 1);
+    backupDatabase(path, file);
+    const store = openStore(path);
+    const reader = new Database(path, { readonly: true });
+    reader.run("BEGIN");
+    reader.query("SELECT * FROM orders").all();
+    await addOrders(store, 1);
+    await store.close();
+    expect(refusal(() => restoreDatabase(file, path, "then"))).toContain("being read by another");
+    expect(countOrders(path)).toBe(2);
+    reader.close();
+    restoreDatabase(file, path, "then");
+    expect(countOrders(`${path}.before-then`)).toBe(2);
+    expect(statSync(`${path}.before-then`).nlink).toBe(1);
+  });
+
+  test("is refused while a service has it, and where the backup is torn or of another program", async () => {
+    using folder = temporaryFolder();
+    const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    await makeDatabase(path, 300);
+    backupDatabase(path, file);
+    const torn = join(folder.path, "torn");
+    copyFileSync(file, torn);
+    truncateSync(torn, statSync(torn).size - 8192);
+    expect(refusal(() => restoreDatabase(torn, path, "then"))).toMatch(
+      /^The database .* is damaged: /,
+    );
+    const foreign = join(folder.path, "foreign");
+    new Database(foreign).run("CREATE TABLE theirs (id)");
+    expect(refusal(() => restoreDatabase(foreign, path, "then"))).toContain("not made by NMservis");
+    const empty = join(folder.path, "empty");
+    writeFileSync(empty, "");
+    expect(refusal(() => restoreDatabase(empty, path, "then"))).toContain("there is nothing in it");
+    const nothing = join(folder.path, "nothing");
+    expect(refusal(() => restoreDatabase(nothing, path, "then"))).toBe(
+      `There is no backup ${nothing}.`,
+    );
+    const store = openStore(path);
+    expect(refusal(() => restoreDatabase(file, path, "then"))).toContain("in use");
+    await store.close();
+    expect(countOrders(path)).toBe(300);
+    expect(existsSync(`${path}.before-then`)).toBe(false);
+  });
+
+  test("that a kill has ended is the former or the new one, whole, and the next try succeeds", async () => {
+    for (const step of ["locked", "copied", "raised", "kept", "renamed"]) {
+      using folder = temporaryFolder();
+      const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+      await makeDatabase(path, 2);
+      backupDatabase(path, file);
+      const store = openStore(path);
+      await addOrders(store, 3);
+      await store.close();
+      expect(await dieAt(step, "restore", file, path)).toBe("SIGKILL");
+      await openStore(path).close();
+      expect([step, countOrders(path)]).toEqual([step, step === "renamed" ? 2 : 5]);
+      expect(statSync(path).nlink).toBe(1);
+      restoreDatabase(file, path, "later");
+      await openStore(path).close();
+      expect(countOrders(path)).toBe(2);
+    }
+  });
+});
+
+describe("the check of a database", () => {
+  test("says that it is whole and what waits, or what is wrong with it", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const check = () => runCommand(["check"], { DATABASE_URL: `file:${path}` });
+    await makeDatabase(path, 300);
+    const whole = await check();
+    expect([whole.status, whole.printed]).toEqual([
+      0,
+      expect.stringMatching(
+        /is whole\.\nOrders: 300\.\nPending, being paid or in doubt: 300, the oldest for \d+ minutes\.\nPaid, and the dispatcher not told: 0\.\nFree disk: \d+\.\d GiB\.\n$/,
+      ),
+    ]);
+    truncateSync(path, statSync(path).size - 8192);
+    const damaged = await check();
+    expect([damaged.status, damaged.complaints]).toEqual([
+      1,
+      `nmservis: The database ${path} is damaged: restore a backup.\n`,
+    ]);
+  });
+
+  test.each(["backup", "restore"])(
+    "on PostgreSQL %s names the server's own tools",
+    async (command) => {
+      const DATABASE_URL = "postgres://u:s3cret@127.0.0.1:1/shop";
+      expect(await runCommand([command, "file"], { DATABASE_URL })).toMatchObject({
+        status: 1,
+        complaints: expect.stringMatching(/^nmservis: A PostgreSQL database is .* by pg_/),
+      });
+    },
+  );
+});
+
+describe("the backups that the service makes by itself", () => {
+  test("are due by the newest one's name, and other files stay when the oldest go", async () => {
+    const DAY_MS = 86_400_000;
+    const first = Date.UTC(2026, 10, 25, 3, 4, 5);
+    const names = [0, 1, 2].map((day) => backupName(first + day * DAY_MS));
+    expect(names[0]).toBe("nmservis-2026-11-25T03-04-05Z.db");
+    const others = ["nmservis.db", `${names[0]}.77.part`, "nmservis-2026.db", "a.txt"];
+    const now = first + 2 * DAY_MS;
+    expect(lastBackupAt([...others, ...names], now)).toBe(now);
+    // One that a wrong clock has named for the future holds up no other.
+    expect(lastBackupAt([...others, ...names], now - 1)).toBe(now - DAY_MS);
+    expect(lastBackupAt(others, now)).toBeUndefined();
+    const superfluous = (keep: number, at = now, last = names[2] ?? "") =>
+      superfluousBackups([...others, ...names.toReversed()], keep, at, last);
+    expect(superfluous(2)).toEqual(names.slice(0, 1));
+    expect(superfluous(7)).toEqual([]);
+    // Backups dated in the future go first, but never the one that was just made.
+    expect(superfluous(2, first, names[0])).toEqual(names.slice(1, 2));
+    expect(superfluous(1, first, names[0])).toEqual(names.slice(1, 3));
+    expect(superfluous(2, first - 1, names[0])).toEqual(names.slice(1, 2));
+  });
+
+  test("are made when one is due, tried again later where one fails, and old ones go after a success", async () => {
+    using folder = temporaryFolder();
+    const [old, newer] = [backupName(0), backupName(1000)];
+    for (const name of [old, newer, "other"]) writeFileSync(join(folder.path, name), "");
+    const made: string[] = [];
+    const lines: string[] = [];
+    let fault: string | undefined = "no room";
+    const run = async (now: number) => {
+      const ending = new AbortController();
+      const log = createLog({
+        level: "info",
+        json: false,
+        write: (line) => lines.push(line),
+        now: () => now,
+      });
+      const metrics = createMetrics("test", () => now);
+      await runBackups(
+        {
+          folder: folder.path,
+          everyMs: 10_000,
+          keep: 2,
+          log,
+          metrics,
+          now: () => now,
+          async makeBackup(file) {
+            made.push(file);
+            if (fault === undefined) writeFileSync(file, "");
+            // The service is stopped just now.
+            if (fault === undefined) ending.abort();
+            else setImmediate(() => ending.abort());
+            return fault;
+          },
+        },
+        ending.signal,
+      );
+    };
+    // One was ended in the middle, by a process that is gone.
+    const [left, mine] = [`${newer}.999999999.part`, `${newer}.${process.pid}.part`];
+    const foreign = "theirs.999999999.part";
+    for (const name of [left, mine, foreign]) writeFileSync(join(folder.path, name), "");
+    const others = ["other", mine, foreign];
+    const files = () => readdirSync(folder.path).toSorted();
+    await run(11_000);
+    expect(lines.join()).toMatch(/The backup has failed.*no room/s);
+    expect(files()).toEqual([old, newer, ...others].toSorted());
+    fault = undefined;
+    await run(11_000);
+    expect(made).toEqual(Array(2).fill(join(folder.path, backupName(11_000))));
+    expect(files()).toEqual([newer, backupName(11_000), ...others].toSorted());
+  });
+
+  test("come from the running service, and the check says when the last was", async () => {
+    using folder = temporaryFolder();
+    const BACKUP_DIR = join(folder.path, "backups");
+    const DATABASE_URL = `file:${join(folder.path, "x.db")}`;
+    await using service = await spawnService({ DATABASE_URL, BACKUP_DIR });
+    while (!service.printed().includes("Backed up to")) await Bun.sleep(10);
+    const [name = ""] = readdirSync(BACKUP_DIR);
+    expect(countOrders(join(BACKUP_DIR, name))).toBe(0);
+    const { printed } = await runCommand(["check"], { DATABASE_URL, BACKUP_DIR });
+    expect(printed).toMatch(/Last backup in .*: 20\d\d-\S+Z\.\n$/);
+    expect(await service.end()).toBe(0);
+  });
+});
+
+test("a database of an older version is kept as it was, once, before it is brought up to date", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  {
+    using database = new Database(path, { create: true });
+    database.run(readFileSync(join(import.meta.dir, "../fixtures/schema-3.sql"), "utf8"));
+  }
+  await openStore(path).close();
+  const [kept = ""] = readdirSync(folder.path).filter((name) => name.includes(".before-schema-"));
+  expect(countOrders(join(folder.path, kept))).toBe(4);
+  await openStore(path).close();
+  expect(readdirSync(folder.path).filter((name) => name.includes(".before-"))).toEqual([kept]);
+});
+
+/** The signal that has ended a process which does this up to the step. */
+async function dieAt(step: string, what: string, from: string, to: string) {
+  const script = join(import.meta.dir, "../support/die-at-step.ts");
+  const child = Bun.spawn([process.execPath, script, what, from, to, step], { stderr: "pipe" });
+  await child.exited;
+  return child.signalCode;
+}

@@ -1,0 +1,107 @@
+import { expect, test, setDefaultTimeout } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { spawnService, temporaryFolder } from "../support/process.ts";
+import { skip } from "../support/skip.ts";
+import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
+
+/** A Python that has the module, if there is one: Debian's packages are not in every Python. */
+function pythonWith(module: string): string | undefined {
+  return ["python3", "/usr/bin/python3", "python"].find((python) => {
+    if (Bun.which(python) === null) return false;
+    return Bun.spawnSync([python, "-c", `import ${module}`]).exitCode === 0;
+  });
+}
+
+test.each(["requests", "aiohttp"])(
+  "a bot holds its conversation with Python's %s",
+  async (module) => {
+    const python = pythonWith(module);
+    if (python === undefined) {
+      return skip(`the bot's conversation with Python's ${module}, which is not installed`);
+    }
+    using folder = temporaryFolder();
+    await using service = await spawnService({ DATABASE_URL: `file:${join(folder.path, "x.db")}` });
+    const bot = Bun.spawn(
+      [python, join(import.meta.dir, "../support/bot.py"), module, service.url],
+      {
+        stdout: "pipe",
+        stderr: "pipe",
+      },
+    );
+    const [heard, complaints] = await Promise.all([bot.stdout.text(), bot.stderr.text()]);
+    expect(complaints).toBe("");
+    expect(heard.trim().split("\n")).toEqual([
+      "health 200 NoMus API is running",
+      "register 200 ok 1",
+      "register again 200 ok 1",
+      "order 200 ok 1",
+      "declined 402 payment_declined 2",
+      "who is it 200 1 Азиза",
+      "whose number 200 1 123456789",
+      "nobody 404 user_not_found",
+      "my orders 200 [[1, 'paid']]",
+      "unknown tariff 404 tariff_not_found",
+      "invalid 422 validation_failed",
+    ]);
+  },
+);
+
+const API = readFileSync(join(import.meta.dir, "../../docs/api.md"), "utf8");
+
+test.each([
+  ["requests", /^Paid, order 1\n$/],
+  ["aiohttp", /^\(200, \{'status': 'ok', 'order_id': 1, .*\}\)\n$/],
+])(
+  "the client for Python's %s in docs/api.md registers a user and orders",
+  async (module, printed) => {
+    const python = pythonWith(module);
+    if (python === undefined) {
+      return skip(`the client for Python's ${module} in docs/api.md, which is not installed`);
+    }
+    const snippets = Array.from(API.matchAll(/```python\n(.*?)```/gs), ([, code = ""]) => code);
+    const snippet = snippets.find((code) => code.includes(`import ${module}`)) ?? "";
+    using folder = temporaryFolder();
+    await using service = await spawnService({
+      DATABASE_URL: `file:${join(folder.path, "x.db")}`,
+      API_KEY: "the-bots-key",
+    });
+    const script = snippet.replaceAll("http://127.0.0.1:8000", service.url);
+    const bot = Bun.spawn([python, "-c", script], { stdout: "pipe", stderr: "pipe" });
+    const [output, errors] = await Promise.all([bot.stdout.text(), bot.stderr.text()]);
+    expect(errors).toBe("");
+    expect(output).toMatch(printed);
+  },
+);
+
+const POWERSHELL = /```powershell\n(.*?)```/s.exec(API)?.[1] ?? "";
+
+test("the PowerShell in docs/api.md declares UTF-8 and sends its bodies as UTF-8 bytes", () => {
+  const calls = POWERSHELL.replaceAll("`\n", "").match(/Invoke-RestMethod.*/g) ?? [];
+  expect(calls).toHaveLength(1);
+  for (const call of calls) {
+    expect(call).toContain("-ContentType 'application/json; charset=utf-8'");
+    expect(call).toContain("-Body $body");
+  }
+  expect(POWERSHELL).toContain("$body = [Text.Encoding]::UTF8.GetBytes(");
+});
+
+test("the PowerShell in docs/api.md registers a user with a Cyrillic name and orders for them", async () => {
+  const powershell = Bun.which("pwsh");
+  // Not by `skip`: Debian has no PowerShell that CI could install.
+  if (powershell === null)
+    return console.warn("Skipped: the PowerShell in docs/api.md, without pwsh.");
+  using folder = temporaryFolder();
+  await using service = await spawnService({ DATABASE_URL: `file:${join(folder.path, "x.db")}` });
+  const script = POWERSHELL.replaceAll("http://127.0.0.1:8000", service.url);
+  const shell = Bun.spawn([powershell, "-NoProfile", "-NonInteractive", "-Command", script], {
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  expect(await shell.stderr.text()).toBe("");
+  expect((await service.get("/orders/1")).body["status"]).toBe("paid");
+  const { body } = await service.get("/users?phone_number=998901234567");
+  expect(body["full_name"]).toBe("Азиза Каримова");
+});

@@ -1,0 +1,299 @@
+import { Database } from "bun:sqlite";
+import { describe, expect, test, setDefaultTimeout } from "bun:test";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { failToStart, spawnService, temporaryFolder } from "../support/process.ts";
+import { mountDisk } from "../support/disk.ts";
+import { skip } from "../support/skip.ts";
+import { openStore } from "../support/store.ts";
+import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
+
+// What may be wrong with the files when the database is opened, and while it is open.
+
+/** A database with some users, closed. */
+async function makeDatabase(path: string, count: number) {
+  const store = openStore(path);
+  await store.run((tx) =>
+    tx.insert(tx.tables.users).values(
+      Array.from({ length: count }, (_, i) => ({
+        phoneNumber: `+99890${1_000_000 + i}`,
+        createdAt: 0,
+        smsTriedAt: 0,
+      })),
+    ),
+  );
+  await store.close();
+}
+
+describe("the lock", () => {
+  test("goes to one of two that ask at the same moment, always", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    writeFileSync(path, "");
+    const racers = [startRacer(path), startRacer(path)];
+    for (let round = 0; round < 100; round++) {
+      const startAt = Date.now() + 2;
+      const answers = await Promise.all(racers.map((racer) => racer.ask(`${startAt}\n`)));
+      expect(answers.toSorted()).toEqual(["locked", "refused"]);
+      await Promise.all(racers.map((racer) => racer.ask("\n")));
+    }
+    await Promise.all(racers.map((racer) => racer.end()));
+  });
+
+  function startRacer(path: string) {
+    const child = Bun.spawn(
+      [process.execPath, join(import.meta.dir, "../support/lock-racer.ts"), path],
+      { stdin: "pipe", stdout: "pipe", stderr: "inherit" },
+    );
+    const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    return {
+      async ask(line: string): Promise<string> {
+        child.stdin.write(line);
+        await child.stdin.flush();
+        return String((await lines.read()).value).trim();
+      },
+      async end() {
+        child.stdin.end();
+        await child.exited;
+      },
+    };
+  }
+
+  test("is had also while another process is about to ask for it", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    // Before it has the lock a process reads the file for a moment.
+    using halfway = new Database(`${path}.lock`, { create: true });
+    halfway.run("BEGIN");
+    halfway.query("SELECT * FROM sqlite_master").all();
+    await openStore(path).close();
+  });
+
+  test("is refused where its file can't be written, for many may read it", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    await makeDatabase(path, 1);
+    chmodSync(folder.path, 0o777);
+    for (const name of ["x.db", "x.db-wal", "x.db-shm"]) {
+      if (existsSync(join(folder.path, name))) chmodSync(join(folder.path, name), 0o666);
+    }
+    chmodSync(`${path}.lock`, 0o444);
+    using _nobody = becomeNobody();
+    expect(() => openStore(path)).toThrow(/x\.db\.lock, which keeps .* off, can't be written/);
+  });
+
+  /** What may not be written root writes all the same. */
+  function becomeNobody() {
+    const uid = process.geteuid?.();
+    if (uid === 0) process.seteuid?.(65534);
+    return { [Symbol.dispose]: () => void (uid === 0 && process.seteuid?.(0)) };
+  }
+
+  test("is free again when the opening has failed", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    writeFileSync(path, "This is a letter to my aunt.\n".repeat(100));
+    expect(() => openStore(path)).toThrow(/can't be opened: file is not a database/);
+    rmSync(path);
+    await openStore(path).close();
+  });
+});
+
+describe("a database", () => {
+  test("that a newer version has changed is refused, and left as it is", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    await makeDatabase(path, 1);
+    execute(path, "INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('next', 9e12)");
+    expectRefusal(path, /a newer version of NMservis has changed it \(5 migrations, .* knows 4\)/);
+  });
+
+  test("of another history is refused, and left as it is", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    await makeDatabase(path, 1);
+    execute(path, "UPDATE __drizzle_migrations SET hash = 'other' WHERE rowid = 1");
+    expectRefusal(path, /was not made by NMservis, or by another line of versions/);
+  });
+
+  test("of another program is refused, and left as it is", () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    execute(path, "CREATE TABLE songs (title TEXT)");
+    expectRefusal(path, /was not made by NMservis/);
+  });
+
+  test("that an older version has made is brought up to date, and each row keeps its meaning", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const first = readFileSync(
+      join(import.meta.dir, "../../drizzle/sqlite/0000_first.sql"),
+      "utf8",
+    );
+    // The first migration as it was when it was first released.
+    const released = first.replace(
+      `"orders"."status" = 'pending' OR "orders"."status" = 'paid' OR "orders"."status" = 'declined'`,
+      `"orders"."status" IN ('pending', 'paid', 'declined')`,
+    );
+    const hash = new Bun.CryptoHasher("sha256").update(released).digest("hex");
+    execute(
+      path,
+      ...released.split("--> statement-breakpoint"),
+      "CREATE TABLE __drizzle_migrations (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)",
+      `INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('${hash}', 1795406529526)`,
+      "INSERT INTO users (phone_number, created_at, sms_tried_at) VALUES ('+998901234567', 0, 0)",
+      `INSERT INTO orders VALUES
+        (3, 1, 'standard_300', 5, 'pending', NULL, 'p3', 10, NULL, NULL, 20, 1, 130),
+        (4, 1, 'standard_300', 6, 'paid', 'key', 'p4', 11, 12, NULL, 21, 2, NULL),
+        (5, 1, 'standard_300', 7, 'paid', NULL, 'p5', 13, 14, 15, NULL, 1, NULL)`,
+      "UPDATE sqlite_sequence SET seq = 9 WHERE name = 'orders'",
+    );
+    const store = openStore(path);
+    expect(await store.run((tx) => tx.select().from(tx.tables.users))).toHaveLength(1);
+    const common = { userId: 1, tariffCode: "standard_300" };
+    const later = { refund: null, cancelReason: null, address: null, comment: null };
+    expect(await store.run((tx) => tx.select().from(tx.tables.orders))).toEqual([
+      {
+        ...common,
+        ...{ id: 3, amountTiyin: 5, status: "pending", idempotencyKey: null, paymentKey: "p3" },
+        ...{ createdAt: 10, settledAt: null, notifiedAt: null, dueAt: 20, attempts: 1 },
+        ...{ ...later, repeatable: true, stage: null, stageAt: null },
+      },
+      {
+        ...common,
+        ...{ id: 4, amountTiyin: 6, status: "paid", idempotencyKey: "key", paymentKey: "p4" },
+        ...{ createdAt: 11, settledAt: 12, notifiedAt: null, dueAt: 21, attempts: 2 },
+        ...{ ...later, repeatable: false, stage: "new", stageAt: 12 },
+      },
+      {
+        ...common,
+        ...{ id: 5, amountTiyin: 7, status: "paid", idempotencyKey: null, paymentKey: "p5" },
+        ...{ createdAt: 13, settledAt: 14, notifiedAt: 15, dueAt: null, attempts: 1 },
+        ...{ ...later, repeatable: false, stage: "completed", stageAt: 15 },
+      },
+    ]);
+    const next = { ...common, amountTiyin: 1, status: "pending" as const, paymentKey: "p" };
+    const [row] = await store.run((tx) =>
+      tx
+        .insert(tx.tables.orders)
+        .values({ ...next, createdAt: 0, dueAt: 1, attempts: 0, repeatable: false })
+        .returning(),
+    );
+    // Ids never come again, also those of rows that are gone.
+    expect(row?.id).toBe(10);
+    await store.close();
+    await openStore(path).close();
+  });
+
+  test("that a backup was copied over beside the old log is refused in a sentence", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const backup = join(folder.path, "backup.db");
+    await makeDatabase(path, 20_000);
+    copyFileSync(path, backup);
+    const store = openStore(path);
+    await store.run((tx) => tx.delete(tx.tables.users));
+    // What kill -9 leaves: the changes are in the log alone.
+    for (const suffix of ["", "-wal"]) copyFileSync(path + suffix, `${path}.killed${suffix}`);
+    await store.close();
+    execute(backup, "DROP TABLE orders", "VACUUM");
+    copyFileSync(backup, `${path}.killed`);
+    expect(() => openStore(`${path}.killed`)).toThrow(
+      /is damaged \(.+\)\. Restore a backup; remove \S+-wal first/,
+    );
+  });
+
+  test("that was not closed is checked, and opened where nothing is wrong", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    await store.run((tx) =>
+      tx
+        .insert(tx.tables.users)
+        .values({ phoneNumber: "+998901234567", createdAt: 0, smsTriedAt: 0 }),
+    );
+    for (const suffix of ["", "-wal"]) copyFileSync(path + suffix, `${path}.killed${suffix}`);
+    await store.close();
+    const again = openStore(`${path}.killed`);
+    expect(await again.run((tx) => tx.select().from(tx.tables.users))).toHaveLength(1);
+    await again.close();
+  });
+
+  test("on a full disk is refused with the reason", async () => {
+    using folder = temporaryFolder();
+    const disk = join(folder.path, "disk");
+    using mounted = mountDisk(disk, "64k");
+    if (mounted === undefined) return skip("the full disk, which needs the right to mount one");
+    const { status, printed } = await failToStart({ DATABASE_URL: `file:${join(disk, "x.db")}` });
+    expect(status).toBe(1);
+    expect(printed).toEndWith("x.db can't be opened: database or disk is full.\n");
+  });
+
+  function execute(path: string, ...statements: string[]) {
+    using database = new Database(path);
+    for (const statement of statements) database.run(statement);
+  }
+
+  function expectRefusal(path: string, reason: RegExp) {
+    const before = readFileSync(path);
+    expect(() => openStore(path)).toThrow(reason);
+    expect(readFileSync(path)).toEqual(before);
+  }
+});
+
+describe("a file that is taken away while it is in use", () => {
+  test.each([
+    ["the database is deleted", (path: string) => rmSync(path)],
+    ["another file takes the database's place", replace],
+    ["its log is deleted", (path: string) => rmSync(`${path}-wal`)],
+    ["its shared memory is deleted", (path: string) => rmSync(`${path}-shm`)],
+    ["its lock is deleted", (path: string) => rmSync(`${path}.lock`)],
+  ])("stops the service from accepting anything, where %s", async (_what, takeAway) => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    await using service = await spawnService({ DATABASE_URL: `file:${path}` });
+    const user = await service.userId();
+    const { body } = await service.order(user, { "idempotency-key": "a" });
+    takeAway(path);
+    for (const answer of [
+      await service.get("/health"),
+      await service.order(user, { "idempotency-key": "b" }),
+      await service.register("+998901234568"),
+      await service.get(`/orders/${body["order_id"]}`),
+    ]) {
+      expect([answer.status, answer.body["code"]]).toEqual([503, "unavailable"]);
+    }
+    while (!service.printed().includes("was deleted or replaced")) await Bun.sleep(10);
+    expect(service.printed().match(/STUB-PAYMENT/g)).toHaveLength(1);
+    expect(await service.end("SIGTERM")).toBe(0);
+  });
+
+  function replace(path: string) {
+    copyFileSync(path, `${path}.new`);
+    renameSync(`${path}.new`, path);
+  }
+
+  test("may come back: the service goes on with it", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    await using service = await spawnService({ DATABASE_URL: `file:${path}` });
+    const user = await service.userId();
+    const away = join(folder.path, "away");
+    mkdirSync(away);
+    renameSync(path, join(away, "x.db"));
+    expect((await service.order(user)).status).toBe(503);
+    renameSync(join(away, "x.db"), path);
+    expect((await service.order(user)).status).toBe(200);
+  });
+});

@@ -1,0 +1,475 @@
+import { SQL } from "bun";
+import { eq } from "drizzle-orm";
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  describe,
+  expect,
+  setDefaultTimeout,
+  test,
+} from "bun:test";
+import { createLog } from "../../src/log.ts";
+import { openPostgresStore, type PostgresStore } from "../../src/store/postgres/store.ts";
+import { readMigrations } from "../../src/store/migrations.ts";
+import type { Store } from "../../src/store/store.ts";
+import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+import {
+  createDatabase,
+  execute,
+  type PostgresServer,
+  startPostgres,
+} from "../support/postgres.ts";
+import { addUser, allUsers, refusal } from "../support/rows.ts";
+import { createServiceOn } from "../support/service.ts";
+import { skip } from "../support/skip.ts";
+import { type Fate, startProxy } from "../support/tcp-proxy.ts";
+import { createDependencies, createWorld } from "../support/world.ts";
+
+// What can happen to a database that others run, and at the other end of a wire.
+
+setDefaultTimeout(BUSY_MACHINE_MS);
+
+/** For steps that the server gives up after 1 s: 1.5 s are left to hear of it. */
+const HANGING_MS = 2500;
+
+let server: PostgresServer | undefined;
+beforeAll(async () => {
+  server = await startPostgres();
+});
+afterAll(async () => server?.[Symbol.asyncDispose]());
+
+const opened: Store[] = [];
+const lines: string[] = [];
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((store) => store.close()));
+  lines.length = 0;
+});
+
+const log = createLog({
+  level: "info",
+  json: false,
+  write: (line) => lines.push(line),
+  now: Date.now,
+});
+
+async function open(url: string, stepTimeoutMs?: number): Promise<PostgresStore> {
+  const store = await openPostgresStore(url, log, Date.now, undefined, stepTimeoutMs);
+  opened.push(store);
+  return store;
+}
+
+/**
+ * A store on a clock that stands still: no step is late, however busy the machine is. After `hurry` each look at
+ * the clock takes a tenth of a step's time, until `calm`.
+ */
+async function openOnClock(url: string) {
+  let [nowMs, lookMs] = [Date.now(), 0];
+  const store = await openPostgresStore(
+    url,
+    log,
+    () => (nowMs += lookMs),
+    undefined,
+    BUSY_MACHINE_MS,
+  );
+  opened.push(store);
+  return {
+    store,
+    hurry: () => void (lookMs = BUSY_MACHINE_MS / 10),
+    calm: () => void (lookMs = 0),
+  };
+}
+
+/** Has both lanes notice what happened to their connections: a read is safe to be sent on a dead one. */
+const touchLanes = (store: Store) =>
+  Promise.all([1, 2].map(() => refusal(store.read((tx) => tx.select().from(tx.tables.tariffs)))));
+
+/** A test of what needs a server, which is said to be skipped where there is none. */
+function onServer(name: string, body: (server: PostgresServer, url: string) => Promise<void>) {
+  test(name, async () => {
+    if (server === undefined)
+      return skip("PostgreSQL, which is not installed (Debian's postgresql)");
+    await body(server, await createDatabase(server.urlOf("postgres")));
+  });
+}
+
+/** The service on a store that is open, in a played world. */
+function serve(store: Store, environment: Record<string, string> = {}) {
+  const world = createWorld();
+  const dependencies = { ...createDependencies(world), store };
+  return { world, ...createServiceOn(dependencies, environment) };
+}
+
+/** Cuts all connections to the database. */
+function cutConnections(url: string) {
+  return execute(
+    url,
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+  );
+}
+
+describe("an answer that is lost on its way, though the server has kept what it was asked", () => {
+  onServer(
+    "makes no second order, with a key or without, and the first is charged",
+    async (server, url) => {
+      let cut: RegExp | undefined;
+      const judge = (data: string): Fate => {
+        if (cut?.test(data) !== true) return "pass";
+        cut = undefined;
+        return "cut";
+      };
+      using proxy = startProxy(server.port, { judge });
+      const store = await open(url.replace(/:\d+\//, `:${proxy.port}/`));
+      const { order, userId, world } = serve(store, { ORDER_REPEAT_WINDOW_S: "0" });
+      const user = await userId();
+      for (const headers of [{ "idempotency-key": "a" }, {}]) {
+        cut = /INSERT 0 1\0/;
+        const { status, headers: answered } = await order(user, headers);
+        expect([status, answered.get("idempotent-replayed")]).toEqual([200, null]);
+        expect(cut).toBeUndefined();
+      }
+      const rows = await store.read((tx) => tx.select().from(tx.tables.orders));
+      expect(rows.map(({ status }) => status)).toEqual(["paid", "paid"]);
+      expect(world.charges.map(({ paymentKey }) => paymentKey).toSorted()).toEqual(
+        rows.map(({ paymentKey }) => paymentKey).toSorted(),
+      );
+      // As is an answer to COMMIT.
+      cut = /COMMIT\0/;
+      await store.run((tx) => tx.update(tx.tables.tariffs).set({ priceTiyin: 5 }));
+      expect(cut).toBeUndefined();
+      expect(await store.read((tx) => tx.select().from(tx.tables.tariffs))).toMatchObject([
+        { priceTiyin: 5 },
+      ]);
+    },
+  );
+});
+
+describe("an order whose answer is lost for good", () => {
+  onServer(
+    "is answered as a fault of ours, not as refused, and its repeat finds it",
+    async (server, url) => {
+      const judge = (data: string): Fate => {
+        if (!/INSERT 0 1\0/.test(data)) return "pass";
+        clock.hurry();
+        // Connections are refused from now on.
+        proxy[Symbol.dispose]();
+        return "cut";
+      };
+      const user = await serve(await open(url)).userId();
+      using proxy = startProxy(server.port, { judge });
+      const clock = await openOnClock(url.replace(/:\d+\//, `:${proxy.port}/`));
+      const far = serve(clock.store);
+      const answers = await Promise.all([far.order(user), far.order(user)]);
+      expect(answers.map(({ body }) => body["code"])).toEqual(Array(2).fill("internal_error"));
+      expect(far.world.lines.join()).toContain("OutcomeUnknown");
+      // What changes nothing has kept nothing.
+      expect((await far.get("/orders/1")).body["code"]).toBe("unavailable");
+      const near = serve(await open(url));
+      near.world.nowMs += 60_000;
+      await near.app.workers.charge.runOnce();
+      await near.app.idle();
+      const repeat = await near.order(user);
+      expect([repeat.status, repeat.body["order_id"]]).toEqual([200, 1]);
+    },
+  );
+});
+
+describe("a step", () => {
+  onServer("whose connection is cut is done on another", async (_server, url) => {
+    const store = await open(url);
+    const steps: Promise<unknown>[] = [];
+    for (let i = 0; i < 20; i++) {
+      const user = { phoneNumber: `+9989000000${10 + i}`, createdAt: 0, smsTriedAt: 0 };
+      // A step that is kept and cut before its answer is done twice.
+      steps.push(store.run((tx) => tx.insert(tx.tables.users).values(user).onConflictDoNothing()));
+      await cutConnections(url);
+    }
+    await Promise.all(steps);
+    expect(await store.run(allUsers)).toHaveLength(20);
+  });
+
+  onServer(
+    "that is cut in the middle, or before its COMMIT, is kept whole",
+    async (_server, url) => {
+      const store = await open(url);
+      for (const cutAfter of [1, 2]) {
+        let attempts = 0;
+        await store.run(async (tx) => {
+          attempts += 1;
+          for (const n of [1, 2]) {
+            await addUser(`+99890000000${cutAfter}${n}`)(tx);
+            if (attempts === 1 && n === cutAfter) await cutConnections(url);
+          }
+        });
+        expect(attempts).toBe(2);
+      }
+      expect(await store.run(allUsers)).toHaveLength(4);
+    },
+  );
+
+  onServer(
+    "that another transaction stands in the way of is tried up to five times",
+    async (_server, url) => {
+      const store = await open(url);
+      // A sequence forgets nothing when its transaction is rolled back.
+      await execute(
+        url,
+        `CREATE SEQUENCE tries;
+       CREATE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         IF nextval('tries') % 5 <> 0 THEN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END IF;
+         RETURN NEW;
+       END $$;
+       CREATE TRIGGER conflict BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION conflict()`,
+      );
+      await store.run(addUser("+998900000001"));
+      await execute(url, "SELECT nextval('tries')");
+      await execute(url, "ALTER SEQUENCE tries INCREMENT BY 5");
+      const tries = async () => {
+        await using sql = new SQL({ url, max: 1 });
+        return Number((await sql`SELECT last_value FROM tries`)[0].last_value);
+      };
+      const before = await tries();
+      expect(await refusal(store.run(addUser("+998900000002")))).toContain("Unavailable");
+      expect(await tries()).toBe(before + 5 * 5);
+      expect(await store.run(allUsers)).toHaveLength(1);
+    },
+  );
+
+  onServer("that hangs is given up, and those behind it as well", async (_server, url) => {
+    const store = await open(url, HANGING_MS);
+    await using blocker = new SQL({ url, max: 1 });
+    await blocker.begin(async (tx) => {
+      await tx`LOCK TABLE users`;
+      const sizes: number[] = [];
+      const add = store.batch(async (tx, items: readonly string[]) => {
+        sizes.push(items.length);
+        await addUser("+998900000009")(tx);
+        return items;
+      });
+      const steps = Array.from({ length: 50 }, () => store.run(addUser("+998900000009")));
+      const refused = await Promise.all([...steps, add("a"), add("b")].map(refusal));
+      expect(refused.filter((reason) => !reason.startsWith("Unavailable: "))).toEqual([]);
+      // Nor is it tried once more for each item, which would take as long again.
+      expect(sizes).toEqual([]);
+      expect(await Promise.all(["a", "b"].map((item) => refusal(add(item))))).toEqual(
+        Array(2).fill("Unavailable: the data can't be reached"),
+      );
+      expect(sizes).toEqual([2]);
+    });
+    while ((await refusal(store.run(addUser("+998900000001")))) !== "none");
+    expect(await store.run(allUsers)).toHaveLength(1);
+  });
+
+  onServer("is refused while the server is down, and done once it is back", async (server, url) => {
+    const user = await serve(await open(url)).userId();
+    const { store, hurry, calm } = await openOnClock(url);
+    const { order, get, world } = serve(store);
+    await touchLanes(store);
+    await server.crash();
+    hurry();
+    try {
+      await touchLanes(store);
+      const refused = await order(user);
+      expect([refused.status, refused.body["code"]]).toEqual([503, "unavailable"]);
+      expect((await get("/orders/1")).status).toBe(503);
+      expect((await get("/health")).status).toBe(503);
+      expect(world.charges).toEqual([]);
+    } finally {
+      await server.start();
+    }
+    calm();
+    expect((await order(user)).status).toBe(200);
+    expect(world.charges).toHaveLength(1);
+  });
+
+  onServer(
+    "is refused as unavailable where the server only reads, and done once it writes",
+    async (server, url) => {
+      const name = new URL(url).pathname.slice(1);
+      const { order, userId, get, world } = serve(await open(url));
+      const user = await userId();
+      const clock = await openOnClock(url);
+      const short = serve(clock.store);
+      await execute(url, `ALTER DATABASE ${name} SET default_transaction_read_only = on`);
+      await cutConnections(url);
+      await touchLanes(clock.store);
+      clock.hurry();
+      const refused = await short.order(user);
+      expect([refused.status, refused.body["code"]]).toEqual([503, "unavailable"]);
+      expect((await short.get("/health")).status).toBe(503);
+      expect(short.world.charges).toEqual([]);
+      await execute(
+        server.urlOf("postgres"),
+        `ALTER DATABASE ${name} RESET default_transaction_read_only`,
+      );
+      await cutConnections(url);
+      expect((await order(user)).status).toBe(200);
+      expect([(await get("/health")).status, world.charges.length]).toEqual([200, 1]);
+    },
+  );
+
+  onServer("that is refused tells the log its reason, and no values", async (_server, url) => {
+    const store = await open(url);
+    const { register, world } = serve(store);
+    await execute(url, "ALTER TABLE users ADD CONSTRAINT few CHECK (id < 1)");
+    expect((await register("+998901234567", { full_name: "Aziza" })).status).toBe(500);
+    const logged = world.lines.filter((line) => line.includes("23514")).join("\n");
+    expect(logged).toContain("violates check constraint");
+    expect(world.lines.join("\n")).not.toContain("Aziza");
+  });
+});
+
+onServer("a database of the first version comes forward with its orders", async (_server, url) => {
+  const [first] = readMigrations("postgres");
+  const day = 86_400_000;
+  const [old, recent] = [Date.now() - 2 * day, Date.now() - day / 2];
+  for (const statement of [
+    ...(first?.sql ?? []),
+    "CREATE TABLE nmservis_migrations (number int PRIMARY KEY, hash text NOT NULL)",
+    `INSERT INTO nmservis_migrations VALUES (0, '${first?.hash}')`,
+    "INSERT INTO users (phone_number, created_at, sms_tried_at) VALUES ('+998901234567', 0, 0)",
+    ...[
+      `'paid', 'a', 'p1', 1, ${old}, ${old}, NULL`,
+      `'paid', 'b', 'p2', 1, ${recent}, ${recent}, NULL`,
+      `'paid', 'c', 'p3', 1, 2, NULL, 3`,
+      `'declined', 'd', 'p4', 1, 2, NULL, NULL`,
+      `'pending', 'e', 'p5', 1, NULL, NULL, 3`,
+    ].map(
+      (
+        order,
+      ) => `INSERT INTO orders (user_id, tariff_code, amount_tiyin, attempts, repeatable, status,
+        idempotency_key, payment_key, created_at, settled_at, notified_at, due_at)
+      VALUES (1, 'standard_300', 1, 1, false, ${order})`,
+    ),
+  ]) {
+    await execute(url, statement);
+  }
+  const store = await open(url);
+  const rows = await store.read((tx) => tx.select().from(tx.tables.orders));
+  expect(
+    rows
+      .toSorted((a, b) => a.id - b.id)
+      .map(({ status, stage, stageAt, paymentKey }) => [paymentKey, status, stage, stageAt]),
+  ).toEqual([
+    ["p1", "paid", "completed", old],
+    ["p2", "paid", "new", recent],
+    ["p3", "paid", "new", 2],
+    ["p4", "declined", null, null],
+    ["p5", "pending", null, null],
+  ]);
+});
+
+describe("several copies", () => {
+  onServer(
+    "make an empty database ready together, and each step is done once",
+    async (_server, url) => {
+      const stores = await Promise.all(Array.from({ length: 10 }, () => open(url)));
+      await Promise.all(stores.map((store, i) => store.run(addUser(`+9989000000${10 + i}`))));
+      expect(await stores[0]?.run(allUsers)).toHaveLength(10);
+      await using sql = new SQL({ url, max: 1 });
+      expect(await sql`SELECT number::text FROM nmservis_migrations`).toHaveLength(2);
+    },
+  );
+
+  onServer("have one clock, the server's", async (_server, url) => {
+    const ahead = await openPostgresStore(url, log, () => Date.now() + 86_400_000);
+    opened.push(ahead);
+    expect(Math.abs(ahead.now() - Date.now())).toBeLessThan(BUSY_MACHINE_MS);
+  });
+
+  onServer("let a repeat wait for the copy that has the order paid", async (_server, url) => {
+    const [first, second] = [serve(await open(url)), serve(await open(url))];
+    const user = await first.userId();
+    const answer = Promise.withResolvers<"paid">();
+    first.world.charge = () => answer.promise;
+    const key = { "idempotency-key": "a" };
+    const taken = first.order(user, key);
+    while (first.world.charges.length < 1) await Bun.sleep(1);
+    const repeats = [second.order(user, key), second.order(user, key)];
+    expect(await Promise.race([...repeats, Bun.sleep(120).then(() => "waits")])).toBe("waits");
+    answer.resolve("paid");
+    expect((await taken).status).toBe(200);
+    for (const repeat of await Promise.all(repeats)) {
+      expect([repeat.status, repeat.headers.get("idempotent-replayed")]).toEqual([200, "true"]);
+    }
+    expect(second.world.charges).toEqual([]);
+  });
+
+  onServer(
+    "let a repeat wait no longer than the lease, or until the order is in doubt",
+    async (_server, url) => {
+      const slow = { PAYMENT_TIMEOUT_MS: "120000" };
+      const [first, second] = [serve(await open(url), slow), serve(await open(url), slow)];
+      const user = await first.userId();
+      const failure = Promise.withResolvers<"paid">();
+      first.world.charge = () => failure.promise;
+      const taken = first.order(user);
+      while (first.world.charges.length < 1) await Bun.sleep(1);
+      const repeat = second.order(user);
+      failure.reject(new Error("502"));
+      expect([(await taken).status, (await repeat).status]).toEqual([202, 202]);
+
+      first.world.charge = () => new Promise(() => {});
+      void first.order(user, { "idempotency-key": "b" });
+      while (first.world.charges.length < 2) await Bun.sleep(1);
+      const late = second.order(user, { "idempotency-key": "b" });
+      second.world.nowMs += 121_000;
+      expect((await late).status).toBe(202);
+    },
+  );
+
+  onServer(
+    "hasten what no lease explains, and leave to others what they have claimed",
+    async (_server, url) => {
+      const store = await open(url);
+      const { order, userId, world, app } = serve(store);
+      const user = await userId();
+      world.charge = () => Promise.reject(new Error("502"));
+      await order(user, { "idempotency-key": "a" });
+      await order(user, { "idempotency-key": "b" });
+      const HOUR_MS = 3_600_000;
+      await store.run(async (tx) => {
+        const { orders } = tx.tables;
+        const rows = await tx.select().from(orders).orderBy(orders.id);
+        for (const [at, { id }] of rows.entries()) {
+          const dueAt = world.nowMs + (at === 0 ? HOUR_MS : 2 * HOUR_MS);
+          await tx.update(orders).set({ dueAt }).where(eq(orders.id, id));
+        }
+      });
+      const ending = new AbortController();
+      const running = app.workers.charge.run(ending.signal);
+      while (world.charges.length < 3) await Bun.sleep(1);
+      ending.abort();
+      await running;
+      await app.idle();
+      expect(world.charges.map(({ orderId }) => orderId)).toEqual([1, 2, 2]);
+    },
+  );
+
+  onServer("claim each due order once", async (_server, url) => {
+    const copies = await Promise.all([1, 2, 3].map(async () => serve(await open(url))));
+    const [first] = copies;
+    if (first === undefined) throw new Error("there are three");
+    first.world.charge = () => Promise.reject(new Error("502"));
+    for (let i = 0; i < 60; i++) {
+      const { body } = await first.register(`+99890${1_000_000 + i}`);
+      await first.order(body["user_id"]);
+    }
+    first.world.charges.length = 0;
+    for (const { world } of copies) {
+      world.charge = async () => "paid";
+      world.nowMs += 60_000;
+    }
+    await using other = new SQL({ url, max: 1 });
+    await other.begin(async (tx) => {
+      await tx`SELECT FROM orders WHERE id = 60 FOR UPDATE`;
+      expect(await first.app.workers.charge.runOnce()).toBe(59);
+    });
+    const claimed = await Promise.all(copies.map(({ app }) => app.workers.charge.runOnce()));
+    await Promise.all(copies.map(({ app }) => app.idle()));
+    const charged = copies.flatMap(({ world }) => world.charges.map(({ orderId }) => orderId));
+    expect(claimed.reduce((sum, n) => sum + n)).toBe(1);
+    expect(new Set(charged).size).toBe(60);
+    expect(charged).toHaveLength(60);
+  });
+});

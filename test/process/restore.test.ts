@@ -1,0 +1,104 @@
+import { Database } from "bun:sqlite";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { copyFileSync, lstatSync, mkdirSync, readdirSync, statSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { backupDatabase } from "../../src/store/sqlite/backup.ts";
+import { restoreDatabase } from "../../src/store/sqlite/restore.ts";
+import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+import { runCommand, temporaryFolder } from "../support/process.ts";
+import { addUser } from "../support/rows.ts";
+import { openStore } from "../support/store.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
+
+/** A database that a service has open: two users are in a backup, a third is in the log alone. */
+async function makeLiveDatabase(folder: string) {
+  const [path, backup] = [join(folder, "x.db"), join(folder, "backup")];
+  const first = openStore(path);
+  for (const number of ["+998901234561", "+998901234562"]) await first.run(addUser(number));
+  await first.close();
+  const store = openStore(path);
+  backupDatabase(path, backup);
+  await store.run(addUser("+998901234563"));
+  return { path, backup, store };
+}
+
+function countUsers(path: string): number {
+  using database = new Database(path, { readonly: true });
+  return database.query<{ n: number }, []>("SELECT count(*) AS n FROM users").get()?.n ?? -1;
+}
+
+describe("restoring a raw copy of a live database", () => {
+  test("without its log restores it and warns of missing orders", async () => {
+    using folder = temporaryFolder();
+    const { path, store } = await makeLiveDatabase(folder.path);
+    const [raw, target] = [join(folder.path, "raw"), join(folder.path, "target.db")];
+    copyFileSync(path, raw);
+    await store.close();
+    const { status, printed } = await runCommand(["restore", raw], {
+      DATABASE_URL: `file:${target}`,
+    });
+    expect([status, printed]).toEqual([
+      0,
+      expect.stringMatching(
+        /^Restored .*\nWarning: \S+ is a raw copy of a database file, .* may be missing: .*-wal/,
+      ),
+    ]);
+    expect(countUsers(target)).toBe(2);
+    // Reading the copy may have created an empty log.
+    expect(restoreDatabase(raw, target, "then").isRawCopy).toBe(true);
+  });
+
+  test("with its log restores all rows without a warning", async () => {
+    using folder = temporaryFolder();
+    const { path, store } = await makeLiveDatabase(folder.path);
+    const [raw, target] = [join(folder.path, "raw"), join(folder.path, "target.db")];
+    for (const suffix of ["", "-wal"]) copyFileSync(path + suffix, raw + suffix);
+    await store.close();
+    expect(restoreDatabase(raw, target, "then").isRawCopy).toBe(false);
+    expect(countUsers(target)).toBe(3);
+  });
+});
+
+test("restoring a backup or a kept database does not warn", async () => {
+  using folder = temporaryFolder();
+  const { path, backup, store } = await makeLiveDatabase(folder.path);
+  await store.close();
+  const { isRawCopy, kept = "" } = restoreDatabase(backup, path, "then");
+  expect(isRawCopy).toBe(false);
+  await openStore(path).close();
+  expect(restoreDatabase(kept, path, "later").isRawCopy).toBe(false);
+  expect(countUsers(path)).toBe(3);
+  const beside = readdirSync(folder.path).filter((name) =>
+    /before-.*-(wal|shm|journal)$/.test(name),
+  );
+  expect(beside).toEqual([]);
+});
+
+test("a log whose database was deleted does not change the restored one", async () => {
+  using folder = temporaryFolder();
+  const { path, backup, store } = await makeLiveDatabase(folder.path);
+  const deleted = join(folder.path, "deleted.db");
+  copyFileSync(`${path}-wal`, `${deleted}-wal`);
+  await store.close();
+  restoreDatabase(backup, deleted, "then");
+  expect(countUsers(deleted)).toBe(2);
+  const again = openStore(deleted);
+  // Unknown ids may have been given before.
+  expect(await again.run(addUser("+998901234569"))).toMatchObject([{ id: 1_000_003 }]);
+  await again.close();
+  expect(statSync(`${deleted}.before-then-wal`).size).toBeGreaterThan(0);
+});
+
+test("a restore through a symbolic link replaces the database, not the link", async () => {
+  using folder = temporaryFolder();
+  const { path, backup, store } = await makeLiveDatabase(folder.path);
+  await store.close();
+  mkdirSync(join(folder.path, "links"));
+  const link = join(folder.path, "links/x.db");
+  symlinkSync("../x.db", link);
+  const { kept } = restoreDatabase(backup, link, "then");
+  expect(lstatSync(link).isSymbolicLink()).toBe(true);
+  expect([countUsers(path), countUsers(kept ?? "")]).toEqual([2, 3]);
+  expect(readdirSync(join(folder.path, "links"))).toEqual(["x.db"]);
+});

@@ -1,0 +1,106 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, linkSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { createLog } from "../../src/log.ts";
+import { backupDatabase } from "../../src/store/sqlite/backup.ts";
+import { moveDatabase } from "../../src/store/move.ts";
+import { restoreDatabase } from "../../src/store/sqlite/restore.ts";
+import { openSqliteReader } from "../../src/store/sqlite/store.ts";
+import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+import { mountDisk, mountFile } from "../support/disk.ts";
+import { runCommand, temporaryFolder } from "../support/process.ts";
+import { addUser, databaseRefusal } from "../support/rows.ts";
+import { skip } from "../support/skip.ts";
+import { openStore } from "../support/store.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
+
+/** A database with one user. */
+async function makeDatabase(path: string) {
+  const store = openStore(path);
+  await store.run(addUser("+998901234567"));
+  await store.close();
+}
+
+describe("a database", () => {
+  const log = createLog({ level: "error", json: false, write: () => {}, now: () => 0 });
+  const dependencies = { log, elapsed: () => 0, onProgress: () => {} };
+
+  /** Every way to open the database at the path. `backup` is one of another database. */
+  const waysInto = (path: string, backup: string): (() => unknown)[] => [
+    () => openStore(path),
+    () => openSqliteReader(path),
+    () => backupDatabase(path, `${path}.backup`),
+    () => restoreDatabase(backup, path, "then"),
+    () => moveDatabase(path, "postgres://u@127.0.0.1:1/none", dependencies),
+  ];
+
+  test("with two hard links is refused by all commands, by either name", async () => {
+    using folder = temporaryFolder();
+    const [path, backup] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    const other = join(folder.path, "other.db");
+    await makeDatabase(path);
+    backupDatabase(path, backup);
+    linkSync(path, other);
+    for (const open of [...waysInto(path, backup), ...waysInto(other, backup)]) {
+      expect(await databaseRefusal(open)).toMatch(
+        / has 2 names \(hard links\), .* remove all names but one/,
+      );
+    }
+    const check = await runCommand(["check"], { DATABASE_URL: `file:${other}` });
+    expect([check.status, check.complaints]).toEqual([1, expect.stringContaining("hard links")]);
+    rmSync(other);
+    await openStore(path).close();
+  });
+
+  test("that is mounted as a single file is refused by all commands", async () => {
+    using folder = temporaryFolder();
+    const [path, backup] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    const mountPoint = join(folder.path, "mounted.db");
+    await makeDatabase(path);
+    backupDatabase(path, backup);
+    using mounted = mountFile(path, mountPoint);
+    if (mounted === undefined) return skip("the mounted file, which needs the right to mount");
+    const link = join(folder.path, "link.db");
+    symlinkSync("mounted.db", link);
+    for (const open of [...waysInto(mountPoint, backup), ...waysInto(link, backup)]) {
+      expect(await databaseRefusal(open)).toMatch(
+        / is mounted as a single file, .* mount its folder/,
+      );
+    }
+    const check = await runCommand(["check"], { DATABASE_URL: `file:${mountPoint}` });
+    expect([check.status, check.complaints]).toEqual([1, expect.stringContaining("single file")]);
+    // A file of the mounted folder is on the same mount as the folder.
+    await openStore(path).close();
+  });
+
+  test("is opened through a symbolic link and in a mounted folder", async () => {
+    using folder = temporaryFolder();
+    const link = join(folder.path, "link.db");
+    const disk = join(folder.path, "disk");
+    using _mounted = mountDisk(disk, "4m");
+    if (!existsSync(disk)) mkdirSync(disk);
+    symlinkSync(join(disk, "x.db"), link);
+    await makeDatabase(link);
+    await openStore(join(disk, "x.db")).close();
+  });
+
+  test("that is no regular file is refused in a sentence", async () => {
+    using folder = temporaryFolder();
+    const [path, backup] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    await makeDatabase(path);
+    backupDatabase(path, backup);
+    const pipe = join(folder.path, "pipe");
+    if (!Bun.spawnSync(["mkfifo", pipe]).success) return skip("the pipe, which needs mkfifo");
+    for (const [place, reason] of [
+      [pipe, "it is not a regular file"],
+      [folder.path, "it is a folder"],
+      [join(path, "x.db"), "not a directory (ENOTDIR)"],
+      [join(folder.path, "x".repeat(300)), "name too long (ENAMETOOLONG)"],
+    ] as const) {
+      for (const open of waysInto(place, backup)) {
+        expect(await databaseRefusal(open)).toContain(` can't be opened: ${reason}.`);
+      }
+    }
+  });
+});

@@ -1,0 +1,45 @@
+import { Database } from "bun:sqlite";
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+import { temporaryFolder } from "../support/process.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
+
+const ROOT = join(import.meta.dir, "../..");
+
+test("the seed fills an empty database with orders of every kind, and touches no other", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  const seed = async () => {
+    const child = Bun.spawn([process.execPath, "run", "seed"], {
+      cwd: ROOT,
+      env: { ...process.env, DATABASE_URL: `file:${path}` },
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [printed, complaints] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+    return { status: await child.exited, printed, complaints };
+  };
+  const { status, printed } = await seed();
+  expect([status, printed]).toEqual([0, expect.stringContaining("orders of 60 users to look at")]);
+  using database = new Database(path, { readonly: true });
+  const count = (where: string) =>
+    database.query<{ n: number }, []>(`SELECT count(*) AS n FROM orders WHERE ${where}`).get()?.n;
+  for (const kind of [
+    "status = 'declined'",
+    "status = 'pending'",
+    "status = 'paid' AND notified_at IS NULL",
+    "status = 'paid' AND notified_at IS NOT NULL",
+    "idempotency_key IS NULL",
+    "tariff_code = 'plumber'",
+  ]) {
+    expect(count(kind), kind).toBeGreaterThan(5);
+  }
+  const before = count("true");
+  expect(before).toBeGreaterThan(300);
+  const again = await seed();
+  expect(again.status).toBe(1);
+  expect(again.complaints).toContain(`The database ${path} has orders already.`);
+  expect(count("true")).toBe(before);
+});

@@ -1,0 +1,307 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import { createTelegramDispatcher } from "../../src/adapters/telegram-dispatcher.ts";
+import { createLog } from "../../src/log.ts";
+import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+import { spawnService, temporaryFolder } from "../support/process.ts";
+import { createServiceOn } from "../support/service.ts";
+import { createDependencies, createWorld } from "../support/world.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
+
+const TOKEN = "12345:a-secret-of-the-bot";
+const ORDER = {
+  orderId: 7,
+  amountTiyin: 3_000_000,
+  tariffTitle: "Standard",
+  paidAt: Date.UTC(2026, 10, 25, 9, 5),
+};
+
+const refusal = (description: string) => Response.json({ ok: false, description }, { status: 400 });
+
+const tooMany = (parameters?: object) =>
+  Response.json({ ok: false, description: "Too Many Requests", parameters }, { status: 429 });
+
+/** A chat whose API answers as it is told, and what it was asked. */
+function createChat(publicUrl: string | null = null, threadId: number | null = null) {
+  const asked: { url: string; body: Record<string, unknown> }[] = [];
+  const lines: string[] = [];
+  const chat = {
+    nowMs: 0,
+    answer: async (): Promise<Response> => Response.json({ ok: true }),
+  };
+  const dispatcher = createTelegramDispatcher({
+    ...{ token: TOKEN, chatId: "-100", threadId, apiUrl: "https://telegram.example", publicUrl },
+    fetch(url, init) {
+      asked.push({ url, body: JSON.parse(String(init.body)) });
+      return chat.answer();
+    },
+    log: createLog({
+      level: "info",
+      json: false,
+      write: (line) => lines.push(line),
+      now: () => chat.nowMs,
+    }),
+    now: () => chat.nowMs,
+  });
+  const notify = (order: object = {}, signal = new AbortController().signal) =>
+    dispatcher.notify({ ...ORDER, ...order }, { signal });
+  return { asked, lines, chat, notify };
+}
+
+describe("a Telegram chat", () => {
+  test("hears number, tariff, amount and time of an order", async () => {
+    const { asked, notify } = createChat();
+    await notify();
+    expect(asked).toEqual([
+      {
+        url: `https://telegram.example/bot${TOKEN}/sendMessage`,
+        body: { chat_id: "-100", text: "№ 7 · Standard · 30\u00a0000 сум · 14:05" },
+      },
+    ]);
+  });
+
+  test("has a button to the board where that is on https, and none where not", async () => {
+    const secure = createChat("https://orders.example.uz");
+    await secure.notify();
+    expect(secure.asked[0]?.body["reply_markup"]).toEqual({
+      inline_keyboard: [[{ text: "№ 7", url: "https://orders.example.uz/board/orders/7" }]],
+    });
+    const plain = createChat("http://127.0.0.1:8000");
+    await plain.notify();
+    expect(plain.asked[0]?.body).not.toHaveProperty("reply_markup");
+  });
+
+  test("gets a long title cut, and no half characters", async () => {
+    const { asked, notify } = createChat();
+    await notify({ tariffTitle: "🛠".repeat(200) });
+    const text = String(asked[0]?.body["text"]);
+    expect(text.isWellFormed()).toBe(true);
+    expect(text).toContain(`· ${"🛠".repeat(100)} ·`);
+  });
+
+  test.each([
+    [
+      "is refused",
+      async () => Response.json({ ok: false, description: "Forbidden" }, { status: 403 }),
+      "403: Forbidden",
+    ],
+    [
+      "has lost its topic",
+      async () => refusal("Bad Request: message thread not found"),
+      "400: Bad Request: message thread not found",
+    ],
+    [
+      "has a closed topic",
+      async () => refusal("Bad Request: TOPIC_CLOSED"),
+      "400: Bad Request: TOPIC_CLOSED",
+    ],
+    ["meets a proxy's page", async () => new Response("<html>Bad Gateway", { status: 502 }), "502"],
+    ["is answered with nonsense", async () => new Response("null"), "200"],
+    ["breaks off", () => Promise.reject(new Error("socket closed")), "socket closed"],
+  ])("that %s has not heard, and is tried again by the service", async (_what, answer, reason) => {
+    const { chat, notify } = createChat();
+    chat.answer = answer;
+    await expect(notify()).rejects.toThrow(reason);
+    chat.answer = async () => Response.json({ ok: true });
+    await notify();
+  });
+
+  test("has no fault with the token in it", async () => {
+    const { chat, notify } = createChat();
+    chat.answer = () =>
+      Promise.reject(new Error(`can't reach https://telegram.example/bot${TOKEN}/sendMessage`));
+    const fault = await notify().catch((error: unknown) => error);
+    expect(Bun.inspect(fault)).toContain("can't reach");
+    expect(Bun.inspect(fault)).not.toContain("a-secret-of-the-bot");
+  });
+
+  test.each([
+    ["30 s", { retry_after: 30 }, 30_000],
+    ["1 s", { retry_after: 1 }, 1000],
+    ["3 s without retry_after", undefined, 3000],
+    ["3 s with a retry_after of no use", { retry_after: "soon" }, 3000],
+    ["an hour at most", { retry_after: 86_400 }, 3_600_000],
+  ])("gets no call for %s after a 429, for any order", async (_what, parameters, pauseMs) => {
+    const { asked, chat, notify } = createChat();
+    chat.answer = async () => tooMany(parameters);
+    await expect(notify()).rejects.toMatchObject({ name: "Postponed", pauseMs });
+    chat.answer = async () => Response.json({ ok: true });
+    chat.nowMs = pauseMs - 1;
+    await expect(notify({ orderId: 8 })).rejects.toMatchObject({ name: "Postponed", pauseMs: 1 });
+    expect(asked).toHaveLength(1);
+    chat.nowMs = pauseMs;
+    await notify({ orderId: 8 });
+    expect(asked).toHaveLength(2);
+  });
+
+  test("gets calls during the pause after a 429 if the clock was set back", async () => {
+    const { asked, chat, notify } = createChat();
+    chat.answer = async () => tooMany({ retry_after: 30 });
+    await expect(notify()).rejects.toThrow("429");
+    chat.nowMs = -86_400_000;
+    chat.answer = async () => Response.json({ ok: true });
+    await notify();
+    expect(asked).toHaveLength(2);
+  });
+
+  test.each([
+    "Bad Request: BUTTON_URL_INVALID",
+    "Bad Request: inline keyboard button URL 'https://b.uz/board' is invalid: Wrong HTTP URL",
+    "Bad Request: REPLY_MARKUP_INVALID",
+  ])("gets orders without a button after %p, with one warning", async (description) => {
+    const { asked, lines, chat, notify } = createChat("https://b.uz");
+    chat.answer = async () =>
+      asked.at(-1)?.body["reply_markup"] ? refusal(description) : Response.json({ ok: true });
+    await notify();
+    await notify({ orderId: 8 });
+    const texts = asked.map(({ body }) => [
+      String(body["text"]).slice(0, 3),
+      "reply_markup" in body,
+    ]);
+    expect(texts).toEqual([
+      ["№ 7", true],
+      ["№ 7", false],
+      ["№ 8", false],
+    ]);
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toStartWith("Warning: Telegram refuses the button to https://b.uz/board");
+  });
+
+  test("keeps its button after a 400 about something else", async () => {
+    const { asked, chat, notify } = createChat("https://b.uz");
+    chat.answer = async () => refusal("Bad Request: chat not found");
+    await expect(notify()).rejects.toThrow("chat not found");
+    await expect(notify()).rejects.toThrow("chat not found");
+    expect(asked.map(({ body }) => "reply_markup" in body)).toEqual([true, true]);
+  });
+
+  test("that has moved and refuses the button gets the order all the same", async () => {
+    const { asked, chat, notify } = createChat("https://b.uz");
+    chat.answer = async () => {
+      const { chat_id, reply_markup } = asked.at(-1)?.body ?? {};
+      if (reply_markup !== undefined) return refusal("Bad Request: BUTTON_URL_INVALID");
+      const parameters = { migrate_to_chat_id: -200 };
+      return chat_id === "-200"
+        ? Response.json({ ok: true })
+        : Response.json({ ok: false, parameters }, { status: 400 });
+    };
+    await notify();
+    expect(asked).toHaveLength(3);
+  });
+
+  test("gets orders in its topic", async () => {
+    const { asked, notify } = createChat(null, 42);
+    await notify();
+    expect(asked[0]?.body).toMatchObject({ chat_id: "-100", message_thread_id: 42 });
+  });
+
+  test("that has become another is followed there, with a warning", async () => {
+    const { asked, lines, chat, notify } = createChat();
+    chat.answer = async () =>
+      asked.length === 1
+        ? Response.json({ ok: false, parameters: { migrate_to_chat_id: -200 } }, { status: 400 })
+        : Response.json({ ok: true });
+    await notify();
+    await notify({ orderId: 8 });
+    expect(asked.map(({ body }) => body["chat_id"])).toEqual(["-100", "-200", "-200"]);
+    expect(
+      lines.filter((line) => line.startsWith("Warning") && line.includes("-200")),
+    ).toHaveLength(1);
+  });
+});
+
+/** A Telegram group that takes 20 messages in any minute, and how it has answered. */
+function createGroup(now: () => number) {
+  const group = { sentAt: [] as number[], texts: [] as string[], refusals: 0 };
+  return {
+    group,
+    async fetch(_url: string, init: RequestInit) {
+      const recent = group.sentAt.filter((at) => at > now() - 60_000);
+      const [oldest = 0] = recent;
+      if (recent.length >= 20) {
+        group.refusals += 1;
+        return tooMany({ retry_after: Math.ceil((oldest + 60_000 - now()) / 1000) });
+      }
+      group.sentAt.push(now());
+      group.texts.push(String(JSON.parse(String(init.body)).text));
+      return Response.json({ ok: true });
+    },
+  };
+}
+
+describe("a Telegram group that takes 20 messages a minute", () => {
+  test("gets 60 orders within three minutes, each once, with no failed attempt", async () => {
+    const world = createWorld();
+    const { group, fetch } = createGroup(() => world.nowMs);
+    const given = createDependencies(world);
+    const dispatcher = createTelegramDispatcher({
+      ...{ token: TOKEN, chatId: "-100", threadId: null, publicUrl: null },
+      ...{ apiUrl: "https://telegram.example", fetch, log: given.log, now: given.now },
+    });
+    const { userId, order, app, dependencies } = createServiceOn(
+      { ...given, dispatcher },
+      { ORDERS_PER_USER_PER_HOUR: "0" },
+    );
+    const user = await userId();
+    const startedAt = world.nowMs;
+    await Promise.all(
+      Array.from({ length: 60 }, (_, at) => order(user, { "idempotency-key": `${at}` })),
+    );
+    await app.idle();
+    expect(group.texts).toHaveLength(20);
+    while (group.texts.length < 60 && world.nowMs < startedAt + 180_000) {
+      world.nowMs += 1000;
+      await app.workers.notify.runOnce();
+      await app.idle();
+    }
+    expect(new Set(group.texts).size).toBe(60);
+    expect(group.texts).toHaveLength(60);
+    // One at the end of each minute: an order that waits makes no call.
+    expect(group.refusals).toBeLessThanOrEqual(3);
+    expect(world.lines.filter((line) => line.startsWith("Warning"))).toEqual([]);
+    const rows = await dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
+    expect(rows.filter(({ notifiedAt, attempts }) => notifiedAt === null || attempts > 1)).toEqual(
+      [],
+    );
+  });
+});
+
+test("the real process tells the chat of each paid order, also after a 502, and prints no token", async () => {
+  using folder = temporaryFolder();
+  const texts: string[] = [];
+  const topics = new Set<number>();
+  let calls = 0;
+  using api = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    async fetch(request) {
+      if (++calls === 1) return new Response("<html>", { status: 502 });
+      // `as`: the Bot API takes such a body.
+      const body = (await request.json()) as { text: string; message_thread_id: number };
+      texts.push(body.text);
+      topics.add(body.message_thread_id);
+      return Response.json({ ok: true });
+    },
+  });
+  await using service = await spawnService({
+    DATABASE_URL: `file:${join(folder.path, "x.db")}`,
+    PAYMENT_STUB_DELAY_MS: "0",
+    TELEGRAM_BOT_TOKEN: TOKEN,
+    TELEGRAM_DISPATCH_CHAT_ID: "-100",
+    TELEGRAM_DISPATCH_THREAD_ID: "42",
+    TELEGRAM_API_URL: api.url.origin,
+  });
+  const user = await service.userId();
+  await service.order(user, { "idempotency-key": "a" });
+  await service.order(user, { "idempotency-key": "b" });
+  while (texts.length < 2) await Bun.sleep(20);
+  expect(texts.map((text) => text.slice(0, 14)).toSorted()).toEqual([
+    "№ 1 · Standard",
+    "№ 2 · Standard",
+  ]);
+  expect(topics).toEqual(new Set([42]));
+  await service.end();
+  expect(service.printed()).toContain("Telegram has answered 502");
+  expect(service.printed()).not.toContain("a-secret-of-the-bot");
+});

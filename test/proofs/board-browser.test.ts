@@ -1,0 +1,229 @@
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import axe from "axe-core";
+import type { BrowserContext, Page } from "playwright-core";
+import { closeBrowser, openBrowser } from "../support/browser.ts";
+import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+import { freePort } from "../support/free-port.ts";
+import { spawnService, temporaryFolder } from "../support/process.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
+afterAll(closeBrowser);
+
+const API_KEY = "a-client-s-key-of-it";
+const KEYS = { Aziza: "aziza-s-key-for-this", Bekzod: "bekzod-s-key-for-thi" };
+
+/** A service with two dispatchers, and a browser in front of it. */
+async function openBoard(folder: string) {
+  const browser = await openBrowser("the board");
+  if (browser === undefined) return undefined;
+  const settings = {
+    DATABASE_URL: `file:${join(folder, "x.db")}`,
+    // The same after a restart.
+    PORT: String(freePort()),
+    PAYMENT_STUB_DELAY_MS: "0",
+    // An end that waited for a stream would take longer than any test.
+    PAYMENT_TIMEOUT_MS: "120000",
+    ORDERS_PER_USER_PER_HOUR: "0",
+    LOG_LEVEL: "warn",
+    API_KEY,
+    DISPATCHERS: `Aziza:${KEYS.Aziza},Bekzod:${KEYS.Bekzod}`,
+  };
+  let service = await spawnService(settings);
+  const { url } = service;
+  const headers = { "x-api-key": API_KEY };
+  /** What no page may do: talk to another host, break the policy, throw. */
+  const wrongs: string[] = [];
+  const contexts: BrowserContext[] = [];
+
+  async function signIn(name: keyof typeof KEYS, options: object = {}): Promise<Page> {
+    const context = await browser?.newContext({
+      viewport: { width: 1360, height: 900 },
+      ...options,
+    });
+    if (context === undefined) throw new Error("there is no browser");
+    contexts.push(context);
+    const page = await context.newPage();
+    page.on("request", (request) => {
+      if (new URL(request.url()).origin !== url) wrongs.push(request.url());
+    });
+    page.on("console", (message) => {
+      if (/Content Security Policy|Uncaught/.test(message.text())) wrongs.push(message.text());
+    });
+    page.on("pageerror", (error) => wrongs.push(error.message));
+    await page.goto(`${url}/board`);
+    await page.fill("input[name=key]", KEYS[name]);
+    await page.click("button.primary");
+    await page.waitForURL(`${url}/board`);
+    return page;
+  }
+
+  return {
+    url,
+    wrongs,
+    signIn,
+    async order(phone: string, more: object = {}) {
+      const user = await service.post("/register", { phone_number: phone }, headers);
+      const order = { user_id: user.body["user_id"], tariff_code: "standard_300", ...more };
+      const { body } = await service.post("/create_order", order, {
+        ...headers,
+        "idempotency-key": crypto.randomUUID(),
+      });
+      return Number(body["order_id"]);
+    },
+    stageOf: async (id: number) =>
+      (await service.request(`/orders/${id}`, { headers })).body["stage"],
+    end: () => service.end(),
+    async startAgain() {
+      service = await spawnService(settings);
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all(contexts.map((context) => context.close()));
+      await service[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test("an order comes by itself, is accepted, completed, cancelled, undone, and two meet", async () => {
+  using folder = temporaryFolder();
+  await using board = await openBoard(folder.path);
+  if (board === undefined) return;
+  const { signIn, order, stageOf, wrongs } = board;
+  const page = await signIn("Aziza");
+  await page.locator("#status:not(:empty)").waitFor();
+
+  const id = await order("901234567", { address: "<img src=x onerror=alert(1)>" });
+  const card = page.locator(`#order-${id}`);
+  await card.waitFor();
+  expect(await page.title()).toStartWith("(1) ");
+  expect(await card.locator(".address").innerText()).toBe("<img src=x onerror=alert(1)>");
+
+  await card.getByRole("button", { name: "Принять" }).click();
+  await page.locator(`.column.accepted #order-${id}`).waitFor();
+  expect(await stageOf(id)).toBe("accepted");
+  await page.locator(".notice").getByRole("button", { name: "Вернуть назад" }).click();
+  await page.locator(`.column.new #order-${id}`).waitFor();
+  expect(await stageOf(id)).toBe("new");
+
+  // By keys alone.
+  await page.keyboard.press("KeyJ");
+  await page.keyboard.press("KeyA");
+  await page.locator(`.column.accepted #order-${id}`).waitFor();
+  await card.getByRole("button", { name: "Мастер в пути" }).click();
+  await card.getByRole("button", { name: "Выполнен" }).click();
+  await card.waitFor({ state: "detached" });
+  expect(await stageOf(id)).toBe("completed");
+
+  // Two see the same order; an open form stays as it is while the other works.
+  const second = await order("901234568");
+  const other = await signIn("Bekzod");
+  const theirs = page.locator(`#order-${second}`);
+  await theirs.waitFor();
+  await theirs.locator("summary").click();
+  await theirs.locator("input[name=note]").fill("too far away");
+  // Also while nothing of it has the focus.
+  await theirs.locator("input[name=note]").blur();
+  await other.locator(`#order-${second}`).getByRole("button", { name: "Принять" }).click();
+  await other.locator(`.column.accepted #order-${second}`).waitFor();
+  const third = await order("901234569");
+  await other.locator(`#order-${third}`).waitFor();
+  expect(await theirs.locator("input[name=note]").inputValue()).toBe("too far away");
+  await theirs
+    .getByRole("button", { name: `Отменить № ${second}`, exact: true })
+    .last()
+    .click();
+  expect(await page.locator("[role=alert]").innerText()).toContain("Bekzod");
+  expect(await stageOf(second)).toBe("accepted");
+
+  await page.goto(`${board.url}/board/orders/${third}`);
+  await page.locator("summary").click();
+  await page.getByLabel("Не обслуживаем адрес").check();
+  await page.locator("input[name=note]").fill("over the river");
+  await page.locator("button.danger").click();
+  await page.locator(".badge.cancelled").waitFor();
+  expect(await page.locator(".history").innerText()).toContain("over the river");
+  expect(await stageOf(third)).toBe("cancelled");
+  expect(wrongs).toEqual([]);
+});
+
+test.each(["light", "dark"] as const)(
+  "axe finds nothing serious on any page, %s",
+  async (colorScheme) => {
+    using folder = temporaryFolder();
+    await using board = await openBoard(folder.path);
+    if (board === undefined) return;
+    for (const phone of ["901234567", "901234568", "901234569"]) {
+      await board.order(phone, { address: "Nukus 3", comment: "ring twice" });
+    }
+    const page = await board.signIn("Aziza", { colorScheme });
+    const findings = async () => {
+      // Beside the page's policy, which lets no such script in.
+      await page.evaluate(axe.source);
+      return page.evaluate(async () => {
+        // `as`: the script that has just run has put it there.
+        const { violations } = await (globalThis as unknown as { axe: typeof axe }).axe.run();
+        return violations
+          .filter(({ impact }) => impact === "serious" || impact === "critical")
+          .map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
+      });
+    };
+    await page.locator("#order-1").getByRole("button", { name: "Принять" }).click();
+    await page.locator(".notice").waitFor();
+    await page.locator("#order-2 summary").click();
+    expect(await findings()).toEqual([]);
+    for (const path of [
+      "/board/orders/1",
+      "/board/days",
+      "/board/search?q=zz",
+      "/board/orders/99",
+    ]) {
+      await page.goto(board.url + path);
+      expect(await findings()).toEqual([]);
+    }
+    await page.getByRole("button", { name: "Выйти" }).click();
+    await page.locator("input[name=key]").waitFor();
+    expect(await findings()).toEqual([]);
+  },
+);
+
+test("the board says that the service is gone, and is fresh again once it is back", async () => {
+  using folder = temporaryFolder();
+  await using board = await openBoard(folder.path);
+  if (board === undefined) return;
+  const page = await board.signIn("Aziza");
+  await page.locator("#status:not(:empty)").waitFor();
+  // The open stream does not hold up the end.
+  await board.end();
+  await page.locator("#status.offline").waitFor();
+  await board.startAgain();
+  const id = await board.order("901234567");
+  await page.locator(`#order-${id}`).waitFor();
+  await page.locator("#status:not(.offline)").waitFor();
+});
+
+test("everything is done without scripts as well, on a phone, in the dark, in Uzbek", async () => {
+  using folder = temporaryFolder();
+  await using board = await openBoard(folder.path);
+  if (board === undefined) return;
+  const id = await board.order("901234567");
+  const page = await board.signIn("Bekzod", {
+    viewport: { width: 390, height: 844 },
+    colorScheme: "dark",
+    javaScriptEnabled: false,
+    hasTouch: true,
+  });
+  await page.getByRole("link", { name: "UZ" }).tap();
+  const card = page.locator(`#order-${id}`);
+  for (const button of ["Qabul qilish", "Usta yo‘lda", "Bajarildi"]) {
+    await card.getByRole("button", { name: button }).tap();
+    await page.locator(".notice").waitFor();
+  }
+  expect(await board.stageOf(id)).toBe("completed");
+  await page.goto(`${board.url}/board/days`);
+  const widths = await page
+    .locator("body")
+    .evaluate((body) => [body.scrollWidth, body.clientWidth]);
+  // Nothing is wider than the phone.
+  expect(widths[0]).toBe(widths[1]);
+  expect(board.wrongs).toEqual([]);
+});

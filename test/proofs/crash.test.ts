@@ -1,0 +1,201 @@
+import { describe, expect, test } from "bun:test";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { KILL_POINTS, SABOTAGES } from "./crash/kill-points.ts";
+import { killRepeatedly } from "./crash/kill-run.ts";
+import { sqliteFile } from "./crash/run-database.ts";
+import { cutPowerEverywhere, type PowerSabotage } from "./crash/power-cut.ts";
+import { makeTools } from "./crash/tools.ts";
+import { mountDisk } from "../support/disk.ts";
+import { spawnService, temporaryFolder } from "../support/process.ts";
+import { skip } from "../support/skip.ts";
+
+// Breaks the service on purpose. The short version is part of every run; `bun run test:crash` runs the
+// long one.
+
+const LONG = process.env["CRASH"] === "long";
+const KILLS_AT_EACH_POINT = LONG ? 112 : 4;
+
+/** One way to lose what is not synced for each cut, or every one. */
+const VARIANTS = LONG ? [0, 1, 2, 3, 4, 5] : [0];
+const ORDERS = 300;
+
+const TIMEOUT_MS = LONG ? 1_800_000 : 120_000;
+
+/** What the kills, the clients and the outside world decide by. Real processes are not as exact. */
+const SEED = Number(process.env["SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0]);
+const REPLAY = `SEED=${SEED} bun test test/proofs/crash.test.ts makes the same decisions again`;
+console.log(REPLAY);
+
+const tools = await makeTools();
+
+describe("killed again and again, at every stage of the payment", () => {
+  test(
+    "the service charges once, loses no answered order, and notifies of every paid order",
+    async () => {
+      const points = Array.from({ length: KILLS_AT_EACH_POINT }, () => KILL_POINTS).flat();
+      using folder = temporaryFolder();
+      const database = sqliteFile(join(folder.path, "x.db"));
+      const { kills, wrongs, ...figures } = await killRepeatedly(tools.victim, database, {
+        seed: SEED,
+        points,
+        maxPasses: 24,
+        faultRate: 0.2,
+        declineRate: 0.2,
+      });
+      const counts = Array.from(kills, ([point, count]) => `${count} ${point}`);
+      console.log(
+        `${points.length} kills (${counts.join(", ")}): ${figures.orders} orders, ${figures.answers} answers, ` +
+          `${figures.charges} charges, ${figures.notifications} notifications, ${wrongs.length} wrongs`,
+      );
+      expect(wrongs, REPLAY).toEqual([]);
+      for (const point of KILL_POINTS) {
+        expect(kills.get(point), point).toBeGreaterThanOrEqual(KILLS_AT_EACH_POINT);
+      }
+      expect(figures.charges).toBeGreaterThan(points.length);
+    },
+    TIMEOUT_MS,
+  );
+
+  test.each(SABOTAGES)(
+    "and the harness notices where it does $name",
+    async ({ name, point, shows }) => {
+      using folder = temporaryFolder();
+      const database = sqliteFile(join(folder.path, "x.db"));
+      const { wrongs } = await killRepeatedly(tools.victim, database, {
+        seed: SEED,
+        points: [point],
+        maxPasses: 1,
+        faultRate: 0,
+        declineRate: 0,
+        sabotage: name,
+      });
+      const shown = wrongs.find((wrong) => shows.test(wrong));
+      console.log(`${name}: ${wrongs.length} wrongs, such as: ${shown}`);
+      expect(shown, REPLAY).toBeDefined();
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe("with the power cut at every single write", () => {
+  test(
+    "no order that was answered is lost, and no database is corrupt",
+    async () => {
+      const { writeLog } = tools;
+      if (writeLog === null) return skip("the power cuts, which need a C compiler");
+      const { cuts, acknowledged, syncs, wrongs } = await cutPowerEverywhere(
+        { ...tools, writeLog },
+        ORDERS,
+        VARIANTS,
+      );
+      console.log(
+        `${cuts} power cuts in ${acknowledged} orders with ${syncs} syncs: ${wrongs.length} wrongs`,
+      );
+      expect(wrongs).toEqual([]);
+      expect(acknowledged).toBe(ORDERS);
+      expect(cuts).toBeGreaterThan(ORDERS);
+    },
+    TIMEOUT_MS,
+  );
+
+  test.each<PowerSabotage>(["synchronous off", "a disk that drops syncs"])(
+    "and the harness notices %p",
+    async (sabotage) => {
+      const { writeLog } = tools;
+      if (writeLog === null) return skip("the power cuts, which need a C compiler");
+      const { cuts, wrongs } = await cutPowerEverywhere(
+        { ...tools, writeLog },
+        ORDERS,
+        VARIANTS,
+        sabotage,
+      );
+      console.log(`${sabotage}: caught by cut ${cuts}, such as: ${wrongs[0]}`);
+      expect(wrongs).not.toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe("on a disk that fails to sync", () => {
+  test(
+    "orders are refused as unavailable, not charged, and not there after a crash either",
+    async () => {
+      const { writeLog } = tools;
+      if (writeLog === null) return skip("the failing syncs, which need a C compiler");
+      using folder = temporaryFolder();
+      const path = join(folder.path, "x.db");
+      const fault = join(folder.path, "fault");
+      const DATABASE_URL = `file:${path}`;
+      {
+        await using service = await spawnService({
+          DATABASE_URL,
+          LD_PRELOAD: writeLog,
+          WRITE_LOG_OF: path,
+          WRITE_LOG_FAIL_SYNCS: fault,
+        });
+        const user = await service.userId();
+        expect((await service.order(user, { "idempotency-key": "1" })).status).toBe(200);
+        writeFileSync(fault, "");
+        expect((await service.get("/health")).status).toBe(503);
+        const refused = await Promise.all(
+          ["2", "3", "4"].map((key) => service.order(user, { "idempotency-key": key })),
+        );
+        expect(refused.map(({ body }) => body["code"])).toEqual(Array(3).fill("unavailable"));
+        expect((await service.get("/orders/2")).status).toBe(404);
+        await service.end("SIGKILL");
+        expect(service.printed().match(/STUB-PAYMENT/g)).toHaveLength(1);
+      }
+      await using service = await spawnService({ DATABASE_URL });
+      expect((await service.get("/orders/1")).body["status"]).toBe("paid");
+      expect((await service.get("/orders/2")).status).toBe(404);
+      const again = await service.order(1, { "idempotency-key": "2" });
+      expect([again.status, again.headers.get("idempotent-replayed")]).toEqual([200, null]);
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe("on a full disk", () => {
+  test(
+    "orders are refused as unavailable, none that was answered is lost, and it goes on when there is room",
+    async () => {
+      using folder = temporaryFolder();
+      const path = join(folder.path, "disk");
+      using disk = mountDisk(path, "1m");
+      if (disk === undefined) return skip("the full disk, which needs the right to mount one");
+      const filler = join(path, "filler");
+      writeFileSync(filler, Buffer.alloc(256 * 1024));
+      const DATABASE_URL = `file:${join(path, "x.db")}`;
+      const environment = { DATABASE_URL, ORDER_REPEAT_WINDOW_S: "0", LOG_LEVEL: "error" };
+      const paid: unknown[] = [];
+      {
+        await using service = await spawnService(environment);
+        const user = await service.userId();
+        let refusals = 0;
+        for (let i = 0; i < 20_000 && refusals < 5; i++) {
+          const { status, body } = await service.order(user);
+          if (status === 200) paid.push(body["order_id"]);
+          // In doubt: written, charged, and then there was no room to say so.
+          else if (status !== 202) {
+            expect([status, body["code"]]).toEqual([503, "unavailable"]);
+            refusals += 1;
+          }
+        }
+        expect(refusals).toBe(5);
+        expect((await service.get(`/orders/${paid.at(-1)}`)).body["status"]).toBe("paid");
+        rmSync(filler);
+        const again = await service.order(user);
+        expect(again.status).toBe(200);
+        paid.push(again.body["order_id"]);
+        await service.end("SIGKILL");
+      }
+      await using service = await spawnService(environment);
+      for (const orderId of paid) {
+        expect((await service.get(`/orders/${orderId}`)).body["status"]).toBe("paid");
+      }
+      console.log(`Full disk: ${paid.length} orders before and after, none lost`);
+    },
+    TIMEOUT_MS,
+  );
+});

@@ -1,0 +1,68 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { chmodSync, chownSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { version } from "../../package.json";
+import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+import { temporaryFolder } from "../support/process.ts";
+import { skip } from "../support/skip.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
+
+const ROOT = join(import.meta.dir, "../..");
+const NOBODY = 65_534;
+
+const folder = temporaryFolder();
+const executable = join(folder.path, "nmservis");
+beforeAll(() => {
+  // The last of two files to write counts, and dist/ is left alone.
+  const build = [process.execPath, "run", "--silent", "build", "--outfile", executable];
+  const built = Bun.spawnSync(build, { cwd: ROOT });
+  expect(built.exitCode, built.stderr.toString()).toBe(0);
+  chmodSync(folder.path, 0o755);
+});
+afterAll(() => folder[Symbol.dispose]());
+
+test("the executable is the same program", () => {
+  const { stdout, exitCode } = Bun.spawnSync([executable, "--version"], { cwd: folder.path });
+  expect([exitCode, stdout.toString()]).toEqual([0, `nmservis ${version}\n`]);
+});
+
+/** What a client inside the network sees, once the service listens. */
+const CONVERSATION = `
+  const url = "http://127.0.0.1:8000";
+  while (!(await fetch(url).catch(() => undefined))?.ok) await Bun.sleep(10);
+  const body = JSON.stringify({ phone_number: "901234567" });
+  const headers = { "content-type": "application/json" };
+  const answers = [await fetch(url + "/register", { method: "POST", body, headers })];
+  for (const path of ["", "/swagger-ui-bundle.js", "/swagger-ui.css", "/json"]) {
+    answers.push(await fetch(url + "/swagger" + path));
+  }
+  for (const path of ["", "/board.js", "/idiomorph.js", "/board.css"]) {
+    answers.push(await fetch(url + "/board" + path));
+  }
+  console.log(answers.map(({ status }) => status).join());
+`;
+
+test("it serves in an empty folder, as nobody, without a network, Swagger UI and the board included", () => {
+  if (process.getuid?.() !== 0 || Bun.which("ip") === null || Bun.which("unshare") === null) {
+    return skip("the executable without a network, which takes root and Debian's iproute2");
+  }
+  const empty = join(folder.path, "empty");
+  mkdirSync(empty);
+  chownSync(empty, NOBODY, NOBODY);
+  // Nothing of it is read.
+  writeFileSync(join(empty, ".env"), "PORT=nonsense\n");
+  const asNobody = `setpriv --reuid=${NOBODY} --regid=${NOBODY} --clear-groups`;
+  const script = `ip link set lo up && { ${asNobody} ${executable} > /dev/null & "$@"; kill $!; wait; }`;
+  const { stdout, stderr } = Bun.spawnSync(
+    ["unshare", "-n", "sh", "-c", script, "sh", process.execPath, "-e", CONVERSATION],
+    { cwd: empty, env: { PATH: process.env["PATH"] ?? "" } },
+  );
+  expect([stdout.toString(), stderr.toString()]).toEqual([
+    "200,200,200,200,200,200,200,200,200\n",
+    "",
+  ]);
+  // What it makes is its owner's alone.
+  const modeOf = (path: string) => statSync(join(empty, path)).mode & 0o777;
+  expect([modeOf("data"), modeOf("data/nmservis.db")]).toEqual([0o700, 0o600]);
+});

@@ -1,0 +1,150 @@
+import { expect, test } from "bun:test";
+import { readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { backupName } from "../../src/backups/schedule.ts";
+import { check } from "../../src/commands/check.ts";
+import { runBackups } from "../../src/backups/runner.ts";
+import { createLog } from "../../src/log.ts";
+import { createMetrics } from "../../src/metrics.ts";
+import { temporaryFolder } from "../support/process.ts";
+import { addUser, PENDING } from "../support/rows.ts";
+import { openStore } from "../support/store.ts";
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const NOW = Date.UTC(2026, 10, 25, 3, 4, 5);
+const AHEAD = NOW + 400 * DAY_MS;
+const KEEP = 3;
+
+/**
+ * Has a service that makes a backup a day look at the folder at each of these moments of its clock. Returns, for
+ * each look, the backups that are there and the time of the last one by the metrics.
+ */
+async function lookAt(
+  folder: string,
+  moments: readonly number[],
+  { fails = (_now: number): boolean => false, backupTakesMs = 0 } = {},
+) {
+  const looks: { names: string[]; metric: number }[] = [];
+  const left = [...moments];
+  let clock = left.shift() ?? 0;
+  const metrics = createMetrics("test", () => 0);
+  const ending = new AbortController();
+  await runBackups(
+    {
+      folder,
+      everyMs: DAY_MS,
+      keep: KEEP,
+      log: createLog({ level: "error", json: false, write: () => {}, now: () => clock }),
+      metrics,
+      now: () => clock,
+      async makeBackup(file) {
+        if (fails(clock)) return "no room";
+        writeFileSync(file, "a backup");
+        clock += backupTakesMs;
+        return undefined;
+      },
+      async pause() {
+        looks.push({ names: readdirSync(folder).toSorted(), metric: await lastBackupOf(metrics) });
+        const next = left.shift();
+        if (next === undefined) ending.abort();
+        else clock = next;
+      },
+    },
+    ending.signal,
+  );
+  return looks;
+}
+
+/** The time of the last backup by the metrics, in ms. */
+async function lastBackupOf(metrics: ReturnType<typeof createMetrics>): Promise<number> {
+  const text = await metrics.render({
+    paymentsInDoubt: undefined,
+    oldestInDoubtSeconds: undefined,
+    unannouncedOrders: undefined,
+    oldestUnannouncedSeconds: undefined,
+    isWritable: true,
+    commitQueue: undefined,
+    databaseBytes: undefined,
+    walBytes: undefined,
+  });
+  const [, seconds] = /^nmservis_last_backup_timestamp_seconds (\S+)$/m.exec(text) ?? [];
+  return Number(seconds) * 1000;
+}
+
+test("a clock that was 400 days ahead costs no backup once it is right", async () => {
+  using folder = temporaryFolder();
+  const ahead = [0, 1, 2].map((day) => AHEAD + day * DAY_MS);
+  const right = [3, 4, 5, 6].map((day) => NOW + day * DAY_MS);
+  const looks = await lookAt(folder.path, [...ahead, ...right]);
+  const names = (...times: (number | undefined)[]) => times.map((time) => backupName(time ?? 0));
+  const [a, b, c] = ahead;
+  const [d, e, f, g] = right;
+  expect(looks.map((look) => look.names)).toEqual([
+    names(a),
+    names(a, b),
+    names(a, b, c),
+    names(d, b, c),
+    names(d, e, c),
+    names(d, e, f),
+    names(e, f, g),
+  ]);
+  expect(looks.map((look) => look.metric)).toEqual([...ahead, ...right]);
+});
+
+test("a backup is not removed if the clock is set back while it is made", async () => {
+  using folder = temporaryFolder();
+  const old = [1, 2, 3].map((day) => backupName(NOW - day * DAY_MS));
+  for (const name of old) writeFileSync(join(folder.path, name), "a backup");
+  await lookAt(folder.path, [NOW], { backupTakesMs: -HOUR_MS });
+  const left = [...old.slice(0, KEEP - 1), backupName(NOW)];
+  expect(readdirSync(folder.path).toSorted()).toEqual(left.toSorted());
+});
+
+test("a clock that was behind makes a backup at once when it is right", async () => {
+  using folder = temporaryFolder();
+  const looks = await lookAt(folder.path, [NOW, 0, NOW + HOUR_MS, NOW + DAY_MS]);
+  expect(looks.map(({ names }) => names.length)).toEqual([1, 2, 2, 3]);
+  expect(looks.map(({ metric }) => metric)).toEqual([NOW, 0, NOW, NOW + DAY_MS]);
+});
+
+test("a failed backup is repeated an hour later, or when the clock is set back", async () => {
+  using folder = temporaryFolder();
+  const fails = (now: number) => now < NOW || now >= AHEAD;
+  const moments = [AHEAD, AHEAD + HOUR_MS - 1, NOW - 1, NOW + HOUR_MS - 2, NOW + HOUR_MS];
+  const looks = await lookAt(folder.path, moments, { fails });
+  expect(looks.map(({ names }) => names.length)).toEqual([0, 0, 0, 0, 1]);
+});
+
+test("the check shows the last backup of the past and no negative age", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  const store = openStore(path);
+  await store.run(addUser("+998901234567"));
+  await store.run((tx) => tx.insert(tx.tables.orders).values({ ...PENDING, createdAt: AHEAD }));
+  await store.close();
+  const backups = join(folder.path, "backups");
+  const lines: string[] = [];
+  const run = () =>
+    check.run(
+      {
+        environment: { DATABASE_URL: `file:${path}`, BACKUP_DIR: backups },
+        print: (line) => void lines.push(line),
+        writeBytes: async (bytes) => bytes.length,
+        isTerminal: false,
+        now: () => NOW,
+        elapsed: () => 0,
+        fetch,
+        randomId: () => "id",
+        command: [],
+      },
+      {},
+      [],
+    );
+  await run();
+  expect(lines).toContain("Pending, being paid or in doubt: 1, the oldest for 0 minutes.");
+  expect(lines.at(-1)).toBe(`Last backup in ${backups}: none.`);
+  await lookAt(backups, [AHEAD, NOW]);
+  await run();
+  expect(lines.at(-1)).toBe(`Last backup in ${backups}: 2026-11-25T03:04:05.000Z.`);
+});

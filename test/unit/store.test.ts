@@ -1,0 +1,297 @@
+import { Database } from "bun:sqlite";
+import { describe, expect, test, setDefaultTimeout } from "bun:test";
+import { cpSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { addUser, allUsers, PENDING, refusal } from "../support/rows.ts";
+import { openStore } from "../support/store.ts";
+import { createLog } from "../../src/log.ts";
+import { openSqliteStore } from "../../src/store/sqlite/store.ts";
+import type { Tx } from "../../src/store/store.ts";
+import { temporaryFolder } from "../support/process.ts";
+import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
+
+const ROOT = join(import.meta.dir, "../..");
+
+describe("a step of the store", () => {
+  test("is committed when its promise resolves", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    using other = new Database(path, { readonly: true });
+    const count = other.query<{ n: number }, []>("SELECT count(*) AS n FROM users");
+    const addOne = store.batch(async (tx, phoneNumbers: readonly string[]) => {
+      for (const phoneNumber of phoneNumbers) await addUser(phoneNumber)(tx);
+      return phoneNumbers;
+    });
+    const counted = await Promise.all([
+      store.run(addUser("+998900000001")).then(() => count.get()?.n),
+      addOne("+998900000002").then(() => count.get()?.n),
+    ]);
+    expect(counted).toEqual([2, 2]);
+    await store.close();
+  });
+
+  test("whose COMMIT fails takes none of its batch with it", async () => {
+    const store = openStore();
+    const orderOfNobody = async (tx: Tx) => {
+      // `as`: the connection under the store, to have the COMMIT fail and not the INSERT.
+      const { $client } = tx as unknown as { $client: Database };
+      $client.run("PRAGMA defer_foreign_keys = ON");
+      await tx.insert(tx.tables.orders).values({ ...PENDING, userId: 99 });
+    };
+    const settled = await Promise.allSettled([
+      store.run(addUser("+998900000001")),
+      store.run(orderOfNobody),
+      store.run(addUser("+998900000002")),
+    ]);
+    expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    expect(await store.run(allUsers)).toHaveLength(2);
+    expect(await store.run((tx) => tx.select().from(tx.tables.orders))).toEqual([]);
+  });
+
+  test("that takes its time lets no other in between", async () => {
+    const store = openStore();
+    const order: string[] = [];
+    const slow = store.run(async (tx) => {
+      order.push("slow begins");
+      await tx.select().from(tx.tables.users);
+      await Bun.sleep(1);
+      order.push("slow ends");
+    });
+    const quick = store.run(async () => void order.push("quick"));
+    await Promise.all([slow, quick]);
+    expect(order).toEqual(["slow begins", "slow ends", "quick"]);
+  });
+
+  test("is refused once the store is closed, and those in progress are finished first", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    const underway = store.run(addUser("+998900000001"));
+    await store.close();
+    expect(await underway).toMatchObject([{ id: 1 }]);
+    expect(await refusal(store.run(allUsers))).toContain("closed");
+    expect(Bun.file(`${path}-wal`).size).toBe(0);
+  });
+
+  test("is refused as unavailable where there is no room for it, and others find theirs", async () => {
+    const store = openStore();
+    await store.run(async (tx) => {
+      // `as`: the connection under the store, to make its disk small.
+      const { $client } = tx as unknown as { $client: Database };
+      const { page_count } = $client
+        .query<{ page_count: number }, []>("PRAGMA page_count")
+        .get() ?? { page_count: 0 };
+      $client.run(`PRAGMA max_page_count = ${page_count + 2}`);
+    });
+    const big = (tx: Tx) =>
+      tx.insert(tx.tables.users).values({
+        phoneNumber: "+998900000002",
+        fullName: "x".repeat(100_000),
+        createdAt: 0,
+        smsTriedAt: 0,
+      });
+    const settled = await Promise.allSettled([
+      store.run(addUser("+998900000001")),
+      store.run(big),
+      store.run(addUser("+998900000003")),
+    ]);
+    expect(settled).toMatchObject([
+      { status: "fulfilled" },
+      { status: "rejected", reason: { name: "Unavailable", cause: { code: "SQLITE_FULL" } } },
+      { status: "fulfilled" },
+    ]);
+    expect(await store.run(allUsers)).toHaveLength(2);
+  });
+});
+
+test("a batch that no transaction can begin for is rejected, and the next is a batch again", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  const store = openStore(path);
+  const batches: number[][] = [];
+  const echo = store.batch(async (_tx, items: readonly number[]) => {
+    batches.push([...items]);
+    return items;
+  });
+  using foreigner = new Database(path);
+  foreigner.run("BEGIN IMMEDIATE");
+  const refused = await Promise.allSettled([echo(1), echo(2)]);
+  expect(refused.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+  foreigner.run("ROLLBACK");
+  expect(await Promise.all([echo(3), echo(4), echo(5)])).toEqual([3, 4, 5]);
+  expect(batches).toEqual([[3, 4, 5]]);
+});
+
+describe("while another process writes to the file", () => {
+  test("a step waits for it, and reads do not", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    await store.run(addUser("+998900000001"));
+    using foreigner = new Database(path);
+    foreigner.run("BEGIN IMMEDIATE");
+    let isWritten = false;
+    const step = store.run(addUser("+998900000002")).then(() => (isWritten = true));
+    // As many as take the step through some of its attempts.
+    for (let i = 0; i < 10; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      expect(await store.read((tx) => tx.select().from(tx.tables.users))).toHaveLength(1);
+    }
+    expect(isWritten).toBe(false);
+    foreigner.run("COMMIT");
+    await step;
+    expect(await store.read((tx) => tx.select().from(tx.tables.users))).toHaveLength(2);
+    await store.close();
+  });
+
+  test("for long, all that wait are refused as unavailable", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    using foreigner = new Database(path);
+    foreigner.run("BEGIN IMMEDIATE");
+    const settled = await Promise.allSettled(Array.from({ length: 20 }, () => store.run(allUsers)));
+    expect(settled.map(({ status }) => status)).toEqual(Array(20).fill("rejected"));
+    expect(settled[0]).toMatchObject({
+      reason: { name: "Unavailable", cause: { code: "SQLITE_BUSY" } },
+    });
+    foreigner.run("ROLLBACK");
+    expect(await store.run(allUsers)).toEqual([]);
+    await store.close();
+  });
+});
+
+describe("the database", () => {
+  test("is made with WAL, full syncs, foreign keys and strict tables", async () => {
+    using folder = temporaryFolder();
+    const store = openStore(join(folder.path, "x.db"));
+    await store.run(async (tx) => {
+      const { $client } = tx as unknown as { $client: Database };
+      const pragma = (name: string) =>
+        Object.values($client.query(`PRAGMA ${name}`).get() ?? {})[0];
+      expect(pragma("journal_mode")).toBe("wal");
+      expect(pragma("synchronous")).toBe(2);
+      expect(pragma("foreign_keys")).toBe(1);
+      const tables = $client.query("PRAGMA table_list").all() as { name: string; strict: number }[];
+      const ours = tables.filter(({ name }) => !/^(sqlite|__drizzle)_/.test(name));
+      expect(ours.length).toBeGreaterThanOrEqual(3);
+      // The generator leaves STRICT out: it is edited into each migration.
+      expect(ours.filter(({ strict }) => strict !== 1)).toEqual([]);
+    });
+    await store.close();
+  });
+
+  test("keeps its rows when it is opened again", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "deep/er/x.db");
+    const first = openStore(path);
+    await first.run(addUser("+998900000001"));
+    await first.run((tx) => tx.update(tx.tables.tariffs).set({ priceTiyin: 5 }));
+    await first.close();
+    const second = openStore(path);
+    expect(await second.run(allUsers)).toHaveLength(1);
+    expect(await second.run((tx) => tx.select().from(tx.tables.tariffs))).toMatchObject([
+      { priceTiyin: 5 },
+    ]);
+    await second.close();
+  });
+
+  test("warns of a log that a reader lets grow, and shrinks it afterwards", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const lines: string[] = [];
+    const log = createLog({
+      level: "warn",
+      json: false,
+      write: (line) => lines.push(line),
+      now: () => 0,
+    });
+    const store = openSqliteStore(path, log);
+    const write = (i: number) =>
+      store.run((tx) =>
+        tx.insert(tx.tables.users).values({
+          phoneNumber: `+99890${i}`,
+          fullName: "x".repeat(4_000_000),
+          createdAt: 0,
+          smsTriedAt: 0,
+        }),
+      );
+    const reader = new Database(path, { readonly: true });
+    reader.run("BEGIN");
+    reader.query("SELECT * FROM tariffs").all();
+    for (let i = 0; i < 20; i++) await write(i);
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(
+      /^Warning: \S+x\.db-wal has \d\d MiB: some reader has \S+ open for long/,
+    );
+    reader.close();
+    // The first is moved into the database, the second begins the log anew.
+    await store.run(addUser("+998900000001"));
+    await store.run(addUser("+998900000002"));
+    expect(statSync(`${path}-wal`).size).toBeLessThanOrEqual(8 * 1024 * 1024);
+    await store.close();
+  });
+
+  test("is refused while another has it open, and free again after", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    expect(() => openStore(path)).toThrow("in use by another process");
+    await store.close();
+    await openStore(path).close();
+  });
+
+  test("is refused in a sentence where the file is none", () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    writeFileSync(path, "This is a letter to my aunt.\n".repeat(100));
+    expect(() => openStore(path)).toThrow(/can't be opened: file is not a database/);
+  });
+
+  test("is refused also by another name of the same file, there or not yet", async () => {
+    using folder = temporaryFolder();
+    const link = join(folder.path, "link.db");
+    symlinkSync("x.db", link);
+    const store = openStore(link);
+    expect(() => openStore(join(folder.path, "x.db"))).toThrow("in use by another process");
+    await store.close();
+  });
+
+  test("is refused in a sentence where it is a folder, or its lock is something else", () => {
+    using folder = temporaryFolder();
+    expect(() => openStore(folder.path)).toThrow("it is a folder");
+    const path = join(folder.path, "x.db");
+    writeFileSync(`${path}.lock`, "This is a letter to my aunt.\n".repeat(100));
+    expect(() => openStore(path)).toThrow(/can't be opened: file is not a database/);
+  });
+
+  test.each([
+    ["sqlite", "sqlite"],
+    ["postgresql", "postgres"],
+  ])("has migrations for %s that make what the tables say", async (dialect, name) => {
+    using folder = temporaryFolder();
+    cpSync(join(ROOT, "drizzle", name), join(folder.path, name), { recursive: true });
+    const generate = Bun.spawn(
+      [
+        process.execPath,
+        "x",
+        "drizzle-kit",
+        "generate",
+        `--dialect=${dialect}`,
+        "--casing=snake_case",
+        `--schema=src/store/${name}/schema.ts`,
+        // From the working directory: it takes no absolute path.
+        `--out=${relative(ROOT, join(folder.path, name))}`,
+      ],
+      { cwd: ROOT, stdout: "pipe", stderr: "pipe" },
+    );
+    const [printed, complaints] = await Promise.all([
+      generate.stdout.text(),
+      generate.stderr.text(),
+    ]);
+    expect(printed + complaints).toContain("No schema changes");
+  });
+});
