@@ -114,7 +114,7 @@ export function createApp(dependencies: Dependencies) {
   const access = createAccess(config);
   const http = new Elysia({ normalize: false })
     .use(observeRequests({ ...dependencies, access }))
-    .use(guard({ ...dependencies, access }))
+    .use(guard({ ...dependencies, access, errorPages: board.errorPages }))
     .use(swaggerUi())
     .use(healthRoutes({ ...dependencies, readWaiting }))
     .use(userRoutes({ ...dependencies, userService }))

@@ -1,4 +1,4 @@
-import { clockTime, money } from "../format.ts";
+import { clockTime, isolated, money } from "../format.ts";
 import type { Log } from "../log.ts";
 import type { Clock, DispatcherNotifier, Fetch, PaidOrder } from "../ports.ts";
 
@@ -107,7 +107,7 @@ function messageOf(
   { orderId, amountTiyin, tariffTitle, paidAt }: PaidOrder,
   publicUrl: string | null,
 ) {
-  const title = Array.from(tariffTitle).slice(0, MAX_TITLE).join("");
+  const title = isolated(Array.from(tariffTitle).slice(0, MAX_TITLE).join(""));
   const text = `№ ${orderId} · ${title} · ${money(amountTiyin)} сум · ${clockTime(paidAt)}`;
   if (!publicUrl?.startsWith("https:")) return { text };
   const button = { text: `№ ${orderId}`, url: `${publicUrl}/board/orders/${orderId}` };
