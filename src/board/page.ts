@@ -1,4 +1,4 @@
-import { type Content, html, type Html } from "./html.ts";
+import { type Content, html, type Html, userText } from "./html.ts";
 import { type Language, LANGUAGES, type Words, WORDS } from "./words.ts";
 
 /** What a page knows of who looks at it. */
@@ -10,6 +10,8 @@ export interface Viewer {
   readonly canSignOut: boolean;
   /** Now, in ms. */
   readonly now: number;
+  /** The address of the page, to which a change of language leads back. */
+  readonly here: string;
 }
 
 export interface PageOptions {
@@ -22,11 +24,14 @@ export interface PageOptions {
   /** Orders that nobody has accepted. */
   readonly newOrders?: number;
   readonly content: Content;
+  /** Whether the page keeps itself fresh; true if left out. */
+  readonly isLive?: boolean;
 }
 
 /** A whole page of the board. */
 export function page(options: PageOptions): string {
   const { title, path, viewer, language, query = "", newOrders = 0, content } = options;
+  const { isLive = true } = options;
   const words = WORDS[language];
   return html`<!doctype html>
     <html lang="${language}">
@@ -38,6 +43,7 @@ export function page(options: PageOptions): string {
         <link rel="icon" href="/board/icon.svg" />
         <link rel="stylesheet" href="/board/board.css" />
         ${
+          isLive &&
           viewer &&
           html`<noscript><meta http-equiv="refresh" content="30" /></noscript>
             <script src="/board/idiomorph.js" defer></script>
@@ -53,7 +59,8 @@ export function page(options: PageOptions): string {
     </html>`.markup;
 }
 
-function header({ name, words, language, canSignOut }: Viewer, path: string, query: string): Html {
+function header(viewer: Viewer, path: string, query: string): Html {
+  const { name, words, language, canSignOut, here } = viewer;
   const link = (to: string, label: string) =>
     html`<a href="${to}" ${path === to ? html`aria-current="page"` : ""}>${label}</a>`;
   return html`<header>
@@ -63,6 +70,7 @@ function header({ name, words, language, canSignOut }: Viewer, path: string, que
       <input
         name="q"
         type="search"
+        dir="auto"
         value="${query}"
         placeholder="${words.search}"
         aria-label="${words.search}"
@@ -83,14 +91,14 @@ function header({ name, words, language, canSignOut }: Viewer, path: string, que
       ${LANGUAGES.map(
         (one) =>
           html`<a
-            href="/board/language/${one}?to=${encodeURIComponent(path)}"
+            href="/board/language/${one}?to=${encodeURIComponent(here)}"
             hreflang="${one}"
             ${one === language ? html`aria-current="true"` : ""}
             >${one.toUpperCase()}</a
           >`,
       )}
     </span>
-    <span class="who">${name}</span>
+    <span class="who">${userText(name)}</span>
     ${canSignOut && html`<form method="post" action="/board/sign-out"><button class="quiet">${words.signOut}</button></form>`}
   </header>`;
 }
