@@ -56,8 +56,13 @@ export interface Words {
   readonly changed: (what: string, who: string, when: string) => string;
   readonly noSuchStep: string;
   readonly notFound: string;
-  readonly online: string;
+  readonly connected: string;
+  readonly connecting: string;
   readonly offline: string;
+  /** Shown beside a form whose change was not confirmed. */
+  readonly notSaved: string;
+  /** Shown beside a search that got no answer. */
+  readonly noAnswer: string;
   readonly sound: string;
   readonly keys: string;
   readonly skip: string;
@@ -151,8 +156,11 @@ const ru: Words = {
   changed: (what, who, when) => `${what}: ${who}, ${when}. Ваше действие не выполнено.`,
   noSuchStep: "Этот шаг сейчас невозможен. Ничего не изменилось.",
   notFound: "Такого заказа нет.",
-  online: "На связи",
+  connected: "На связи",
+  connecting: "Подключение…",
   offline: "Нет связи",
+  notSaved: "Не сохранено. Попробуйте ещё раз.",
+  noAnswer: "Нет ответа. Попробуйте ещё раз.",
   sound: "Звук",
   keys: "Клавиши: J K — выбор, Enter — открыть, A — следующий шаг, / — поиск",
   skip: "К содержанию",
@@ -238,8 +246,11 @@ const uz: Words = {
   changed: (what, who, when) => `${what}: ${who}, ${when}. Sizning amalingiz bajarilmadi.`,
   noSuchStep: "Bu qadam hozir mumkin emas. Hech narsa o‘zgarmadi.",
   notFound: "Bunday buyurtma yo‘q.",
-  online: "Aloqada",
+  connected: "Aloqada",
+  connecting: "Ulanmoqda…",
   offline: "Aloqa yo‘q",
+  notSaved: "Saqlanmadi. Qayta urinib ko‘ring.",
+  noAnswer: "Javob yo‘q. Qayta urinib ko‘ring.",
   sound: "Ovoz",
   keys: "Tugmalar: J K — tanlash, Enter — ochish, A — keyingi qadam, / — qidirish",
   skip: "Mazmunga",
@@ -325,8 +336,11 @@ const en: Words = {
   changed: (what, who, when) => `${what}: ${who}, ${when}. What you did was not done.`,
   noSuchStep: "This step is not possible now. Nothing has changed.",
   notFound: "There is no such order.",
-  online: "Online",
+  connected: "Online",
+  connecting: "Connecting…",
   offline: "Offline",
+  notSaved: "Not saved. Try again.",
+  noAnswer: "No answer. Try again.",
   sound: "Sound",
   keys: "Keys: J K to choose, Enter to open, A for the next step, / to search",
   skip: "To the content",

@@ -2,7 +2,10 @@ import { type Browser, chromium } from "playwright-core";
 import { skip } from "./skip.ts";
 
 /** A Chromium that runs no errands of its own; undefined, and said, where there is none on the machine. */
-export async function launchBrowser(wantedFor: string): Promise<Browser | undefined> {
+export async function launchBrowser(
+  wantedFor: string,
+  moreArgs: readonly string[] = [],
+): Promise<Browser | undefined> {
   const executablePath =
     Bun.which("chromium") ?? Bun.which("chromium-browser") ?? Bun.which("google-chrome");
   if (executablePath === null) {
@@ -17,6 +20,7 @@ export async function launchBrowser(wantedFor: string): Promise<Browser | undefi
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      ...moreArgs,
     ],
   });
 }
