@@ -1,19 +1,13 @@
 // Refreshes pages, sends forms, rings, handles keys. Pages work without it.
 "use strict";
 
-/** Two heartbeats may be lost. */
-const SILENCE_MS = 40_000;
 const TIMEOUT_MS = 10_000;
 const REFRESH_MS = 60_000;
 const TICK_MS = 1_000;
-const FIRST_RETRY_MS = 1_000;
-const LAST_RETRY_MS = 10_000;
-const JOIN_MS = 200;
 const RING_EVERY_MS = 5_000;
 
 const { body } = document;
 const main = document.querySelector("main");
-const status = document.getElementById("status");
 const sound = document.getElementById("sound");
 const isLive = "live" in body.dataset;
 const channel = new BroadcastChannel("nmservis-board");
@@ -30,7 +24,7 @@ async function load(url, options) {
   });
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   const isOurs = fresh.querySelector("main")?.dataset.viewer || isSignIn(response);
-  if (response.status >= 500 || !isOurs) throw new Error(`${response.status} from ${url}`);
+  if (response.status >= 500 || !isOurs) throw new Error(`${response.status}: ${url}`);
   return { response, fresh };
 }
 
@@ -58,8 +52,6 @@ function mayGo({ className, dataset, parentElement }) {
 let isStale = false;
 let isLoading = false;
 let loadedAt = Date.now();
-/** The board's version here; undefined after a failure. */
-let shownVersion;
 
 /** Whether a refresh would lose input or a message. */
 function isBusy() {
@@ -241,5 +233,3 @@ on(document, "keydown", (event) => {
       return document.querySelector(".search input").focus();
   }
 });
-
-if (isLive) followChanges();

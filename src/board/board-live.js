@@ -1,14 +1,26 @@
+// The second part of board.js.
+
+/** Two heartbeats may be lost. */
+const SILENCE_MS = 40_000;
+const FIRST_RETRY_MS = 1_000;
+const LAST_RETRY_MS = 10_000;
+const JOIN_MS = 200;
+
+const status = document.getElementById("status");
+/** The board's version here; undefined after a failure. */
+let shownVersion;
+
 /**
  * One tab, the leader, has a stream and tells the others: HTTP/1.1 allows a browser six connections.
  * A visible tab takes the lead from a hidden one, whose timers are slow.
  */
 function followChanges() {
   // Plain HTTP has neither crypto.randomUUID nor Web Locks.
-  const id = Math.random().toString(36);
+  const id = Math.random();
   let leader;
   /** Rises with each new leader; the higher of two wins. */
   let claim = 0;
-  /** When the leader, or in the leader the server, was last heard. */
+  /** When the leader heard the server, or a follower the leader. */
   let heardAt = Date.now();
   let last = { state: "connecting" };
   let source;
@@ -45,7 +57,7 @@ function followChanges() {
     navigator.locks?.request(`nmservis-board ${owner}`, { mode }, work).catch(() => {});
   }
 
-  /** Asks for the leader, and leads if none answers. */
+  /** Leads if no leader answers. */
   function join() {
     leader = undefined;
     heardAt = Date.now();
@@ -106,17 +118,17 @@ function followChanges() {
     refresh();
   }
 
-  on(channel, "message", ({ data }) => {
-    if (data.kind === "hello" && isLeading()) post();
-    if (data.kind === "gone" && data.from === leader) join();
-    if (data.kind !== "news") return;
-    const isOutdated = data.claim < claim || (data.claim === claim && data.from < id);
+  on(channel, "message", ({ data: { kind, from, claim: theirs, isHidden, news } }) => {
+    if (kind === "hello" && isLeading()) post();
+    if (kind === "gone" && from === leader) join();
+    if (kind !== "news") return;
+    const isOutdated = theirs < claim || (theirs === claim && from < id);
     if (isLeading() && isOutdated) return post();
-    claim = Math.max(claim, data.claim);
+    claim = Math.max(claim, theirs);
     heardAt = Date.now();
-    follow(data.from);
-    apply(data.news);
-    if (data.isHidden && !document.hidden) lead();
+    follow(from);
+    apply(news);
+    if (isHidden && !document.hidden) lead();
   });
 
   setInterval(() => {
@@ -137,3 +149,5 @@ function followChanges() {
   on(document, "resume", join);
   apply(last);
 }
+
+if (isLive) followChanges();

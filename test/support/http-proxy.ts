@@ -1,4 +1,4 @@
-/** What the proxy does with a request: passes it on, never answers it, or answers it itself. */
+/** The fate of a request: the proxy passes it on, never answers it, or answers it itself. */
 export type Verdict = "pass" | "stall" | Response;
 
 /**
@@ -38,19 +38,23 @@ export function startHttpProxy(target: string) {
   }
 
   function pipe(upstream: Response, signal: AbortSignal): ReadableStream | null {
-    const ending = new AbortController();
-    const state = { isStalled: false, cut: () => ending.abort() };
+    const state = { isStalled: false, cut() {} };
+    const end = () => void pipes.delete(state);
     pipes.add(state);
-    const end = () => pipes.delete(state);
-    ending.signal.addEventListener("abort", end);
     signal.addEventListener("abort", end);
     const filter = new TransformStream<Uint8Array, Uint8Array>({
+      start(controller) {
+        state.cut = () => {
+          end();
+          controller.terminate();
+        };
+      },
       transform(chunk, controller) {
         if (!state.isStalled) controller.enqueue(chunk);
       },
-      flush: () => void end(),
+      flush: end,
     });
-    return upstream.body?.pipeThrough(filter, { signal: ending.signal }) ?? null;
+    return upstream.body?.pipeThrough(filter) ?? null;
   }
 
   const server = Bun.serve({
