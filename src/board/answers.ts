@@ -52,7 +52,7 @@ export function message(
     <a class="plain" href="/board">${words.toBoard}</a>
   </div>`;
   // Not live: a reload would ask for the form's address by GET and lose the input.
-  return respond(page({ title, path: "", viewer, language, content, isLive: false }), status);
+  return respond(page({ title, path: "", viewer, language, content }), status);
 }
 
 /** A page for who has signed in. */

@@ -21,39 +21,41 @@ export interface PageOptions {
   readonly viewer: Viewer | undefined;
   readonly language: Language;
   readonly query?: string;
-  /** Orders that nobody has accepted. */
+  /** The number of orders in the stage `new`, on the page that counts them. */
   readonly newOrders?: number;
   readonly content: Content;
-  /** Whether the page keeps itself fresh; true if left out. */
-  readonly isLive?: boolean;
 }
 
 /** A whole page of the board. */
 export function page(options: PageOptions): string {
-  const { title, path, viewer, language, query = "", newOrders = 0, content } = options;
-  const { isLive = true } = options;
+  const { title, path, viewer, language, query = "", newOrders, content } = options;
   const words = WORDS[language];
+  const isLive = path === "/board" || path.startsWith("/board/orders/");
   return html`<!doctype html>
     <html lang="${language}">
       <head>
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
-        <title>${newOrders > 0 ? `(${newOrders}) ` : ""}${title} · NoMus</title>
+        <title>${newOrders ? `(${newOrders}) ` : ""}${title} · NoMus</title>
         <link rel="icon" href="/board/icon.svg" />
         <link rel="stylesheet" href="/board/board.css" />
         ${
-          isLive &&
           viewer &&
-          html`<noscript><meta http-equiv="refresh" content="30" /></noscript>
+          html`${isLive && html`<noscript><meta http-equiv="refresh" content="30" /></noscript>`}
             <script src="/board/idiomorph.js" defer></script>
             <script src="/board/board.js" defer></script>`
         }
       </head>
-      <body data-new="${newOrders}">
+      <body
+        ${isLive && html`data-live`}
+        ${newOrders !== undefined && html`data-new="${newOrders}"`}
+        data-not-saved="${words.notSaved}"
+        data-no-answer="${words.noAnswer}"
+      >
         <a class="skip" href="#main">${words.skip}</a>
         ${viewer && header(viewer, path, query)}
-        <main id="main">${content}</main>
+        <main id="main" data-viewer="${viewer && `${viewer.name} ${language}`}">${content}</main>
         ${viewer && html`<footer class="keys">${words.keys}</footer>`}
       </body>
     </html>`.markup;
@@ -80,7 +82,8 @@ function header(viewer: Viewer, path: string, query: string): Html {
     <span
       class="status"
       id="status"
-      data-online="${words.online}"
+      data-connected="${words.connected}"
+      data-connecting="${words.connecting}"
       data-offline="${words.offline}"
       role="status"
     ></span>

@@ -17,6 +17,7 @@ import { CANCEL_REASONS, type OrderEvent, STAGES } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
 import { message, notFound, seeOther } from "./answers.ts";
 import boardScriptPath from "./board-client.js" with { type: "file" };
+import liveScriptPath from "./board-live.js" with { type: "file" };
 import boardStylePath from "./board.css" with { type: "file" };
 import { boardVersion, cardById } from "./board-queries.ts";
 import { createChanges } from "./changes.ts";
@@ -140,7 +141,7 @@ export function createBoard(dependencies: BoardDependencies) {
   }
 
   const files = {
-    "/board/board.js": createStaticFile("text/javascript", file(boardScriptPath)),
+    "/board/board.js": createStaticFile("text/javascript", file(boardScriptPath, liveScriptPath)),
     "/board/idiomorph.js": createStaticFile("text/javascript", file(idiomorphPath)),
     "/board/board.css": createStaticFile("text/css", file(boardStylePath)),
     "/board/icon.svg": createStaticFile("image/svg+xml", async () =>
@@ -278,6 +279,7 @@ function refuse(viewer: Viewer, orderId: number): Response {
   });
 }
 
-function file(path: string) {
-  return () => Bun.file(path).bytes();
+/** Reads the files as one. */
+function file(...paths: readonly string[]) {
+  return async () => Buffer.concat(await Promise.all(paths.map((path) => Bun.file(path).bytes())));
 }

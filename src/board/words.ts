@@ -79,8 +79,13 @@ export interface Words {
   /** Where to sign in if the browser drops the cookie at this address. */
   readonly signInAt: (address: Content) => Html;
   readonly notFound: string;
-  readonly online: string;
+  readonly connected: string;
+  readonly connecting: string;
   readonly offline: string;
+  /** Shown beside a form whose change was not confirmed. */
+  readonly notSaved: string;
+  /** Shown beside a search that got no answer. */
+  readonly noAnswer: string;
   readonly sound: string;
   readonly keys: string;
   readonly skip: string;
@@ -191,8 +196,11 @@ const ru: Words = {
   signInAt: (address) =>
     html`Входите по адресу ${address}. По другим адресам браузер может не запомнить вход.`,
   notFound: "Такого заказа нет.",
-  online: "На связи",
+  connected: "На связи",
+  connecting: "Подключение…",
   offline: "Нет связи",
+  notSaved: "Не сохранено. Попробуйте ещё раз.",
+  noAnswer: "Нет ответа. Попробуйте ещё раз.",
   sound: "Звук",
   keys: "Клавиши: J K — выбор, Enter — открыть, A — следующий шаг, / — поиск",
   skip: "К содержанию",
@@ -295,8 +303,11 @@ const uz: Words = {
   signInAt: (address) =>
     html`Kirish manzili: ${address}. Boshqa manzilda brauzer kirishni eslab qolmasligi mumkin.`,
   notFound: "Bunday buyurtma yo‘q.",
-  online: "Aloqada",
+  connected: "Aloqada",
+  connecting: "Ulanmoqda…",
   offline: "Aloqa yo‘q",
+  notSaved: "Saqlanmadi. Qayta urinib ko‘ring.",
+  noAnswer: "Javob yo‘q. Qayta urinib ko‘ring.",
   sound: "Ovoz",
   keys: "Tugmalar: J K — tanlash, Enter — ochish, A — keyingi qadam, / — qidirish",
   skip: "Mazmunga",
@@ -399,8 +410,11 @@ const en: Words = {
   signInAt: (address) =>
     html`Sign in at ${address}. At other addresses the browser may not remember the sign-in.`,
   notFound: "There is no such order.",
-  online: "Online",
+  connected: "Online",
+  connecting: "Connecting…",
   offline: "Offline",
+  notSaved: "Not saved. Try again.",
+  noAnswer: "No answer. Try again.",
   sound: "Sound",
   keys: "Keys: J K to choose, Enter to open, A for the next step, / to search",
   skip: "To the content",

@@ -91,7 +91,7 @@ test("an order comes by itself, is accepted, completed, cancelled, undone, and t
   if (board === undefined) return;
   const { signIn, order, stageOf, wrongs } = board;
   const page = await signIn("Aziza");
-  await page.locator("#status:not(:empty)").waitFor();
+  await page.locator("#status.connected").waitFor();
 
   const id = await order("901234567", { address: "<img src=x onerror=alert(1)>" });
   const card = page.locator(`#order-${id}`);
@@ -192,14 +192,14 @@ test("the board says that the service is gone, and is fresh again once it is bac
   await using board = await openBoard(folder.path);
   if (board === undefined) return;
   const page = await board.signIn("Aziza");
-  await page.locator("#status:not(:empty)").waitFor();
+  await page.locator("#status.connected").waitFor();
   // The open stream does not hold up the end.
   await board.end();
   await page.locator("#status.offline").waitFor();
   await board.startAgain();
   const id = await board.order("901234567");
   await page.locator(`#order-${id}`).waitFor();
-  await page.locator("#status:not(.offline)").waitFor();
+  await page.locator("#status.connected").waitFor();
 });
 
 test("over http on a name, texts from old rows neither reverse nor cover their neighbours", async () => {
