@@ -77,7 +77,7 @@ export function createApp(dependencies: Dependencies) {
     handler: { standardHostname: false },
   })
     .use(observeRequests({ ...dependencies, access }))
-    .use(guard({ ...dependencies, access }))
+    .use(guard({ ...dependencies, access, errorPages: board.errorPages }))
     .use(swaggerUi(ORDER_DOCUMENTATION))
     .use(healthRoutes({ ...dependencies, readWaiting }))
     .use(userRoutes({ ...dependencies, userService }))

@@ -1,4 +1,4 @@
-import { clockTime, money } from "../lib/format.ts";
+import { clockTime, isolated, money } from "../lib/format.ts";
 import type { Log } from "../log.ts";
 import {
   type Clock,
@@ -149,7 +149,7 @@ function messageOf(
   { orderId, amountTiyin, tariffTitle, paidAt }: PaidOrder,
   boardUrl: string | null,
 ) {
-  const title = Array.from(tariffTitle).slice(0, MAX_TITLE).join("");
+  const title = isolated(Array.from(tariffTitle).slice(0, MAX_TITLE).join(""));
   const text = `№ ${orderId} · ${title} · ${money(amountTiyin)} сум · ${clockTime(paidAt)}`;
   if (boardUrl === null) return { text };
   const button = { text: `№ ${orderId}`, url: `${boardUrl}/orders/${orderId}` };

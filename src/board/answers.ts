@@ -1,10 +1,12 @@
-import { html } from "./html.ts";
+import { type Content, html } from "./html.ts";
 import { page, type PageOptions, type Viewer } from "./page.ts";
+import { type Language, WORDS } from "./words.ts";
 
 const PAGE_HEADERS = {
   "content-type": "text/html;charset=utf-8",
   "cache-control": "no-store",
-  "referrer-policy": "no-referrer",
+  // With "no-referrer" browsers send `Origin: null` with forms, by which nothing can be told.
+  "referrer-policy": "same-origin",
   "content-security-policy": [
     "default-src 'none'",
     "script-src 'self'",
@@ -19,31 +21,38 @@ const PAGE_HEADERS = {
 
 /** The page of an order that is not there. */
 export function notFound(viewer: Viewer): Response {
-  const fault = { status: 404, code: "order_not_found" };
-  return message(viewer, fault, "404", viewer.words.notFound);
+  const text = viewer.words.notFound;
+  return message(viewer, { status: 404, code: "order_not_found", title: "404", text });
 }
 
-/** A page that says what was not done, and leads back. */
+export interface Message {
+  readonly status: number;
+  /** The reason for programs. */
+  readonly code: string;
+  readonly title: string;
+  readonly text: Content;
+  /** A form or link to try again. */
+  readonly retry?: Content;
+  readonly orderId?: number;
+}
+
+/** A page that says why nothing was done, and links back. Without a viewer it has no header. */
 export function message(
-  viewer: Viewer,
-  { status, code }: { readonly status: number; readonly code: string },
-  title: string,
-  text: string,
-  orderId?: number,
+  reader: Viewer | Language,
+  { status, code, title, text, retry, orderId }: Message,
 ): Response {
-  const { words } = viewer;
-  return answer(
-    {
-      ...{ title, path: "", viewer },
-      content: html`<div class="panel message" role="alert" data-code="${code}">
-        <h1>${title}</h1>
-        <p>${text}</p>
-        ${orderId && html`<a class="primary" href="/board/orders/${orderId}">${words.order} № ${orderId}</a>`}
-        <a class="plain" href="/board">${words.toBoard}</a>
-      </div>`,
-    },
-    status,
-  );
+  const viewer = typeof reader === "string" ? undefined : reader;
+  const language = typeof reader === "string" ? reader : reader.language;
+  const words = WORDS[language];
+  const content = html`<div class="panel message" role="alert" data-code="${code}">
+    <h1>${title}</h1>
+    <p>${text}</p>
+    ${retry}
+    ${orderId && html`<a class="primary" href="/board/orders/${orderId}">${words.order} № ${orderId}</a>`}
+    <a class="plain" href="/board">${words.toBoard}</a>
+  </div>`;
+  // Not live: a reload would ask for the form's address by GET and lose the input.
+  return respond(page({ title, path: "", viewer, language, content }), status);
 }
 
 /** A page for who has signed in. */
@@ -55,8 +64,12 @@ export function answer(
 }
 
 /** A page that nobody keeps, and that loads what is ours alone. */
-export function respond(markup: string, status: number): Response {
-  return new Response(markup, { status, headers: PAGE_HEADERS });
+export function respond(
+  markup: string,
+  status: number,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  return new Response(markup, { status, headers: { ...PAGE_HEADERS, ...headers } });
 }
 
 /** Leads on by GET (RFC 9110, section 15.4.4). */

@@ -7,6 +7,10 @@ declare module "*/board-client.js" {
   const path: string;
   export default path;
 }
+declare module "*/board-live.js" {
+  const path: string;
+  export default path;
+}
 declare module "*/board.css" {
   const path: string;
   export default path;

@@ -1,6 +1,7 @@
 import { and, asc, desc, eq, getTableColumns, sql } from "drizzle-orm";
 import type { Tables } from "../store/schema.ts";
 import { prepared, type ReadTx } from "../store/store.ts";
+import { userText } from "./html.ts";
 
 /** How many of the newest orders are looked through for the last digits of a number. */
 const LOOKED_THROUGH = 5000;
@@ -11,19 +12,21 @@ const value = sql.placeholder;
 const ANY_STAGE = sql.raw("('new', 'accepted', 'in_progress', 'completed', 'cancelled')");
 
 // Names written out: a subquery sees both tables, and both have an id.
-const actor = sql<string | null>`(
+const actor = sql`(
   SELECT order_events.actor FROM order_events
   WHERE order_events.order_id = orders.id AND order_events.from_stage IS NOT NULL
   ORDER BY order_events.id DESC LIMIT 1
-)`;
+)`.mapWith(userText);
 
-/** An order with its customer, what he has ordered, and whose it is. */
+/** A card: an order, its customer, its tariff and its dispatcher. Texts that people wrote are markup already. */
 function card({ orders, users, tariffs }: Tables) {
   return {
     ...getTableColumns(orders),
+    address: sql`${orders.address}`.mapWith(userText),
+    comment: sql`${orders.comment}`.mapWith(userText),
     phoneNumber: users.phoneNumber,
-    fullName: users.fullName,
-    tariffTitle: tariffs.title,
+    fullName: sql`${users.fullName}`.mapWith(userText),
+    tariffTitle: sql`${tariffs.title}`.mapWith(userText),
     actor,
   };
 }

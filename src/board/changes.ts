@@ -1,13 +1,14 @@
 import type { Log } from "../log.ts";
 import { pause } from "../lib/pause.ts";
 
-/** How often to look, while a board is open: an order is to appear within a second. */
-const LOOK_MS = 500;
+const TIMINGS = {
+  /** An order must appear within a second. */
+  lookMs: 500,
+  /** Proxies close connections that are silent for 30 s; the page reopens its own after 40 s. */
+  heartbeatMs: 15_000,
+};
 
-/** A connection on which nothing comes for longer may be closed on its way. */
-const COMMENT_EVERY_MS = 15_000;
-
-/** What a board is told: how many orders are new. */
+/** The state of the board; it differs after every change that a page shows. */
 export interface Version {
   readonly newOrders: number;
   readonly lastPaidAt: number;
@@ -16,28 +17,40 @@ export interface Version {
 
 export interface Changes {
   /**
-   * A stream of server-sent events (WHATWG HTML, section 9.2), each of which says only that something has
-   * changed: the page fetches itself, and so nothing needs to be sent again.
+   * Opens a stream of server-sent events (WHATWG HTML, section 9.2): `change` after a change,
+   * `heartbeat` after the first successful look and then every 15 s. Both carry the number of new
+   * orders as data and the version as id, so the page knows whether it must fetch itself.
    */
   open(): ReadableStream<Uint8Array>;
-  /** Ends all streams, which would hold up the end of the process. */
+  /** Ends all streams: an open one would delay the end of the process. */
   close(): void;
 }
 
-/** Looks for changes while a stream is open, in the database: so each copy sees what another has done. */
-export function createChanges(readVersion: () => Promise<Version>, log: Log): Changes {
-  const streams = new Set<ReadableStreamDefaultController<Uint8Array>>();
+type Stream = ReadableStreamDefaultController<Uint8Array>;
+
+/**
+ * Polls the database while a stream is open, so each copy sees the changes of the others. If it
+ * can't be read, no event is sent, and the pages notice the silence.
+ */
+export function createChanges(
+  readVersion: () => Promise<Version>,
+  log: Log,
+  { lookMs, heartbeatMs } = TIMINGS,
+): Changes {
+  const streams = new Set<Stream>();
+  /** Streams that had no event yet. */
+  const opened = new Set<Stream>();
   const ending = new AbortController();
   const encoder = new TextEncoder();
   let looking = false;
 
-  function send(text: string) {
-    const bytes = encoder.encode(text);
-    for (const stream of streams) {
+  function send(event: "change" | "heartbeat", id: string, newOrders: number, to: Set<Stream>) {
+    const bytes = encoder.encode(`event: ${event}\nid: ${id}\ndata: ${newOrders}\n\n`);
+    for (const stream of to) {
       try {
         stream.enqueue(bytes);
       } catch {
-        // Its reader has gone in this very moment.
+        // The reader left a moment ago.
         streams.delete(stream);
       }
     }
@@ -46,44 +59,45 @@ export function createChanges(readVersion: () => Promise<Version>, log: Log): Ch
   async function look() {
     looking = true;
     let known = "";
-    let quietMs = 0;
+    let sentAt = performance.now();
     while (streams.size > 0 && !ending.signal.aborted) {
       try {
-        const version = await readVersion();
-        const text = JSON.stringify(version);
-        // The first look has nothing to compare with: who has just come has just read all.
-        if (known !== "" && text !== known) {
-          send(`event: change\ndata: ${version.newOrders}\n\n`);
-          quietMs = 0;
+        const { newOrders, lastPaidAt, lastEvent } = await readVersion();
+        const id = `${newOrders}.${lastPaidAt}.${lastEvent}`;
+        const hasChanged = known !== "" && id !== known;
+        const isDue = performance.now() - sentAt >= heartbeatMs;
+        if (hasChanged || isDue) {
+          send(hasChanged ? "change" : "heartbeat", id, newOrders, streams);
+          sentAt = performance.now();
+        } else {
+          send("heartbeat", id, newOrders, opened);
         }
-        known = text;
+        opened.clear();
+        known = id;
       } catch (error) {
         log.warn("The board can't look for changes; it tries again.", error);
       }
-      quietMs += LOOK_MS;
-      if (quietMs >= COMMENT_EVERY_MS) {
-        send(":\n\n");
-        quietMs = 0;
-      }
-      await pause(LOOK_MS, ending.signal);
+      await pause(lookMs, ending.signal);
     }
     looking = false;
   }
 
   return {
     open() {
-      let own: ReadableStreamDefaultController<Uint8Array>;
+      let own: Stream;
       return new ReadableStream({
         start(controller) {
           own = controller;
           // The process is ending: a stream that begins now would hold it up.
           if (ending.signal.aborted) return own.close();
           streams.add(own);
+          opened.add(own);
           own.enqueue(encoder.encode("retry: 1000\n\n"));
           if (!looking) void look();
         },
         cancel() {
           streams.delete(own);
+          opened.delete(own);
         },
       });
     },

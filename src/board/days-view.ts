@@ -65,14 +65,18 @@ export function chartView(days: readonly DayFigures[], chosen: number, viewer: V
               >${orders > 0 ? orders : ""}</text
             >
             <text x="${middle}" y="${bottom + 18}">${shortDay(day)}</text>
-            <text x="${middle}" y="${bottom + 18 + LABEL_HEIGHT}"
-              >${tiyin > 0 ? `${Math.round(tiyin / 100_000)}k` : ""}</text
-            >
+            <text x="${middle}" y="${bottom + 18 + LABEL_HEIGHT}">${thousands(tiyin)}</text>
           </a>`;
         })}
       </svg>
     </div>
   </figure>`;
+}
+
+/** `1234k` for the narrow label of a bar; the bar's own label is exact. */
+function thousands(tiyin: number): string {
+  if (tiyin === 0) return "";
+  return tiyin < 100_000 ? "<1k" : `${Math.round(tiyin / 100_000)}k`;
 }
 
 export interface DaysOptions {

@@ -1,7 +1,8 @@
 import { clockTime, ZONE_MS } from "../lib/format.ts";
+import { isRecent } from "../orders/change-stage.ts";
 import type { Words } from "./words.ts";
 
-export const DAY_MS = 86_400_000;
+const DAY_MS = 86_400_000;
 
 const MINUTE_MS = 60_000;
 
@@ -20,6 +21,14 @@ export function isoDay(day: number): string {
   return new Date(day * DAY_MS).toISOString().slice(0, 10);
 }
 
+/** The number of the day that `2026-11-25` names; undefined if the text is not a real date in this form. */
+export function parseDay(text: string): number | undefined {
+  if (!/^\d{4}-\d\d-\d\d$/.test(text)) return undefined;
+  const day = Date.parse(text) / DAY_MS;
+  // Some engines roll 30 February over into March.
+  return Number.isInteger(day) && isoDay(day) === text ? day : undefined;
+}
+
 /** `25.11` */
 export function shortDay(day: number): string {
   const [, month, date] = isoDay(day).split("-");
@@ -31,9 +40,10 @@ export function dayAndTime(instant: number): string {
   return `${shortDay(dayOf(instant))} ${clockTime(instant)}`;
 }
 
-/** `7 min`, `2 h` or `3 d`. */
-export function ageInWords(ms: number, words: Words): string {
-  const minutes = Math.max(0, Math.floor(ms / MINUTE_MS));
+/** `7 min`, `2 h` or `3 d` ago; an instant in the future as day and time. */
+export function ageInWords(at: number, now: number, words: Words): string {
+  if (!isRecent(at, now, Number.POSITIVE_INFINITY)) return dayAndTime(at);
+  const minutes = Math.max(0, Math.floor((now - at) / MINUTE_MS));
   if (minutes < 60) return `${minutes}\u00a0${words.minutes}`;
   const hours = Math.floor(minutes / 60);
   return hours < 48

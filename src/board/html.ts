@@ -1,3 +1,5 @@
+import { hasVisibleCharacter, withoutBidiControls } from "../lib/format.ts";
+
 /** Markup that is written as it stands. */
 export class Html {
   constructor(readonly markup: string) {}
@@ -29,4 +31,13 @@ function markupOf(content: Content): string {
   if (content instanceof Html) return content.markup;
   if (typeof content === "object") return content.map(markupOf).join("");
   return Bun.escapeHTML(content);
+}
+
+/**
+ * A text that a person has written, isolated from its neighbours: it neither changes their direction nor,
+ * by `board.css`, paints over them. Null if nothing in it is visible. Every such text goes through here.
+ */
+export function userText(text: string | null | undefined): Html | null {
+  if (text === null || text === undefined || !hasVisibleCharacter(text)) return null;
+  return html`<bdi>${withoutBidiControls(text)}</bdi>`;
 }

@@ -1,8 +1,9 @@
 import { clockTime, money } from "../lib/format.ts";
+import { isRecent } from "../orders/change-stage.ts";
 import { CANCEL_REASONS, type OrderEvent, type Stage } from "../store/schema.ts";
 import type { Card } from "./board-queries.ts";
 import { ageInWords, dayAndTime, maskedPhone, spacedPhone } from "./format.ts";
-import { html, type Html } from "./html.ts";
+import { html, type Html, userText } from "./html.ts";
 import type { Viewer } from "./page.ts";
 import type { Words } from "./words.ts";
 
@@ -23,15 +24,18 @@ export function isOpen(stage: Stage | null): stage is OpenStage {
 
 /** An order as a card of the board. */
 export function cardView(card: Card, stage: OpenStage, { words, now }: Viewer): Html {
-  const waitsMs = now - (card.settledAt ?? now);
-  const urgency = stage !== "new" || waitsMs < AMBER_MS ? "" : waitsMs < RED_MS ? "amber" : "red";
-  return html`<li class="card ${stage} ${urgency}" id="order-${card.id}" data-order="${card.id}">
+  const paidAt = card.settledAt ?? now;
+  return html`<li
+    class="card ${stage} ${stage === "new" && urgencyOf(paidAt, now)}"
+    id="order-${card.id}"
+    data-order="${card.id}"
+  >
     <div class="row">
       <a class="number" href="/board/orders/${card.id}">№ ${card.id}</a>
-      <span class="tariff">${card.tariffTitle}</span>
-      <time class="age">${ageInWords(waitsMs, words)}</time>
+      <span class="tariff">${card.tariffTitle ?? card.tariffCode}</span>
+      <time class="age">${ageInWords(paidAt, now, words)}</time>
     </div>
-    ${addressView(card, words)} ${card.comment && html`<p class="comment">“${card.comment}”</p>`}
+    ${addressView(card, words)} ${card.comment && html`<p class="comment">${card.comment}</p>`}
     <div class="row customer">
       ${card.fullName && html`<span>${card.fullName}</span>`}
       <span class="phone">${phoneView(card, stage !== "new")}</span>
@@ -43,6 +47,12 @@ export function cardView(card: Card, stage: OpenStage, { words, now }: Viewer): 
       ${cancelForm(card, stage, words, "board")}
     </div>
   </li>`;
+}
+
+/** An order paid in the future, while the clock was ahead, may have waited for long. */
+function urgencyOf(paidAt: number, now: number): "" | "amber" | "red" {
+  if (isRecent(paidAt, now, AMBER_MS)) return "";
+  return isRecent(paidAt, now, RED_MS) ? "amber" : "red";
 }
 
 function addressView({ address }: Card, words: Words): Html {
@@ -104,7 +114,7 @@ function cancelForm({ id, amountTiyin }: Card, seen: OpenStage, words: Words, ba
         )}
       </fieldset>
       <label class="field"
-        >${words.note}<input name="note" maxlength="300" autocomplete="off"
+        >${words.note}<input name="note" dir="auto" maxlength="300" autocomplete="off"
       /></label>
       <label
         ><input type="checkbox" name="owed" value="yes" checked />${words.giveMoneyBack}:
@@ -126,7 +136,8 @@ export function orderView(
   const { stage } = card;
   if (stage === null) return html`<p>${words.notFound}</p>`;
   const wasAskedFor = events.some(
-    ({ kind, actor, at }) => kind === "phone_shown" && actor === name && now - at < PHONE_SHOWN_MS,
+    ({ kind, actor, at }) =>
+      kind === "phone_shown" && actor === name && isRecent(at, now, PHONE_SHOWN_MS),
   );
   const isShown = wasAskedFor || stage === "accepted" || stage === "in_progress";
   return html`<div class="order">
@@ -157,7 +168,7 @@ export function orderView(
       </div>
       <div>
         <dt>${words.amount}</dt>
-        <dd>${card.tariffTitle}, ${money(card.amountTiyin)} ${words.sum}</dd>
+        <dd>${card.tariffTitle ?? card.tariffCode}, ${money(card.amountTiyin)} ${words.sum}</dd>
       </div>
       ${
         card.refund &&
@@ -177,16 +188,16 @@ export function orderView(
     <h2>${words.history}</h2>
     <ol class="history">
       <li><time>${dayAndTime(card.settledAt ?? now)}</time> ${words.paid}</li>
-      ${events.map(
-        (event) =>
-          html`<li>
-            <time>${dayAndTime(event.at)}</time>
-            <span
-              >${words.events[event.kind]}${event.reason && `: ${words.reasons[event.reason]}`}${event.note && ` · ${event.note}`}</span
-            >
-            <b>${event.actor}</b>
-          </li>`,
-      )}
+      ${events.map((event) => {
+        const note = userText(event.note);
+        return html`<li>
+          <time>${dayAndTime(event.at)}</time>
+          <span
+            >${words.events[event.kind]}${event.reason && `: ${words.reasons[event.reason]}`}${note && html` · ${note}`}</span
+          >
+          <b>${userText(event.actor)}</b>
+        </li>`;
+      })}
     </ol>
   </div>`;
 }
@@ -199,7 +210,12 @@ function refundForm({ id }: Card, seen: Stage, words: Words): Html {
       value="order"
     />
     <label class="field"
-      >${words.reference}<input name="reference" required maxlength="300" autocomplete="off"
+      >${words.reference}<input
+        name="reference"
+        dir="auto"
+        required
+        maxlength="300"
+        autocomplete="off"
     /></label>
     <button class="primary">${words.verbs.refund}</button>
   </form>`;
@@ -246,7 +262,7 @@ export function noticeView(
   { words, now }: Viewer,
 ): Html {
   return html`<div class="notice" role="status">
-    <span>№ ${orderId}: ${words.events[kind]} · ${ageInWords(now - at, words)}</span>
+    <span>№ ${orderId}: ${words.events[kind]} · ${ageInWords(at, now, words)}</span>
     ${canBeUndone && toStage && stepForm(orderId, toStage, "undo", words, "board", "plain")}
   </div>`;
 }

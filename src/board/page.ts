@@ -1,4 +1,4 @@
-import { type Content, html, type Html } from "./html.ts";
+import { type Content, html, type Html, userText } from "./html.ts";
 import { type Language, LANGUAGES, type Words, WORDS } from "./words.ts";
 
 /** What a page knows of who looks at it. */
@@ -10,6 +10,8 @@ export interface Viewer {
   readonly canSignOut: boolean;
   /** Now, in ms. */
   readonly now: number;
+  /** The address of the page, to which a change of language leads back. */
+  readonly here: string;
 }
 
 export interface PageOptions {
@@ -19,41 +21,48 @@ export interface PageOptions {
   readonly viewer: Viewer | undefined;
   readonly language: Language;
   readonly query?: string;
-  /** Orders that nobody has accepted. */
+  /** The number of orders in the stage `new`, on the page that counts them. */
   readonly newOrders?: number;
   readonly content: Content;
 }
 
 /** A whole page of the board. */
 export function page(options: PageOptions): string {
-  const { title, path, viewer, language, query = "", newOrders = 0, content } = options;
+  const { title, path, viewer, language, query = "", newOrders, content } = options;
   const words = WORDS[language];
+  const isLive = path === "/board" || path.startsWith("/board/orders/");
   return html`<!doctype html>
     <html lang="${language}">
       <head>
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
-        <title>${newOrders > 0 ? `(${newOrders}) ` : ""}${title} · NoMus</title>
+        <title>${newOrders ? `(${newOrders}) ` : ""}${title} · NoMus</title>
         <link rel="icon" href="/board/icon.svg" />
         <link rel="stylesheet" href="/board/board.css" />
         ${
           viewer &&
-          html`<noscript><meta http-equiv="refresh" content="30" /></noscript>
+          html`${isLive && html`<noscript><meta http-equiv="refresh" content="30" /></noscript>`}
             <script src="/board/idiomorph.js" defer></script>
             <script src="/board/board.js" defer></script>`
         }
       </head>
-      <body data-new="${newOrders}">
+      <body
+        ${isLive && html`data-live`}
+        ${newOrders !== undefined && html`data-new="${newOrders}"`}
+        data-not-saved="${words.notSaved}"
+        data-no-answer="${words.noAnswer}"
+      >
         <a class="skip" href="#main">${words.skip}</a>
         ${viewer && header(viewer, path, query)}
-        <main id="main">${content}</main>
+        <main id="main" data-viewer="${viewer && `${viewer.name} ${language}`}">${content}</main>
         ${viewer && html`<footer class="keys">${words.keys}</footer>`}
       </body>
     </html>`.markup;
 }
 
-function header({ name, words, language, canSignOut }: Viewer, path: string, query: string): Html {
+function header(viewer: Viewer, path: string, query: string): Html {
+  const { name, words, language, canSignOut, here } = viewer;
   const link = (to: string, label: string) =>
     html`<a href="${to}" ${path === to ? html`aria-current="page"` : ""}>${label}</a>`;
   return html`<header>
@@ -63,6 +72,7 @@ function header({ name, words, language, canSignOut }: Viewer, path: string, que
       <input
         name="q"
         type="search"
+        dir="auto"
         value="${query}"
         placeholder="${words.search}"
         aria-label="${words.search}"
@@ -72,7 +82,8 @@ function header({ name, words, language, canSignOut }: Viewer, path: string, que
     <span
       class="status"
       id="status"
-      data-online="${words.online}"
+      data-connected="${words.connected}"
+      data-connecting="${words.connecting}"
       data-offline="${words.offline}"
       role="status"
     ></span>
@@ -83,14 +94,14 @@ function header({ name, words, language, canSignOut }: Viewer, path: string, que
       ${LANGUAGES.map(
         (one) =>
           html`<a
-            href="/board/language/${one}?to=${encodeURIComponent(path)}"
+            href="/board/language/${one}?to=${encodeURIComponent(here)}"
             hreflang="${one}"
             ${one === language ? html`aria-current="true"` : ""}
             >${one.toUpperCase()}</a
           >`,
       )}
     </span>
-    <span class="who">${name}</span>
+    <span class="who">${userText(name)}</span>
     ${canSignOut && html`<form method="post" action="/board/sign-out"><button class="quiet">${words.signOut}</button></form>`}
   </header>`;
 }

@@ -18,8 +18,8 @@ import {
   refundsOwed,
 } from "./board-queries.ts";
 import { type DayFigures, daysView, figuresView } from "./days-view.ts";
-import { DAY_MS, dayOf, startOfDay } from "./format.ts";
-import { html } from "./html.ts";
+import { dayOf, parseDay, startOfDay } from "./format.ts";
+import { html, userText } from "./html.ts";
 import { cardView, noticeView, orderView, tableView } from "./order-view.ts";
 import type { Viewer } from "./page.ts";
 
@@ -109,8 +109,7 @@ export function createPages(store: Store) {
 
   async function showDays(viewer: Viewer, query: URLSearchParams): Promise<Response> {
     const today = dayOf(viewer.now);
-    const asked = Date.parse(query.get("day") ?? "");
-    const day = Number.isNaN(asked) ? today : Math.floor(asked / DAY_MS);
+    const day = parseDay(query.get("day") ?? "") ?? today;
     const stage = STAGES.find((one) => one === query.get("stage")) ?? "";
     const limit = parseInteger(query.get("limit") ?? "", 1, MAX_LISTED) ?? 50;
     const [days, chosen, cards] = await Promise.all([
@@ -166,7 +165,7 @@ export function createPages(store: Store) {
     if (only !== undefined && found.length === 1) return seeOther(`/board/orders/${only.id}`);
     return answer({
       ...{ title: viewer.words.search, path: "/board/search", viewer, query },
-      content: html`<h1>${query}</h1>
+      content: html`<h1>${userText(query) ?? viewer.words.search}</h1>
         ${tableView(found, viewer, true)}`,
     });
   }

@@ -1,9 +1,27 @@
 import type { CancelReason, Order, OrderEvent, Stage } from "../store/schema.ts";
+import { type Content, html, type Html } from "./html.ts";
 
 /** The languages of the board, the first by default. */
 export const LANGUAGES = ["ru", "uz", "en"] as const;
 
 export type Language = (typeof LANGUAGES)[number];
+
+/** Why the board refuses a request. */
+export const REFUSALS = [
+  "invalid_host",
+  "not_found",
+  "method_not_allowed",
+  "unsupported_media_type",
+  "body_too_large",
+  "internal_error",
+  "unavailable",
+  "foreign_form",
+  "invalid_form",
+  "invalid_text",
+  "no_session",
+] as const;
+
+export type RefusalCode = (typeof REFUSALS)[number];
 
 /** Everything that the board says, in one language. */
 export interface Words {
@@ -53,11 +71,21 @@ export interface Words {
   readonly tooManyKeys: string;
   readonly changedTitle: string;
   /** What somebody has done with an order meanwhile. */
-  readonly changed: (what: string, who: string, when: string) => string;
+  readonly changed: (what: string, who: Content, when: string) => Html;
   readonly noSuchStep: string;
+  readonly notDone: string;
+  readonly tryAgain: string;
+  readonly refusals: Readonly<Record<RefusalCode, string>>;
+  /** Where to sign in if the browser drops the cookie at this address. */
+  readonly signInAt: (address: Content) => Html;
   readonly notFound: string;
-  readonly online: string;
+  readonly connected: string;
+  readonly connecting: string;
   readonly offline: string;
+  /** Shown beside a form whose change was not confirmed. */
+  readonly notSaved: string;
+  /** Shown beside a search that got no answer. */
+  readonly noAnswer: string;
   readonly sound: string;
   readonly keys: string;
   readonly skip: string;
@@ -148,11 +176,31 @@ const ru: Words = {
   wrongKey: "Этот ключ не подходит.",
   tooManyKeys: "Слишком много попыток. Подождите минуту.",
   changedTitle: "Заказ уже изменён",
-  changed: (what, who, when) => `${what}: ${who}, ${when}. Ваше действие не выполнено.`,
+  changed: (what, who, when) => html`${what}: ${who}, ${when}. Ваше действие не выполнено.`,
   noSuchStep: "Этот шаг сейчас невозможен. Ничего не изменилось.",
+  notDone: "Не выполнено",
+  tryAgain: "Попробовать ещё раз",
+  refusals: {
+    invalid_host: "По этому адресу доска не открывается. Проверьте адрес в строке браузера.",
+    not_found: "Такой страницы нет.",
+    method_not_allowed: "Эту страницу нельзя открыть по ссылке.",
+    unsupported_media_type: "Сервис не понял запрос. Ничего не изменилось.",
+    body_too_large: "Слишком длинный текст. Ничего не изменилось.",
+    internal_error: "В сервисе произошла ошибка. Попробуйте ещё раз.",
+    unavailable: "Сервис сейчас не может сохранить данные. Попробуйте ещё раз.",
+    foreign_form: "Запрос пришёл не с доски и отклонён. Ничего не изменилось.",
+    invalid_form: "Запрос повреждён. Ничего не изменилось.",
+    invalid_text: "Текст пустой, слишком длинный или содержит недопустимые символы. Исправьте его.",
+    no_session: "Вы не вошли.",
+  },
+  signInAt: (address) =>
+    html`Входите по адресу ${address}. По другим адресам браузер может не запомнить вход.`,
   notFound: "Такого заказа нет.",
-  online: "На связи",
+  connected: "На связи",
+  connecting: "Подключение…",
   offline: "Нет связи",
+  notSaved: "Не сохранено. Попробуйте ещё раз.",
+  noAnswer: "Нет ответа. Попробуйте ещё раз.",
   sound: "Звук",
   keys: "Клавиши: J K — выбор, Enter — открыть, A — следующий шаг, / — поиск",
   skip: "К содержанию",
@@ -235,11 +283,31 @@ const uz: Words = {
   wrongKey: "Bu kalit mos emas.",
   tooManyKeys: "Urinishlar juda ko‘p. Bir daqiqa kuting.",
   changedTitle: "Buyurtma allaqachon o‘zgargan",
-  changed: (what, who, when) => `${what}: ${who}, ${when}. Sizning amalingiz bajarilmadi.`,
+  changed: (what, who, when) => html`${what}: ${who}, ${when}. Sizning amalingiz bajarilmadi.`,
   noSuchStep: "Bu qadam hozir mumkin emas. Hech narsa o‘zgarmadi.",
+  notDone: "Bajarilmadi",
+  tryAgain: "Yana urinib ko‘rish",
+  refusals: {
+    invalid_host: "Doska bu manzilda ochilmaydi. Brauzerdagi manzilni tekshiring.",
+    not_found: "Bunday sahifa yo‘q.",
+    method_not_allowed: "Bu sahifani havola orqali ochib bo‘lmaydi.",
+    unsupported_media_type: "Xizmat so‘rovni tushunmadi. Hech narsa o‘zgarmadi.",
+    body_too_large: "Matn juda uzun. Hech narsa o‘zgarmadi.",
+    internal_error: "Xizmatda xatolik yuz berdi. Yana urinib ko‘ring.",
+    unavailable: "Xizmat hozir ma’lumotlarni saqlay olmayapti. Yana urinib ko‘ring.",
+    foreign_form: "So‘rov doskadan yuborilmagan va rad etildi. Hech narsa o‘zgarmadi.",
+    invalid_form: "So‘rov buzilgan. Hech narsa o‘zgarmadi.",
+    invalid_text: "Matn bo‘sh, juda uzun yoki unda ruxsat etilmagan belgilar bor. Uni tuzating.",
+    no_session: "Siz tizimga kirmagansiz.",
+  },
+  signInAt: (address) =>
+    html`Kirish manzili: ${address}. Boshqa manzilda brauzer kirishni eslab qolmasligi mumkin.`,
   notFound: "Bunday buyurtma yo‘q.",
-  online: "Aloqada",
+  connected: "Aloqada",
+  connecting: "Ulanmoqda…",
   offline: "Aloqa yo‘q",
+  notSaved: "Saqlanmadi. Qayta urinib ko‘ring.",
+  noAnswer: "Javob yo‘q. Qayta urinib ko‘ring.",
   sound: "Ovoz",
   keys: "Tugmalar: J K — tanlash, Enter — ochish, A — keyingi qadam, / — qidirish",
   skip: "Mazmunga",
@@ -322,11 +390,31 @@ const en: Words = {
   wrongKey: "This key opens nothing.",
   tooManyKeys: "Too many attempts. Wait a minute.",
   changedTitle: "The order has changed",
-  changed: (what, who, when) => `${what}: ${who}, ${when}. What you did was not done.`,
+  changed: (what, who, when) => html`${what}: ${who}, ${when}. What you did was not done.`,
   noSuchStep: "This step is not possible now. Nothing has changed.",
+  notDone: "Not done",
+  tryAgain: "Try again",
+  refusals: {
+    invalid_host: "The board does not open at this address. Check the address in your browser.",
+    not_found: "There is no such page.",
+    method_not_allowed: "This page can't be opened by a link.",
+    unsupported_media_type: "The service did not understand the request. Nothing has changed.",
+    body_too_large: "The text is too long. Nothing has changed.",
+    internal_error: "The service failed. Try again.",
+    unavailable: "The service can't save data now. Try again.",
+    foreign_form: "The request did not come from the board and was refused. Nothing has changed.",
+    invalid_form: "The request is damaged. Nothing has changed.",
+    invalid_text: "The text is blank, too long or has characters that are not allowed. Correct it.",
+    no_session: "You are not signed in.",
+  },
+  signInAt: (address) =>
+    html`Sign in at ${address}. At other addresses the browser may not remember the sign-in.`,
   notFound: "There is no such order.",
-  online: "Online",
+  connected: "Online",
+  connecting: "Connecting…",
   offline: "Offline",
+  notSaved: "Not saved. Try again.",
+  noAnswer: "No answer. Try again.",
   sound: "Sound",
   keys: "Keys: J K to choose, Enter to open, A for the next step, / to search",
   skip: "To the content",

@@ -37,7 +37,7 @@ export const orders: Command = {
       row.status,
       row.user_id,
       row.tariff_code,
-      row.amount_tiyin / 100,
+      { tiyin: row.amount_tiyin },
       row.created_at,
       row.settled_at ?? "",
     ]);

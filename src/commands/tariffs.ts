@@ -16,7 +16,7 @@ export const tariffs: Command = {
     const cells = byCode.map(({ code, title, priceTiyin, active }) => [
       code,
       title,
-      priceTiyin / 100,
+      { tiyin: priceTiyin },
       active ? "yes" : "no",
     ]);
     formatTable(["code", "title", "sum", "can be ordered"], cells).forEach(print);

@@ -1,5 +1,5 @@
 import { type Context, ValidationError } from "elysia";
-import { Unavailable } from "../errors.ts";
+import { type ErrorCode, Unavailable } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { BodyTooLarge } from "./body-limit.ts";
 import { problem } from "./problems.ts";
@@ -11,20 +11,36 @@ interface Failure {
   readonly code: unknown;
   readonly error: unknown;
   readonly set: Context["set"];
+  readonly request: Request;
 }
 
-/** Answers every error with problem details. What is a fault of ours is logged whole. */
-export function createErrorHandler(log: Log) {
-  return ({ code, error, set }: Failure) => {
-    if (code === "NOT_FOUND") return problem(set, "not_found");
-    if (code === "PARSE") {
-      const cause = error instanceof Error ? error.cause : undefined;
-      return problem(set, cause instanceof BodyTooLarge ? "body_too_large" : "invalid_json");
-    }
+/** The part of the service whose errors are pages for people. */
+export interface ErrorPages {
+  /** Whether the request is for that part. */
+  covers(request: Request): boolean;
+  /** The page for an error. */
+  answer(request: Request, code: ErrorCode): Response;
+}
+
+/** Answers every error with problem details or a page. Our own faults are logged with their stack. */
+export function createErrorHandler(log: Log, pages?: ErrorPages) {
+  return (failure: Failure) => {
+    const { error, set, request } = failure;
     if (error instanceof ValidationError && error.type === "body") {
       return problem(set, "validation_failed", { errors: fieldErrors(error) });
     }
-    log.error(`Request ${set.headers["x-request-id"]} failed.`, error);
-    return problem(set, error instanceof Unavailable ? "unavailable" : "internal_error");
+    const code = errorCodeOf(failure);
+    if (code === "internal_error" || code === "unavailable") {
+      log.error(`Request ${set.headers["x-request-id"]} failed.`, error);
+    }
+    return pages?.covers(request) ? pages.answer(request, code) : problem(set, code);
   };
+}
+
+function errorCodeOf({ code, error }: Failure) {
+  if (code === "NOT_FOUND") return "not_found";
+  const cause = code === "PARSE" && error instanceof Error ? error.cause : error;
+  if (cause instanceof BodyTooLarge) return "body_too_large";
+  if (code === "PARSE") return "invalid_json";
+  return error instanceof Unavailable ? "unavailable" : "internal_error";
 }

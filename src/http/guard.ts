@@ -7,7 +7,7 @@ import { type AccessControl, allowHeader, isAllowed } from "./access.ts";
 import { createHostCheck } from "./allowed-hosts.ts";
 import { isDeclaredTooLarge, limitBody } from "./body-limit.ts";
 import { createCors } from "./cors.ts";
-import { createErrorHandler } from "./error-handler.ts";
+import { createErrorHandler, type ErrorPages } from "./error-handler.ts";
 import { isForm, isPlainJson } from "./media-type.ts";
 import { problem } from "./problems.ts";
 import { readStrictly } from "./read-json.ts";
@@ -22,6 +22,7 @@ export interface GuardDependencies {
   readonly now: Clock;
   readonly randomId: () => string;
   readonly access: AccessControl;
+  readonly errorPages?: ErrorPages;
   readonly config: {
     readonly allowedHosts: readonly string[] | null;
     readonly corsOrigins: readonly string[];
@@ -30,9 +31,9 @@ export interface GuardDependencies {
 
 /**
  * What every request passes before its route: checks what can be known before the body is read, and
- * answers every error, also those of the routes, with problem details.
+ * answers every error, also those of the routes, with problem details or a page.
  */
-export function guard({ log, now, randomId, access, config }: GuardDependencies) {
+export function guard({ log, now, randomId, access, errorPages, config }: GuardDependencies) {
   const isAllowedHost = createHostCheck(config.allowedHosts);
   const cors = createCors(config.corsOrigins);
   const hostWarnings = createRateLimit({ limit: HOST_WARNINGS_PER_MINUTE, windowMs: 60_000, now });
@@ -56,7 +57,8 @@ export function guard({ log, now, randomId, access, config }: GuardDependencies)
         return "invalid_host";
       }
       // A browser sends no key with a preflight.
-      if (!isAllowed(route?.access ?? "client", caller) && !cors.isPreflight(request)) {
+      const needed = route?.access ?? (errorPages?.covers(request) ? "dispatcher" : "client");
+      if (!isAllowed(needed, caller) && !cors.isPreflight(request)) {
         return caller === "anonymous" ? "missing_api_key" : "invalid_api_key";
       }
       if (routes === undefined) return "not_found";
@@ -87,11 +89,15 @@ export function guard({ log, now, randomId, access, config }: GuardDependencies)
           set.status = 204;
           return "";
         }
-        if (code !== undefined) return problem(set, code);
+        if (code !== undefined) {
+          return errorPages?.covers(request)
+            ? errorPages.answer(request, code)
+            : problem(set, code);
+        }
         context.request = readStrictly(limitBody(request));
         return;
       })
-      .onError({ as: "global" }, createErrorHandler(log));
+      .onError({ as: "global" }, createErrorHandler(log, errorPages));
     return app;
   };
 }

@@ -10,6 +10,18 @@ export const UNDO_MS = 10 * 60_000;
 /** The same step of the same person within this is one tap too many. */
 const DOUBLE_TAP_MS = 60_000;
 
+/** The clocks of two copies differ by less: each reads the database server's, within its time limit. */
+const CLOCK_SKEW_MS = 5000;
+
+/**
+ * Whether `at` was less than `windowMs` before `now`. An instant in the future is not recent: it was
+ * recorded while the clock was ahead, and would stay recent for too long.
+ */
+export function isRecent(at: number, now: number, windowMs: number): boolean {
+  const ageMs = now - at;
+  return ageMs >= -CLOCK_SKEW_MS && ageMs < windowMs;
+}
+
 /** What leads on from which stages. */
 const STEPS = {
   accept: { from: ["new"], to: "accepted" },
@@ -72,7 +84,7 @@ export function createWorkOrder({ store, webhook, now }: WorkDependencies): Work
       last?.actor === actor &&
       last.kind === work.verb &&
       last.fromStage === seen &&
-      Math.abs(at - last.at) < DOUBLE_TAP_MS;
+      isRecent(last.at, at, DOUBLE_TAP_MS);
     if (isDoubleTap) return { kind: "done" };
     const changed = { kind: "stage_changed" as const, stage: order.stage, last };
     if (order.stage !== seen) return changed;
@@ -98,7 +110,7 @@ export function createWorkOrder({ store, webhook, now }: WorkDependencies): Work
 
 /** Whether the last step can be taken back now. */
 export function canUndo(
-  order: Order,
+  order: Pick<Order, "refund">,
   last: OrderEvent,
   now: number,
 ): last is OrderEvent & { readonly fromStage: Stage } {
@@ -106,7 +118,7 @@ export function canUndo(
     last.fromStage !== null &&
     last.kind !== "undo" &&
     order.refund !== "given" &&
-    Math.abs(now - last.at) < UNDO_MS
+    isRecent(last.at, now, UNDO_MS)
   );
 }
 

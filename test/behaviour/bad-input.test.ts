@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { hasVisibleCharacter } from "../../src/lib/format.ts";
+import { LINES, ONE_LINE } from "../../src/http/text-pattern.ts";
 import { createService } from "../support/service.ts";
 
 const JSON_TYPE = { "content-type": "application/json" };
@@ -156,6 +158,118 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
       { "content-type": type },
     );
     expect(status).toBe(200);
+  });
+});
+
+describe("a text for people", () => {
+  const KEYS = { API_KEY: "client", ADMIN_API_KEY: "owner" };
+  const owner = { "x-api-key": "owner" };
+  const phone_number = "+998901234567";
+
+  /** The status of each request that stores the text: a name, an address, a comment, a title. */
+  async function statusesOf(text: string) {
+    const { post, put } = createService(KEYS);
+    const user = { user_id: 1, tariff_code: "standard_300" };
+    await post("/register", { phone_number }, owner);
+    const answers = await Promise.all([
+      post("/register", { phone_number, full_name: text }, owner),
+      post("/create_order", { ...user, address: text }, owner),
+      post("/create_order", { ...user, comment: text }, owner),
+      put("/tariffs/new", { title: text, price_tiyin: 1 }, owner),
+    ]);
+    return answers.map(({ status }) => status);
+  }
+
+  test.each([
+    "\u202a",
+    "\u202b",
+    "\u202c",
+    "\u202d",
+    "\u202e",
+    "\u2066",
+    "\u2067",
+    "\u2068",
+    "\u2069",
+    "\u200e",
+    "\u200f",
+    "\u061c",
+  ])("is refused with the bidirectional control %j", async (control) => {
+    for (const text of [control, `Aziza ${control}`, `${control}Aziza`, `علی${control} رضا`]) {
+      expect(await statusesOf(text)).toEqual([422, 422, 422, 422]);
+    }
+  });
+
+  test.each([
+    "\u115f",
+    "\u1160",
+    "\u3164",
+    "\uffa0",
+    "\u2800",
+    "\ufe0f",
+    "\ufe00\u180b",
+    "\u{e0100}",
+    "\u{e0001}\u{e0041}\u{e007f}",
+    "\u200b\u200c\u200d\u2060\ufeff",
+    "\u034f",
+    "\u00ad",
+    "\u180e",
+    "\u17b4\u17b5",
+    "\u{1d159}\u{1d173}",
+    "\u{1bca0}",
+    "\u{13441}",
+    "\u0301\u0301",
+    "\u064b",
+    "\u0e31",
+    "\u093e",
+    "\u{11080}\u{11082}",
+    "\u3000 \u2003\u00a0",
+  ])("is refused if it is %j, of which nothing shows", async (text) => {
+    expect(await statusesOf(text)).toEqual([422, 422, 422, 422]);
+  });
+
+  test.each([
+    "Oʻgʻiloy Gʻaniyeva",
+    "O‘g‘iloy",
+    "Юлия Щеглова",
+    "Й",
+    "علی‌رضا محمدی",
+    "מִרְיָם",
+    "สมชาย",
+    "किरण",
+    "김철수",
+    "👩‍🔧",
+    "❤️",
+    "1️⃣",
+    "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
+    "葛\u{e0100}城",
+    ".",
+    `N${"\u0301".repeat(150)}`,
+  ])("is taken if it is %j", async (text) => {
+    expect(await statusesOf(text)).toEqual([200, 200, 200, 200]);
+  });
+
+  test("has a pattern in the document that means the same with the flag u and without", () => {
+    // The other planes hold no blank character.
+    const planes = [
+      ...Array(0x20000).keys(),
+      ...Array.from(Array(0x1002).keys(), (n) => 0xdffff + n),
+    ];
+    const characters = planes
+      .map((one) => String.fromCodePoint(one))
+      .filter((one) => one.isWellFormed());
+    for (const pattern of [ONE_LINE, LINES]) {
+      const [units, codePoints] = [new RegExp(pattern), new RegExp(pattern, "u")];
+      const differing = characters.filter((one) =>
+        [one, `${one}a`, `\u{e0041}${one}`].some(
+          (text) => units.test(text) !== codePoints.test(text),
+        ),
+      );
+      // Beside the service itself, which refuses combining marks of every script.
+      const wrong = characters.filter(
+        (one) => units.test(one) !== hasVisibleCharacter(one) && !/\p{M}/u.test(one),
+      );
+      expect([differing, wrong]).toEqual([[], []]);
+    }
   });
 });
 

@@ -1,69 +1,14 @@
 import { describe, expect, test } from "bun:test";
-import { createService } from "../support/service.ts";
+import { API_KEY, createBoard, KEYS } from "../support/board.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
-const API_KEY = "a-client-s-key-of-it";
-const KEYS = { Aziza: "aziza-s-key-for-this", Bekzod: "bekzod-s-key-for-thi" };
-const DISPATCHERS = Object.entries(KEYS)
-  .map(([name, key]) => `${name}:${key}`)
-  .join(",");
 
-type Dispatcher = keyof typeof KEYS;
-
-function createBoard(environment: Record<string, string> = {}) {
-  const service = createService({
-    ...{ API_KEY, DISPATCHERS, ORDERS_PER_USER_PER_HOUR: "0" },
-    ...environment,
-  });
-  const { app, post } = service;
-
-  const send = (path: string, init: RequestInit = {}) => {
-    const request = new Request(`http://localhost${path}`, { redirect: "manual", ...init });
-    request.headers.set("host", "localhost");
-    return app.http.handle(request);
-  };
-  const submit = (path: string, form: object, headers: Record<string, string> = {}) =>
-    send(path, {
-      method: "POST",
-      body: new URLSearchParams({ ...form }).toString(),
-      headers: {
-        "content-type": "application/x-www-form-urlencoded",
-        "sec-fetch-site": "same-origin",
-        ...headers,
-      },
-    });
-  async function signIn(name: Dispatcher) {
-    const answer = await submit("/board/sign-in", { key: KEYS[name], to: "/board" });
-    expect([answer.status, answer.headers.get("location")]).toEqual([303, "/board"]);
-    const cookie = answer.headers.get("set-cookie")?.split(";")[0] ?? "";
-    return {
-      cookie,
-      async read(path: string) {
-        const read = await send(path, { headers: { cookie } });
-        return { status: read.status, headers: read.headers, text: await read.text() };
-      },
-      submit: (path: string, form: object, headers: Record<string, string> = {}) =>
-        submit(path, form, { cookie, ...headers }),
-    };
-  }
-  /** A paid order of a customer of this number. */
-  async function order(more: object = {}, phone = "+998901234567", name?: string) {
-    const headers = { "x-api-key": API_KEY };
-    const user = await post("/register", { phone_number: phone, full_name: name }, headers);
-    const { body } = await post(
-      "/create_order",
-      { user_id: user.body["user_id"], tariff_code: "standard_300", ...more },
-      { ...headers, "idempotency-key": crypto.randomUUID() },
-    );
-    await app.idle();
-    return Number(body["order_id"]);
-  }
-  const look = async (id: number) =>
-    (await service.request(`/orders/${id}`, { headers: { "x-api-key": API_KEY } })).body;
-  return { ...service, send, submit, signIn, order, look };
+/** An address as it stands in a redirect. */
+function targetOf(path: string): string {
+  const { pathname, search } = new URL(path, "http://localhost");
+  return pathname + search;
 }
-
 describe("the sign-in", () => {
   test("is where everybody is sent who has no session, and nothing is done", async () => {
     const { send, submit, order, look } = createBoard();
@@ -91,25 +36,84 @@ describe("the sign-in", () => {
     }
   });
 
-  test("refuses a wrong key, and after ten of them every key for a minute", async () => {
+  test("accepts right keys while wrong ones are limited to ten a minute", async () => {
     const { submit, world } = createBoard();
-    const tryKey = async (key: string) => (await submit("/board/sign-in", { key })).status;
-    for (let n = 0; n < 10; n++) expect(await tryKey("wrong")).toBe(403);
-    expect(await tryKey(KEYS.Aziza)).toBe(429);
-    world.nowMs += MINUTE_MS;
-    expect(await tryKey(KEYS.Aziza)).toBe(303);
+    const tryKey = (key: string) => submit("/board/sign-in", { key });
+    for (let n = 0; n < 10; n++) expect((await tryKey("wrong")).status).toBe(403);
+    world.nowMs += 1000;
+    const limited = await tryKey("wrong");
+    expect([limited.status, limited.headers.get("retry-after")]).toEqual([429, "59"]);
+    expect(await limited.text()).toContain("Слишком много попыток");
+    for (let n = 0; n < 20; n++) expect((await tryKey(KEYS.Aziza)).status).toBe(303);
+    expect((await tryKey("wrong")).status).toBe(429);
+    world.nowMs += MINUTE_MS - 1000;
+    expect((await tryKey("wrong")).status).toBe(403);
+  });
+
+  test("logs wrong keys without the key, at most ten a minute", async () => {
+    const { submit, world } = createBoard();
+    for (let n = 0; n < 12; n++) await submit("/board/sign-in", { key: "not-a-key-of-anyone" });
+    const warnings = world.lines.filter((line) => line.startsWith("Warning: "));
+    expect(warnings).toHaveLength(10);
+    expect(warnings[0]).toMatch(
+      /^Warning: Refused a sign-in to the board: wrong key \(request \S+\)\.$/,
+    );
+    expect(world.lines.join()).not.toContain("not-a-key-of-anyone");
   });
 
   test("gives a cookie that scripts can't read, for TLS alone where PUBLIC_URL says so", async () => {
     const plain = await createBoard().submit("/board/sign-in", { key: KEYS.Aziza });
     expect(plain.headers.get("set-cookie")).toMatch(
-      /^nmservis=Aziza\.\d+\.[\w-]+; Max-Age=43200; Path=\/; HttpOnly; SameSite=Lax$/,
+      /^nmservis-[0-9a-f]{8}=Aziza\.\d+\.[\w-]+; Max-Age=43200; Path=\/; HttpOnly; SameSite=Lax$/,
     );
     const { submit } = createBoard({ PUBLIC_URL: "https://orders.example.uz" });
     const secure = await submit("/board/sign-in", { key: KEYS.Aziza });
     expect(secure.headers.get("set-cookie")).toMatch(
-      /^__Host-nmservis=.*; HttpOnly; SameSite=Lax; Secure$/,
+      /^__Host-nmservis-[0-9a-f]{8}=.*; HttpOnly; SameSite=Lax; Secure$/,
     );
+  });
+
+  test("is separate for two instances on one host and shared by the copies of one", async () => {
+    const nameWith = async (settings: Record<string, string>) => {
+      const answer = await createBoard(settings).submit("/board/sign-in", { key: KEYS.Aziza });
+      return answer.headers.get("set-cookie")?.split("=")[0];
+    };
+    const postgres = (user: string, name: string) => `postgres://${user}@127.0.0.1/${name}`;
+    const shop = { PUBLIC_URL: "https://orders.example.uz" };
+    const names = [
+      await nameWith({ PORT: "8001" }),
+      await nameWith({ PORT: "8002" }),
+      await nameWith({ PORT: "8001", DATABASE_URL: "file:/other/nmservis.db" }),
+      await nameWith({ DATABASE_URL: postgres("a:secret", "one") }),
+      await nameWith({ DATABASE_URL: postgres("a:secret", "two") }),
+      await nameWith({ PUBLIC_URL: "http://orders.example.uz:8001" }),
+      await nameWith(shop),
+    ];
+    expect(new Set(names).size).toBe(names.length);
+    expect(await nameWith({ PORT: "8001" })).toBe(names[0]);
+    expect(await nameWith({ PORT: "8001", DATABASE_URL: postgres("b:other", "one") })).toBe(
+      names[3],
+    );
+    expect(await nameWith({ ...shop, PORT: "8003" })).toBe(names[6]);
+  });
+
+  test("is not valid for longer if it began while the clock was ahead", async () => {
+    const { signIn, world } = createBoard();
+    world.nowMs += 24 * HOUR_MS;
+    const { read } = await signIn("Aziza");
+    world.nowMs -= MINUTE_MS;
+    expect((await read("/board")).status).toBe(303);
+    world.nowMs -= 23 * HOUR_MS;
+    expect((await read("/board")).status).toBe(303);
+  });
+
+  test("allows for the difference between the clocks of two copies", async () => {
+    const { signIn, world } = createBoard();
+    const { read } = await signIn("Aziza");
+    world.nowMs -= 5000;
+    expect((await read("/board")).status).toBe(200);
+    world.nowMs -= 1;
+    expect((await read("/board")).status).toBe(303);
   });
 
   test("holds for twelve hours", async () => {
@@ -125,17 +129,18 @@ describe("the sign-in", () => {
     const { signIn, send, world } = createBoard();
     const { cookie } = await signIn("Aziza");
     const [, endsAt, signature] = cookie.split(".");
+    const [name] = cookie.split("=");
     const statusWith = async (value: string, by = send) =>
       (await by("/board", { headers: { cookie: value } })).status;
     expect(await statusWith(cookie)).toBe(200);
     for (const forged of [
-      `nmservis=Bekzod.${endsAt}.${signature}`,
-      `nmservis=Aziza.${Number(endsAt) + 1}.${signature}`,
-      `nmservis=Aziza.${endsAt}.${signature?.slice(1)}`,
-      `nmservis=Aziza.${endsAt}.`,
-      `nmservis=Aziza..${signature}`,
-      "nmservis=",
-      "nmservis=%",
+      `${name}=Bekzod.${endsAt}.${signature}`,
+      `${name}=Aziza.${Number(endsAt) + 1}.${signature}`,
+      `${name}=Aziza.${endsAt}.${signature?.slice(1)}`,
+      `${name}=Aziza.${endsAt}.`,
+      `${name}=Aziza..${signature}`,
+      `${name}=`,
+      `${name}=%`,
       `other=Aziza.${endsAt}.${signature}`,
     ]) {
       expect(await statusWith(forged)).toBe(303);
@@ -240,7 +245,7 @@ describe("the board", () => {
     }
     expect((await look(id))["stage"]).toBe("completed");
     const { text: card } = await read(`/board/orders/${id}`);
-    expect(card.match(/<b>Aziza<\/b>/g)).toHaveLength(3);
+    expect(card.match(/<b><bdi>Aziza<\/bdi><\/b>/g)).toHaveLength(3);
     expect((await read("/board")).text).not.toContain(`id="order-${id}"`);
   });
 
@@ -322,6 +327,40 @@ describe("the board", () => {
     expect((await (await signIn("Bekzod")).read("/board")).text).toMatch(shown);
   });
 
+  test("shows a number no longer than ten minutes, also if it was asked for while the clock was ahead", async () => {
+    const { signIn, order, world } = createBoard();
+    const id = await order();
+    const { read, submit } = await signIn("Aziza");
+    const isShown = async () =>
+      (await read(`/board/orders/${id}`)).text.includes("+998\u00a090\u00a0123\u00a045\u00a067");
+    world.nowMs += HOUR_MS;
+    await submit(`/board/orders/${id}/phone`, {});
+    world.nowMs -= MINUTE_MS;
+    expect(await isShown()).toBe(false);
+    world.nowMs += 11 * MINUTE_MS - 1;
+    expect(await isShown()).toBe(true);
+    world.nowMs += 1;
+    expect(await isShown()).toBe(false);
+  });
+
+  test("shows an order that was paid while the clock was ahead as urgent, with its time", async () => {
+    const { signIn, order, world } = createBoard();
+    world.nowMs += 24 * HOUR_MS;
+    const id = await order();
+    world.nowMs -= 24 * HOUR_MS;
+    const { text } = await (await signIn("Aziza")).read("/board");
+    expect(text).toMatch(new RegExp(`class="card new red"\\s+id="order-${id}"`));
+    expect(text).toContain(`<time class="age">24.11 14:30</time>`);
+  });
+
+  test("shows the age of an old order in days", async () => {
+    const { signIn, order, world } = createBoard();
+    await order();
+    world.nowMs += 10_000 * 24 * HOUR_MS;
+    const { text } = await (await signIn("Aziza")).read("/board");
+    expect(text).toContain(`<time class="age">10000\u00a0д</time>`);
+  });
+
   test("turns amber after 5 minutes and red after 15, while an order is new", async () => {
     const { signIn, order, world } = createBoard();
     const id = await order();
@@ -356,6 +395,64 @@ describe("the board", () => {
     expect(chosen.headers.get("location")).toBe("/board/days");
   });
 
+  test.each([
+    "/board",
+    "/board?done=1",
+    "/board/days?day=2026-11-20&stage=cancelled&limit=100",
+    "/board/orders/1",
+    `/board/search?q=${encodeURIComponent("Ali & +998 90'\"<")}`,
+  ])("returns to %s after a change of language, and after the sign-in", async (path) => {
+    const { signIn, order, send, submit } = createBoard();
+    await order();
+    const { read } = await signIn("Aziza");
+    const { text } = await read(path);
+    const link = /href="(\/board\/language\/uz[^"]*)"/.exec(text)?.[1] ?? "";
+    const changed = await send(link);
+    expect(changed.headers.get("location")).toBe(targetOf(path));
+    const anonymous = await send(path);
+    const page = await (await send(anonymous.headers.get("location") ?? "")).text();
+    const to = /name="to" value="([^"]*)"/.exec(page)?.[1]?.replaceAll("&amp;", "&") ?? "";
+    const signedIn = await submit("/board/sign-in", { key: KEYS.Aziza, to });
+    expect(signedIn.headers.get("location")).toBe(targetOf(path));
+  });
+
+  test.each([
+    "//evil.example",
+    "//evil.example/board",
+    "/\\evil.example/board",
+    "https://evil.example/board",
+    "http://localhost:1/board",
+    "http://localhost@evil.example/board",
+    "javascript:alert(1)",
+    "/board/../..",
+    "/board/../metrics",
+    "/board/%2e%2e/metrics",
+    "/board/%2e%2e%2fmetrics",
+    "/board\\..\\metrics",
+    "/board/orders/1/../../../metrics",
+    "/boardx",
+    "/board/sign-out",
+    "/board/changes",
+    "/board/language/uz",
+    "/board/orders/x",
+    "/board\u0000",
+    "",
+  ])("leads to %j neither after a change of language nor after the sign-in", async (to) => {
+    const { send, submit } = createBoard();
+    const changed = await send(`/board/language/uz?to=${encodeURIComponent(to)}`);
+    expect(changed.headers.get("location")).toBe("/board");
+    const signedIn = await submit("/board/sign-in", { key: KEYS.Aziza, to });
+    expect(signedIn.headers.get("location")).toBe("/board");
+  });
+
+  test("keeps control characters out of the address that it leads to", async () => {
+    const { send } = createBoard();
+    const to = encodeURIComponent("/bo\tard/days?day=\r\nx: y\u0000");
+    const { headers } = await send(`/board/language/uz?to=${to}`);
+    expect(headers.get("location")).toBe("/board/days?day=x:%20y");
+    expect(headers.has("x")).toBe(false);
+  });
+
   test("has a policy that lets nothing in from elsewhere, and nobody keep a page", async () => {
     const { signIn } = createBoard();
     const { headers } = await (await signIn("Aziza")).read("/board");
@@ -365,7 +462,7 @@ describe("the board", () => {
     expect(headers.get("content-security-policy")).toContain("frame-ancestors 'none'");
     expect(headers.get("content-security-policy")).not.toContain("unsafe");
     expect(headers.get("cache-control")).toBe("no-store");
-    expect(headers.get("referrer-policy")).toBe("no-referrer");
+    expect(headers.get("referrer-policy")).toBe("same-origin");
   });
 });
 
@@ -414,11 +511,47 @@ describe("the days", () => {
     expect(cancelled).not.toContain("/board/orders/2");
   });
 
-  test.each(["day=x", "day=2026-99-99", "stage=x", "limit=-1", "limit=99999"])(
-    "stand also for %p, which is nothing",
-    async (query) => {
+  test.each(["stage=x", "limit=-1", "limit=99999"])("ignore %p", async (query) => {
+    const { signIn } = createBoard();
+    expect((await (await signIn("Aziza")).read(`/board/days?${query}`)).status).toBe(200);
+  });
+
+  test.each([
+    "x",
+    "",
+    "2026-99-99",
+    "2026-02-30",
+    "2025-02-29",
+    "2026-00-10",
+    "11/26/2026",
+    "2026-1-5",
+    "2026-11",
+    "2026",
+    "20261126",
+    "2026-11-20T10:00",
+    " 2026-11-20",
+    "2026-11-20\n",
+    "+275760-09-13",
+    "+275760-09-14",
+    "-000001-01-01",
+    "-271821-04-20",
+    "٢٠٢٦-١١-٢٠",
+  ])("show today for %j, which is no date", async (day) => {
+    const { signIn } = createBoard();
+    const { status, text } = await (
+      await signIn("Aziza")
+    ).read(`/board/days?day=${encodeURIComponent(day)}`);
+    expect(status).toBe(200);
+    expect(text).toContain(`name="day" value="2026-11-23"`);
+  });
+
+  test.each(["0000-01-01", "1969-12-31", "2024-02-29", "9999-12-31"])(
+    "show %s, however far away",
+    async (day) => {
       const { signIn } = createBoard();
-      expect((await (await signIn("Aziza")).read(`/board/days?${query}`)).status).toBe(200);
+      const { status, text } = await (await signIn("Aziza")).read(`/board/days?day=${day}`);
+      expect(status).toBe(200);
+      expect(text).toContain(`name="day" value="${day}"`);
     },
   );
 

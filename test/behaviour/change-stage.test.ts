@@ -145,6 +145,32 @@ describe("a paid order", () => {
   });
 });
 
+describe("a step recorded while the clock was ahead", () => {
+  test("can't be undone until the clock has caught up", async () => {
+    const { work, world } = await paidOrder();
+    await work("accept", "new");
+    world.nowMs -= MINUTE_MS;
+    expect(await work("undo", "accepted")).toEqual({ kind: "no_such_step" });
+    world.nowMs += 11 * MINUTE_MS - 1;
+    expect(await work("undo", "accepted")).toEqual({ kind: "done" });
+  });
+
+  test("doesn't make a later tap a double tap", async () => {
+    const { work, world } = await paidOrder();
+    await work("accept", "new");
+    world.nowMs -= 30_000;
+    expect(await work("accept", "new")).toMatchObject({ kind: "stage_changed" });
+  });
+
+  test("counts as now if the clocks of two copies differ by five seconds", async () => {
+    const { work, world } = await paidOrder();
+    await work("accept", "new");
+    world.nowMs -= 5000;
+    expect(await work("accept", "new")).toEqual({ kind: "done" });
+    expect(await work("undo", "accepted")).toEqual({ kind: "done" });
+  });
+});
+
 test("an order that is not paid, or none, can't be worked", async () => {
   const service = createService();
   const { userId, order, get, dependencies } = service;

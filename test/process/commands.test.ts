@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { version } from "../../package.json";
+import { formatTable } from "../../src/commands/table.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { mountDisk } from "../support/disk.ts";
 import { createDatabase, type PostgresServer, startPostgres } from "../support/postgres.ts";
@@ -105,10 +106,24 @@ describe.each(["SQLite", "PostgreSQL"])("on %s the owner", (engine) => {
         { order_id: 1, user_id: 1, amount_tiyin: 30_000, currency: "UZS", status: "paid" },
       ]);
       expect((await run("tariffs")).printed).toMatch(
-        /^code +title +sum +can be ordered\nlate +Late +1\.5 +no\nstandard_300 +Standard +300 +yes\n$/,
+        /^code +title +sum +can be ordered\nlate +Late +1\.50 +no\nstandard_300 +Standard +300 +yes\n$/,
       );
     });
   });
+});
+
+test("a table shows amounts exactly, right-aligned", () => {
+  const rows = [9_007_199_254_740_991, 9_007_199_254_740_990, 15_050, 1, 30_000].map((tiyin) => [
+    { tiyin },
+  ]);
+  expect(formatTable(["sum"], rows)).toEqual([
+    "sum",
+    "90071992547409.91",
+    "90071992547409.90",
+    "           150.50",
+    "             0.01",
+    "              300",
+  ]);
 });
 
 test("a list is printed whole, however long it is and however slow its reader", async () => {

@@ -72,6 +72,26 @@ describe("a Telegram chat", () => {
     expect(plain.asked[0]?.body).not.toHaveProperty("reply_markup");
   });
 
+  test.each([
+    [15_050, "150,50"],
+    [1, "0,01"],
+    [Number.MAX_SAFE_INTEGER, "90\u00a0071\u00a0992\u00a0547\u00a0409,91"],
+  ])("gets %d tiyin as %s sum", async (amountTiyin, sum) => {
+    const { asked, notify } = createChat();
+    await notify({ amountTiyin });
+    expect(asked[0]?.body["text"]).toBe(`№ 7 · Standard · ${sum} сум · 14:05`);
+  });
+
+  test("gets a title that cannot reorder the amount next to it", async () => {
+    const { asked, notify } = createChat();
+    await notify({ tariffTitle: "\u202eStan\u2066dard\u2069" });
+    await notify({ tariffTitle: "ستاندرد" });
+    expect(asked.map(({ body }) => body["text"])).toEqual([
+      "№ 7 · Standard · 30\u00a0000 сум · 14:05",
+      "№ 7 · \u2068ستاندرد\u2069 · 30\u00a0000 сум · 14:05",
+    ]);
+  });
+
   test("gets a long title cut, and no half characters", async () => {
     const { asked, notify } = createChat();
     await notify({ tariffTitle: "🛠".repeat(200) });

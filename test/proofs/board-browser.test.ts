@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import axe from "axe-core";
@@ -90,7 +91,7 @@ test("an order comes by itself, is accepted, completed, cancelled, undone, and t
   if (board === undefined) return;
   const { signIn, order, stageOf, wrongs } = board;
   const page = await signIn("Aziza");
-  await page.locator("#status:not(:empty)").waitFor();
+  await page.locator("#status.connected").waitFor();
 
   const id = await order("901234567", { address: "<img src=x onerror=alert(1)>" });
   const card = page.locator(`#order-${id}`);
@@ -191,14 +192,69 @@ test("the board says that the service is gone, and is fresh again once it is bac
   await using board = await openBoard(folder.path);
   if (board === undefined) return;
   const page = await board.signIn("Aziza");
-  await page.locator("#status:not(:empty)").waitFor();
+  await page.locator("#status.connected").waitFor();
   // The open stream does not hold up the end.
   await board.end();
   await page.locator("#status.offline").waitFor();
   await board.startAgain();
   const id = await board.order("901234567");
   await page.locator(`#order-${id}`).waitFor();
-  await page.locator("#status:not(.offline)").waitFor();
+  await page.locator("#status.connected").waitFor();
+});
+
+test("over http on a name, texts from old rows neither reverse nor cover their neighbours", async () => {
+  using folder = temporaryFolder();
+  const browser = await openBrowser("the board on a name");
+  if (browser === undefined) return;
+  const path = join(folder.path, "x.db");
+  await using service = await spawnService({
+    ...{ DATABASE_URL: `file:${path}`, API_KEY, LOG_LEVEL: "warn" },
+    DISPATCHERS: `Aziza:${KEYS.Aziza}`,
+    ALLOWED_HOSTS: "board.test,127.0.0.1",
+  });
+  const headers = { "x-api-key": API_KEY };
+  const register = (name: string) =>
+    service.post("/register", { phone_number: "901234567", full_name: name }, headers);
+  const user = await register("Nigora");
+  const order = { user_id: user.body["user_id"], tariff_code: "standard_300", address: "Nukus 3" };
+  await service.post("/create_order", order, headers);
+
+  const url = `http://board.test:${new URL(service.url).port}`;
+  await using context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`${url}/board`);
+  await page.fill("input[name=key]", KEYS.Aziza);
+  await page.click("button.primary");
+  await page.waitForURL(`${url}/board`);
+  await page.getByRole("button", { name: "Принять" }).click();
+  await page.locator(".column.accepted .card").waitFor();
+
+  /** The pixels of the line above the name, and the place of each digit of the number beside it. */
+  async function look() {
+    await page.goto(`${url}/board`);
+    const address = await page.locator(".address").screenshot();
+    const digits = await page.locator(".phone a").evaluate((link) => {
+      const range = link.ownerDocument.createRange();
+      const text = link.firstChild;
+      return Array.from(link.textContent ?? "", (_character, at) => {
+        if (text !== null) range.setStart(text, at);
+        if (text !== null) range.setEnd(text, at + 1);
+        return range.getBoundingClientRect().left - link.getBoundingClientRect().left;
+      });
+    });
+    return { address: address.toString("base64"), digits };
+  }
+  const before = await look();
+  expect(before.digits).toEqual(before.digits.toSorted((a, b) => a - b));
+  using database = new Database(path);
+  for (const name of [
+    `N${"\u0301".repeat(200)}igora`,
+    "Nigora \u202e",
+    "\u2067Nigora\u2069\u202e",
+  ]) {
+    database.run("UPDATE users SET full_name = ?", [name]);
+    expect(await look()).toEqual(before);
+  }
 });
 
 test("everything is done without scripts as well, on a phone, in the dark, in Uzbek", async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { connect } from "node:tls";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { createClient } from "../support/client.ts";
 import { freePort } from "../support/free-port.ts";
@@ -45,6 +46,7 @@ interface Proxy {
   readonly program: string;
   readonly config: string;
   readonly copies: number;
+  readonly scheme: "http" | "https";
   readonly prepare: (
     config: string,
     port: number,
@@ -56,16 +58,43 @@ interface Proxy {
 
 const nginx = {
   program: "nginx",
+  scheme: "https" as const,
   prepare: (config: string, port: number, upstreams: readonly string[], folder: string) => {
     const servers = [...upstreams];
+    makeCertificate(folder);
     const server = config
-      .replace("listen 80", `listen 127.0.0.1:${port}`)
+      .replace("listen 80;", `listen 127.0.0.1:${freePort()};`)
+      .replace("listen 443 ", `listen 127.0.0.1:${port} `)
+      .replaceAll("/etc/letsencrypt/live/orders.example.uz", folder)
       .replaceAll(/127\.0\.0\.1:800\d/g, () => servers.shift() ?? "");
     return `daemon off; pid ${folder}/pid; error_log stderr; events {}
       http { access_log off; ${["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${folder}/${name};`).join(" ")} ${server} }`;
   },
   start: (config: string, folder: string) => ["nginx", "-c", config, "-p", folder, "-e", "stderr"],
 };
+
+/** Makes a self-signed certificate under the names that certbot uses. */
+function makeCertificate(folder: string) {
+  const files = ["-keyout", `${folder}/privkey.pem`, "-out", `${folder}/fullchain.pem`];
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  const { exitCode, stderr } = Bun.spawnSync([
+    ...["openssl", "req", "-x509", "-subj", "/CN=orders.example.uz", "-days", "2"],
+    ...[...key, ...files],
+  ]);
+  if (exitCode !== 0) throw new Error(stderr.toString());
+}
+
+/** The protocol that a TLS server chooses if the client offers HTTP/2. */
+function negotiate(port: number): Promise<string | false | null> {
+  const { promise, resolve, reject } = Promise.withResolvers<string | false | null>();
+  const options = { ALPNProtocols: ["h2", "http/1.1"], rejectUnauthorized: false };
+  const socket = connect({ host: "127.0.0.1", port, ...options }, () => {
+    resolve(socket.alpnProtocol);
+    socket.destroy();
+  });
+  socket.on("error", reject);
+  return promise;
+}
 
 test.each<Proxy>([
   { ...nginx, config: "nginx.conf", copies: 1 },
@@ -74,6 +103,7 @@ test.each<Proxy>([
     program: "caddy",
     config: "Caddyfile",
     copies: 1,
+    scheme: "http",
     prepare: (config, port, [upstream = ""]) =>
       `{\n\tadmin off\n}\n${config
         .replace("orders.example.uz {", `http://orders.example.uz:${port} {`)
@@ -81,8 +111,8 @@ test.each<Proxy>([
     start: (config) => ["caddy", "run", "--adapter", "caddyfile", "--config", config],
   },
 ])(
-  "behind $program with $config orders go through, also where one of several copies is dead",
-  async ({ program, config, copies, prepare, start }) => {
+  "behind $program with $config orders and the board's forms go through, also with one of several copies dead",
+  async ({ program, config, copies, scheme, prepare, start }) => {
     if (Bun.which(program) === null) return skip(`${config}, without Debian's ${program}`);
     using folder = temporaryFolder();
     await using services = new AsyncDisposableStack();
@@ -111,24 +141,37 @@ test.each<Proxy>([
       proxy.kill("SIGTERM");
       await proxy.exited;
     });
+    const authority = `orders.example.uz:${port}`;
     const send = async (request: Request) => {
-      request.headers.set("host", "orders.example.uz");
-      const { body, status, headers } = await fetch(request);
+      request.headers.set("host", authority);
+      const { body, status, headers } = await fetch(request, {
+        redirect: "manual",
+        tls: { rejectUnauthorized: false },
+      });
       // The proxy's own.
       for (const name of ["server", "via"]) headers.delete(name);
       return new Response(body, { status, headers });
     };
     while (
-      (await send(new Request(`http://127.0.0.1:${port}/`)).catch(() => undefined))?.ok !== true
+      (await send(new Request(`${scheme}://127.0.0.1:${port}/`)).catch(() => undefined))?.ok !==
+      true
     ) {
       if (proxy.exitCode !== null) throw new Error(await proxy.stderr.text());
       await Bun.sleep(20);
     }
-    const { register, order } = createClient(send, `http://127.0.0.1:${port}`);
+    const { register, order } = createClient(send, `${scheme}://127.0.0.1:${port}`);
     for (let i = 0; i < 3 * copies; i++) {
       expect((await register("+998901234567")).status).toBe(200);
     }
     expect((await order(1)).status).toBe(200);
+    // A form of the board names its origin with the port, and so must the Host that reaches the service.
+    const form = new Request(`${scheme}://127.0.0.1:${port}/board/sign-out`, {
+      method: "POST",
+      body: new URLSearchParams(),
+      headers: { origin: `${scheme}://${authority}` },
+    });
+    expect((await send(form)).status).toBe(303);
+    if (scheme === "https") expect(await negotiate(port)).toBe("h2");
     if (copies === 1) return;
     await first?.end("SIGKILL");
     for (let i = 0; i < 3 * copies; i++) {

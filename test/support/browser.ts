@@ -25,6 +25,8 @@ export async function openBrowser(wantedFor: string): Promise<Browser | undefine
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      // A name that is not loopback, for pages without a secure context.
+      "--host-resolver-rules=MAP board.test 127.0.0.1",
     ],
   });
   return launching;

@@ -1,0 +1,153 @@
+// The second part of board.js.
+
+/** Two heartbeats may be lost. */
+const SILENCE_MS = 40_000;
+const FIRST_RETRY_MS = 1_000;
+const LAST_RETRY_MS = 10_000;
+const JOIN_MS = 200;
+
+const status = document.getElementById("status");
+/** The board's version here; undefined after a failure. */
+let shownVersion;
+
+/**
+ * One tab, the leader, has a stream and tells the others: HTTP/1.1 allows a browser six connections.
+ * A visible tab takes the lead from a hidden one, whose timers are slow.
+ */
+function followChanges() {
+  // Plain HTTP has neither crypto.randomUUID nor Web Locks.
+  const id = Math.random();
+  let leader;
+  /** Rises with each new leader; the higher of two wins. */
+  let claim = 0;
+  /** When the leader heard the server, or a follower the leader. */
+  let heardAt = Date.now();
+  let last = { state: "connecting" };
+  let source;
+  let retry;
+  let failures = 0;
+  let unlock;
+
+  const isLeading = () => leader === id;
+
+  function lead() {
+    claim++;
+    if (!isLeading()) {
+      leader = id;
+      // Prevents freezing; freed if this tab crashes.
+      lock(id, "exclusive", () => isLeading() && new Promise((resolve) => (unlock = resolve)));
+    }
+    open();
+  }
+
+  function resign() {
+    leader = undefined;
+    close();
+    unlock?.();
+  }
+
+  function follow(other) {
+    if (leader === other) return;
+    if (isLeading()) resign();
+    leader = other;
+    lock(other, "shared", () => leader === other && join());
+  }
+
+  function lock(owner, mode, work) {
+    navigator.locks?.request(`nmservis-board ${owner}`, { mode }, work).catch(() => {});
+  }
+
+  /** Leads if no leader answers. */
+  function join() {
+    leader = undefined;
+    heardAt = Date.now();
+    channel.postMessage({ kind: "hello" });
+    setTimeout(() => leader === undefined && lead(), JOIN_MS * (1 + Math.random()));
+  }
+
+  function leave() {
+    if (!isLeading()) return;
+    resign();
+    channel.postMessage({ kind: "gone", from: id });
+  }
+
+  function open() {
+    close();
+    heardAt = Date.now();
+    tell(last.state === "connected" ? { state: "connecting" } : {});
+    source = new EventSource("/board/changes");
+    on(source, "heartbeat", hear);
+    on(source, "change", hear);
+    on(source, "error", () => {
+      tell({ state: last.state === "connected" ? "connecting" : "offline" });
+      // The browser does not retry after a 502.
+      if (source.readyState !== EventSource.CLOSED) return;
+      const delayMs = Math.min(FIRST_RETRY_MS * 2 ** failures++, LAST_RETRY_MS);
+      retry = setTimeout(open, delayMs * (1 - Math.random() / 4));
+    });
+  }
+
+  function close() {
+    source?.close();
+    clearTimeout(retry);
+  }
+
+  function hear({ lastEventId, data }) {
+    heardAt = Date.now();
+    failures = 0;
+    tell({ state: "connected", version: lastEventId, newOrders: data });
+  }
+
+  function tell(news) {
+    apply({ ...last, ...news });
+    post();
+  }
+
+  function post() {
+    channel.postMessage({ kind: "news", from: id, claim, isHidden: document.hidden, news: last });
+  }
+
+  function apply(news) {
+    last = news;
+    status.textContent = status.dataset[news.state];
+    status.className = `status ${news.state}`;
+    if (news.state !== "connected" || news.version === shownVersion) return;
+    shownVersion = news.version;
+    body.dataset.new = news.newOrders;
+    ring();
+    refresh();
+  }
+
+  on(channel, "message", ({ data: { kind, from, claim: theirs, isHidden, news } }) => {
+    if (kind === "hello" && isLeading()) post();
+    if (kind === "gone" && from === leader) join();
+    if (kind !== "news") return;
+    const isOutdated = theirs < claim || (theirs === claim && from < id);
+    if (isLeading() && isOutdated) return post();
+    claim = Math.max(claim, theirs);
+    heardAt = Date.now();
+    follow(from);
+    apply(news);
+    if (isHidden && !document.hidden) lead();
+  });
+
+  setInterval(() => {
+    const isOpening = isLeading() && last.state !== "connected";
+    if (!isOver(heardAt, isOpening ? TIMEOUT_MS : SILENCE_MS)) return;
+    if (isLeading()) tell({ state: "offline" });
+    lead();
+  }, TICK_MS);
+  on(document, "visibilitychange", () => {
+    if (!document.hidden) lead();
+    else if (isLeading()) post();
+  });
+  on(window, "online", () => isLeading() && lead());
+  on(window, "offline", () => isLeading() && lead());
+  on(window, "pagehide", leave);
+  on(window, "pageshow", join);
+  on(document, "freeze", leave);
+  on(document, "resume", join);
+  apply(last);
+}
+
+if (isLive) followChanges();

@@ -1,0 +1,142 @@
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import type { Page } from "playwright-core";
+import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+import type { Verdict } from "../support/http-proxy.ts";
+import { badGateway, FAILURES, openLiveBoard, shows, stepButton } from "../support/live-board.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
+
+const board = await openLiveBoard("the board's forms");
+const { service, order, stageOf, signIn, openProfile } = board;
+const suite = describe.skipIf(!board.hasBrowser);
+
+afterAll(() => board[Symbol.asyncDispose]());
+
+suite("a form", () => {
+  /** An open cancel form with a note and a chosen reason, and its submit button. */
+  async function fillCancelForm(page: Page, id: number) {
+    const card = page.locator(`#order-${id}`);
+    await card.locator("summary").click();
+    await card.getByLabel("Не обслуживаем адрес").check();
+    await card.locator("input[name=note]").fill("over the river");
+    return {
+      send: () => card.locator("button.danger").click(),
+      async expectKept() {
+        await card.locator("button.danger:enabled").waitFor();
+        const failure = card.locator(".failure");
+        expect(await failure.innerText()).toBe("Не сохранено. Попробуйте ещё раз.");
+        expect(await card.getByLabel("Не обслуживаем адрес").isChecked()).toBe(true);
+        expect(await card.locator("input[name=note]").inputValue()).toBe("over the river");
+      },
+    };
+  }
+
+  /** Answers posts alone with the verdict. */
+  const judgePosts = (judge: () => Verdict | Promise<Verdict>) => (request: Request) =>
+    request.method === "POST" ? judge() : "pass";
+
+  test("keeps its input after a failure, and can be sent again", async () => {
+    await using profile = await openProfile();
+    const { proxy, context, origin } = profile;
+    await context.addInitScript(`const after = AbortSignal.timeout;
+      AbortSignal.timeout = (ms) => after.call(AbortSignal, ms / 10)`);
+    const [page, id] = [await profile.open(), await order()];
+    await shows(id)(page);
+    const { send, expectKept } = await fillCancelForm(page, id);
+    for (const failure of [...FAILURES, (): Verdict => "stall"]) {
+      proxy.judge = judgePosts(failure);
+      await send();
+      await expectKept();
+      expect(page.url()).toBe(`${origin}/board`);
+    }
+    expect(proxy.seen.filter((one) => one.startsWith("POST"))).toHaveLength(FAILURES.length + 1);
+    proxy.judge = () => "pass";
+    await send();
+    await page.locator(`#order-${id}`).waitFor({ state: "detached" });
+    expect(await stageOf(id)).toBe("cancelled");
+  });
+
+  test("keeps its input if the service is gone, and so does the search", async () => {
+    await using profile = await openProfile("board.test");
+    const [page, id] = [await profile.open(), await order()];
+    await shows(id)(page);
+    const { send, expectKept } = await fillCancelForm(page, id);
+    profile.proxy[Symbol.dispose]();
+    await send();
+    await expectKept();
+    await page.locator(".search input").fill("901234567");
+    await page.locator(".search input").press("Enter");
+    await page.locator(".search .failure").waitFor();
+    expect(await page.locator(".search input").inputValue()).toBe("901234567");
+  });
+
+  test("keeps its failure while the page is refreshed", async () => {
+    await using profile = await openProfile();
+    const [page, id] = [await profile.open(), await order()];
+    await shows(id)(page);
+    profile.proxy.judge = judgePosts(badGateway);
+    await stepButton(page, id).click();
+    await shows(await order())(page);
+    expect(await page.locator(`#order-${id} .failure`).isVisible()).toBe(true);
+  });
+
+  test("shows that it was saved although the answer was lost", async () => {
+    await using profile = await openProfile();
+    const [page, id] = [await profile.open(), await order()];
+    await shows(id)(page);
+    profile.proxy.judge = async (request) => {
+      if (request.method !== "POST") return "pass";
+      const { url, headers } = request;
+      const { pathname } = new URL(url);
+      await fetch(service.url + pathname, {
+        ...{ method: "POST", headers, body: await request.text(), redirect: "manual" },
+      });
+      return badGateway();
+    };
+    await stepButton(page, id).click();
+    await page.locator(`.accepted #order-${id}`).waitFor();
+    expect(await page.locator(".failure").count()).toBe(0);
+  });
+
+  test("is sent once by a double click, which does not reach the next step", async () => {
+    await using profile = await openProfile();
+    const id = await order();
+    const page = await profile.open(`/board/orders/${id}`);
+    await page.locator("form.step.primary button").dblclick({ delay: 50 });
+    await page.locator(".badge.accepted").waitFor();
+
+    const answering = Promise.withResolvers<Verdict>();
+    let posts = 0;
+    profile.proxy.judge = judgePosts(() => {
+      posts++;
+      return answering.promise;
+    });
+    const button = page.locator("form.step.primary button");
+    await button.click();
+    await page.locator("form.step.primary button:disabled").waitFor();
+    await button.click({ force: true });
+    await page.evaluate(`document.querySelector("form.step.primary").requestSubmit()`);
+    answering.resolve("pass");
+    await page.locator(".badge.in_progress").waitFor();
+    expect(posts).toBe(1);
+    expect(await stageOf(id)).toBe("in_progress");
+  });
+
+  test("shows the conflict page, from which Back leads to the board", async () => {
+    await using profile = await openProfile();
+    const [page, id] = [await profile.open(), await order()];
+    await shows(id)(page);
+    // An open form keeps the page from being refreshed.
+    const { send } = await fillCancelForm(page, id);
+    const { name, value } = await signIn("Bekzod");
+    await fetch(`${service.url}/board/orders/${id}/accept`, {
+      method: "POST",
+      body: new URLSearchParams({ seen: "new" }),
+      headers: { "sec-fetch-site": "same-origin", cookie: `${name}=${value}` },
+    });
+    await send();
+    await page.locator(".message", { hasText: "Bekzod" }).waitFor();
+    await page.goBack();
+    await page.locator(`.accepted #order-${id}`).waitFor();
+  });
+});

@@ -1,0 +1,111 @@
+import { join } from "node:path";
+import type { Page } from "playwright-core";
+import { closeBrowser, openBrowser } from "./browser.ts";
+import { startHttpProxy } from "./http-proxy.ts";
+import { spawnService, temporaryFolder } from "./process.ts";
+
+const API_KEY = "a-client-s-key-of-it";
+const KEYS = { Aziza: "aziza-s-key-for-this", Bekzod: "bekzod-s-key-for-thi" };
+
+/** Without HTTPS only loopback names have Web Locks. */
+export const HOSTNAMES = ["127.0.0.1", "board.test"] as const;
+
+/** Starts a service with two dispatchers, and a browser if the machine has one. */
+export async function openLiveBoard(wantedFor: string) {
+  const browser = await openBrowser(wantedFor);
+  const folder = temporaryFolder();
+  const service = await spawnService({
+    DATABASE_URL: `file:${join(folder.path, "x.db")}`,
+    ALLOWED_HOSTS: "127.0.0.1,board.test",
+    ORDERS_PER_USER_PER_HOUR: "0",
+    LOG_LEVEL: "warn",
+    API_KEY,
+    DISPATCHERS: `Aziza:${KEYS.Aziza},Bekzod:${KEYS.Bekzod}`,
+  });
+  const headers = { "x-api-key": API_KEY };
+  let phones = 901_000_000;
+
+  /** The session cookie of a dispatcher. */
+  async function signIn(name: keyof typeof KEYS) {
+    const answer = await fetch(`${service.url}/board/sign-in`, {
+      method: "POST",
+      body: new URLSearchParams({ key: KEYS[name] }),
+      headers: { "sec-fetch-site": "same-origin" },
+      redirect: "manual",
+    });
+    const [cookie = "", value = ""] = answer.headers.get("set-cookie")?.split(/[=;]/) ?? [];
+    return { name: cookie, value };
+  }
+
+  /** Opens a browser profile of Aziza, behind a separate proxy. */
+  async function openProfile(hostname: (typeof HOSTNAMES)[number] = "127.0.0.1") {
+    const proxy = startHttpProxy(service.url);
+    const origin = `http://${hostname}:${proxy.port}`;
+    const viewport = { width: 1360, height: 900 };
+    const context = await browser?.newContext({ viewport });
+    if (context === undefined) throw new Error("there is no browser");
+    await context.addCookies([{ ...(await signIn("Aziza")), url: origin }]);
+    const profile = {
+      ...{ proxy, origin, context },
+      /** The tab that opened a stream last. */
+      leader: undefined as Page | undefined,
+      async open(path = "/board"): Promise<Page> {
+        const page = await context.newPage();
+        await page.goto(origin + path);
+        return page;
+      },
+      async [Symbol.asyncDispose]() {
+        await context.close();
+        proxy[Symbol.dispose]();
+      },
+    };
+    context.on("request", (request) => {
+      if (request.url().endsWith("/board/changes")) profile.leader = request.frame().page();
+    });
+    return profile;
+  }
+
+  return {
+    ...{ service, signIn, openProfile, hasBrowser: browser !== undefined },
+    /** Places a paid order of a new customer. */
+    async order(): Promise<number> {
+      const user = await service.post("/register", { phone_number: String(phones++) }, headers);
+      const wanted = { user_id: user.body["user_id"], tariff_code: "standard_300" };
+      return Number((await service.post("/create_order", wanted, headers)).body["order_id"]);
+    },
+    stageOf: async (id: number) =>
+      (await service.request(`/orders/${id}`, { headers })).body["stage"],
+    async [Symbol.asyncDispose]() {
+      await closeBrowser();
+      await service[Symbol.asyncDispose]();
+      folder[Symbol.dispose]();
+    },
+  };
+}
+
+/** Waits until the tab shows this order. */
+export function shows(id: number) {
+  return (page: Page) => page.locator(`#order-${id}`).waitFor();
+}
+
+/** The button of an order's next step. */
+export function stepButton(page: Page, id: number) {
+  return page.locator(`#order-${id} form.step.primary button`);
+}
+
+function html(text: string, status: number): Response {
+  return new Response(text, { status, headers: { "content-type": "text/html" } });
+}
+
+/** A proxy's answer while the service is down. */
+export const badGateway = () => html("<main><h1>502 Bad Gateway</h1></main>", 502);
+
+/** Answers that are no page of the board, and one that is a failure. */
+export const FAILURES: readonly (() => Response)[] = [
+  badGateway,
+  () => html("<main id=main>Maintenance</main>", 200),
+  () => html("<main data-viewer='Aziza ru'>Busy</main>", 503),
+  () => Response.json({ code: "internal_error" }, { status: 500 }),
+  () => Response.json({ code: "body_too_large" }, { status: 413 }),
+  () => Response.json({ code: "missing_api_key" }, { status: 401 }),
+];

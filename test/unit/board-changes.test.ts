@@ -1,0 +1,56 @@
+import { expect, test } from "bun:test";
+import { createChanges, type Version } from "../../src/board/changes.ts";
+import { createLog } from "../../src/log.ts";
+
+const QUIET = createLog({ level: "error", json: false, write: () => {}, now: () => 0 });
+
+/** The text of a stream, up to and with the awaited part. */
+async function readUntil(stream: ReadableStream<Uint8Array>, awaited: string): Promise<string> {
+  let text = "";
+  for await (const chunk of stream.values({ preventCancel: true })) {
+    text += Buffer.from(chunk).toString();
+    if (text.includes(awaited)) return text;
+  }
+  throw new Error(`the stream ended after ${text}`);
+}
+
+test("a stream begins with a heartbeat, and has one again while nothing changes", async () => {
+  const version = { newOrders: 2, lastPaidAt: 5, lastEvent: 7 };
+  const timings = { lookMs: 1, heartbeatMs: 1 };
+  const changes = createChanges(async () => version, QUIET, timings);
+  const heartbeat = "event: heartbeat\nid: 2.5.7\ndata: 2\n\n";
+  const text = await readUntil(changes.open(), heartbeat.repeat(3));
+  expect(text).toBe(`retry: 1000\n\n${heartbeat.repeat(3)}`);
+  changes.close();
+});
+
+test("each stream gets its first heartbeat at once, and a change only what follows it", async () => {
+  let version: Version = { newOrders: 0, lastPaidAt: 0, lastEvent: 0 };
+  const timings = { lookMs: 1, heartbeatMs: 3_600_000 };
+  const changes = createChanges(async () => version, QUIET, timings);
+  const first = changes.open();
+  await readUntil(first, "event: heartbeat\nid: 0.0.0\ndata: 0\n\n");
+  const second = changes.open();
+  await readUntil(second, "event: heartbeat\nid: 0.0.0\ndata: 0\n\n");
+  version = { newOrders: 1, lastPaidAt: 3, lastEvent: 4 };
+  const change = "event: change\nid: 1.3.4\ndata: 1\n\n";
+  expect(await readUntil(first, change)).toBe(change);
+  expect(await readUntil(second, change)).toBe(change);
+  changes.close();
+});
+
+test("no heartbeat is sent while the database can't be read", async () => {
+  const version = { newOrders: 0, lastPaidAt: 0, lastEvent: 0 };
+  let reads = 0;
+  const changes = createChanges(
+    async () => {
+      if (reads++ < 20) throw new Error("unreadable");
+      return version;
+    },
+    QUIET,
+    { lookMs: 1, heartbeatMs: 1 },
+  );
+  await readUntil(changes.open(), "event: heartbeat");
+  expect(reads).toBe(21);
+  changes.close();
+});
