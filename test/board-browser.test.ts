@@ -227,12 +227,12 @@ test("over http on a name, texts from old rows neither reverse nor cover their n
   await page.getByRole("button", { name: "Принять" }).click();
   await page.locator(".column.accepted .card").waitFor();
 
-  /** The pixels of the line above the name, and the place of each digit of the number beside it. */
+  /** The pixels of the line above the name, and the place of each digit of the phone number. */
   async function look() {
     await page.goto(`${url}/board`);
     const address = await page.locator(".address").screenshot();
     const digits = await page.locator(".phone a").evaluate((link) => {
-      const range = document.createRange();
+      const range = link.ownerDocument.createRange();
       const text = link.firstChild;
       return Array.from(link.textContent ?? "", (_character, at) => {
         if (text !== null) range.setStart(text, at);
