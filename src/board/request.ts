@@ -42,7 +42,7 @@ export function ownPage(to: string | null): string {
   return url?.origin === BASE && PAGE.test(url.pathname) ? url.pathname + url.search : "/board";
 }
 
-/** The same, for the page after the sign-in. */
+/** The same after the sign-in, which does not lead back to itself. */
 export function pageAfterSignIn(to: string | null): string {
   const page = ownPage(to);
   return SIGN_IN.test(page) ? "/board" : page;

@@ -36,7 +36,7 @@ function surrogates(codePoint: number): { high: string; low: string } {
   return { high: escape(0), low: escape(1) };
 }
 
-/** A range without the flag `u`, where a character is two units. With the flag it matches nothing. */
+/** A range without the flag `u`, in which a character is two units. With the flag it matches nothing. */
 function asUnits([first, last]: readonly [number, number]): string {
   const [from, to] = [surrogates(first), surrogates(last)];
   // A range over several high surrogates begins and ends with all low ones.

@@ -11,7 +11,7 @@ setDefaultTimeout(BUSY_MACHINE_MS);
 const FORM = "application/x-www-form-urlencoded";
 const OWN = { "sec-fetch-site": "same-origin" };
 
-/** What a page is refused with: status, reason, language. Fails if the answer is not an HTML page. */
+/** Status, reason and language of a refusal. Fails if the answer is not an HTML page. */
 async function refusalOf(answer: Response) {
   expect(answer.headers.get("content-type")).toBe("text/html;charset=utf-8");
   expect(answer.headers.get("x-request-id")).toBeString();

@@ -85,7 +85,7 @@ describe("a text that a person has written", () => {
     for (const text of [...Object.values(texts), "Aziza", "Bekzod"]) {
       const uses = pages.join("\n").split(`<bdi>${text}</bdi>`);
       expect(uses.length).toBeGreaterThan(1);
-      // The search's field has a direction of its own, and an address is not shown.
+      // The search field sets its own direction, and an address in a link is not shown.
       const bare = uses.join("").replaceAll(/dir="auto"\s+value="NAME"|href="[^"]*"/g, "");
       expect(bare).not.toContain(text);
     }

@@ -229,7 +229,7 @@ test("over http on a name, texts from old rows neither reverse nor cover their n
   await page.getByRole("button", { name: "Принять" }).click();
   await page.locator(".column.accepted .card").waitFor();
 
-  /** The pixels of the line above the name, and the place of each digit of the number beside it. */
+  /** The pixels of the line above the name, and the place of each digit of the phone number. */
   async function look() {
     await page.goto(`${url}/board`);
     const address = await page.locator(".address").screenshot();

@@ -9,7 +9,7 @@ const DISPATCHERS = Object.entries(KEYS)
 
 type Dispatcher = keyof typeof KEYS;
 
-/** The service with two dispatchers, in this process, and what they and the bot do. */
+/** The service with two dispatchers, in this process, with clients for the dispatchers and the bot. */
 export function createBoard(environment: Record<string, string> = {}) {
   const service = createService({
     ...{ API_KEY, DISPATCHERS, ORDERS_PER_USER_PER_HOUR: "0" },
