@@ -16,7 +16,7 @@ export const NO_PGBOUNCER = "PgBouncer, which is not installed (Debian's pgbounc
 
 /**
  * PgBouncer in front of the server, gone at the end of the block, or with this process; undefined if it is
- * not installed. `settings` are lines of its own file. It never runs as root, which it refuses.
+ * not installed. `settings` are lines of its file. It never runs as root, which it refuses.
  */
 export async function startPgBouncer(server: PostgresServer, settings: Record<string, unknown>) {
   if (program === undefined) return undefined;
