@@ -116,6 +116,20 @@ test("nothing is moved where the target takes less than all, and the next try su
   expect(await service.userId("+998901234569")).toBe(3);
 });
 
+test("a database in another encoding than UTF8 is refused", async () => {
+  if (server === undefined) return skip("PostgreSQL, which is not installed (Debian's postgresql)");
+  using folder = temporaryFolder();
+  await openStore(join(folder.path, "x.db")).close();
+  const url = server.urlOf("latin");
+  await execute(
+    server.urlOf("postgres"),
+    "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0",
+  );
+  const refused = await move(`file:${join(folder.path, "x.db")}`, "--to", url);
+  expect([refused.status, refused.complaints]).toEqual([1, expect.stringMatching(/LATIN1/)]);
+  expect(await execute(url, "SELECT FROM pg_tables WHERE schemaname = 'public'")).toHaveLength(0);
+});
+
 test("the command says what it is missing", async () => {
   using folder = temporaryFolder();
   const file = `file:${join(folder.path, "x.db")}`;

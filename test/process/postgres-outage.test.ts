@@ -101,7 +101,7 @@ describe("a write that gets no answer before its deadline", () => {
     let refused = "";
     do {
       refused = await refusal(write(far.store));
-      // On a busy machine the deadline may come before the answer that is to be held.
+      // On a busy machine the deadline may come before the answer that the test holds.
     } while (!isHeld && refused !== outcome);
     expect(refused).toBe(outcome);
   });

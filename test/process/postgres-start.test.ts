@@ -9,6 +9,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { createLog } from "../../src/log.ts";
+import { openPostgresStore } from "../../src/store/postgres/store.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import {
   createDatabase,
@@ -17,6 +19,7 @@ import {
   startPostgres,
 } from "../support/postgres.ts";
 import { failToStart, spawnService } from "../support/process.ts";
+import { allUsers, refusal } from "../support/rows.ts";
 import { skip } from "../support/skip.ts";
 
 // What the owner is told where the service can't start on PostgreSQL.
@@ -42,6 +45,13 @@ const unknown = (change: (url: string) => string) => async (_server: PostgresSer
 const altered = (statements: string) => async (_server: PostgresServer, url: string) => {
   await execute(url, statements.replaceAll("THIS", new URL(url).pathname.slice(1)));
   return url;
+};
+
+/** Another database on the server, in this encoding. */
+const inEncoding = (encoding: string) => async (_server: PostgresServer, url: string) => {
+  const name = `${new URL(url).pathname.slice(1)}_encoded`;
+  await execute(url, `CREATE DATABASE ${name} ENCODING '${encoding}' TEMPLATE template0`);
+  return url.replace(/[^/]*$/, name);
 };
 
 /** Has the server read its settings again; resolves when it has. */
@@ -106,6 +116,11 @@ test.each<Refusal>([
     prepare: altered("ALTER DATABASE THIS SET synchronous_commit = off"),
     says: /: its synchronous_commit is off: what is answered could be lost\.$/,
   },
+  ...["LATIN1", "WIN1251", "SQL_ASCII"].map((encoding) => ({
+    what: `the database has the encoding ${encoding}`,
+    prepare: inEncoding(encoding),
+    says: new RegExp(`: its encoding is ${encoding}, .* create the database with ENCODING 'UTF8'`),
+  })),
   {
     what: "the database is of another program",
     prepare: altered("CREATE TABLE theirs (id int)"),
@@ -148,15 +163,7 @@ test.each<Refusal>([
 test("a server shows its certificate where the URL wants to see it", async () => {
   if (server === undefined) return skip("PostgreSQL, which is not installed (Debian's postgresql)");
   const { data } = server;
-  const [key, certificate] = [join(data, "server.key"), join(data, "server.crt")];
-  const made = Bun.spawnSync([
-    ...["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"],
-    ...["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
-  ]);
-  expect(made.exitCode, made.stderr.toString()).toBe(0);
-  const { uid, gid } = statSync(data);
-  for (const file of [key, certificate]) chownSync(file, uid, gid);
-  chmodSync(key, 0o600);
+  const certificate = makeCertificate(server, "server");
   const url = await createDatabase(server.urlOf("postgres"));
   await using after = new AsyncDisposableStack();
   after.defer(() => reload(url));
@@ -178,4 +185,36 @@ test("a server shows its certificate where the URL wants to see it", async () =>
       expect.stringMatching(/^nmservis: The database .* can't be opened: .+\.\n$/),
     ]);
   }
+
+  // While the service runs, the server gets a certificate that is not trusted, and then has no TLS at all.
+  const log = createLog({ level: "error", json: false, write: () => {}, now: Date.now });
+  const elapsed = () => performance.now();
+  const far = `${local}?${trusted}`;
+  const store = await openPostgresStore(far, log, elapsed, undefined, 300);
+  try {
+    makeCertificate(server, "server.other");
+    await execute(url, `ALTER SYSTEM SET ssl_cert_file = '${join(data, "server.other.crt")}'`);
+    await execute(url, `ALTER SYSTEM SET ssl_key_file = '${join(data, "server.other.key")}'`);
+    await reload(url);
+    expect(await refusal(store.run(allUsers))).toStartWith("Unavailable: ");
+    await execute(url, "ALTER SYSTEM SET ssl = off");
+    await reload(url);
+    expect(await refusal(store.run(allUsers))).toStartWith("Unavailable: ");
+  } finally {
+    await store.close();
+  }
 });
+
+/** Creates a self-signed certificate for localhost in the folder of the server. */
+function makeCertificate({ data }: PostgresServer, name: string): string {
+  const [key, certificate] = [join(data, `${name}.key`), join(data, `${name}.crt`)];
+  const made = Bun.spawnSync([
+    ...["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"],
+    ...["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+  ]);
+  expect(made.exitCode, made.stderr.toString()).toBe(0);
+  const { uid, gid } = statSync(data);
+  for (const file of [key, certificate]) chownSync(file, uid, gid);
+  chmodSync(key, 0o600);
+  return certificate;
+}

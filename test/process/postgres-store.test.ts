@@ -30,7 +30,7 @@ import { createDependencies, createWorld } from "../support/world.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-/** For steps that the server gives up after 1 s: 1.5 s are left to hear of it. */
+/** For steps that the server gives up after 1 s: its answer then has 1.5 s to arrive. */
 const HANGING_MS = 2500;
 
 let server: PostgresServer | undefined;

@@ -16,7 +16,7 @@ export const NO_PGBOUNCER = "PgBouncer, which is not installed (Debian's pgbounc
 
 /**
  * PgBouncer in front of the server, gone at the end of the block, or with this process; undefined if it is
- * not installed. `settings` are lines of its own file. It never runs as root, which it refuses.
+ * not installed. `settings` are lines of its file. It never runs as root, which it refuses.
  */
 export async function startPgBouncer(server: PostgresServer, settings: Record<string, unknown>) {
   if (program === undefined) return undefined;
@@ -41,13 +41,10 @@ export async function startPgBouncer(server: PostgresServer, settings: Record<st
     const id = Number(Bun.spawnSync(["id", "-u", USER]).stdout.toString());
     for (const path of [folder, file, users]) chownSync(path, id, -1);
   }
-  const as = isRoot
-    ? ["setpriv", `--reuid=${USER}`, `--regid=${USER}`, "--clear-groups", "--"]
-    : [];
-  // However this process ends, its end of the pipe is closed, and PgBouncer is stopped.
-  const script = '"$@" & read line; kill $!; wait';
-  const child = Bun.spawn(["sh", "-c", script, "sh", ...as, program, file], {
-    stdin: "pipe",
+  const as = isRoot ? [`--reuid=${USER}`, `--regid=${USER}`, "--clear-groups"] : [];
+  // However this process ends, PgBouncer ends with it.
+  const child = Bun.spawn(["setpriv", "--pdeathsig=KILL", ...as, "--", program, file], {
+    stdin: "ignore",
     stdout: "ignore",
     stderr: "ignore",
   });
@@ -57,7 +54,7 @@ export async function startPgBouncer(server: PostgresServer, settings: Record<st
     /** The URL of the same database through PgBouncer. */
     through: (url: string) => url.replace(/:\d+\//, `:${port}/`),
     async [Symbol.asyncDispose]() {
-      await child.stdin.end();
+      child.kill("SIGKILL");
       await child.exited;
       rmSync(folder, { recursive: true, force: true });
     },

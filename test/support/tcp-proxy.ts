@@ -14,7 +14,7 @@ interface Way {
 
 /**
  * A TCP proxy to a port of this machine, gone at the end of the block. `judge` sees all that the server
- * sends; `delayMs` is what each way takes longer. A function names the port for each connection anew.
+ * sends; `delayMs` is what each way takes longer. A function returns the port for the next connection.
  */
 export function startProxy(
   port: number | (() => number),

@@ -176,12 +176,14 @@ async function open(
           slot.lane = await openLane(url, stepTimeoutMs * STATEMENT_SHARE, spareMs());
           continue;
         }
-        if (step.writes && lane.isReadOnly)
+        if (step.writes && lane.isReadOnly) {
           throw new Unreachable(new Error("the server only reads"));
+        }
         const endCommit = metrics.startCommit();
         const value = await withTimeout(leftMs(), () =>
           step.work(lane, () => {
-            if (!lane.isOpen()) throw new Error("the step was given up before its COMMIT");
+            // Also when an attempt that was given up gets here later.
+            if (!lane.isOpen()) throw new Unreachable(new Error("no connection for the COMMIT"));
             isCommitting = true;
           }),
         );
