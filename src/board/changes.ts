@@ -59,16 +59,16 @@ export function createChanges(
   async function look() {
     looking = true;
     let known = "";
-    let sentAt = performance.now();
+    let quietMs = 0;
     while (streams.size > 0 && !ending.signal.aborted) {
       try {
         const { newOrders, lastPaidAt, lastEvent } = await readVersion();
         const id = `${newOrders}.${lastPaidAt}.${lastEvent}`;
         const hasChanged = known !== "" && id !== known;
-        const isDue = performance.now() - sentAt >= heartbeatMs;
+        const isDue = quietMs >= heartbeatMs;
         if (hasChanged || isDue) {
           send(hasChanged ? "change" : "heartbeat", id, newOrders, streams);
-          sentAt = performance.now();
+          quietMs = 0;
         } else {
           send("heartbeat", id, newOrders, opened);
         }
@@ -77,6 +77,7 @@ export function createChanges(
       } catch (error) {
         log.warn("The board can't look for changes; it tries again.", error);
       }
+      quietMs += lookMs;
       await pause(lookMs, ending.signal);
     }
     looking = false;
