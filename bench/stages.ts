@@ -6,7 +6,7 @@ import { createApp } from "../src/app.ts";
 import { readConfig } from "../src/config.ts";
 import { createAccess } from "../src/http/access.ts";
 import { guard } from "../src/http/guard.ts";
-import { observeRequests } from "../src/http/request-log.ts";
+import { logRequests } from "../src/http/request-log.ts";
 import { createLog } from "../src/log.ts";
 import { createMetrics } from "../src/metrics.ts";
 import { CREATE_ORDER } from "../src/orders/routes.ts";
@@ -45,7 +45,7 @@ console.log(`listening on http://127.0.0.1:${http.server?.port}`);
 function guarded(isObserved: boolean) {
   const access = createAccess(config);
   return new Elysia({ normalize: false, systemRouter: false })
-    .use(isObserved ? observeRequests({ ...outside, access }) : (app: Elysia) => app)
+    .use(isObserved ? logRequests({ ...outside, access }) : (app: Elysia) => app)
     .use(guard({ ...outside, access }))
     .post(
       "/register",

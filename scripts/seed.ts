@@ -3,7 +3,7 @@ import { createApp } from "../src/app.ts";
 import { readConfig } from "../src/config.ts";
 import { createLog } from "../src/log.ts";
 import { createMetrics } from "../src/metrics.ts";
-import { DatabaseUnusable } from "../src/store/sqlite/lock.ts";
+import { DatabaseUnusable } from "../src/store/errors.ts";
 import { openSqliteStore } from "../src/store/sqlite/store.ts";
 
 // Fills the database of the config with some weeks of orders to look at: by the service itself, on a clock

@@ -4,7 +4,7 @@ import type { Config } from "./config.ts";
 import { healthRoutes } from "./health/routes.ts";
 import { createAccess } from "./http/access.ts";
 import { guard } from "./http/guard.ts";
-import { observeRequests } from "./http/request-log.ts";
+import { logRequests } from "./http/request-log.ts";
 import { swaggerUi } from "./http/swagger-ui.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
@@ -12,7 +12,7 @@ import { waitingOrders } from "./orders/order-queries.ts";
 import { createOrders } from "./orders/orders.ts";
 import { orderRoutes } from "./orders/routes.ts";
 import { ORDER_DOCUMENTATION } from "./orders/webhook-document.ts";
-import { createWorkOrder } from "./orders/change-stage.ts";
+import { createChangeStage } from "./orders/change-stage.ts";
 import type {
   Clock,
   DispatcherNotifier,
@@ -65,7 +65,7 @@ export function createApp(dependencies: Dependencies) {
     return waiting;
   }
 
-  const board = createBoard({ ...dependencies, workOrder: createWorkOrder(dependencies) });
+  const board = createBoard({ ...dependencies, changeStage: createChangeStage(dependencies) });
 
   const access = createAccess(config);
   const http = new Elysia({
@@ -76,7 +76,7 @@ export function createApp(dependencies: Dependencies) {
     // Finds the path also behind a host of fewer than four characters.
     handler: { standardHostname: false },
   })
-    .use(observeRequests({ ...dependencies, access }))
+    .use(logRequests({ ...dependencies, access }))
     .use(guard({ ...dependencies, access, errorPages: board.errorPages }))
     .use(swaggerUi(ORDER_DOCUMENTATION))
     .use(healthRoutes({ ...dependencies, readWaiting }))

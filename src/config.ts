@@ -3,7 +3,7 @@ import { LOG_LEVELS, type LogLevel } from "./log.ts";
 /** A setting that an environment variable has, in one row: how it is read, and how it is shown. */
 interface Setting<Value> {
   readonly variable: string;
-  readonly byDefault: Value;
+  readonly defaultValue: Value;
   /** Undefined where the text is no value. */
   readonly parse: (text: string) => Value | undefined;
   /** What the text must be, to stand after "must be". */
@@ -36,7 +36,7 @@ const LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"];
 export const SETTINGS = {
   host: {
     variable: "HOST",
-    byDefault: "127.0.0.1",
+    defaultValue: "127.0.0.1",
     parse: (text: string) => text.trim().replace(/^\[(.*)\]$/, "$1") || undefined,
     expected: "an address",
     show: String,
@@ -44,7 +44,7 @@ export const SETTINGS = {
   port: whole("PORT", 8000, 0, 65_535),
   database: setting<DatabaseConfig>({
     variable: "DATABASE_URL",
-    byDefault: { kind: "sqlite", path: "data/nmservis.db" },
+    defaultValue: { kind: "sqlite", path: "data/nmservis.db" },
     parse: parseDatabaseUrl,
     expected: "file: and a path, such as file:data/nmservis.db, or postgres://user@host/database",
     show: (database) =>
@@ -59,7 +59,7 @@ export const SETTINGS = {
   /** The names that are served; null for any, or for the default that follows from the host. */
   allowedHosts: setting<readonly string[] | null>({
     variable: "ALLOWED_HOSTS",
-    byDefault: null,
+    defaultValue: null,
     parse: (text) => parseList(text, HOST_NAME),
     expected: "one or more host names, comma-separated",
     show: (names) => names?.join(",") ?? "any",
@@ -67,7 +67,7 @@ export const SETTINGS = {
   /** Whose pages may call from a browser. */
   corsOrigins: setting<readonly string[]>({
     variable: "CORS_ORIGINS",
-    byDefault: [],
+    defaultValue: [],
     parse: parseOrigins,
     expected: "one or more origins such as https://app.example.uz, comma-separated",
     show: (origins) => origins.join(",") || "none",
@@ -75,7 +75,7 @@ export const SETTINGS = {
   /** Who may work orders on the board, each by a key of his own. */
   dispatchers: setting<readonly Dispatcher[]>({
     variable: "DISPATCHERS",
-    byDefault: [],
+    defaultValue: [],
     parse: parseDispatchers,
     expected:
       "name:key, one or more, comma-separated, each name once, each key its own and of 16 characters or more",
@@ -85,7 +85,7 @@ export const SETTINGS = {
   /** Where browsers find the service; null where nobody has said so. */
   publicUrl: setting<string | null>({
     variable: "PUBLIC_URL",
-    byDefault: null,
+    defaultValue: null,
     parse: (text) => parseOrigins(text)?.[0],
     expected: "an origin such as https://orders.example.uz",
     show: (origin) => origin ?? "none",
@@ -93,7 +93,7 @@ export const SETTINGS = {
   /** The bot that tells dispatchers in a Telegram chat; without it a stub does. */
   telegramBotToken: setting<string | null>({
     variable: "TELEGRAM_BOT_TOKEN",
-    byDefault: null,
+    defaultValue: null,
     parse: (text) => (/^\d+:[\w-]{10,}$/.test(text) ? text : undefined),
     expected: "a bot's token, such as BotFather gives it",
     show: (token) => (token === null ? "none" : "one"),
@@ -101,7 +101,7 @@ export const SETTINGS = {
   }),
   telegramDispatchChatId: setting<string | null>({
     variable: "TELEGRAM_DISPATCH_CHAT_ID",
-    byDefault: null,
+    defaultValue: null,
     parse: (text) => (/^(-?\d+|@\w+)$/.test(text) ? text : undefined),
     expected: "the number of a chat, or @ and its name",
     show: (chat) => chat ?? "none",
@@ -109,14 +109,14 @@ export const SETTINGS = {
   /** The topic of that chat; null for a chat without topics, or for its first. */
   telegramDispatchThreadId: setting<number | null>({
     variable: "TELEGRAM_DISPATCH_THREAD_ID",
-    byDefault: null,
+    defaultValue: null,
     parse: (text) => parseWhole(text, 1, MAX_THREAD_ID),
     expected: "the number of a topic, a whole number from 1",
     show: (thread) => thread ?? "none",
   }),
   telegramApiUrl: setting<string>({
     variable: "TELEGRAM_API_URL",
-    byDefault: "https://api.telegram.org",
+    defaultValue: "https://api.telegram.org",
     parse: (text) => parseOrigins(text)?.[0],
     expected: "an origin such as https://api.telegram.org",
     show: String,
@@ -124,7 +124,7 @@ export const SETTINGS = {
   /** Where the bot hears what becomes of its orders; null where it does not want to. */
   webhookUrl: setting<string | null>({
     variable: "WEBHOOK_URL",
-    byDefault: null,
+    defaultValue: null,
     parse: parseWebhookUrl,
     expected: "an https address, or an http address of this machine",
     show: (url) => (url === null ? "none" : new URL(url).host),
@@ -133,7 +133,7 @@ export const SETTINGS = {
   }),
   webhookSecret: setting<Uint8Array | null>({
     variable: "WEBHOOK_SECRET",
-    byDefault: null,
+    defaultValue: null,
     parse: parseWebhookSecret,
     expected: "whsec_ and 24 to 64 bytes in base64",
     show: (secret) => (secret === null ? "none" : "one"),
@@ -148,7 +148,7 @@ export const SETTINGS = {
   /** Where backups are made by themselves; null for nowhere. */
   backupDir: setting<string | null>({
     variable: "BACKUP_DIR",
-    byDefault: null,
+    defaultValue: null,
     parse: (text) => (text === "none" ? null : text),
     expected: "a folder",
     show: (folder) => folder ?? "none",
@@ -157,7 +157,7 @@ export const SETTINGS = {
   backupKeep: whole("BACKUP_KEEP", 7, 1, 10_000),
   logLevel: setting<LogLevel>({
     variable: "LOG_LEVEL",
-    byDefault: "info",
+    defaultValue: "info",
     parse: (text) => LOG_LEVELS.find((level) => level === text),
     expected: `one of ${LOG_LEVELS.join(", ")}`,
     show: String,
@@ -175,7 +175,7 @@ export interface Dispatcher {
   readonly key: string;
 }
 
-type ValueOf<Row> = Row extends { readonly byDefault: infer Value } ? Value : never;
+type ValueOf<Row> = Row extends { readonly defaultValue: infer Value } ? Value : never;
 
 /** What the owner can set. */
 export type Config = {
@@ -250,16 +250,16 @@ export function readSettings<Name extends keyof Config>(
 
 function readRows(environment: Environment, rows: typeof ROWS, faults: string[]): Config {
   function read<Value>(row: Setting<Value>): Value {
-    const { variable, byDefault, parse, expected, isSecret } = row;
+    const { variable, defaultValue, parse, expected, isSecret } = row;
     const text = environment[variable];
-    if (text === undefined || text === "") return byDefault;
+    if (text === undefined || text === "") return defaultValue;
     const value = parse(text);
     if (value === undefined) {
       faults.push(
         `${variable} must be ${expected}${isSecret ? "" : `, not ${JSON.stringify(text)}`}`,
       );
     }
-    return value ?? byDefault;
+    return value ?? defaultValue;
   }
   const values = rows.map(([name, row]) => [name, read(row)]);
   // `as`: each name has the value of its own row, and nobody reads another than was asked for.
@@ -276,10 +276,10 @@ function setting<Value>(row: Setting<Value>): Setting<Value> {
   return row;
 }
 
-function whole(variable: string, byDefault: number, min: number, max: number): Setting<number> {
+function whole(variable: string, defaultValue: number, min: number, max: number): Setting<number> {
   return {
     variable,
-    byDefault,
+    defaultValue,
     parse: (text) => parseWhole(text, min, max),
     expected: `a whole number from ${min} to ${max}`,
     show: (value) => value,
@@ -287,11 +287,11 @@ function whole(variable: string, byDefault: number, min: number, max: number): S
 }
 
 /** A setting in seconds, up to a day, whose value is in milliseconds. */
-function seconds(variable: string, byDefault: number): Setting<number> {
-  const row = whole(variable, byDefault, 0, DAY_S);
+function seconds(variable: string, defaultValue: number): Setting<number> {
+  const row = whole(variable, defaultValue, 0, DAY_S);
   return {
     ...row,
-    byDefault: byDefault * 1000,
+    defaultValue: defaultValue * 1000,
     parse(text) {
       const value = row.parse(text);
       return value === undefined ? undefined : value * 1000;
@@ -303,7 +303,7 @@ function seconds(variable: string, byDefault: number): Setting<number> {
 function keys(variable: string): Setting<readonly string[]> {
   return {
     variable,
-    byDefault: [],
+    defaultValue: [],
     parse: (text) => parseList(text, KEY),
     expected: "one or more keys of visible ASCII characters, comma-separated",
     show: countKeys,

@@ -13,7 +13,7 @@ import { tariffs } from "./commands/tariffs.ts";
 import { InvalidConfig } from "./config.ts";
 import { createLineWriter } from "./lib/line-writer.ts";
 import { AddressUnavailable } from "./server.ts";
-import { DatabaseUnusable } from "./store/sqlite/lock.ts";
+import { DatabaseUnusable } from "./store/errors.ts";
 import { describeFileFault, systemCode } from "./store/sqlite/file-errors.ts";
 
 const STDOUT = 1;

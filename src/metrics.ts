@@ -12,11 +12,11 @@ const BATCH_SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 
 /** What is true at the moment of a scrape; undefined where it can't be known, and then it is left out. */
-export interface Snapshot {
+export interface Gauges {
   readonly paymentsInDoubt: number | undefined;
   readonly oldestInDoubtSeconds: number | undefined;
-  readonly unannouncedOrders: number | undefined;
-  readonly oldestUnannouncedSeconds: number | undefined;
+  readonly unnotifiedOrders: number | undefined;
+  readonly oldestUnnotifiedSeconds: number | undefined;
   readonly isWritable: boolean;
   readonly commitQueue: number | undefined;
   readonly databaseBytes: number | undefined;
@@ -41,7 +41,7 @@ export interface Metrics extends CommitMetrics {
   /** When the newest backup was made, in ms since 1970; 0 where there is none. */
   setLastBackup(at: number): void;
   /** All of it, in the text format of the Prometheus exposition formats, version 0.0.4. */
-  render(snapshot: Snapshot): Promise<string>;
+  render(snapshot: Gauges): Promise<string>;
 }
 
 /** The media type of what `render` gives. */
@@ -97,15 +97,15 @@ export function createMetrics(version: string, elapsed: () => number): Metrics {
     labelNames: ["version"] as const,
     registers,
   });
-  const snapshots: Readonly<Record<keyof Snapshot, Gauge>> = {
+  const snapshots: Readonly<Record<keyof Gauges, Gauge>> = {
     paymentsInDoubt: gauge("payments_in_doubt", "Orders that wait for the provider's answer."),
     oldestInDoubtSeconds: gauge("oldest_order_in_doubt_seconds", "Age of the oldest of them."),
-    unannouncedOrders: gauge(
-      "unannounced_orders",
+    unnotifiedOrders: gauge(
+      "unnotified_orders",
       "Paid orders the dispatcher has not been notified of.",
     ),
-    oldestUnannouncedSeconds: gauge(
-      "oldest_unannounced_order_seconds",
+    oldestUnnotifiedSeconds: gauge(
+      "oldest_unnotified_order_seconds",
       "Time since the oldest of them was paid.",
     ),
     isWritable: gauge(
@@ -149,7 +149,7 @@ export function createMetrics(version: string, elapsed: () => number): Metrics {
     render(snapshot) {
       for (const [name, metric] of Object.entries(snapshots)) {
         // `as`: the names are those of the snapshot.
-        const value = snapshot[name as keyof Snapshot];
+        const value = snapshot[name as keyof Gauges];
         if (value === undefined) metric.remove();
         else metric.set(Number(value));
       }

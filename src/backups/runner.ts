@@ -5,7 +5,7 @@ import type { Metrics } from "../metrics.ts";
 import { pause as realPause } from "../lib/pause.ts";
 import type { Clock } from "../ports.ts";
 import { removeAbandonedParts } from "../store/sqlite/backup.ts";
-import { backupName, backupTime, lastBackupAt, superfluousBackups } from "./schedule.ts";
+import { backupName, backupTime, lastBackupAt, expiredBackups } from "./schedule.ts";
 
 /** How often to look whether a backup is due. */
 const LOOK_MS = 60_000;
@@ -72,6 +72,6 @@ async function backUp({ folder, makeBackup, log }: BackupOptions, name: string) 
 }
 
 function removeOldest({ folder, keep, now }: BackupOptions, madeLast: string) {
-  const names = superfluousBackups(readdirSync(folder), keep, now(), madeLast);
+  const names = expiredBackups(readdirSync(folder), keep, now(), madeLast);
   for (const name of names) rmSync(join(folder, name), { force: true });
 }

@@ -26,7 +26,7 @@ export function lastBackupAt(names: readonly string[], now: number): number | un
  * Returns the backups to remove so that `keep` remain: first those dated in the future by a wrong clock, then
  * the oldest. `madeLast` always remains. Other files are ignored.
  */
-export function superfluousBackups(
+export function expiredBackups(
   names: readonly string[],
   keep: number,
   now: number,

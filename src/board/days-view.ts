@@ -4,7 +4,7 @@ import type { Card } from "./board-queries.ts";
 import { isoDay, shortDay } from "./format.ts";
 import { html, type Html } from "./html.ts";
 import { tableView } from "./order-view.ts";
-import type { Viewer } from "./page.ts";
+import type { Viewer } from "./layout.ts";
 
 /** What one day or one stage of it comes to. */
 export interface Figures {

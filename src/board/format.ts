@@ -1,6 +1,6 @@
 import { clockTime, ZONE_MS } from "../lib/format.ts";
 import { isRecent } from "../orders/change-stage.ts";
-import type { Words } from "./words.ts";
+import type { Translations } from "./translations.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -41,7 +41,7 @@ export function dayAndTime(instant: number): string {
 }
 
 /** `7 min`, `2 h` or `3 d` ago; an instant in the future as day and time. */
-export function ageInWords(at: number, now: number, words: Words): string {
+export function formatAge(at: number, now: number, words: Translations): string {
   if (!isRecent(at, now, Number.POSITIVE_INFINITY)) return dayAndTime(at);
   const minutes = Math.max(0, Math.floor((now - at) / MINUTE_MS));
   if (minutes < 60) return `${minutes}\u00a0${words.minutes}`;

@@ -2,10 +2,10 @@ import { clockTime, money } from "../lib/format.ts";
 import { isRecent } from "../orders/change-stage.ts";
 import { CANCEL_REASONS, type OrderEvent, type Stage } from "../store/schema.ts";
 import type { Card } from "./board-queries.ts";
-import { ageInWords, dayAndTime, maskedPhone, spacedPhone } from "./format.ts";
+import { formatAge, dayAndTime, maskedPhone, spacedPhone } from "./format.ts";
 import { html, type Html, userText } from "./html.ts";
-import type { Viewer } from "./page.ts";
-import type { Words } from "./words.ts";
+import type { Viewer } from "./layout.ts";
+import type { Translations } from "./translations.ts";
 
 const AMBER_MS = 5 * 60_000;
 const RED_MS = 15 * 60_000;
@@ -33,7 +33,7 @@ export function cardView(card: Card, stage: OpenStage, { words, now }: Viewer): 
     <div class="row">
       <a class="number" href="/board/orders/${card.id}">№ ${card.id}</a>
       <span class="tariff">${card.tariffTitle ?? card.tariffCode}</span>
-      <time class="age">${ageInWords(paidAt, now, words)}</time>
+      <time class="age">${formatAge(paidAt, now, words)}</time>
     </div>
     ${addressView(card, words)} ${card.comment && html`<p class="comment">${card.comment}</p>`}
     <div class="row customer">
@@ -55,7 +55,7 @@ function urgencyOf(paidAt: number, now: number): "" | "amber" | "red" {
   return isRecent(paidAt, now, RED_MS) ? "amber" : "red";
 }
 
-function addressView({ address }: Card, words: Words): Html {
+function addressView({ address }: Card, words: Translations): Html {
   return address
     ? html`<p class="address">${address}</p>`
     : html`<p class="no-address">${words.noAddress}</p>`;
@@ -74,7 +74,7 @@ function stepForm(
   orderId: number,
   seen: Stage,
   verb: "accept" | "start" | "complete" | "undo",
-  words: Words,
+  words: Translations,
   back: Back,
   look: string,
 ): Html {
@@ -90,7 +90,12 @@ function stepForm(
   </form>`;
 }
 
-function cancelForm({ id, amountTiyin }: Card, seen: OpenStage, words: Words, back: Back): Html {
+function cancelForm(
+  { id, amountTiyin }: Card,
+  seen: OpenStage,
+  words: Translations,
+  back: Back,
+): Html {
   return html`<details class="cancel" id="cancel-${id}">
     <summary aria-label="${words.verbs.cancel} № ${id}">${words.verbs.cancel}</summary>
     <form method="post" action="/board/orders/${id}/cancel">
@@ -202,7 +207,7 @@ export function orderView(
   </div>`;
 }
 
-function refundForm({ id }: Card, seen: Stage, words: Words): Html {
+function refundForm({ id }: Card, seen: Stage, words: Translations): Html {
   return html`<form method="post" action="/board/orders/${id}/refund" class="refund">
     <input type="hidden" name="seen" value="${seen}" /><input
       type="hidden"
@@ -262,7 +267,7 @@ export function noticeView(
   { words, now }: Viewer,
 ): Html {
   return html`<div class="notice" role="status">
-    <span>№ ${orderId}: ${words.events[kind]} · ${ageInWords(at, now, words)}</span>
+    <span>№ ${orderId}: ${words.events[kind]} · ${formatAge(at, now, words)}</span>
     ${canBeUndone && toStage && stepForm(orderId, toStage, "undo", words, "board", "plain")}
   </div>`;
 }

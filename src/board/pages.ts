@@ -5,7 +5,7 @@ import { canUndo } from "../orders/change-stage.ts";
 import { STAGES } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
 import { parsePhoneNumber } from "../users/phone-number.ts";
-import { answer, notFound, seeOther } from "./answers.ts";
+import { answer, notFound, seeOther } from "./responses.ts";
 import {
   cardById,
   cardsOfDay,
@@ -21,7 +21,7 @@ import { type DayFigures, daysView, figuresView } from "./days-view.ts";
 import { dayOf, parseDay, startOfDay } from "./format.ts";
 import { html, userText } from "./html.ts";
 import { cardView, noticeView, orderView, tableView } from "./order-view.ts";
-import type { Viewer } from "./page.ts";
+import type { Viewer } from "./layout.ts";
 
 const DAYS = 14;
 /** Orders of a column, of a search. */

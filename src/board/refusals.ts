@@ -1,10 +1,10 @@
 import type { ErrorCode } from "../errors.ts";
 import { PROBLEMS } from "../http/problems.ts";
-import { message } from "./answers.ts";
+import { message } from "./responses.ts";
 import { html, type Html } from "./html.ts";
-import type { Viewer } from "./page.ts";
+import type { Viewer } from "./layout.ts";
 import { hereOf, languageOf, targetOf } from "./request.ts";
-import { REFUSALS, type RefusalCode, type Words, WORDS } from "./words.ts";
+import { REFUSALS, type RefusalCode, type Translations, TRANSLATIONS } from "./translations.ts";
 
 /** The longest note or reference. */
 export const MAX_NOTE = 300;
@@ -27,13 +27,13 @@ export function createRefusals(viewerOf: (request: Request) => Viewer | undefine
 
   function refuse(request: Request, code: RefusalCode, status: number): Response {
     const language = languageOf(request);
-    const words = WORDS[language];
+    const words = TRANSLATIONS[language];
     const retry = CAN_BE_RETRIED.includes(code) && retryView(request, words);
     const fault = { status, code, title: words.notDone, text: words.refusals[code], retry };
     return message(viewerOf(request) ?? language, fault);
   }
 
-  function retryView(request: Request, words: Words): Html | undefined {
+  function retryView(request: Request, words: Translations): Html | undefined {
     const form = forms.get(request);
     if (form !== undefined) return retryForm(targetOf(request).pathname, form, words);
     if (request.method !== "GET") return undefined;
@@ -50,14 +50,14 @@ export function createRefusals(viewerOf: (request: Request) => Viewer | undefine
   };
 }
 
-function retryForm(action: string, form: URLSearchParams, words: Words): Html {
+function retryForm(action: string, form: URLSearchParams, words: Translations): Html {
   return html`<form method="post" action="${action}" class="retry">
     ${Array.from(form, ([name, value]) => fieldView(name, value, words))}
     <button class="primary">${words.tryAgain}</button>
   </form>`;
 }
 
-function fieldView(name: string, value: string, words: Words): Html {
+function fieldView(name: string, value: string, words: Translations): Html {
   // The other fields say what was tapped.
   if (name !== "note" && name !== "reference") {
     return html`<input type="hidden" name="${name}" value="${value}" />`;

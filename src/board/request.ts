@@ -1,5 +1,5 @@
-import { cookieOf } from "./session.ts";
-import { type Language, LANGUAGES } from "./words.ts";
+import { cookieOf } from "./sessions.ts";
+import { type Language, LANGUAGES } from "./translations.ts";
 
 /** Pages that answer GET, which a link or a redirect may lead to. */
 const PAGE = /^\/board(\/(days|search|sign-in|orders\/\d+))?\/?$/;

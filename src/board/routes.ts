@@ -6,29 +6,29 @@ import type { Config } from "../config.ts";
 import { routeOptions } from "../http/access.ts";
 import type { ErrorPages } from "../http/error-handler.ts";
 import { parseInteger } from "../http/parse-integer.ts";
-import { readForm } from "../http/read-form.ts";
+import { readForm } from "../http/request-body.ts";
 import { Lines } from "../http/schemas.ts";
 import { createStaticFile } from "../http/static-file.ts";
 import type { Log } from "../log.ts";
 import { insertEvent } from "../orders/event-queries.ts";
-import type { Work, WorkOrder } from "../orders/change-stage.ts";
+import type { StageChange, ChangeStage } from "../orders/change-stage.ts";
 import type { Clock } from "../ports.ts";
 import { CANCEL_REASONS, type OrderEvent, STAGES } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
-import { message, notFound, seeOther } from "./answers.ts";
+import { message, notFound, seeOther } from "./responses.ts";
 import boardScriptPath from "./board-client.js" with { type: "file" };
 import liveScriptPath from "./board-live.js" with { type: "file" };
 import boardStylePath from "./board.css" with { type: "file" };
 import { boardVersion, cardById } from "./board-queries.ts";
-import { createChanges } from "./changes.ts";
+import { createLiveUpdates } from "./live-updates.ts";
 import { userText } from "./html.ts";
-import type { Viewer } from "./page.ts";
+import type { Viewer } from "./layout.ts";
 import { createPages } from "./pages.ts";
 import { createRefusals, MAX_NOTE } from "./refusals.ts";
 import { hereOf, isBoardPath, isOwnForm, languageOf, ownPage, queryOf } from "./request.ts";
-import { ANYBODY, createSessions, type SessionConfig } from "./session.ts";
+import { ANYBODY, createSessions, type SessionConfig } from "./sessions.ts";
 import { createSignIn } from "./sign-in.ts";
-import { LANGUAGES, WORDS } from "./words.ts";
+import { LANGUAGES, TRANSLATIONS } from "./translations.ts";
 
 const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="#0f766e"/><path d="M10 22V10l12 12V10" fill="none" stroke="#fff" stroke-width="3"/></svg>`;
 
@@ -43,7 +43,7 @@ const NOTE = Lines(1, MAX_NOTE);
 
 export interface BoardDependencies {
   readonly store: Store;
-  readonly workOrder: WorkOrder;
+  readonly changeStage: ChangeStage;
   readonly log: Log;
   readonly now: Clock;
   readonly config: SessionConfig & Pick<Config, "apiKeys">;
@@ -51,13 +51,13 @@ export interface BoardDependencies {
 
 /** `/board`, where dispatchers work paid orders; with `API_KEY` but no dispatchers there is none. */
 export function createBoard(dependencies: BoardDependencies) {
-  const { store, workOrder, log, now, config } = dependencies;
+  const { store, changeStage, log, now, config } = dependencies;
   const { dispatchers, publicUrl } = config;
   const hasBoard = config.apiKeys.length === 0 || dispatchers.length > 0;
   const sessions = createSessions(config);
   const refusals = createRefusals(viewerOf);
   const { showSignIn, signIn } = createSignIn({ sessions, refusals, log, now, publicUrl });
-  const changes = createChanges(async () => {
+  const changes = createLiveUpdates(async () => {
     const [version] = await store.read((tx) => boardVersion(tx));
     if (version === undefined) throw new Error("a count has no row");
     return version;
@@ -68,7 +68,7 @@ export function createBoard(dependencies: BoardDependencies) {
     if (name === undefined) return undefined;
     const language = languageOf(request);
     return {
-      ...{ name, language, words: WORDS[language], now: now(), here: hereOf(request) },
+      ...{ name, language, words: TRANSLATIONS[language], now: now(), here: hereOf(request) },
       canSignOut: dispatchers.length > 0,
     };
   }
@@ -112,7 +112,7 @@ export function createBoard(dependencies: BoardDependencies) {
     if (orderId === undefined) return notFound(viewer);
     if (wanted === "invalid_text") return refusals.refuse(request, wanted, 422);
     if (seen === undefined || wanted === undefined) return refuse(viewer, orderId);
-    const outcome = await workOrder({ orderId, actor: viewer.name, seen, work: wanted });
+    const outcome = await changeStage({ orderId, actor: viewer.name, seen, work: wanted });
     switch (outcome.kind) {
       case "done":
         return seeOther(
@@ -249,7 +249,7 @@ export function createBoard(dependencies: BoardDependencies) {
 type Params = { readonly order_id: string; readonly verb: string };
 
 /** Reads the step that a form asks for; undefined if our pages send no such form. */
-function readWork(verb: string, form: URLSearchParams): Work | "invalid_text" | undefined {
+function readWork(verb: string, form: URLSearchParams): StageChange | "invalid_text" | undefined {
   switch (verb) {
     case "accept":
     case "start":

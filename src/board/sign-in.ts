@@ -1,14 +1,14 @@
-import { readForm } from "../http/read-form.ts";
+import { readForm } from "../http/request-body.ts";
 import type { Log } from "../log.ts";
 import type { Clock } from "../ports.ts";
 import { createRateLimit } from "../lib/rate-limit.ts";
-import { respond, seeOther } from "./answers.ts";
+import { respond, seeOther } from "./responses.ts";
 import { type Content, html } from "./html.ts";
-import { page } from "./page.ts";
+import { page } from "./layout.ts";
 import type { Refusals } from "./refusals.ts";
 import { isOwnForm, languageOf, pageAfterSignIn, queryOf } from "./request.ts";
-import type { Sessions } from "./session.ts";
-import { LANGUAGES, WORDS } from "./words.ts";
+import type { Sessions } from "./sessions.ts";
+import { LANGUAGES, TRANSLATIONS } from "./translations.ts";
 
 const MINUTE_MS = 60_000;
 const WRONG_KEYS_PER_MINUTE = 10;
@@ -43,7 +43,7 @@ export function createSignIn({ sessions, refusals, log, now, publicUrl }: SignIn
     if (dropsCookies(request)) return show(request, to, 403, signInAt(request, to));
     const dispatcher = sessions.ownerOf(form.get("key") ?? "");
     if (dispatcher !== undefined) return seeOther(to, sessions.begin(dispatcher, now()));
-    const words = WORDS[languageOf(request)];
+    const words = TRANSLATIONS[languageOf(request)];
     if (!wrongKeys.take("all")) {
       const leftS = Math.max(1, Math.ceil((wrongKeys.renewsAt("all") - now()) / 1000));
       return show(request, to, 429, words.tooManyKeys, { "retry-after": String(leftS) });
@@ -61,7 +61,7 @@ export function createSignIn({ sessions, refusals, log, now, publicUrl }: SignIn
   }
 
   function signInAt(request: Request, to: string): Content {
-    const words = WORDS[languageOf(request)];
+    const words = TRANSLATIONS[languageOf(request)];
     return words.signInAt(html`<a href="${secureUrl?.origin}${to}">${secureUrl?.origin}</a>`);
   }
 
@@ -76,7 +76,7 @@ function show(
   headers: Readonly<Record<string, string>> = {},
 ): Response {
   const language = languageOf(request);
-  const words = WORDS[language];
+  const words = TRANSLATIONS[language];
   const here = `/board/sign-in?to=${encodeURIComponent(to)}`;
   const content = html`<form method="post" action="/board/sign-in" class="panel sign-in">
     <h1>NoMus</h1>

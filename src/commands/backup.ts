@@ -1,11 +1,11 @@
 import { statSync } from "node:fs";
 import { readSettings } from "../config.ts";
 import { backupSteps, partOf } from "../store/sqlite/backup.ts";
-import { syncSteadily } from "../store/sqlite/background-sync.ts";
+import { syncInBackground } from "../store/sqlite/background-sync.ts";
 import type { Command } from "./command.ts";
-import { orderInWords } from "./order-in-words.ts";
+import { describeLastOrder } from "./terminal.ts";
 import { runUntilSignal } from "./run-until-signal.ts";
-import { sqlitePathOf } from "./sqlite-path.ts";
+import { sqlitePathOf } from "./database.ts";
 
 /** `nmservis backup FILE`: also while the service runs. */
 export const backup: Command = {
@@ -15,9 +15,9 @@ export const backup: Command = {
   async run({ environment, print }, _options, [to = ""]) {
     const { database } = readSettings(environment, ["database"]);
     const from = sqlitePathOf(database, "backed up", "pg_dump");
-    using _syncing = await syncSteadily(partOf(to));
+    using _syncing = await syncInBackground(partOf(to));
     const lastOrder = await runUntilSignal(backupSteps(from, to));
     const mebibytes = (statSync(to).size / 1024 ** 2).toFixed(1);
-    print(`Backed up to ${to}, ${mebibytes} MiB: ${orderInWords(lastOrder)}.`);
+    print(`Backed up to ${to}, ${mebibytes} MiB: ${describeLastOrder(lastOrder)}.`);
   },
 };

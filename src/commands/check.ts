@@ -4,12 +4,12 @@ import { type DatabaseConfig, readSettings } from "../config.ts";
 import type { Clock } from "../ports.ts";
 import { lastBackupAt } from "../backups/schedule.ts";
 import { countOrders, waitingOrders } from "../orders/order-queries.ts";
-import { DatabaseUnusable } from "../store/sqlite/lock.ts";
+import { DatabaseUnusable } from "../store/errors.ts";
 import { requireDatabase } from "../store/sqlite/safe-path.ts";
-import { examineDatabase } from "../store/sqlite/verify.ts";
+import { verifyDatabase } from "../store/sqlite/integrity.ts";
 import { describeFileFault, systemCode } from "../store/sqlite/file-errors.ts";
 import type { Command } from "./command.ts";
-import { withReader } from "./with-reader.ts";
+import { withReader } from "./database.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -34,7 +34,7 @@ type Print = (line: string) => void;
 /** Returns whether the database is new. */
 function examine(path: string, print: Print): boolean {
   requireDatabase(path);
-  const { isNew, findings } = examineDatabase(path);
+  const { isNew, findings } = verifyDatabase(path);
   if (isNew) {
     print(
       `The database ${path} is new: it has no tables yet. The service creates them when it starts.`,
@@ -57,10 +57,10 @@ async function countWaiting(database: DatabaseConfig, print: Print, now: Clock):
     ]),
   );
   if (count === undefined || waiting === undefined) throw new Error("a count has no row");
-  const { pending, pendingSince, unannounced, unannouncedSince } = waiting;
+  const { pending, pendingSince, unnotified, unnotifiedSince } = waiting;
   print(`Orders: ${count.orders}.`);
   print(`Pending, being paid or in doubt: ${pending}${age(pendingSince, now())}.`);
-  print(`Paid, and the dispatcher not told: ${unannounced}${age(unannouncedSince, now())}.`);
+  print(`Paid, and the dispatcher not told: ${unnotified}${age(unnotifiedSince, now())}.`);
 }
 
 function lastBackup(folder: string, now: number): string {

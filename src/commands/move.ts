@@ -2,7 +2,7 @@ import { parseDatabaseUrl, readSettings } from "../config.ts";
 import { createLog } from "../log.ts";
 import { moveDatabase } from "../store/move.ts";
 import { type Command, UsageError } from "./command.ts";
-import { createProgress } from "./progress.ts";
+import { createProgress } from "./terminal.ts";
 
 /** `nmservis move --to URL`: from SQLite to PostgreSQL, while the service is stopped. */
 export const move: Command = {

@@ -3,8 +3,8 @@ import { toOrderJson } from "../orders/order-json.ts";
 import { latestOrders } from "../orders/order-queries.ts";
 import { ORDER_STATUSES } from "../store/schema.ts";
 import { type Command, UsageError } from "./command.ts";
-import { withReader } from "./with-reader.ts";
-import { formatTable } from "./table.ts";
+import { withReader } from "./database.ts";
+import { formatTable } from "./terminal.ts";
 
 const LAST = 20;
 

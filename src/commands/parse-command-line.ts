@@ -12,13 +12,13 @@ export type Request =
       readonly positionals: readonly string[];
     };
 
-/** Reads the words after the program's name; without any they ask for `byDefault`. Throws `UsageError`. */
+/** Reads the words after the program's name; without any they ask for `defaultValue`. Throws `UsageError`. */
 export function parseCommandLine(
   words: readonly string[],
   commands: Readonly<Record<string, Command>>,
-  byDefault: string,
+  defaultValue: string,
 ): Request {
-  const [first = byDefault, ...rest] = words;
+  const [first = defaultValue, ...rest] = words;
   if (words.includes("--help") || words.includes("-h")) return { kind: "help" };
   if (first === "--version") return { kind: "version" };
   const command = Object.hasOwn(commands, first) ? commands[first] : undefined;

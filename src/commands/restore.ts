@@ -1,9 +1,9 @@
 import { readSettings } from "../config.ts";
 import { restoreSteps } from "../store/sqlite/restore.ts";
 import type { Command } from "./command.ts";
-import { orderInWords } from "./order-in-words.ts";
+import { describeLastOrder } from "./terminal.ts";
 import { runUntilSignal } from "./run-until-signal.ts";
-import { sqlitePathOf } from "./sqlite-path.ts";
+import { sqlitePathOf } from "./database.ts";
 
 /** `nmservis restore FILE`: while the service is stopped. */
 export const restore: Command = {
@@ -17,14 +17,14 @@ export const restore: Command = {
     const { restored, isRawCopy, former, kept } = await runUntilSignal(
       restoreSteps(from, path, time),
     );
-    print(`Restored ${from}: ${orderInWords(restored)}.`);
+    print(`Restored ${from}: ${describeLastOrder(restored)}.`);
     if (isRawCopy) {
       print(
         `Warning: ${from} is a raw copy of a database file, not a backup by nmservis backup. If it was copied while the service was running, its last orders may be missing: they were in the -wal file.`,
       );
     }
     if (kept === undefined) return;
-    print(`Before: ${orderInWords(former)}. That database is ${kept}.`);
+    print(`Before: ${describeLastOrder(former)}. That database is ${kept}.`);
     if (former !== undefined && former.id > (restored?.id ?? 0)) {
       print("Orders in between are gone, and their keys: a repeat of one would be charged again.");
     }

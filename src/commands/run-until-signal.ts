@@ -1,4 +1,4 @@
-import { DatabaseUnusable } from "../store/sqlite/lock.ts";
+import { DatabaseUnusable } from "../store/errors.ts";
 import type { Steps } from "../store/sqlite/checkpoints.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;

@@ -1,8 +1,8 @@
 import { readSettings } from "../config.ts";
 import { allTariffs } from "../tariffs/tariff-queries.ts";
 import type { Command } from "./command.ts";
-import { withReader } from "./with-reader.ts";
-import { formatTable } from "./table.ts";
+import { withReader } from "./database.ts";
+import { formatTable } from "./terminal.ts";
 
 /** `nmservis tariffs`: all tariffs, also those that can't be ordered. */
 export const tariffs: Command = {

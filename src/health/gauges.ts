@@ -1,20 +1,20 @@
 import type { Log } from "../log.ts";
-import type { Snapshot } from "../metrics.ts";
+import type { Gauges } from "../metrics.ts";
 import type { Clock } from "../ports.ts";
 import type { Store, StoreSizes } from "../store/store.ts";
-import type { Ping } from "./write-probe.ts";
+import type { WriteProbe } from "./write-probe.ts";
 
 /** Orders that wait, and since when, in ms, the oldest does. */
 export interface Waiting {
   readonly pending: number;
   readonly pendingSince: number | null;
-  readonly unannounced: number;
-  readonly unannouncedSince: number | null;
+  readonly unnotified: number;
+  readonly unnotifiedSince: number | null;
 }
 
-export interface SnapshotDependencies {
+export interface GaugeDependencies {
   readonly store: Store;
-  readonly ping: Ping;
+  readonly ping: WriteProbe;
   readonly log: Log;
   readonly now: Clock;
   /** The orders that wait, of those that were made by `madeBy`. */
@@ -23,7 +23,7 @@ export interface SnapshotDependencies {
 }
 
 /** What is true now. Never rejects: what can't be known is left out, and the log says why. */
-export async function takeSnapshot(dependencies: SnapshotDependencies): Promise<Snapshot> {
+export async function readGauges(dependencies: GaugeDependencies): Promise<Gauges> {
   const { store, ping, log, now, readWaiting, config } = dependencies;
   const at = now();
   const [sizes, waiting, isWritable] = await Promise.all([
@@ -39,8 +39,8 @@ export async function takeSnapshot(dependencies: SnapshotDependencies): Promise<
   return {
     paymentsInDoubt: waiting?.pending,
     oldestInDoubtSeconds: waiting && ageOf(waiting.pendingSince),
-    unannouncedOrders: waiting?.unannounced,
-    oldestUnannouncedSeconds: waiting && ageOf(waiting.unannouncedSince),
+    unnotifiedOrders: waiting?.unnotified,
+    oldestUnnotifiedSeconds: waiting && ageOf(waiting.unnotifiedSince),
     isWritable,
     ...sizesOf(sizes),
   };

@@ -4,10 +4,10 @@ import { routeOptions } from "../http/access.ts";
 import { KEYED_ERRORS, problemSchemas } from "../http/problems.ts";
 import { namedObject } from "../http/schemas.ts";
 import { METRICS_MEDIA_TYPE, type Metrics } from "../metrics.ts";
-import { createPing } from "./write-probe.ts";
-import { type SnapshotDependencies, takeSnapshot } from "./gauges.ts";
+import { createWriteProbe } from "./write-probe.ts";
+import { type GaugeDependencies, readGauges } from "./gauges.ts";
 
-export interface HealthDependencies extends Omit<SnapshotDependencies, "ping"> {
+export interface HealthDependencies extends Omit<GaugeDependencies, "ping"> {
   readonly metrics: Metrics;
 }
 
@@ -17,7 +17,7 @@ export interface HealthDependencies extends Omit<SnapshotDependencies, "ping"> {
  */
 export function healthRoutes(dependencies: HealthDependencies) {
   const { metrics } = dependencies;
-  const ping = createPing(dependencies);
+  const ping = createWriteProbe(dependencies);
 
   return new Elysia({ normalize: false })
     .get(
@@ -64,7 +64,7 @@ export function healthRoutes(dependencies: HealthDependencies) {
       "/metrics",
       async ({ set }) => {
         set.headers["content-type"] = METRICS_MEDIA_TYPE;
-        return metrics.render(await takeSnapshot({ ...dependencies, ping }));
+        return metrics.render(await readGauges({ ...dependencies, ping }));
       },
       routeOptions({
         access: "owner",

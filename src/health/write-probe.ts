@@ -5,9 +5,9 @@ import type { Store } from "../store/store.ts";
 const PING_EVERY_MS = 1000;
 
 /** Resolves when a write of the last second has reached the disk; rejects where it can't. */
-export type Ping = () => Promise<void>;
+export type WriteProbe = () => Promise<void>;
 
-export function createPing({ store, now }: { store: Store; now: Clock }): Ping {
+export function createWriteProbe({ store, now }: { store: Store; now: Clock }): WriteProbe {
   let lastPing: { readonly beganAt: number; readonly reachedDisk: Promise<void> } | undefined;
 
   return function ping() {

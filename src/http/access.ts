@@ -1,7 +1,7 @@
 import type { TObject } from "@sinclair/typebox";
 import type { DocumentDecoration } from "elysia";
-import { type ApiKeys, type Caller, createCallerCheck } from "./api-keys.ts";
 import { describeQuery, type Example } from "./schemas.ts";
+import { createHash, timingSafeEqual } from "node:crypto";
 
 /**
  * Who may use a route: everybody, whoever has a client's key, the owner alone; or a dispatcher, whose session
@@ -132,5 +132,75 @@ function createRouteMap(declared: readonly DeclaredRoute[]) {
     // The router takes a trailing slash for none as well.
     const path = /[^/]\/$/.test(pathname) ? pathname.slice(0, -1) : pathname;
     return routes.get(path) ?? patterns.find(({ pattern }) => pattern.test(path))?.methods;
+  };
+}
+
+/** Who a request comes from, by its key. */
+export type Caller = "owner" | "client" | "anonymous" | "invalid key";
+
+export interface ApiKeys {
+  readonly apiKeys: readonly string[];
+  readonly adminApiKeys: readonly string[];
+}
+
+/**
+ * Tells callers by their keys in `X-API-Key`, or in `Authorization: Bearer` where there is no such header, in a time that says nothing about the keys: digests of equal length are
+ * compared, each with every key. Without keys everybody is the owner.
+ */
+export function createCallerCheck({ apiKeys, adminApiKeys }: ApiKeys) {
+  const clients = apiKeys.map(digest);
+  const owners = adminApiKeys.map(digest);
+
+  return function callerOf(headers: Headers): Caller {
+    if (clients.length === 0) return "owner";
+    const key = headers.get("x-api-key") ?? bearerOf(headers);
+    if (key === undefined) return "anonymous";
+    const digested = digest(key);
+    const isClient = includes(clients, digested);
+    const isOwner = includes(owners, digested);
+    if (isOwner) return "owner";
+    return isClient ? "client" : "invalid key";
+  };
+}
+
+// Prometheus can't send headers of other names.
+function bearerOf(headers: Headers): string | undefined {
+  return /^Bearer +(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1];
+}
+
+function includes(digests: Buffer[], digested: Buffer): boolean {
+  let found = false;
+  for (const one of digests) found = timingSafeEqual(one, digested) || found;
+  return found;
+}
+
+function digest(key: string): Buffer {
+  return createHash("sha256").update(key).digest();
+}
+
+/** A name or an IPv6 address in brackets, and perhaps a port (RFC 9110, section 7.2). */
+const AUTHORITY = /^([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d*)?$/;
+
+/** The name in a `Host` header, in lower case and without its port; undefined where there is none. */
+function hostName(authority: string): string | undefined {
+  return AUTHORITY.exec(authority.toLowerCase())?.[1];
+}
+
+/**
+ * Checks a `Host` header against `names`, or only its syntax if that is null. Protects against DNS
+ * rebinding: a foreign page whose name resolves to our address is rejected.
+ */
+export function createHostCheck(names: readonly string[] | null) {
+  const allowed = names && new Set(names.map(hostName));
+  // Almost every request has the Host of the one before it.
+  let lastAllowed: string | null = null;
+
+  return function isAllowed(authority: string | null): boolean {
+    if (authority === null) return false;
+    if (authority === lastAllowed) return true;
+    const name = hostName(authority);
+    const isOurs = name !== undefined && (allowed === null || allowed.has(name));
+    if (isOurs) lastAllowed = authority;
+    return isOurs;
   };
 }

@@ -1,7 +1,7 @@
 import { type Context, ValidationError } from "elysia";
 import { type ErrorCode, Unavailable } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { BodyTooLarge } from "./body-limit.ts";
+import { BodyTooLarge } from "./request-body.ts";
 import { problem } from "./problems.ts";
 import { fieldErrors } from "./validation.ts";
 

@@ -3,14 +3,17 @@ import type { ErrorCode } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Clock } from "../ports.ts";
 import { createRateLimit } from "../lib/rate-limit.ts";
-import { type AccessControl, allowHeader, isAllowed } from "./access.ts";
-import { createHostCheck } from "./allowed-hosts.ts";
-import { isDeclaredTooLarge, limitBody } from "./body-limit.ts";
+import { type AccessControl, allowHeader, createHostCheck, isAllowed } from "./access.ts";
+import {
+  isDeclaredTooLarge,
+  isForm,
+  isPlainJson,
+  limitBody,
+  readStrictly,
+} from "./request-body.ts";
 import { createCors } from "./cors.ts";
 import { createErrorHandler, type ErrorPages } from "./error-handler.ts";
-import { isForm, isPlainJson } from "./media-type.ts";
 import { problem } from "./problems.ts";
-import { readStrictly } from "./read-json.ts";
 import { requestIdOf } from "./request-id.ts";
 
 /** Anyone can send requests with a wrong `Host`: their log lines are bounded. */

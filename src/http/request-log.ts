@@ -15,7 +15,7 @@ export interface ObserverDependencies {
  * Counts each request that was answered, of whatever kind, and logs it by one line. Both name the route as
  * it is declared and not the path as it was sent, which may hold anything.
  */
-export function observeRequests({ log, metrics, now, access }: ObserverDependencies) {
+export function logRequests({ log, metrics, now, access }: ObserverDependencies) {
   // Not asked for each line: a log that is off costs nothing.
   const isLogged = log.prints("info");
   return (app: Elysia): Elysia =>

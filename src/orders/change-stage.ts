@@ -30,10 +30,10 @@ const STEPS = {
   cancel: { from: ["new", "accepted", "in_progress"], to: "cancelled" },
 } as const satisfies Record<string, { from: readonly Stage[]; to: Stage }>;
 
-export type Verb = Work["verb"];
+export type Verb = StageChange["verb"];
 
 /** What a dispatcher does with an order. */
-export type Work =
+export type StageChange =
   | { readonly verb: "accept" | "start" | "complete" | "undo" }
   | {
       readonly verb: "cancel";
@@ -45,15 +45,15 @@ export type Work =
   /** `reference` is the provider's name for the money that was given back there, by hand. */
   | { readonly verb: "refund"; readonly reference: string };
 
-export interface WorkRequest {
+export interface StageChangeRequest {
   readonly orderId: number;
   readonly actor: string;
   /** The stage in which the dispatcher has seen the order. */
   readonly seen: Stage;
-  readonly work: Work;
+  readonly work: StageChange;
 }
 
-export type WorkOutcome =
+export type StageChangeOutcome =
   /** It is done and on disk, or was by the same person a moment ago. */
   | { readonly kind: "done" }
   /** Somebody else was first; `last` is what was done. Nothing has changed. */
@@ -64,17 +64,17 @@ export type WorkOutcome =
   | { readonly kind: "order_not_found" };
 
 /** Works an order: one step and the event that says so, or neither. */
-export type WorkOrder = (request: WorkRequest) => Promise<WorkOutcome>;
+export type ChangeStage = (request: StageChangeRequest) => Promise<StageChangeOutcome>;
 
-export interface WorkDependencies {
+export interface ChangeStageDependencies {
   readonly store: Store;
   /** Who hears of it. */
   readonly webhook: WebhookSender | null;
   readonly now: Clock;
 }
 
-export function createWorkOrder({ store, webhook, now }: WorkDependencies): WorkOrder {
-  async function workOrder(tx: Tx, request: WorkRequest): Promise<WorkOutcome> {
+export function createChangeStage({ store, webhook, now }: ChangeStageDependencies): ChangeStage {
+  async function changeStage(tx: Tx, request: StageChangeRequest): Promise<StageChangeOutcome> {
     const { orderId, actor, seen, work } = request;
     const at = now();
     const [order] = await orderById(tx, { orderId });
@@ -105,7 +105,7 @@ export function createWorkOrder({ store, webhook, now }: WorkDependencies): Work
     return { kind: "done" };
   }
 
-  return (request) => store.run((tx) => workOrder(tx, request));
+  return (request) => store.run((tx) => changeStage(tx, request));
 }
 
 /** Whether the last step can be taken back now. */
@@ -126,7 +126,7 @@ export function canUndo(
 function nextOf(
   order: Order,
   seen: Stage,
-  work: Work,
+  work: StageChange,
   last: OrderEvent | undefined,
   now: number,
 ): { to: Stage; refund: Order["refund"]; reason: CancelReason | null } | undefined {

@@ -49,14 +49,14 @@ export const makeOrdersDue = prepared((tx, { orders }, { skipLocked }) =>
  * Ends leases. Each is a JSON array of the order's id, its status, its attempt, its new due time and its new
  * count of attempts. Skips orders that another attempt has settled or claimed since.
  */
-const rescheduleOrders = prepared((tx, { orders }, { rowsOf }) =>
+const rescheduleOrders = prepared((tx, { orders }, { jsonEach }) =>
   tx
     .update(orders)
     .set({
       dueAt: sql`CAST(lease.value->>3 AS bigint)`,
       attempts: sql`CAST(lease.value->>4 AS bigint)`,
     })
-    .from(sql`${rowsOf(value("leases"))} AS lease`)
+    .from(sql`${jsonEach(value("leases"))} AS lease`)
     .where(
       and(
         sql`${orders.id} = CAST(lease.value->>0 AS bigint)`,

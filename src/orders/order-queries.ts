@@ -40,15 +40,15 @@ export const payer = sql<string>`(SELECT phone_number FROM users WHERE users.id 
 export const tariffTitle = sql<string>`(SELECT title FROM tariffs WHERE tariffs.code = orders.tariff_code)`;
 
 /** The orders whose ids are given as an array of JSON. */
-function isOneOf({ orders }: Tables, { rowsOf }: Dialect, orderIds: Placeholder) {
-  return sql`${orders.id} IN (SELECT CAST(given.value AS bigint) FROM ${rowsOf(orderIds)} AS given)`;
+function isOneOf({ orders }: Tables, { jsonEach }: Dialect, orderIds: Placeholder) {
+  return sql`${orders.id} IN (SELECT CAST(given.value AS bigint) FROM ${jsonEach(orderIds)} AS given)`;
 }
 
 // Opening
 
 // One statement for all orders of a batch: each is an array in an array of JSON. CROSS JOIN keeps the planner
 // to this order of tables. An order that can't be inserted is left out, and is no error.
-const insertPending = prepared((tx, { orders }, { rowsOf, nextId }) => {
+const insertPending = prepared((tx, { orders }, { jsonEach, nextId }) => {
   const none = { bigint: sql`CAST(NULL AS bigint)`, text: sql`CAST(NULL AS text)` };
   const columns = selectList(orders, {
     id: nextId("orders"),
@@ -76,7 +76,7 @@ const insertPending = prepared((tx, { orders }, { rowsOf, nextId }) => {
     .select(
       sql`
         SELECT ${columns}
-        FROM ${rowsOf(value("newOrders"))} AS new_order
+        FROM ${jsonEach(value("newOrders"))} AS new_order
         CROSS JOIN users
         CROSS JOIN tariffs
         WHERE users.id = CAST(new_order.value->>0 AS bigint)
@@ -267,8 +267,8 @@ export const waitingOrders = prepared((tx: ReadTx, { orders }) => {
     .select({
       pending: sql`count(CASE WHEN ${isPending} THEN 1 END)`.mapWith(Number),
       pendingSince: instant(sql`CASE WHEN ${isPending} THEN ${orders.createdAt} END`),
-      unannounced: sql`count(CASE WHEN ${isPaid} THEN 1 END)`.mapWith(Number),
-      unannouncedSince: instant(sql`CASE WHEN ${isPaid} THEN ${orders.settledAt} END`),
+      unnotified: sql`count(CASE WHEN ${isPaid} THEN 1 END)`.mapWith(Number),
+      unnotifiedSince: instant(sql`CASE WHEN ${isPaid} THEN ${orders.settledAt} END`),
     })
     .from(orders)
     .where(isNotNull(orders.dueAt));

@@ -2,10 +2,10 @@ import { Database } from "bun:sqlite";
 import type { SQL } from "bun";
 import type { Log } from "../log.ts";
 import type { Clock } from "../ports.ts";
-import { DatabaseUnusable } from "./sqlite/lock.ts";
+import { DatabaseUnusable } from "./errors.ts";
 import { requireDatabase } from "./sqlite/safe-path.ts";
-import { examineDatabase } from "./sqlite/verify.ts";
-import { reasonFor, toStoreFault } from "./postgres/errors.ts";
+import { verifyDatabase } from "./sqlite/integrity.ts";
+import { reasonFor, classifyError } from "./postgres/errors.ts";
 import { connect } from "./postgres/connection.ts";
 import { MIGRATION_LOCK } from "./postgres/migrations.ts";
 import { openPostgresStore } from "./postgres/store.ts";
@@ -48,7 +48,7 @@ export async function moveDatabase(
 ): Promise<Moved> {
   const { log, elapsed, onProgress } = dependencies;
   requireDatabase(from);
-  if (examineDatabase(from).isNew) {
+  if (verifyDatabase(from).isNew) {
     throw new DatabaseUnusable(`The database ${from} has no tables yet: there is nothing to move.`);
   }
   // Has the lock, and both are up to date.
@@ -66,7 +66,7 @@ export async function moveDatabase(
       });
     } catch (error) {
       if (error instanceof DatabaseUnusable) throw error;
-      const isUnknown = isCommitting && toStoreFault(error).kind === "lost";
+      const isUnknown = isCommitting && classifyError(error).kind === "lost";
       throw new DatabaseUnusable(
         isUnknown
           ? `PostgreSQL did not confirm the move (${reasonFor(error)}): run it again, which says if all was moved.`

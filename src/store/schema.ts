@@ -1,5 +1,5 @@
 import { type SQL, sql } from "drizzle-orm";
-import type { Columns } from "./columns.ts";
+import type { Columns } from "./dialect.ts";
 
 /** An order is `pending` until the provider has said `paid` or `declined`, and then stays that. */
 export const ORDER_STATUSES = ["pending", "paid", "declined"] as const;
@@ -45,7 +45,7 @@ export type OrderEvent = Tables["orderEvents"]["$inferSelect"];
  * tiyin (1 sum = 100 tiyin). After a change here: `bun run migration`.
  */
 export function createTables(columns: Columns) {
-  const { table, id, whole, flag, text, check, index, uniqueIndex } = columns;
+  const { table, id, integer, flag, text, check, index, uniqueIndex } = columns;
 
   const users = table(
     "users",
@@ -53,11 +53,11 @@ export function createTables(columns: Columns) {
       id: id(),
       /** E.164, with the plus. */
       phoneNumber: text().notNull().unique("users_phone_number"),
-      chatId: whole(),
+      chatId: integer(),
       fullName: text(),
-      createdAt: whole().notNull(),
+      createdAt: integer().notNull(),
       /** When an SMS to this number was last tried: the cooldown counts from here. */
-      smsTriedAt: whole().notNull(),
+      smsTriedAt: integer().notNull(),
     },
     (user) => [
       check("users_phone_number_is_e164", columns.beginsAsE164(user.phoneNumber)),
@@ -72,7 +72,7 @@ export function createTables(columns: Columns) {
     {
       code: text().primaryKey(),
       title: text().notNull(),
-      priceTiyin: whole().notNull(),
+      priceTiyin: integer().notNull(),
       active: flag().notNull(),
     },
     (tariff) => [
@@ -85,32 +85,32 @@ export function createTables(columns: Columns) {
     "orders",
     {
       id: id(),
-      userId: whole()
+      userId: integer()
         .notNull()
         .references(() => users.id),
       tariffCode: text()
         .notNull()
         .references(() => tariffs.code),
       /** The tariff's price at the moment of the order; a later price does not touch it. */
-      amountTiyin: whole().notNull(),
+      amountTiyin: integer().notNull(),
       status: text({ enum: ORDER_STATUSES }).notNull(),
       /** The client's name for the request; null when it gave none. */
       idempotencyKey: text(),
       /** Our name for the payment, random: ids come again after a restore, this never does. */
       paymentKey: text().notNull(),
-      createdAt: whole().notNull(),
-      settledAt: whole(),
+      createdAt: integer().notNull(),
+      settledAt: integer(),
       /** When the dispatcher had been told. */
-      notifiedAt: whole(),
+      notifiedAt: integer(),
       /** When something is to be done next: ask the provider (pending), tell the dispatcher (paid). */
-      dueAt: whole(),
+      dueAt: integer(),
       /** How often the provider was asked, or the dispatcher told, in this status. */
-      attempts: whole().notNull(),
+      attempts: integer().notNull(),
       /** An order without a key may repeat this one: it has none itself, and was not declined. */
       repeatable: flag().notNull(),
       /** Null unless the order is paid. */
       stage: text({ enum: STAGES }),
-      stageAt: whole(),
+      stageAt: integer(),
       refund: text({ enum: REFUNDS }),
       cancelReason: text({ enum: CANCEL_REASONS }),
       address: text(),
@@ -149,7 +149,7 @@ export function createTables(columns: Columns) {
       ),
       // Orders without a key are in it too, and not alike: a user's orders are found by it.
       uniqueIndex("orders_idempotency_key").on(order.userId, order.idempotencyKey),
-      ...(columns.answersMayBeLost ? [uniqueIndex("orders_payment_key").on(order.paymentKey)] : []),
+      ...(columns.dialect.isShared ? [uniqueIndex("orders_payment_key").on(order.paymentKey)] : []),
       // Rows that need no entry cost none: an order is repeatable for a while, and due until it is done.
       uniqueIndex("orders_repeat")
         .on(order.userId, order.tariffCode)
@@ -172,10 +172,10 @@ export function createTables(columns: Columns) {
     "order_events",
     {
       id: id(),
-      orderId: whole()
+      orderId: integer()
         .notNull()
         .references(() => orders.id),
-      at: whole().notNull(),
+      at: integer().notNull(),
       /** The dispatcher's name. */
       actor: text().notNull(),
       kind: text({ enum: EVENT_KINDS }).notNull(),
@@ -184,8 +184,8 @@ export function createTables(columns: Columns) {
       reason: text({ enum: CANCEL_REASONS }),
       note: text(),
       /** When it is to be delivered next; null where it is not, or was. */
-      dueAt: whole(),
-      attempts: whole().notNull(),
+      dueAt: integer(),
+      attempts: integer().notNull(),
     },
     (event) => [
       index("order_events_order").on(event.orderId),

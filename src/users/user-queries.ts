@@ -20,14 +20,14 @@ const CLOCK_DIFFERENCE_MS = 1000;
 
 // One statement for all that are registered in a batch: a draft is an array in an array of JSON, and the
 // columns stand in the table's order. Users within their cooldown are left as they are.
-const upsertForSms = prepared((tx, { users }, { rowsOf, nextId }) =>
+const upsertForSms = prepared((tx, { users }, { jsonEach, nextId }) =>
   tx
     .insert(users)
     .select(
       sql`
         SELECT ${nextId("users")}, draft.value->>0, CAST(draft.value->>1 AS bigint), draft.value->>2,
           CAST(${sql.placeholder("now")} AS bigint), CAST(${sql.placeholder("now")} AS bigint)
-        FROM ${rowsOf(sql.placeholder("drafts"))} AS draft
+        FROM ${jsonEach(sql.placeholder("drafts"))} AS draft
         WHERE true
       `,
     )

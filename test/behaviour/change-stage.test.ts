@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { eventsOfOrder } from "../../src/orders/event-queries.ts";
-import { createWorkOrder, type Work } from "../../src/orders/change-stage.ts";
+import { createChangeStage, type StageChange } from "../../src/orders/change-stage.ts";
 import type { Stage } from "../../src/store/schema.ts";
 import { createService } from "../support/service.ts";
 
 const MINUTE_MS = 60_000;
 
-const CANCEL: Work = { verb: "cancel", reason: "area", note: "too far", isMoneyOwed: true };
+const CANCEL: StageChange = { verb: "cancel", reason: "area", note: "too far", isMoneyOwed: true };
 
 /** A paid order of number 1, and what dispatchers do with it. */
 async function paidOrder() {
@@ -14,9 +14,13 @@ async function paidOrder() {
   const { userId, order, get, world, dependencies } = service;
   await order(await userId());
   await service.app.idle();
-  const workOrder = createWorkOrder(dependencies);
-  const work = (verb: Work | "accept" | "start" | "complete" | "undo", seen: Stage, actor = "A") =>
-    workOrder({
+  const changeStage = createChangeStage(dependencies);
+  const work = (
+    verb: StageChange | "accept" | "start" | "complete" | "undo",
+    seen: Stage,
+    actor = "A",
+  ) =>
+    changeStage({
       orderId: 1,
       actor,
       seen,
@@ -78,7 +82,7 @@ describe("a paid order", () => {
 
   test("is worked by one of two at the same moment, a hundred times", async () => {
     const { work, userId, order, dependencies, app } = await paidOrder();
-    const workOrder = createWorkOrder(dependencies);
+    const changeStage = createChangeStage(dependencies);
     expect(await work("accept", "new")).toEqual({ kind: "done" });
     for (let n = 0; n < 100; n++) {
       const number = `+99890${String(1_000_000 + n)}`;
@@ -86,7 +90,7 @@ describe("a paid order", () => {
       const orderId = Number(body["order_id"]);
       const both = await Promise.all(
         ["A", "B"].map((actor) =>
-          workOrder({ orderId, actor, seen: "new", work: { verb: "accept" } }),
+          changeStage({ orderId, actor, seen: "new", work: { verb: "accept" } }),
         ),
       );
       expect(both.map(({ kind }) => kind).toSorted()).toEqual(["done", "stage_changed"]);
@@ -176,9 +180,14 @@ test("an order that is not paid, or none, can't be worked", async () => {
   const { userId, order, get, dependencies } = service;
   service.world.charge = async () => "declined";
   await order(await userId());
-  const workOrder = createWorkOrder(dependencies);
+  const changeStage = createChangeStage(dependencies);
   for (const orderId of [1, 99]) {
-    const outcome = await workOrder({ orderId, actor: "A", seen: "new", work: { verb: "accept" } });
+    const outcome = await changeStage({
+      orderId,
+      actor: "A",
+      seen: "new",
+      work: { verb: "accept" },
+    });
     expect(outcome).toEqual({ kind: "order_not_found" });
   }
   expect((await get("/orders/1")).body["stage"]).toBeNull();
@@ -202,7 +211,7 @@ describe("an address", () => {
       expect(listed).toEqual(body);
       return [body["address"], body["comment"]];
     };
-    const work = createWorkOrder(service.dependencies);
+    const work = createChangeStage(service.dependencies);
     const accept = () =>
       work({ orderId: 1, actor: "A", seen: "new", work: { verb: "accept" } as const });
     const undo = () =>

@@ -99,12 +99,12 @@ test("the ages are those of the oldest order in doubt and the oldest that nobody
   const samples = await scrape(service);
   const { body } = await service.get("/metrics");
   expect(body["text"]).toContain(
-    "# HELP nmservis_unannounced_orders Paid orders the dispatcher has not been notified of.",
+    "# HELP nmservis_unnotified_orders Paid orders the dispatcher has not been notified of.",
   );
   expect(samples.get("payments_in_doubt")).toBe(2);
   expect(samples.get("oldest_order_in_doubt_seconds")).toBe(120);
-  expect(samples.get("unannounced_orders")).toBe(1);
-  expect(samples.get("oldest_unannounced_order_seconds")).toBe(7 * 60);
+  expect(samples.get("unnotified_orders")).toBe(1);
+  expect(samples.get("oldest_unnotified_order_seconds")).toBe(7 * 60);
 });
 
 test("a database that can't be written is a number, and what can't be known is left out", async () => {

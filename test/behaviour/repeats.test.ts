@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { createWorkOrder, type WorkRequest } from "../../src/orders/change-stage.ts";
+import { createChangeStage, type StageChangeRequest } from "../../src/orders/change-stage.ts";
 import type { ChargeOutcome } from "../../src/ports.ts";
 import type { Stage } from "../../src/store/schema.ts";
 import { createService, createServiceOn } from "../support/service.ts";
@@ -20,7 +20,7 @@ function createSlowProvider() {
   };
 }
 
-type Step = Pick<WorkRequest, "seen" | "work">;
+type Step = Pick<StageChangeRequest, "seen" | "work">;
 
 function step(verb: "accept" | "start" | "complete" | "undo", seen: Stage): Step {
   return { seen, work: { verb } };
@@ -35,9 +35,9 @@ async function workedOrder(steps: readonly Step[], headers: Record<string, strin
   const service = createService();
   await service.order(await service.userId(), headers);
   await service.app.idle();
-  const workOrder = createWorkOrder(service.dependencies);
+  const changeStage = createChangeStage(service.dependencies);
   for (const one of steps) {
-    const outcome = await workOrder({ orderId: 1, actor: "A", ...one });
+    const outcome = await changeStage({ orderId: 1, actor: "A", ...one });
     expect(outcome).toEqual({ kind: "done" });
   }
   return service;

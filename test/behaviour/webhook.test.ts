@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Webhook } from "standardwebhooks";
 import { createWebhook } from "../../src/adapters/webhook.ts";
 import { createApp } from "../../src/app.ts";
-import { createWorkOrder } from "../../src/orders/change-stage.ts";
+import { createChangeStage } from "../../src/orders/change-stage.ts";
 import type { WebhookEvent } from "../../src/ports.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { compileStrictly, readDocument, resolve } from "../support/contract.ts";
@@ -36,9 +36,9 @@ function createHeard() {
     { ...createDependencies(world), webhook },
     { ORDERS_PER_USER_PER_HOUR: "0" },
   );
-  const workOrder = createWorkOrder(service.dependencies);
+  const changeStage = createChangeStage(service.dependencies);
   const accept = (orderId = 1) =>
-    workOrder({ orderId, actor: "Aziza", seen: "new", work: { verb: "accept" } });
+    changeStage({ orderId, actor: "Aziza", seen: "new", work: { verb: "accept" } });
   /** Makes paid orders and accepts each, so that each has an event. */
   const makeEvents = async (count: number) => {
     const user = await service.userId();
@@ -70,7 +70,7 @@ function createHeard() {
     world,
     heard,
     bot,
-    workOrder,
+    changeStage,
     accept,
     makeEvents,
     skipToNextAttempt,
@@ -80,7 +80,7 @@ function createHeard() {
 
 describe("the bot", () => {
   test("hears of each step and of the money, each with the order as it is", async () => {
-    const { userId, order, app, heard, workOrder, accept, events } = createHeard();
+    const { userId, order, app, heard, changeStage, accept, events } = createHeard();
     await order(await userId());
     await app.idle();
     await events.runOnce();
@@ -88,10 +88,10 @@ describe("the bot", () => {
     await accept();
     await events.runOnce();
     const cancel = { verb: "cancel", reason: "area", note: null, isMoneyOwed: true } as const;
-    await workOrder({ orderId: 1, actor: "Aziza", seen: "accepted", work: cancel });
+    await changeStage({ orderId: 1, actor: "Aziza", seen: "accepted", work: cancel });
     await events.runOnce();
     const refund = { verb: "refund", reference: "r-1" } as const;
-    await workOrder({ orderId: 1, actor: "Aziza", seen: "cancelled", work: refund });
+    await changeStage({ orderId: 1, actor: "Aziza", seen: "cancelled", work: refund });
     await events.runOnce();
     await events.runOnce();
     expect(heard).toMatchObject([
@@ -332,7 +332,7 @@ test("every event is sent as the OpenAPI document describes it", async () => {
   });
   const service = createServiceOn({ ...createDependencies(world), webhook });
   const { app, dependencies, order, userId } = service;
-  const workOrder = createWorkOrder(dependencies);
+  const changeStage = createChangeStage(dependencies);
   await order(await userId());
   const steps = [
     ["new", { verb: "accept" }],
@@ -341,7 +341,7 @@ test("every event is sent as the OpenAPI document describes it", async () => {
     ["cancelled", { verb: "refund", reference: "r-1" }],
   ] as const;
   for (const [seen, work] of steps) {
-    expect(await workOrder({ orderId: 1, actor: "Aziza", seen, work })).toEqual({ kind: "done" });
+    expect(await changeStage({ orderId: 1, actor: "Aziza", seen, work })).toEqual({ kind: "done" });
     await app.workers.events.runOnce();
     await app.idle();
   }

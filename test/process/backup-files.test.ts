@@ -16,7 +16,7 @@ import {
   backupSteps,
   removeAbandonedParts,
 } from "../../src/store/sqlite/backup.ts";
-import { examineDatabase } from "../../src/store/sqlite/verify.ts";
+import { verifyDatabase } from "../../src/store/sqlite/integrity.ts";
 import { restoreDatabase, restoreSteps } from "../../src/store/sqlite/restore.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { temporaryFolder } from "../support/process.ts";
@@ -55,7 +55,7 @@ describe("a backup on a file system without hard links", () => {
     using made = await makeDatabase();
     const file = join(made.folder, "backup");
     backupDatabase(made.path, file, () => {}, failToLink(code));
-    expect(examineDatabase(file).findings).toEqual([]);
+    expect(verifyDatabase(file).findings).toEqual([]);
     expect(readdirSync(made.folder).filter((name) => name.includes("part"))).toEqual([]);
   });
 

@@ -10,12 +10,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { backupName, lastBackupAt, superfluousBackups } from "../../src/backups/schedule.ts";
+import { backupName, lastBackupAt, expiredBackups } from "../../src/backups/schedule.ts";
 import { runBackups } from "../../src/backups/runner.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
-import { DatabaseUnusable } from "../../src/store/sqlite/lock.ts";
+import { DatabaseUnusable } from "../../src/store/errors.ts";
 import { restoreDatabase } from "../../src/store/sqlite/restore.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { mountDisk } from "../support/disk.ts";
@@ -312,7 +312,7 @@ describe("the backups that the service makes by itself", () => {
     expect(lastBackupAt([...others, ...names], now - 1)).toBe(now - DAY_MS);
     expect(lastBackupAt(others, now)).toBeUndefined();
     const superfluous = (keep: number, at = now, last = names[2] ?? "") =>
-      superfluousBackups([...others, ...names.toReversed()], keep, at, last);
+      expiredBackups([...others, ...names.toReversed()], keep, at, last);
     expect(superfluous(2)).toEqual(names.slice(0, 1));
     expect(superfluous(7)).toEqual([]);
     // Backups dated in the future go first, but never the one that was just made.

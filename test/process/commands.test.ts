@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { version } from "../../package.json";
-import { formatTable } from "../../src/commands/table.ts";
+import { formatTable } from "../../src/commands/terminal.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { mountDisk } from "../support/disk.ts";
 import { createDatabase, type PostgresServer, startPostgres } from "../support/postgres.ts";

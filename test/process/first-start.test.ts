@@ -3,7 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
-import { examineDatabase } from "../../src/store/sqlite/verify.ts";
+import { verifyDatabase } from "../../src/store/sqlite/integrity.ts";
 import { isNew, migrate } from "../../src/store/sqlite/migrations.ts";
 import { restoreDatabase } from "../../src/store/sqlite/restore.ts";
 import { openSqliteReader } from "../../src/store/sqlite/store.ts";
@@ -46,7 +46,7 @@ describe("an interrupted first start", () => {
     expect(await databaseRefusal(() => openSqliteReader(path))).toMatch(
       /has no tables yet: start the service/,
     );
-    expect(examineDatabase(path)).toMatchObject({ isNew: true, findings: [] });
+    expect(verifyDatabase(path)).toMatchObject({ isNew: true, findings: [] });
     const backup = join(folder.path, "backup");
     const nowhere = "postgres://u@127.0.0.1:1/none";
     const dependencies = { log, elapsed: () => 0, onProgress: () => {} };
@@ -61,7 +61,7 @@ describe("an interrupted first start", () => {
     await store.run(addUser("+998901234567"));
     await store.close();
     expect(readdirSync(folder.path).filter((name) => /backup|before/.test(name))).toEqual([]);
-    expect(examineDatabase(path)).toMatchObject({ isNew: false, findings: [] });
+    expect(verifyDatabase(path)).toMatchObject({ isNew: false, findings: [] });
   });
 
   test("by an earlier version, after some migrations, goes on with the next one", async () => {
@@ -80,7 +80,7 @@ describe("an interrupted first start", () => {
           `INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('${hash}', ${when})`,
         );
       }
-      expect(examineDatabase(path)).toMatchObject({ isNew: false, findings: [] });
+      expect(verifyDatabase(path)).toMatchObject({ isNew: false, findings: [] });
       const store = openStore(path);
       await store.run(addUser("+998901234567"));
       await store.close();
@@ -157,7 +157,7 @@ describe("a rollback journal", () => {
     }
     backupDatabase(path, backup);
     const uses: ((killed: string) => unknown)[] = [
-      (killed) => expect(examineDatabase(killed).findings).toEqual([]),
+      (killed) => expect(verifyDatabase(killed).findings).toEqual([]),
       (killed) => openSqliteReader(killed).close(),
       (killed) => backupDatabase(killed, `${killed}.backup`),
       (killed) => restoreDatabase(backup, killed, "then"),

@@ -24,7 +24,7 @@ const move = (from: string, ...args: string[]) =>
   runCommand(["move", ...args], { DATABASE_URL: from, PORT: "nonsense" });
 
 /** The status with which the board answers the step. */
-async function workOrder(url: string, id: number, verb: string, seen: string): Promise<number> {
+async function changeStage(url: string, id: number, verb: string, seen: string): Promise<number> {
   const { status } = await fetch(`${url}/board/orders/${id}/${verb}`, {
     method: "POST",
     body: new URLSearchParams({ seen }),
@@ -51,7 +51,7 @@ test("a shop that has moved to PostgreSQL goes on there: its users, orders, keys
       active: false,
     });
     expect((await service.order(1, key("a"), "plumber")).status).toBe(200);
-    expect(await workOrder(service.url, 1, "accept", "new")).toBe(303);
+    expect(await changeStage(service.url, 1, "accept", "new")).toBe(303);
     const declined = await service.userId("+998900000002");
     expect((await service.order(declined, key("b"), "plumber")).status).toBe(402);
     const refused = await move(from, "--to", to);
@@ -72,7 +72,7 @@ test("a shop that has moved to PostgreSQL goes on there: its users, orders, keys
   await using service = await spawnService({ ...environment, DATABASE_URL: to });
   expect((await service.get("/orders/1")).body["stage"]).toBe("accepted");
   // The event has come along, and numbers go on after it.
-  expect(await workOrder(service.url, 1, "undo", "accepted")).toBe(303);
+  expect(await changeStage(service.url, 1, "undo", "accepted")).toBe(303);
   expect((await service.get("/orders/1")).body["stage"]).toBe("new");
   const repeat = await service.order(1, key("a"), "plumber");
   expect([repeat.status, repeat.body["order_id"]]).toEqual([200, 1]);

@@ -1,7 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { examineDatabase } from "../../src/store/sqlite/verify.ts";
+import { verifyDatabase } from "../../src/store/sqlite/integrity.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { runCommand, temporaryFolder } from "../support/process.ts";
 import { allUsers, refusal } from "../support/rows.ts";
@@ -38,7 +38,7 @@ test("a deleted -shm leaves the database whole to backups, the check and other r
   expect(await runCommand(["check"], { DATABASE_URL })).toMatchObject({ status: 0 });
   const file = join(folder.path, "backup");
   expect(await runCommand(["backup", file], { DATABASE_URL })).toMatchObject({ status: 0 });
-  expect(examineDatabase(file).findings).toEqual([]);
+  expect(verifyDatabase(file).findings).toEqual([]);
   await using reader = Bun.spawn([process.execPath, "-e", READ_TWICE, path], {
     stdin: "pipe",
     stdout: "pipe",

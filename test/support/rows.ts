@@ -1,4 +1,4 @@
-import { DatabaseUnusable } from "../../src/store/sqlite/lock.ts";
+import { DatabaseUnusable } from "../../src/store/errors.ts";
 import type { Tx } from "../../src/store/store.ts";
 
 export const addUser = (phoneNumber: string) => (tx: Tx) =>

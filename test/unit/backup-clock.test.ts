@@ -61,8 +61,8 @@ async function lastBackupOf(metrics: ReturnType<typeof createMetrics>): Promise<
   const text = await metrics.render({
     paymentsInDoubt: undefined,
     oldestInDoubtSeconds: undefined,
-    unannouncedOrders: undefined,
-    oldestUnannouncedSeconds: undefined,
+    unnotifiedOrders: undefined,
+    oldestUnnotifiedSeconds: undefined,
     isWritable: true,
     commitQueue: undefined,
     databaseBytes: undefined,

@@ -1,7 +1,7 @@
 import { SQL } from "bun";
 import { drizzle } from "drizzle-orm/bun-sql";
 import { withTimeout } from "../../lib/with-timeout.ts";
-import { postgresColumns } from "../columns.ts";
+import { postgresColumns } from "../dialect.ts";
 import { postgresDialect } from "../dialect.ts";
 import { Unreachable } from "./errors.ts";
 import { createTables } from "../schema.ts";
@@ -10,13 +10,13 @@ import type { Tx } from "../store.ts";
 const tables = createTables(postgresColumns);
 
 /** One session of the server. It never reconnects: once it is closed, every query on it rejects. */
-export interface Connection extends Disposable {
+export interface Session extends Disposable {
   readonly sql: SQL;
   isOpen(): boolean;
 }
 
 /** One connection, on which one step runs at a time. */
-export interface Lane {
+export interface Connection {
   /** Queries that commit one by one; in `transact` they are in its transaction. */
   readonly tx: Tx;
   /** Whether the server refused writes when the lane was opened. */
@@ -30,23 +30,25 @@ export interface Lane {
 }
 
 /** Opens a connection that is ready for queries. Rejects with `Unreachable`, after `timeoutMs` at the latest. */
-export function connect(url: string, timeoutMs: number): Promise<Connection> {
+export function connect(url: string, timeoutMs: number): Promise<Session> {
   return connectFor(url, timeoutMs, async (connection) => connection);
 }
 
 /** Opens a lane whose statements the server cancels after `statementTimeoutMs`. Rejects like `connect`. */
-export function openLane(
+export function openConnection(
   url: string,
   statementTimeoutMs: number,
   timeoutMs: number,
-): Promise<Lane> {
-  return connectFor(url, timeoutMs, (connection) => createLane(connection, statementTimeoutMs));
+): Promise<Connection> {
+  return connectFor(url, timeoutMs, (connection) =>
+    createConnection(connection, statementTimeoutMs),
+  );
 }
 
 async function connectFor<T>(
   url: string,
   timeoutMs: number,
-  prepare: (connection: Connection) => Promise<T>,
+  prepare: (connection: Session) => Promise<T>,
 ): Promise<T> {
   let isOpen = true;
   let end = () => {};
@@ -73,7 +75,10 @@ async function connectFor<T>(
   }
 }
 
-async function createLane(connection: Connection, statementTimeoutMs: number): Promise<Lane> {
+async function createConnection(
+  connection: Session,
+  statementTimeoutMs: number,
+): Promise<Connection> {
   const { sql } = connection;
   // Not as a startup parameter, which PgBouncer refuses.
   const [{ isReadOnly }] = await sql`

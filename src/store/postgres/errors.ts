@@ -19,7 +19,7 @@ export class Unreachable extends Error {
 }
 
 /** What a step that has failed is refused with, and what it says of the connection. */
-export interface StoreFault {
+export interface StoreError {
   /**
    * `lost`: the connection failed, or the answer did not come in time. `unreachable`: there was no
    * connection, or only one to a server that refuses writes. `conflict`: another transaction was in the
@@ -46,10 +46,10 @@ const UNAVAILABLE = /^(53|57|58)/;
  * Reads what the driver has thrown. Only the code and the message of the server go on: its details and the
  * builders' error hold values, phone numbers among them.
  */
-export function toStoreFault(thrown: unknown): StoreFault {
+export function classifyError(thrown: unknown): StoreError {
   const error = thrown instanceof DrizzleQueryError ? thrown.cause : thrown;
   if (error instanceof Unreachable) {
-    const { error: reason } = toStoreFault(error.cause);
+    const { error: reason } = classifyError(error.cause);
     const isUnavailable = reason instanceof Unavailable;
     return { kind: "unreachable", error: isUnavailable ? reason : unavailable(reason) };
   }
@@ -68,7 +68,7 @@ export function toStoreFault(thrown: unknown): StoreFault {
 
 /** Says in a few words what the driver has thrown, without values. */
 export function reasonFor(thrown: unknown): string {
-  const { error } = toStoreFault(thrown);
+  const { error } = classifyError(thrown);
   const cause = error instanceof Unavailable ? error.cause : error;
   return cause instanceof Error ? cause.message : reasonOf(cause);
 }

@@ -76,7 +76,7 @@ export async function migrate(sql: SQL): Promise<void> {
 }
 
 /** Throws, with a sentence for the owner, where another version than this has made the database. */
-export async function checkIsCurrent(sql: SQL): Promise<void> {
+export async function assertUpToDate(sql: SQL): Promise<void> {
   const { hashes, hasTables } = await readApplied(sql);
   checkCurrent(hashes, migrations, hasTables);
 }

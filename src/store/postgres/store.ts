@@ -1,3 +1,4 @@
+import { postgresDialect } from "../dialect.ts";
 import type { SQL } from "bun";
 import { Unavailable } from "../../errors.ts";
 import type { Log } from "../../log.ts";
@@ -5,10 +6,10 @@ import { type CommitMetrics, NO_COMMIT_METRICS } from "../../metrics.ts";
 import type { Clock } from "../../ports.ts";
 import { withTimeout } from "../../lib/with-timeout.ts";
 import { createBatch } from "../batch.ts";
-import { DatabaseUnusable } from "../sqlite/lock.ts";
-import { OutcomeUnknown, reasonFor, toStoreFault, Unreachable } from "./errors.ts";
-import { connect, type Lane, openLane } from "./connection.ts";
-import { checkIsCurrent, checkServer, checkSessions, migrate } from "./migrations.ts";
+import { DatabaseUnusable } from "../errors.ts";
+import { OutcomeUnknown, reasonFor, classifyError, Unreachable } from "./errors.ts";
+import { connect, type Connection, openConnection } from "./connection.ts";
+import { assertUpToDate, checkServer, checkSessions, migrate } from "./migrations.ts";
 import type { Reader, Store, Tx } from "../store.ts";
 
 /**
@@ -55,14 +56,14 @@ interface Step {
   /** Whether it may change something. */
   readonly writes: boolean;
   /** Calls `beforeCommit` before it sends what may commit, and then not if that throws. */
-  readonly work: (lane: Lane, beforeCommit: () => void) => Promise<unknown>;
+  readonly work: (lane: Connection, beforeCommit: () => void) => Promise<unknown>;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
 
 /** The place of a lane, which is opened for the first step and again after its connection is lost. */
 interface Slot {
-  lane: Lane | undefined;
+  lane: Connection | undefined;
 }
 
 /**
@@ -93,8 +94,8 @@ export async function openPostgresStore(
  */
 export async function openPostgresReader(url: string): Promise<Reader> {
   try {
-    await withCheckedConnection(url, checkIsCurrent);
-    const lane = await openLane(url, OPENING_TIMEOUT_MS, OPENING_TIMEOUT_MS);
+    await withCheckedConnection(url, assertUpToDate);
+    const lane = await openConnection(url, OPENING_TIMEOUT_MS, OPENING_TIMEOUT_MS);
     return { read: (query) => query(lane.tx), close: async () => lane.end() };
   } catch (error) {
     throw new DatabaseUnusable(`The database ${nameOf(url)} can't be opened: ${reasonFor(error)}.`);
@@ -132,7 +133,7 @@ async function open(
 
   function enqueue<T>(
     writes: boolean,
-    work: (lane: Lane, beforeCommit: () => void) => Promise<T>,
+    work: (lane: Connection, beforeCommit: () => void) => Promise<T>,
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (closed) return reject(new Unavailable("the store is closed"));
@@ -173,7 +174,7 @@ async function open(
       try {
         const { lane } = slot;
         if (lane === undefined || !lane.isOpen()) {
-          slot.lane = await openLane(url, stepTimeoutMs * STATEMENT_SHARE, spareMs());
+          slot.lane = await openConnection(url, stepTimeoutMs * STATEMENT_SHARE, spareMs());
           continue;
         }
         if (step.writes && lane.isReadOnly) {
@@ -190,7 +191,7 @@ async function open(
         if (step.writes) endCommit();
         return step.resolve(value);
       } catch (thrown) {
-        const fault = toStoreFault(thrown);
+        const fault = classifyError(thrown);
         error = fault.error;
         if (fault.kind === "refused") break;
         if (fault.kind === "conflict") {
@@ -225,7 +226,7 @@ async function open(
   clock.unref();
 
   return {
-    isShared: true,
+    isShared: postgresDialect.isShared,
     now: () => Math.round(elapsed() + offsetMs),
     run,
     read: (query) => enqueue(false, (lane) => query(lane.tx)),

@@ -5,7 +5,7 @@ const EVERY_MS = 20;
  * Has a file that is being written go to the disk bit by bit, by a thread of its own, until the block ends:
  * all at once in the end it would hold up the syncs of others for half a second.
  */
-export async function syncSteadily(path: string) {
+export async function syncInBackground(path: string) {
   const script = `
     const { openSync, fdatasyncSync, closeSync } = require("node:fs");
     setInterval(() => {

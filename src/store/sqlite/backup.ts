@@ -13,11 +13,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { DatabaseUnusable } from "./lock.ts";
+import { DatabaseUnusable } from "../errors.ts";
 import { requireDatabase } from "./safe-path.ts";
-import { type LastOrder, requireWhole } from "./verify.ts";
+import { type LastOrder, verifyOrThrow, rollBackJournal } from "./integrity.ts";
 import { describeFileFault, systemCode } from "./file-errors.ts";
-import { rollBackJournal } from "./check-on-open.ts";
 import { type OnStep, runSteps, type Steps } from "./checkpoints.ts";
 
 /** Gives a file a second name, or throws if the file system has no hard links. */
@@ -66,7 +65,7 @@ export function* backupSteps(
       copyDatabase(from, part);
       onStep("copied");
       yield;
-      const lastOrder = requireWhole(part, `The copy of ${from}`);
+      const lastOrder = verifyOrThrow(part, `The copy of ${from}`);
       yield;
       sync(part);
       onStep("synced");

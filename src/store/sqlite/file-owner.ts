@@ -1,5 +1,5 @@
 import { chmodSync, readFileSync, statSync } from "node:fs";
-import { DatabaseUnusable } from "./lock.ts";
+import { DatabaseUnusable } from "../errors.ts";
 
 /** What anybody but the owner may do with a file. */
 const OTHERS = 0o077;

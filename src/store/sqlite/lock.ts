@@ -1,10 +1,6 @@
+import { DatabaseUnusable } from "../errors.ts";
 import { Database, SQLiteError } from "bun:sqlite";
 import { realpathSync } from "node:fs";
-
-/** The database can't be opened; the message says why in a sentence for the owner. */
-export class DatabaseUnusable extends Error {
-  override readonly name = "DatabaseUnusable";
-}
 
 /** Where the lock on the database at this path, which must exist, has its file. */
 export function lockPath(databasePath: string): string {

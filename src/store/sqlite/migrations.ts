@@ -13,12 +13,12 @@ const FORMER_HASHES = new Map([
  * Throws, with a sentence for the owner, where the database has not been made by this program or an
  * older version of it. Only reads.
  */
-export function checkHistory(database: Database): void {
+export function assertOurs(database: Database): void {
   checkApplied(appliedMigrations(database), MIGRATIONS, hasTables(database));
 }
 
-/** Throws like `checkHistory`, and also where the database is older than this program. Only reads. */
-export function checkIsCurrent(database: Database): void {
+/** Throws like `assertOurs`, and also where the database is older than this program. Only reads. */
+export function assertUpToDate(database: Database): void {
   checkCurrent(appliedMigrations(database), MIGRATIONS, hasTables(database));
 }
 

@@ -12,11 +12,18 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { copyDatabase, sync } from "./backup.ts";
-import { DatabaseUnusable, lockDatabase } from "./lock.ts";
+import { DatabaseUnusable } from "../errors.ts";
+import { lockDatabase } from "./lock.ts";
 import { kindOf, refuseUnsafePlace } from "./safe-path.ts";
-import { examineDatabase, isDamage, type LastOrder, requireWhole } from "./verify.ts";
+import {
+  verifyDatabase,
+  isDamage,
+  journalPath,
+  type LastOrder,
+  logPath,
+  verifyOrThrow,
+} from "./integrity.ts";
 import { describeFileFault } from "./file-errors.ts";
-import { journalPath, logPath } from "./check-on-open.ts";
 import { type OnStep, runSteps, type Steps } from "./checkpoints.ts";
 
 /** How many numbers are left out where nobody can say which have been given. */
@@ -60,7 +67,7 @@ export function* restoreSteps(
 ): Steps<Restoration> {
   try {
     const isRawCopy = inspectBackup(from);
-    const restored = requireWhole(from, `The database ${from}`);
+    const restored = verifyOrThrow(from, `The database ${from}`);
     yield;
     refuseUnsafePlace(path);
     mkdirSync(dirname(path), { recursive: true });
@@ -157,7 +164,7 @@ function readFormer(path: string): Former {
   // Opening an empty database would delete its log.
   if (sizeOf(path) === 0) return { numbers: undefined, lastOrder: undefined };
   try {
-    const { isNew, findings, lastOrder } = examineDatabase(path);
+    const { isNew, findings, lastOrder } = verifyDatabase(path);
     if (isNew) return NOTHING;
     if (findings.length > 0) return { numbers: undefined, lastOrder };
     using database = new Database(path, { readonly: true });

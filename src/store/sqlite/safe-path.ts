@@ -1,6 +1,6 @@
 import { closeSync, openSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { DatabaseUnusable } from "./lock.ts";
+import { DatabaseUnusable } from "../errors.ts";
 import { describeFileFault } from "./file-errors.ts";
 import { refuseRoot } from "./file-owner.ts";
 

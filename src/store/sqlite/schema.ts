@@ -1,4 +1,4 @@
-import { sqliteColumns } from "../columns.ts";
+import { sqliteColumns } from "../dialect.ts";
 import { createTables } from "../schema.ts";
 
 export const { users, tariffs, orders, orderEvents } = createTables(sqliteColumns);

@@ -8,16 +8,16 @@ import { backupDatabase } from "./backup.ts";
 import { keepPrivate } from "./file-owner.ts";
 import { describeFileFault } from "./file-errors.ts";
 import { watchDatabaseFiles } from "./file-checks.ts";
-import { DatabaseUnusable, lockDatabase, lockPath } from "./lock.ts";
+import { DatabaseUnusable } from "../errors.ts";
+import { lockDatabase, lockPath } from "./lock.ts";
 import { refuseUnsafePlace, requireDatabase } from "./safe-path.ts";
-import { sqliteColumns } from "../columns.ts";
-import { sqliteDialect } from "../dialect.ts";
+import { sqliteColumns, sqliteDialect } from "../dialect.ts";
 import { createGroupCommit, toUnavailable } from "./group-commit.ts";
 import { createBatch } from "../batch.ts";
-import { inspectDatabase, logPath, rollBackJournal } from "./check-on-open.ts";
+import { checkOnOpen, logPath, rollBackJournal } from "./integrity.ts";
 import {
   appliedMigrations,
-  checkIsCurrent,
+  assertUpToDate,
   isNew,
   migrate,
   missingMigrations,
@@ -66,7 +66,7 @@ export function openSqliteReader(path: string): Reader {
     rollBackJournal(path);
     const database = new Database(path, { readonly: true, strict: true });
     try {
-      checkIsCurrent(database);
+      assertUpToDate(database);
     } catch (error) {
       database.close();
       throw error;
@@ -92,7 +92,7 @@ function openInMemory(metrics: CommitMetrics): Store {
   const commits = createGroupCommit(database, drizzleOn(database), () => {}, metrics);
   const { run, ping, close, countWaiting } = commits;
   return {
-    isShared: false,
+    isShared: sqliteDialect.isShared,
     run,
     // Nothing but this connection knows the data.
     read: run,
@@ -113,7 +113,7 @@ function openFile(path: string, log: Log, metrics: CommitMetrics): Store {
   closeSync(openSync(path, "a"));
   const unlock = lockDatabase(path);
   try {
-    inspectDatabase(path, log);
+    checkOnOpen(path, log);
     keepOlder(path, log);
     return openLocked(path, log, metrics, unlock);
   } catch (error) {
@@ -159,7 +159,7 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
     const reader = new Database(path, { readonly: true, strict: true });
     const readerTx = drizzleOn(reader);
     return {
-      isShared: false,
+      isShared: sqliteDialect.isShared,
       run,
       async read(query) {
         checkFiles();

@@ -100,7 +100,7 @@ export const COPY_SABOTAGES: readonly {
     why: "the driver commits on another connection than the one that was cut, and the claim is none",
     mutations: [
       {
-        file: "store/postgres-lane.ts",
+        file: "store/postgres/connection.ts",
         from: "sql.begin(async (transaction) => {",
         to: `((act: (on: SQL) => Promise<any>) =>
           sql.unsafe("BEGIN").then(async () => {
@@ -109,8 +109,8 @@ export const COPY_SABOTAGES: readonly {
             return result;
           }))(async (transaction) => {`,
       },
-      { file: "store/postgres-lane.ts", from: "await pool.reserve()", to: "pool" },
-      { file: "store/postgres-lane.ts", from: "isOpen: () => isOpen", to: "isOpen: () => true" },
+      { file: "store/postgres/connection.ts", from: "await pool.reserve()", to: "pool" },
+      { file: "store/postgres/connection.ts", from: "isOpen: () => isOpen", to: "isOpen: () => true" },
     ],
     ordeal: { dueOrders: true, holdClaims: true, cuts: true },
   },

@@ -11,7 +11,7 @@ const last = first + Number(process.env["N"] ?? Infinity) - 1;
 let total = NO_COUNTS;
 const startedAt = performance.now();
 let schedules = 0;
-let saidAt = startedAt;
+let printedAt = startedAt;
 
 function say() {
   const minutes = (performance.now() - startedAt) / 60_000;
@@ -36,8 +36,8 @@ for (let seed = first; seed <= last; seed++) {
     console.error(`To see it happen again: SEED=${seed} N=1 TRACE=1 bun run test:simulate`);
     process.exit(1);
   }
-  if (performance.now() - saidAt < PROGRESS_MS) continue;
-  saidAt = performance.now();
+  if (performance.now() - printedAt < PROGRESS_MS) continue;
+  printedAt = performance.now();
   say();
 }
 say();

@@ -1,11 +1,11 @@
 import { type Content, html, type Html, userText } from "./html.ts";
-import { type Language, LANGUAGES, type Words, WORDS } from "./words.ts";
+import { type Language, LANGUAGES, type Translations, TRANSLATIONS } from "./translations.ts";
 
 /** What a page knows of who looks at it. */
 export interface Viewer {
   readonly name: string;
   readonly language: Language;
-  readonly words: Words;
+  readonly words: Translations;
   /** Whether there is a session that can be ended. */
   readonly canSignOut: boolean;
   /** Now, in ms. */
@@ -29,7 +29,7 @@ export interface PageOptions {
 /** A whole page of the board. */
 export function page(options: PageOptions): string {
   const { title, path, viewer, language, query = "", newOrders, content } = options;
-  const words = WORDS[language];
+  const words = TRANSLATIONS[language];
   const isLive = path === "/board" || path.startsWith("/board/orders/");
   return html`<!doctype html>
     <html lang="${language}">

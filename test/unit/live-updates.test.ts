@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { createChanges, type Version } from "../../src/board/changes.ts";
+import { createLiveUpdates, type Version } from "../../src/board/live-updates.ts";
 import { createLog } from "../../src/log.ts";
 
 const QUIET = createLog({ level: "error", json: false, write: () => {}, now: () => 0 });
@@ -17,7 +17,7 @@ async function readUntil(stream: ReadableStream<Uint8Array>, awaited: string): P
 test("a stream begins with a heartbeat, and has one again while nothing changes", async () => {
   const version = { newOrders: 2, lastPaidAt: 5, lastEvent: 7 };
   const timings = { lookMs: 1, heartbeatMs: 1 };
-  const changes = createChanges(async () => version, QUIET, timings);
+  const changes = createLiveUpdates(async () => version, QUIET, timings);
   const heartbeat = "event: heartbeat\nid: 2.5.7\ndata: 2\n\n";
   const text = await readUntil(changes.open(), heartbeat.repeat(3));
   expect(text).toBe(`retry: 1000\n\n${heartbeat.repeat(3)}`);
@@ -27,7 +27,7 @@ test("a stream begins with a heartbeat, and has one again while nothing changes"
 test("each stream gets its first heartbeat at once, and a change only what follows it", async () => {
   let version: Version = { newOrders: 0, lastPaidAt: 0, lastEvent: 0 };
   const timings = { lookMs: 1, heartbeatMs: 3_600_000 };
-  const changes = createChanges(async () => version, QUIET, timings);
+  const changes = createLiveUpdates(async () => version, QUIET, timings);
   const first = changes.open();
   await readUntil(first, "event: heartbeat\nid: 0.0.0\ndata: 0\n\n");
   const second = changes.open();
@@ -42,7 +42,7 @@ test("each stream gets its first heartbeat at once, and a change only what follo
 test("no heartbeat is sent while the database can't be read", async () => {
   const version = { newOrders: 0, lastPaidAt: 0, lastEvent: 0 };
   let reads = 0;
-  const changes = createChanges(
+  const changes = createLiveUpdates(
     async () => {
       if (reads++ < 20) throw new Error("unreadable");
       return version;

@@ -1,4 +1,43 @@
+import type { LastOrder } from "../store/sqlite/integrity.ts";
+import { inSum } from "../lib/format.ts";
 import type { Clock } from "../ports.ts";
+
+/** An order, by its number and its time. */
+export function describeLastOrder(order: LastOrder | undefined): string {
+  if (order === undefined) return "there is no order in it";
+  return `its last order is ${order.id} of ${new Date(order.createdAt).toISOString()}`;
+}
+
+/** An amount, shown in sum. */
+export interface Amount {
+  readonly tiyin: number;
+}
+
+type Cell = string | number | Amount;
+
+function textOf(cell: Cell | undefined): string {
+  return typeof cell === "object" ? inSum(cell.tiyin) : String(cell);
+}
+
+/** Rows under their headings, in columns of one width; numbers and amounts are right-aligned. */
+export function formatTable(
+  headings: readonly string[],
+  rows: readonly (readonly Cell[])[],
+): string[] {
+  const widths = headings.map((heading, at) =>
+    Math.max(heading.length, ...rows.map((row) => textOf(row[at]).length)),
+  );
+  const line = (cells: readonly Cell[]) =>
+    cells
+      .map((cell, at) =>
+        typeof cell === "string"
+          ? cell.padEnd(widths[at] ?? 0)
+          : textOf(cell).padStart(widths[at] ?? 0),
+      )
+      .join("  ")
+      .trimEnd();
+  return [line(headings), ...rows.map(line)];
+}
 
 /** How often a line is written anew, and how often a new one is begun where none can be. */
 const TERMINAL_MS = 200;
@@ -13,13 +52,13 @@ const WIDTH = 30;
 export function createProgress(unit: string, elapsed: Clock) {
   const { isTTY } = process.stderr;
   const startedAt = elapsed();
-  let saidAt = startedAt + 1000 - (isTTY ? TERMINAL_MS : LINES_MS);
+  let printedAt = startedAt + 1000 - (isTTY ? TERMINAL_MS : LINES_MS);
   let hasBar = false;
   return {
     show(done: number, total: number) {
       const at = elapsed();
-      if (at - saidAt < (isTTY ? TERMINAL_MS : LINES_MS)) return;
-      saidAt = at;
+      if (at - printedAt < (isTTY ? TERMINAL_MS : LINES_MS)) return;
+      printedAt = at;
       const rate = done / ((at - startedAt) / 1000);
       const leftS = Math.ceil((total - done) / Math.max(rate, 1));
       const percent = Math.floor((done / Math.max(total, 1)) * 100);

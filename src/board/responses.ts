@@ -1,6 +1,6 @@
 import { type Content, html } from "./html.ts";
-import { page, type PageOptions, type Viewer } from "./page.ts";
-import { type Language, WORDS } from "./words.ts";
+import { page, type PageOptions, type Viewer } from "./layout.ts";
+import { type Language, TRANSLATIONS } from "./translations.ts";
 
 const PAGE_HEADERS = {
   "content-type": "text/html;charset=utf-8",
@@ -43,7 +43,7 @@ export function message(
 ): Response {
   const viewer = typeof reader === "string" ? undefined : reader;
   const language = typeof reader === "string" ? reader : reader.language;
-  const words = WORDS[language];
+  const words = TRANSLATIONS[language];
   const content = html`<div class="panel message" role="alert" data-code="${code}">
     <h1>${title}</h1>
     <p>${text}</p>

@@ -24,7 +24,7 @@ export const REFUSALS = [
 export type RefusalCode = (typeof REFUSALS)[number];
 
 /** Everything that the board says, in one language. */
-export interface Words {
+export interface Translations {
   readonly board: string;
   readonly days: string;
   readonly search: string;
@@ -103,7 +103,7 @@ function plural(
   return (count: number) => forms[rules.select(count)] ?? forms.other;
 }
 
-const ru: Words = {
+const ru: Translations = {
   board: "Доска",
   days: "По дням",
   search: "Телефон или номер заказа",
@@ -210,7 +210,7 @@ const ru: Words = {
   orders: plural("ru", { one: "заказ", few: "заказа", many: "заказов", other: "заказа" }),
 };
 
-const uz: Words = {
+const uz: Translations = {
   board: "Doska",
   days: "Kunlar",
   search: "Telefon yoki buyurtma raqami",
@@ -317,7 +317,7 @@ const uz: Words = {
   orders: plural("uz", { other: "buyurtma" }),
 };
 
-const en: Words = {
+const en: Translations = {
   board: "Board",
   days: "Days",
   search: "Phone or order number",
@@ -424,4 +424,4 @@ const en: Words = {
   orders: plural("en", { one: "order", other: "orders" }),
 };
 
-export const WORDS: Readonly<Record<Language, Words>> = { ru, uz, en };
+export const TRANSLATIONS: Readonly<Record<Language, Translations>> = { ru, uz, en };

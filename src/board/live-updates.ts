@@ -15,7 +15,7 @@ export interface Version {
   readonly lastEvent: number;
 }
 
-export interface Changes {
+export interface LiveUpdates {
   /**
    * Opens a stream of server-sent events (WHATWG HTML, section 9.2): `change` after a change,
    * `heartbeat` after the first successful look and then every 15 s. Both carry the number of new
@@ -32,11 +32,11 @@ type Stream = ReadableStreamDefaultController<Uint8Array>;
  * Polls the database while a stream is open, so each copy sees the changes of the others. If it
  * can't be read, no event is sent, and the pages notice the silence.
  */
-export function createChanges(
+export function createLiveUpdates(
   readVersion: () => Promise<Version>,
   log: Log,
   { lookMs, heartbeatMs } = TIMINGS,
-): Changes {
+): LiveUpdates {
   const streams = new Set<Stream>();
   /** Streams that had no event yet. */
   const opened = new Set<Stream>();

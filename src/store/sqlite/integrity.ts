@@ -1,0 +1,123 @@
+import { Database, SQLiteError } from "bun:sqlite";
+import { existsSync, realpathSync, statSync } from "node:fs";
+import type { Log } from "../../log.ts";
+import { DatabaseUnusable } from "../errors.ts";
+import { assertOurs, isNew } from "./migrations.ts";
+import { describeFileFault } from "./file-errors.ts";
+
+/** Throws if this program can't or must not write to the database. Changes nothing but an interrupted transaction. */
+export function checkOnOpen(path: string, log: Log): void {
+  rollBackJournal(path);
+  if (statSync(path).size === 0) return;
+  const finding = findDamage(path, log);
+  if (finding === "ok") return;
+  throw new DatabaseUnusable(
+    `The database ${path} is damaged (${finding}). Restore a backup; remove ${logPath(path)} first, which belongs to what was there before.`,
+  );
+}
+
+/** Throws where the history is another's; else what SQLite finds in the file, "ok" if that is nothing. */
+function findDamage(path: string, log: Log): unknown {
+  using database = new Database(path, { readonly: true, strict: true });
+  try {
+    assertOurs(database);
+    const wasClosed = (statSync(logPath(path), { throwIfNoEntry: false })?.size ?? 0) === 0;
+    if (wasClosed) return "ok";
+    log.info(`The database ${path} was not closed: it is checked first.`);
+    const [finding] = database.query("PRAGMA integrity_check(1)").values()[0] ?? [];
+    // Before the finding SQLite may name the database in a line of its own.
+    return String(finding).split("\n").at(-1);
+  } catch (error) {
+    if (error instanceof SQLiteError && error.code === "SQLITE_CORRUPT") return error.message;
+    throw error;
+  }
+}
+
+/**
+ * Rolls back an interrupted transaction from before the write-ahead log, such as the one that turns the log
+ * on. Until then, read-only connections fail with `SQLITE_READONLY_ROLLBACK`.
+ */
+export function rollBackJournal(path: string): void {
+  if (!existsSync(journalPath(path))) return;
+  using database = new Database(path, { readwrite: true });
+  database.query("SELECT 1 FROM sqlite_master").get();
+}
+
+/** Returns the path of SQLite's rollback journal. The database must exist. */
+export function journalPath(path: string): string {
+  return `${realpathSync(path)}-journal`;
+}
+
+/** Where SQLite has the write-ahead log of the database at this path, which must exist. */
+export function logPath(path: string): string {
+  return `${realpathSync(path)}-wal`;
+}
+
+/** How many faults of a database are worth reading. */
+const MAX_FINDINGS = 10;
+
+/** SQLite's words for a file that is none of its own, or torn. */
+const DAMAGE = /^SQLITE_(CORRUPT|NOTADB)/;
+
+/** The last order of a database. */
+export interface LastOrder {
+  readonly id: number;
+  /** In ms. */
+  readonly createdAt: number;
+}
+
+/** What a database is worth. */
+export interface Verification {
+  /** Whether it has no tables yet, for example after an interrupted first start. */
+  readonly isNew: boolean;
+  /** What is wrong with it, a sentence each; none where it is whole. */
+  readonly findings: readonly string[];
+  readonly lastOrder: LastOrder | undefined;
+}
+
+/**
+ * Reads every row of the SQLite database at `path`. Its only change is to roll back an interrupted
+ * transaction. Throws `DatabaseUnusable` if another program or a newer version has made the database.
+ */
+export function verifyDatabase(path: string): Verification {
+  try {
+    rollBackJournal(path);
+    using database = new Database(path, { readonly: true, strict: true });
+    assertOurs(database);
+    if (isNew(database)) return { isNew: true, findings: [], lastOrder: undefined };
+    const damage = database.query(`PRAGMA integrity_check(${MAX_FINDINGS})`).values();
+    const orphans = database.query("PRAGMA foreign_key_check").values();
+    const findings = damage.map(([finding]) => String(finding)).filter((one) => one !== "ok");
+    if (orphans.length > 0) findings.push(`${orphans.length} rows refer to rows that are missing`);
+    const lastOrder = findings.length > 0 ? undefined : lastOrderOf(database);
+    return { isNew: false, findings, lastOrder };
+  } catch (error) {
+    if (isDamage(error)) return { isNew: false, findings: [error.message], lastOrder: undefined };
+    throw new DatabaseUnusable(`The database ${path} can't be used: ${describeFileFault(error)}.`, {
+      cause: error,
+    });
+  }
+}
+
+/** Whether SQLite says that the file is torn, or none of its own. */
+export function isDamage(error: unknown): error is SQLiteError {
+  return error instanceof SQLiteError && DAMAGE.test(error.code ?? "");
+}
+
+/**
+ * Returns the last order. Throws `DatabaseUnusable` like `verifyDatabase`, and also if the database has no
+ * tables or is damaged. `name` is the subject of the message.
+ */
+export function verifyOrThrow(path: string, name: string): LastOrder | undefined {
+  const { isNew, findings, lastOrder } = verifyDatabase(path);
+  if (isNew) throw new DatabaseUnusable(`${name} has no tables: there is nothing in it.`);
+  if (findings.length === 0) return lastOrder;
+  throw new DatabaseUnusable(`${name} is damaged: ${findings[0]}.`);
+}
+
+function lastOrderOf(database: Database): LastOrder | undefined {
+  const order = database.query<LastOrder, []>(
+    "SELECT id, created_at AS createdAt FROM orders ORDER BY id DESC LIMIT 1",
+  );
+  return order.get() ?? undefined;
+}
