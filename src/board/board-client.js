@@ -126,8 +126,6 @@ on(document, "submit", async (event) => {
     failure.dataset.action = form.action;
     form.append(failure);
     button.focus();
-    // It may have been saved even so.
-    isStale = true;
   }
   refreshIfStale();
 });

@@ -34,8 +34,8 @@ const inAll = (tabs: readonly Page[], wait: (page: Page) => Promise<void>) =>
 const reaches = (state: string) => (page: Page) => page.locator(`#status.${state}`).waitFor();
 
 /** Polls until the condition holds; the test's timeout is the limit. */
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await Bun.sleep(20);
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await Bun.sleep(20);
 }
 
 suite.each(HOSTNAMES)("tabs of one browser on http://%s", (hostname) => {
@@ -95,11 +95,15 @@ suite("the stream", () => {
 
   test("is reopened after a 502, and every tab shows the state meanwhile", async () => {
     await using profile = await openTwoTabs();
-    const { proxy, tabs } = profile;
+    const { proxy, tabs, context } = profile;
+    await context.clock.pauseAt(Date.now() + 20_000);
+    await inAll(tabs, shows(await order()));
     proxy.judge = (request) => (request.url.endsWith("/board/changes") ? badGateway() : "pass");
     proxy.cutStreams();
     await inAll(tabs, reaches("offline"));
     proxy.judge = () => "pass";
+    // Sooner than a stream without an event is given up.
+    await context.clock.runFor(1_000);
     await inAll(tabs, reaches("connected"));
     await inAll(tabs, shows(await order()));
   });
@@ -176,7 +180,9 @@ suite("a page of the board", () => {
         return failure();
       };
       const missed = await order();
-      await until(() => refreshes > 0);
+      await until(async () => refreshes > 0 && !(await page.evaluate("isLoading")));
+      expect(await page.locator(`#order-${id}`).count()).toBe(1);
+      expect(await page.locator(`#order-${missed}`).count()).toBe(0);
       proxy.judge = () => "pass";
       await shows(await order())(page);
       await shows(missed)(page);
