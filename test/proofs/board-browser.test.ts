@@ -14,6 +14,16 @@ afterAll(closeBrowser);
 const API_KEY = "a-client-s-key-of-it";
 const KEYS = { Aziza: "aziza-s-key-for-this", Bekzod: "bekzod-s-key-for-thi" };
 
+/**
+ * Does an action that submits a form, and waits for the page in the answer. The stream shows the change on
+ * the old page first, where further keys and clicks would be lost.
+ */
+async function submit(page: Page, action: () => Promise<void>) {
+  const loaded = page.waitForEvent("load");
+  await action();
+  await loaded;
+}
+
 /** A service with two dispatchers, and a browser in front of it. */
 async function openBoard(folder: string) {
   const browser = await openBrowser("the board");
@@ -99,19 +109,21 @@ test("an order comes by itself, is accepted, completed, cancelled, undone, and t
   expect(await page.title()).toStartWith("(1) ");
   expect(await card.locator(".address").innerText()).toBe("<img src=x onerror=alert(1)>");
 
-  await card.getByRole("button", { name: "Принять" }).click();
+  await submit(page, () => card.getByRole("button", { name: "Принять" }).click());
   await page.locator(`.column.accepted #order-${id}`).waitFor();
   expect(await stageOf(id)).toBe("accepted");
-  await page.locator(".notice").getByRole("button", { name: "Вернуть назад" }).click();
+  await submit(page, () =>
+    page.locator(".notice").getByRole("button", { name: "Вернуть назад" }).click(),
+  );
   await page.locator(`.column.new #order-${id}`).waitFor();
   expect(await stageOf(id)).toBe("new");
 
   // By keys alone.
   await page.keyboard.press("KeyJ");
-  await page.keyboard.press("KeyA");
+  await submit(page, () => page.keyboard.press("KeyA"));
   await page.locator(`.column.accepted #order-${id}`).waitFor();
-  await card.getByRole("button", { name: "Мастер в пути" }).click();
-  await card.getByRole("button", { name: "Выполнен" }).click();
+  await submit(page, () => card.getByRole("button", { name: "Мастер в пути" }).click());
+  await submit(page, () => card.getByRole("button", { name: "Выполнен" }).click());
   await card.waitFor({ state: "detached" });
   expect(await stageOf(id)).toBe("completed");
 
@@ -271,7 +283,7 @@ test("everything is done without scripts as well, on a phone, in the dark, in Uz
   await page.getByRole("link", { name: "UZ" }).tap();
   const card = page.locator(`#order-${id}`);
   for (const button of ["Qabul qilish", "Usta yo‘lda", "Bajarildi"]) {
-    await card.getByRole("button", { name: button }).tap();
+    await submit(page, () => card.getByRole("button", { name: button }).tap());
     await page.locator(".notice").waitFor();
   }
   expect(await board.stageOf(id)).toBe("completed");
