@@ -63,8 +63,14 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
 
   async function chargeOrder(order: Attempt): Promise<Outcome> {
     const { orderId, dueAt } = order;
-    const outcome = await ask(order);
-    if (outcome === "in doubt") {
+    let outcome: unknown;
+    try {
+      outcome = await ask(order);
+      if (outcome !== "paid" && outcome !== "declined") {
+        throw new Error("unknown answer from the payment provider");
+      }
+    } catch (error) {
+      logInDoubt(order, error);
       return { status: "pending", dueAt: await giveBackLease({ ...order, status: "pending" }) };
     }
     try {
@@ -91,32 +97,21 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
     }
   }
 
-  function ask(order: Attempt): Promise<ChargeOutcome | "in doubt"> {
-    const { orderId, paymentKey, amountTiyin, payer } = order;
+  function ask({ orderId, paymentKey, amountTiyin, payer, dueAt }: Attempt) {
+    const leftMs = dueAt - now();
+    if (leftMs <= 0) throw new Error("lease expired before the charge started");
     const charge = { orderId, paymentKey, amountTiyin, payer };
-    const leftMs = order.dueAt - now();
-    if (leftMs <= 0) {
-      const late = new Error("its lease was over before it could be asked for");
-      return Promise.resolve(inDoubt(order, late));
-    }
     return withTimeout(
       Math.min(config.paymentTimeoutMs, leftMs),
       (options) => payment.charge(charge, options),
       cutoff,
-    ).then(
-      (outcome: unknown) =>
-        outcome === "paid" || outcome === "declined"
-          ? outcome
-          : inDoubt(order, new Error("the provider's answer is none that we know")),
-      (error) => inDoubt(order, error),
     );
   }
 
-  function inDoubt({ orderId, createdAt }: Attempt, error: unknown): "in doubt" {
+  function logInDoubt({ orderId, createdAt }: Attempt, error: unknown) {
     const message = `The payment of order ${orderId} is in doubt`;
     if (now() - createdAt >= LONG_IN_DOUBT_MS) log.warn(`${message}.`, error);
     else log.info(`${message}: ${reasonOf(error)}`);
-    return "in doubt";
   }
 
   const recordTogether = store.batch(recordAll);
