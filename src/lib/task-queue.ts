@@ -43,12 +43,15 @@ export function createTaskQueue<Task>(options: TaskQueueOptions<Task>): TaskQueu
     const task = waiting.shift();
     if (task === undefined) return;
     running += 1;
-    void Promise.try(run, task)
-      .catch(onError)
-      .then(() => finish(task));
+    void perform(task);
   }
 
-  function finish(task: Task) {
+  async function perform(task: Task) {
+    try {
+      await run(task);
+    } catch (error) {
+      onError(error);
+    }
     running -= 1;
     keys.delete(keyOf(task));
     startNext();

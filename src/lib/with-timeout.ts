@@ -3,14 +3,14 @@ export class TimeoutExceeded extends Error {
   override readonly name = "TimeoutExceeded";
 }
 
-/** What a call gets, as `fetch` takes it: the signal aborts when nobody waits for the answer any more. */
+/** Options of a call, as `fetch` takes them: the signal aborts if the caller no longer waits. */
 export interface CallOptions {
   readonly signal: AbortSignal;
 }
 
 /**
- * Resolves or rejects as the call does, but rejects with `TimeoutExceeded` after `timeoutMs`, or as soon
- * as `cutoff` aborts, also where the call ignores its signal.
+ * Resolves or rejects as the call does. Rejects with `TimeoutExceeded` after `timeoutMs`, or as soon as
+ * `cutoff` aborts, even if the call ignores its signal.
  */
 export function withTimeout<T>(
   timeoutMs: number,
@@ -18,28 +18,79 @@ export function withTimeout<T>(
   cutoff?: AbortSignal,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    let exceeded: TimeoutExceeded | undefined;
-    // Few calls read their signal, and a controller costs as much as the timer.
-    let controller: AbortController | undefined;
-    const options: CallOptions = {
-      get signal() {
-        controller ??= new AbortController();
-        if (exceeded !== undefined) controller.abort(exceeded);
-        return controller.signal;
-      },
-    };
-    const expire = () => {
-      exceeded = new TimeoutExceeded(`no answer within ${timeoutMs} ms`);
-      reject(exceeded);
-      controller?.abort(exceeded);
-    };
-    if (cutoff?.aborted) return expire();
-    const timer = setTimeout(expire, timeoutMs);
-    cutoff?.addEventListener("abort", expire);
-    const settle = () => {
-      clearTimeout(timer);
-      cutoff?.removeEventListener("abort", expire);
-    };
-    Promise.try(call, options).then(resolve, reject).then(settle);
+    const running = new RunningCall(timeoutMs, reject);
+    if (cutoff?.aborted) return running.expire();
+    const others = cutoff && runningUntil(cutoff);
+    running.start(others);
+    // Two handlers and no `finally`: an order makes two calls, and each promise costs.
+    try {
+      call(running).then(
+        (value) => {
+          running.end(others);
+          resolve(value);
+        },
+        (error) => {
+          running.end(others);
+          reject(error);
+        },
+      );
+    } catch (error) {
+      running.end(others);
+      reject(error);
+    }
   });
+}
+
+class RunningCall implements CallOptions {
+  readonly #timeoutMs: number;
+  readonly #reject: (reason: TimeoutExceeded) => void;
+  #exceeded: TimeoutExceeded | undefined;
+  // Few calls read their signal, and a controller costs as much as the timer.
+  #controller: AbortController | undefined;
+  #timer: Timer | undefined;
+
+  constructor(timeoutMs: number, reject: (reason: TimeoutExceeded) => void) {
+    this.#timeoutMs = timeoutMs;
+    this.#reject = reject;
+  }
+
+  get signal() {
+    this.#controller ??= new AbortController();
+    if (this.#exceeded !== undefined) this.#controller.abort(this.#exceeded);
+    return this.#controller.signal;
+  }
+
+  start(others: Set<RunningCall> | undefined) {
+    this.#timer = setTimeout(expire, this.#timeoutMs, this);
+    others?.add(this);
+  }
+
+  expire() {
+    this.#exceeded = new TimeoutExceeded(`no answer within ${this.#timeoutMs} ms`);
+    this.#reject(this.#exceeded);
+    this.#controller?.abort(this.#exceeded);
+  }
+
+  end(others: Set<RunningCall> | undefined) {
+    clearTimeout(this.#timer);
+    others?.delete(this);
+  }
+}
+
+function expire(call: RunningCall) {
+  call.expire();
+}
+
+const runningBySignal = new WeakMap<AbortSignal, Set<RunningCall>>();
+
+/** Returns the calls that end when the signal aborts. One listener serves all: adding one costs 0.5 µs. */
+function runningUntil(cutoff: AbortSignal): Set<RunningCall> {
+  let running = runningBySignal.get(cutoff);
+  if (running === undefined) {
+    const calls = new Set<RunningCall>();
+    running = calls;
+    runningBySignal.set(cutoff, calls);
+    cutoff.addEventListener("abort", () => calls.forEach(expire), { once: true });
+  }
+  return running;
 }

@@ -66,10 +66,10 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
   async function chargeOrder(order: Attempt): Promise<Settled> {
     const { orderId, amountTiyin } = order;
     const status = await ask(order);
-    const answer = { orderId, status, wasInDoubt: order.attempt > 1 };
-    const recorded = await record(answer).catch((cause: unknown) => {
-      throw new NotRecorded(`Could not record that order ${orderId} is ${status}.`, { cause });
-    });
+    if (status !== "paid" && status !== "declined") {
+      throw new Error("unknown answer from the payment provider");
+    }
+    const recorded = await record({ orderId, status, wasInDoubt: order.attempt > 1 });
     // Two attempts may race; a correct provider answers both alike.
     if (recorded.status !== status) {
       throw new NotRecorded(
@@ -78,29 +78,38 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
     }
     // The attempt that recorded the outcome also counts it and sends the notification.
     if (recorded.isNew) metrics.countOrder(status);
-    if (recorded.notification)
+    if (recorded.notification) {
       notify({ ...recorded.notification, orderId, amountTiyin, attempt: 1 });
+    }
     return { status };
   }
 
-  async function ask(order: Attempt): Promise<ChargeOutcome> {
-    const { orderId, paymentKey, amountTiyin, payer } = order;
-    const leftMs = order.dueAt - now();
+  function ask({ orderId, paymentKey, amountTiyin, payer, dueAt }: Attempt): Promise<unknown> {
+    const leftMs = dueAt - now();
     if (leftMs <= 0) throw new Error("lease expired before the charge started");
-    const outcome: unknown = await withTimeout(
+    const charge = { orderId, paymentKey, amountTiyin, payer };
+    return withTimeout(
       Math.min(config.paymentTimeoutMs, leftMs),
-      (options) => payment.charge({ orderId, paymentKey, amountTiyin, payer }, options),
+      (options) => payment.charge(charge, options),
       cutoff,
     );
-    if (outcome === "paid" || outcome === "declined") return outcome;
-    throw new Error("unknown answer from the payment provider");
   }
 
   const recordTogether = store.batch(recordAll);
 
-  function record(answer: Answer): Promise<Recorded> {
-    if (webhook === null || !answer.wasInDoubt) return recordTogether(answer);
-    // Needs a real transaction: batched statements commit independently on PostgreSQL.
+  async function record(answer: Answer): Promise<Recorded> {
+    try {
+      return await (webhook !== null && answer.wasInDoubt
+        ? recordWithEvent(answer)
+        : recordTogether(answer));
+    } catch (cause) {
+      const message = `Could not record that order ${answer.orderId} is ${answer.status}.`;
+      throw new NotRecorded(message, { cause });
+    }
+  }
+
+  /** In a transaction of its own: batched statements commit independently on PostgreSQL. */
+  function recordWithEvent(answer: Answer): Promise<Recorded> {
     return store.run(async (tx) => {
       const [recorded] = await recordAll(tx, [answer]);
       if (recorded === undefined) throw new Error("recordAll returned no result");

@@ -110,7 +110,11 @@ export const COPY_SABOTAGES: readonly {
           }))(async (transaction) => {`,
       },
       { file: "store/postgres/connection.ts", from: "await pool.reserve()", to: "pool" },
-      { file: "store/postgres/connection.ts", from: "isOpen: () => isOpen", to: "isOpen: () => true" },
+      {
+        file: "store/postgres/connection.ts",
+        from: "isOpen: () => isOpen",
+        to: "isOpen: () => true",
+      },
     ],
     ordeal: { dueOrders: true, holdClaims: true, cuts: true },
   },
