@@ -134,7 +134,7 @@ function followChanges() {
   setInterval(() => {
     const isOpening = isLeading() && last.state !== "connected";
     if (!isOver(heardAt, isOpening ? TIMEOUT_MS : SILENCE_MS)) return;
-    if (isLeading()) tell({ state: "offline" });
+    if (isOpening) tell({ state: "offline" });
     lead();
   }, TICK_MS);
   on(document, "visibilitychange", () => {

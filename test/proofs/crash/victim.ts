@@ -93,9 +93,7 @@ function mortal(store: Store): Store {
   const run: Store["run"] = async (work) => {
     const result = await store.run(async (tx) => {
       const value = await work(tx);
-      // Nothing but a claim answers with rows that is no batch.
-      const isClaim = Array.isArray(value) && value.length > 0;
-      if (isClaim && holdClaimsMs > 0) await Bun.sleep(holdClaimsMs);
+      if (holdClaimsMs > 0 && hasClaimed(value)) await Bun.sleep(holdClaimsMs);
       pass("before a commit");
       return value;
     });
@@ -123,6 +121,12 @@ function mortal(store: Store): Store {
   }
 
   return { ...store, run, batch };
+}
+
+/** Whether a transaction with this result has claimed jobs for a worker. */
+function hasClaimed(result: unknown): boolean {
+  const { claimed } = Object(result) as { claimed?: unknown };
+  return Array.isArray(claimed) && claimed.length > 0;
 }
 
 /** Whether the step that is given this opens an order: a draft alone has its payment key already. */
