@@ -69,7 +69,7 @@ function forbiddenBy(schema: Schema): fc.Arbitrary<unknown> {
     ],
   );
   return fc
-    .oneof(fc.jsonValue({ maxDepth: 2 }), fc.constantFrom<unknown>(...beside, 0.5, "1", "", {}))
+    .oneof(fc.jsonValue({ maxDepth: 2 }), fc.constantFrom<unknown>(...outOfRange, 0.5, "1", "", {}))
     .filter((value) => !isValid(value));
 }
 

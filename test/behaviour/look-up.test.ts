@@ -63,7 +63,7 @@ describe("list of a user's orders", () => {
     }
     const list = async (query = "") => {
       const { status, body } = await service.get(`/users/${own}/orders${query}`);
-      // `as`: the client has validated the response against the document, where it is a list.
+      // `as`: a list by the document, against which the client validates every response.
       return { status, body, ids: Array.from(body as unknown as { order_id: number }[], idOf) };
     };
     return { ...service, list };
