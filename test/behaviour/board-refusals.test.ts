@@ -115,7 +115,7 @@ describe("board error page", () => {
     expect(headers.get("allow")).toBe("GET, HEAD, POST, OPTIONS");
   });
 
-  test("is JSON outside the board, and everywhere without DISPATCHERS", async () => {
+  test("is not used outside the board or without DISPATCHERS: errors are JSON there", async () => {
     const { send } = createBoard();
     const key = { headers: { "x-api-key": API_KEY } };
     for (const [path, by] of [

@@ -36,7 +36,7 @@ describe("create order", () => {
     expect((await get("/orders/1")).body["status"]).toBe("declined");
   });
 
-  test("commits the order before it calls the provider", async () => {
+  test("commits the order before it calls the provider, and has no transaction open meanwhile", async () => {
     const { order, get, userId, world } = createService();
     const seen: unknown[] = [];
     world.charge = async ({ orderId }) => {

@@ -72,7 +72,7 @@ describe("register", () => {
     expect(await dependencies.store.run((tx) => tx.select().from(tx.tables.users))).toHaveLength(1);
   });
 
-  test("again for the same number updates the given fields and keeps the others", async () => {
+  test("updates the given fields of an existing user and keeps the others", async () => {
     const { register, dependencies } = createService();
     await register("901234567", { chat_id: -5, full_name: "Aziza" });
     await register("901234567", { id: 99, full_name: "Aziza Karimova", chat_id: null });
