@@ -5,13 +5,13 @@ const KEYS = { API_KEY: "client-one,client-two", ADMIN_API_KEY: "owner-one" };
 const key = (value: string) => ({ "x-api-key": value });
 const GOLD = { title: "Gold", price_tiyin: 100_000 };
 
-describe("with keys configured", () => {
+describe("with API keys configured", () => {
   test.each(["/", "/health"])("GET %s is open", async (path) => {
     const { get } = createService(KEYS);
     expect((await get(path)).status).toBe(200);
   });
 
-  test("Swagger UI is open, with all that it loads", async () => {
+  test("Swagger UI and its assets are open", async () => {
     const { app } = createService(KEYS);
     for (const path of ["", "/", "/json", "/swagger-ui.css", "/swagger-ui-bundle.js"]) {
       const request = new Request(`http://localhost/swagger${path}`, {
@@ -34,36 +34,39 @@ describe("with keys configured", () => {
     ["POST", "/"],
     ["DELETE", "/register"],
     ["OPTIONS", "/register"],
-  ])("%s %s needs a key, before anything else is looked at", async (method, path) => {
-    const { request } = createService(KEYS);
-    const headers = { "content-type": "text/plain", "content-length": "60000000" };
-    const without = await request(path, { method, headers });
-    expect([without.status, without.body["code"]]).toEqual([401, "missing_api_key"]);
-    expect(without.headers.get("www-authenticate")).toBe('ApiKey realm="NMservis"');
-    for (const wrong of ["", "nope", "client-one,client-two", "client-one ,", "CLIENT-ONE"]) {
-      const { status, body } = await request(path, {
-        method,
-        headers: { ...headers, ...key(wrong) },
-      });
-      expect([status, body["code"]]).toEqual([403, "invalid_api_key"]);
-    }
-  });
+  ])(
+    "%s %s requires a key, checked before path, method, content type and size",
+    async (method, path) => {
+      const { request } = createService(KEYS);
+      const headers = { "content-type": "text/plain", "content-length": "60000000" };
+      const without = await request(path, { method, headers });
+      expect([without.status, without.body["code"]]).toEqual([401, "missing_api_key"]);
+      expect(without.headers.get("www-authenticate")).toBe('ApiKey realm="NMservis"');
+      for (const wrong of ["", "nope", "client-one,client-two", "client-one ,", "CLIENT-ONE"]) {
+        const { status, body } = await request(path, {
+          method,
+          headers: { ...headers, ...key(wrong) },
+        });
+        expect([status, body["code"]]).toEqual([403, "invalid_api_key"]);
+      }
+    },
+  );
 
-  test("a route that does not say who may use it needs a key, also where the document hides it", async () => {
+  test("a route that declares no access requires a key, even if it is hidden in the document", async () => {
     const { app, request } = createService(KEYS);
     app.http.get("/hidden", () => "secret", { detail: { hide: true } });
     const { status, body } = await request("/hidden");
     expect([status, body["code"]]).toEqual([401, "missing_api_key"]);
   });
 
-  test("each client's key opens what clients need, and so does the owner's", async () => {
+  test("GET /tariffs accepts every client key and the owner's key", async () => {
     const { request } = createService(KEYS);
     for (const one of ["client-one", "client-two", "owner-one"]) {
       expect((await request("/tariffs", { headers: key(one) })).status).toBe(200);
     }
   });
 
-  test("a client can't change prices, the owner can", async () => {
+  test("only the owner's key can change prices", async () => {
     const { request, put } = createService(KEYS);
     const refused = await put("/tariffs/gold", GOLD, key("client-one"));
     expect([refused.status, refused.body["code"]]).toEqual([403, "invalid_api_key"]);
@@ -71,7 +74,7 @@ describe("with keys configured", () => {
     expect((await put("/tariffs/gold", GOLD, key("owner-one"))).status).toBe(200);
   });
 
-  test("only the owner sees what can't be ordered", async () => {
+  test("only the owner's key lists inactive tariffs", async () => {
     const { request, put } = createService(KEYS);
     await put("/tariffs/gold", { ...GOLD, active: false }, key("owner-one"));
     const codes = async (one: string) =>
@@ -83,14 +86,14 @@ describe("with keys configured", () => {
   });
 });
 
-describe("without keys", () => {
-  test("everything is open, prices too", async () => {
+describe("without API keys", () => {
+  test("changing prices is open", async () => {
     const { put } = createService();
     expect((await put("/tariffs/gold", GOLD)).status).toBe(200);
   });
 });
 
-describe("the header Host", () => {
+describe("Host header", () => {
   const host = (name: string) => ({ headers: { host: name } });
 
   test.each(["localhost", "127.0.0.1:8000", "LOCALHOST:1", "[::1]", "[::1]:8000"])(
@@ -120,13 +123,13 @@ describe("the header Host", () => {
 
   test("fills at most 10 log lines a minute with refused names, each cut to 100 characters", async () => {
     const { request, world } = createService();
-    const refused = () => world.lines.filter((line) => line.includes("Refused a request"));
+    const refusedLines = () => world.lines.filter((line) => line.includes("Refused a request"));
     for (let n = 0; n < 15; n++) await request("/tariffs", host(`evil-${n}.${"x".repeat(2000)}`));
-    expect(refused()).toHaveLength(10);
-    for (const line of refused()) expect(line.length).toBeLessThan(220);
+    expect(refusedLines()).toHaveLength(10);
+    for (const line of refusedLines()) expect(line.length).toBeLessThan(220);
     world.nowMs += 60_000;
     await request("/tariffs", host("evil.example"));
-    expect(refused()).toHaveLength(11);
+    expect(refusedLines()).toHaveLength(11);
   });
 
   test.each(["10.0.0.7:8000", "nmservis", "evil.example", "x", "", "localhost, evil"])(
@@ -144,7 +147,7 @@ describe("the header Host", () => {
     },
   );
 
-  test("may be the loopback address that HOST names", async () => {
+  test("may be the loopback address in HOST", async () => {
     const { request } = createService({ HOST: "127.0.0.2" });
     expect((await request("/tariffs", host("127.0.0.2:8000"))).status).toBe(200);
   });
@@ -154,7 +157,7 @@ describe("the header Host", () => {
     expect((await request("/tariffs", host("evil.example"))).body["code"]).toBe("invalid_host");
   });
 
-  test("may be what ALLOWED_HOSTS names, in any case and with any port", async () => {
+  test("may be any name in ALLOWED_HOSTS, in any case and with any port", async () => {
     const { request } = createService({ ALLOWED_HOSTS: "Api.Nomus.uz:443, [::1]" });
     expect((await request("/tariffs", host("api.nomus.uz"))).status).toBe(200);
     expect((await request("/tariffs", host("API.nomus.uz:8000"))).status).toBe(200);
@@ -162,7 +165,7 @@ describe("the header Host", () => {
     expect((await request("/tariffs", host("localhost"))).status).toBe(400);
   });
 
-  test("may be any valid name on a public address", async () => {
+  test("may be any valid name if HOST is a public address", async () => {
     const { request } = createService({ HOST: "0.0.0.0", ...KEYS });
     for (const name of ["api.nomus.uz", "uz", "x"]) {
       expect((await request("/tariffs", host(name))).status).toBe(401);
@@ -171,7 +174,7 @@ describe("the header Host", () => {
   });
 });
 
-describe("OPTIONS and HEAD", () => {
+describe("HTTP methods", () => {
   async function plain(method: string, path: string) {
     const { app } = createService();
     return app.http.handle(
@@ -179,14 +182,14 @@ describe("OPTIONS and HEAD", () => {
     );
   }
 
-  test("OPTIONS names the methods of a path, and is 404 where there is none", async () => {
+  test("OPTIONS lists the methods of a path, and is 404 for an unknown path", async () => {
     const options = await plain("OPTIONS", "/tariffs");
     expect([options.status, options.headers.get("allow")]).toEqual([204, "GET, HEAD, OPTIONS"]);
     expect(await options.text()).toBe("");
     expect((await plain("OPTIONS", "/nope")).status).toBe(404);
   });
 
-  test("no answer lets another origin's page read it", async () => {
+  test("GET and OPTIONS send no CORS headers to an unknown origin", async () => {
     const { app } = createService();
     const headers = {
       host: "localhost",
@@ -203,7 +206,7 @@ describe("OPTIONS and HEAD", () => {
     }
   });
 
-  test("HEAD answers as GET does, without the body", async () => {
+  test("HEAD returns the status and content type of GET, without the body", async () => {
     const head = await plain("HEAD", "/tariffs");
     expect([head.status, await head.text()]).toEqual([200, ""]);
     expect(head.headers.get("content-type")).toStartWith("application/json");

@@ -5,7 +5,7 @@ import { createService } from "../support/service.ts";
 
 const JSON_TYPE = { "content-type": "application/json" };
 
-describe("a body that is wrong gets the contract's error and changes nothing", () => {
+describe("request body", () => {
   const ID = "must be a whole number from 1 to 9007199254740991";
   const NAME = "must be a string of 1 to 200 characters, not blank, without control characters";
   const CHAT = "must be a whole number from -9007199254740991 to 9007199254740991";
@@ -51,24 +51,29 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
     ["/create_order", { user_id: true, tariff_code: "standard_300" }, { user_id: ID }],
     ["/create_order", '{"user_id":1e999,"tariff_code":"standard_300"}', { user_id: ID }],
     ["/create_order", { user_id: 1, tariff_code: null }, { tariff_code: "must be a string" }],
-  ])("%s %j", async (path, body, expected) => {
-    const { post, userId, dependencies, world } = createService();
-    await userId("+998909999999");
-    const { status, body: answer, headers } = await post(path, body);
-    expect([status, answer["code"]]).toEqual([422, "validation_failed"]);
-    expect(headers.get("content-type")).toBe("application/problem+json");
-    expect(answer["errors"]).toEqual(
-      Object.entries(expected).map(([field, message]) => ({ field, message })),
-    );
-    expect(await dependencies.store.run((tx) => tx.select().from(tx.tables.users))).toHaveLength(1);
-    expect(await dependencies.store.run((tx) => tx.select().from(tx.tables.orders))).toHaveLength(
-      0,
-    );
-    expect(world.charges).toEqual([]);
-  });
+  ])(
+    "of %s %j is refused with validation_failed and changes nothing",
+    async (path, body, expected) => {
+      const { post, userId, dependencies, world } = createService();
+      await userId("+998909999999");
+      const { status, body: answer, headers } = await post(path, body);
+      expect([status, answer["code"]]).toEqual([422, "validation_failed"]);
+      expect(headers.get("content-type")).toBe("application/problem+json");
+      expect(answer["errors"]).toEqual(
+        Object.entries(expected).map(([field, message]) => ({ field, message })),
+      );
+      expect(await dependencies.store.run((tx) => tx.select().from(tx.tables.users))).toHaveLength(
+        1,
+      );
+      expect(await dependencies.store.run((tx) => tx.select().from(tx.tables.orders))).toHaveLength(
+        0,
+      );
+      expect(world.charges).toEqual([]);
+    },
+  );
 
   test.each(["", "{", "{'a':1}", "phone_number=901234567", "\u0000", '{"a":1}x', "undefined"])(
-    "%j, which is not JSON",
+    "%j is refused with invalid_json",
     async (text) => {
       const { post } = createService();
       const { status, body } = await post("/register", text);
@@ -76,7 +81,7 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
     },
   );
 
-  test("with more than 16 KiB, whether its length is declared or not", async () => {
+  test("over 16 KiB is refused with body_too_large, with or without Content-Length", async () => {
     const { post, request } = createService();
     const body = JSON.stringify({ phone_number: "+998901234567", filler: "x".repeat(16 * 1024) });
     const declared = await post("/register", body, { "content-length": String(body.length) });
@@ -90,7 +95,7 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
     expect([counted.status, counted.body["code"]]).toEqual([413, "body_too_large"]);
   });
 
-  test("just under 16 KiB is read", async () => {
+  test("just under 16 KiB is accepted", async () => {
     const { request } = createService();
     const filler = "x".repeat(16 * 1024 - 50);
     const body = new Blob([JSON.stringify({ phone_number: "+998901234567", filler })]).stream();
@@ -107,7 +112,7 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
     "application/json; charset=windows-1251",
     'application/json; a="b;c"; Charset="utf-16"',
     "application/json; charset=",
-  ])("sent as %p", async (type) => {
+  ])("with Content-Type %p is refused with unsupported_media_type", async (type) => {
     const { post } = createService();
     const { status, body } = await post(
       "/register",
@@ -117,17 +122,20 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
     expect([status, body["code"]]).toEqual([415, "unsupported_media_type"]);
   });
 
-  test.each(["gzip", "br", "x, identity"])("with the Content-Encoding %s", async (encoding) => {
-    const { post } = createService();
-    const { status, body } = await post(
-      "/register",
-      { phone_number: "+998901234567" },
-      { "content-encoding": encoding },
-    );
-    expect([status, body["code"]]).toEqual([415, "unsupported_media_type"]);
-  });
+  test.each(["gzip", "br", "x, identity"])(
+    "with Content-Encoding %s is refused with unsupported_media_type",
+    async (encoding) => {
+      const { post } = createService();
+      const { status, body } = await post(
+        "/register",
+        { phone_number: "+998901234567" },
+        { "content-encoding": encoding },
+      );
+      expect([status, body["code"]]).toEqual([415, "unsupported_media_type"]);
+    },
+  );
 
-  test("that is no UTF-8, whether its length is declared or not", async () => {
+  test("that is not UTF-8 is refused with invalid_json, with or without Content-Length", async () => {
     const { request, dependencies } = createService();
     const latin1 = Buffer.from(
       `{"phone_number":"+998901234567","full_name":"Az\u00efza"}`,
@@ -140,7 +148,7 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
     expect(await dependencies.store.run((tx) => tx.select().from(tx.tables.users))).toEqual([]);
   });
 
-  test("but with a byte order mark before it, it is JSON", async () => {
+  test("may start with a byte order mark", async () => {
     const { post } = createService();
     expect((await post("/register", '\ufeff{"phone_number":"+998901234567"}')).status).toBe(200);
   });
@@ -150,7 +158,7 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
     'application/json;charset="UTF8"',
     "Application/JSON",
     "application/json ;a=b",
-  ])("but sent as %p it is JSON", async (type) => {
+  ])("with Content-Type %p is accepted", async (type) => {
     const { post } = createService();
     const { status } = await post(
       "/register",
@@ -161,12 +169,12 @@ describe("a body that is wrong gets the contract's error and changes nothing", (
   });
 });
 
-describe("a text for people", () => {
+describe("free text", () => {
   const KEYS = { API_KEY: "client", ADMIN_API_KEY: "owner" };
   const owner = { "x-api-key": "owner" };
   const phone_number = "+998901234567";
 
-  /** The status of each request that stores the text: a name, an address, a comment, a title. */
+  /** Returns the status of each request that stores the text: as name, address, comment, title. */
   async function statusesOf(text: string) {
     const { post, put } = createService(KEYS);
     const user = { user_id: 1, tariff_code: "standard_300" };
@@ -193,7 +201,7 @@ describe("a text for people", () => {
     "\u200e",
     "\u200f",
     "\u061c",
-  ])("is refused with the bidirectional control %j", async (control) => {
+  ])("with the bidirectional control %j is refused", async (control) => {
     for (const text of [control, `Aziza ${control}`, `${control}Aziza`, `علی${control} رضا`]) {
       expect(await statusesOf(text)).toEqual([422, 422, 422, 422]);
     }
@@ -223,7 +231,7 @@ describe("a text for people", () => {
     "\u093e",
     "\u{11080}\u{11082}",
     "\u3000 \u2003\u00a0",
-  ])("is refused if it is %j, of which nothing shows", async (text) => {
+  ])("without a visible character is refused: %j", async (text) => {
     expect(await statusesOf(text)).toEqual([422, 422, 422, 422]);
   });
 
@@ -244,12 +252,12 @@ describe("a text for people", () => {
     "葛\u{e0100}城",
     ".",
     `N${"\u0301".repeat(150)}`,
-  ])("is taken if it is %j", async (text) => {
+  ])("with a visible character is accepted: %j", async (text) => {
     expect(await statusesOf(text)).toEqual([200, 200, 200, 200]);
   });
 
-  test("has a pattern in the document that means the same with the flag u and without", () => {
-    // The other planes hold no blank character.
+  test("has a documented pattern that matches the same with and without the u flag", () => {
+    // The other planes contain no blank characters.
     const planes = [
       ...Array(0x20000).keys(),
       ...Array.from(Array(0x1002).keys(), (n) => 0xdffff + n),
@@ -259,22 +267,22 @@ describe("a text for people", () => {
       .filter((one) => one.isWellFormed());
     for (const pattern of [ONE_LINE, LINES]) {
       const [units, codePoints] = [new RegExp(pattern), new RegExp(pattern, "u")];
-      const differing = characters.filter((one) =>
+      const differences = characters.filter((one) =>
         [one, `${one}a`, `\u{e0041}${one}`].some(
           (text) => units.test(text) !== codePoints.test(text),
         ),
       );
-      // Beside the service itself, which refuses combining marks of every script.
-      const wrong = characters.filter(
+      // Except for combining marks: the pattern covers some scripts, the service all of them.
+      const contradictions = characters.filter(
         (one) => units.test(one) !== hasVisibleCharacter(one) && !/\p{M}/u.test(one),
       );
-      expect([differing, wrong]).toEqual([[], []]);
+      expect([differences, contradictions]).toEqual([[], []]);
     }
   });
 });
 
-describe("a request that no endpoint takes", () => {
-  test("is answered 404 as JSON, whatever its body", async () => {
+describe("routing", () => {
+  test("an unknown path returns 404 as JSON for every method", async () => {
     const { request } = createService();
     for (const method of ["GET", "POST", "PUT", "DELETE"]) {
       const { status, body } = await request("/nope", { method });
@@ -289,7 +297,7 @@ describe("a request that no endpoint takes", () => {
     ["POST", "/orders/1", "GET, HEAD, OPTIONS"],
     ["PATCH", "/tariffs", "GET, HEAD, OPTIONS"],
     ["POST", "/", "GET, HEAD, OPTIONS"],
-  ])("with %s %s is answered 405 with the methods that are", async (method, path, allow) => {
+  ])("%s %s returns 405 with the allowed methods", async (method, path, allow) => {
     const { request } = createService();
     const { status, body, headers } = await request(path, { method });
     expect([status, body["code"], headers.get("allow")]).toEqual([
@@ -300,8 +308,8 @@ describe("a request that no endpoint takes", () => {
   });
 });
 
-describe("a problem", () => {
-  test("has the members of RFC 9457 and the request's name", async () => {
+describe("error response", () => {
+  test("has the fields of RFC 9457 and the request id", async () => {
     const { post } = createService();
     const { headers, body } = await post(
       "/create_order",
@@ -321,15 +329,22 @@ describe("a problem", () => {
     expect(headers.get("cache-control")).toBe("no-store");
   });
 
-  test("has a name of its own where the client's is unfit", async () => {
+  test("has a new request id if the client's is invalid", async () => {
     const { post } = createService();
-    for (const unfit of ["", "a b", "x".repeat(65), "<script>", "998901234567", "998-90-1234567"]) {
-      const { body } = await post("/create_order", {}, { "x-request-id": unfit });
+    for (const invalid of [
+      "",
+      "a b",
+      "x".repeat(65),
+      "<script>",
+      "998901234567",
+      "998-90-1234567",
+    ]) {
+      const { body } = await post("/create_order", {}, { "x-request-id": invalid });
       expect(body["request_id"]).toMatch(/^[0-9a-f-]{36}$/);
     }
   });
 
-  test("of ours, a mistake, is logged with its stack and answered without a word of it", async () => {
+  test("to an internal error hides the error, which is logged with its stack", async () => {
     const { order, userId, world } = createService();
     const user = await userId();
     world.storeFault = new TypeError("secret is not a function");
@@ -339,7 +354,7 @@ describe("a problem", () => {
     expect(world.lines.join()).toMatch(/secret is not a function[^]*bad-input\.test/);
   });
 
-  test("of ours, no room for data, is logged whole and answered as unavailable", async () => {
+  test("to a storage failure is 503 and hides the reason, which is logged", async () => {
     const { register, dependencies, world } = createService();
     await dependencies.store.close();
     const closed = await register("+998901234567");

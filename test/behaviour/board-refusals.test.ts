@@ -11,8 +11,8 @@ setDefaultTimeout(BUSY_MACHINE_MS);
 const FORM = "application/x-www-form-urlencoded";
 const OWN = { "sec-fetch-site": "same-origin" };
 
-/** Status, reason and language of a refusal. Fails if the answer is not an HTML page. */
-async function refusalOf(answer: Response) {
+/** Returns status, code, language and text of an error page. Fails if the response is not HTML. */
+async function readErrorPage(answer: Response) {
   expect(answer.headers.get("content-type")).toBe("text/html;charset=utf-8");
   expect(answer.headers.get("x-request-id")).toBeString();
   expect(answer.headers.get("cache-control")).toBe("no-store");
@@ -21,7 +21,7 @@ async function refusalOf(answer: Response) {
   return { status: answer.status, code, language: /<html lang="(\w+)"/.exec(text)?.[1], text };
 }
 
-describe("a refusal on the board is a page in the viewer's language", () => {
+describe("board error page", () => {
   const post = (body: string | ReadableStream, headers: Record<string, string> = {}) => ({
     method: "POST",
     body,
@@ -78,7 +78,7 @@ describe("a refusal on the board is a page in the viewer's language", () => {
     [422, "no_such_step", "/board/orders/1/accept", post("")],
     [400, "invalid_host", "/board", { headers: { host: "evil.example" } }],
     [400, "invalid_host", "/board", { headers: { host: "localhost, evil" } }],
-  ])("%d %s at %s", async (status, code, path, init) => {
+  ])("%d %s at %s is in the viewer's language", async (status, code, path, init) => {
     const { signIn, app, order, world, look } = createBoard();
     const id = await order();
     const { cookie } = await signIn("Aziza");
@@ -86,36 +86,36 @@ describe("a refusal on the board is a page in the viewer's language", () => {
     const request = new Request(`http://localhost${path}`, init);
     if (!request.headers.has("host")) request.headers.set("host", "localhost");
     request.headers.set("cookie", `${cookie}; lang=uz`);
-    const refusal = await refusalOf(await app.http.handle(request));
-    expect(refusal).toMatchObject({ status, code, language: "uz" });
-    expect(refusal.text).toContain(`href="/board"`);
-    // It would read the address of a form, and lose the input.
-    expect(refusal.text).not.toContain("http-equiv");
+    const page = await readErrorPage(await app.http.handle(request));
+    expect(page).toMatchObject({ status, code, language: "uz" });
+    expect(page.text).toContain(`href="/board"`);
+    // A refresh would GET the form's URL and lose the input.
+    expect(page.text).not.toContain("http-equiv");
     expect(world.lines.filter((line) => line.startsWith("Error"))).toEqual([]);
     expect((await look(id))["stage"]).toBe("new");
   });
 
   test.each(["/board/nope", "/board/orders/x/y/z"])(
-    "%s without a session is a page as well",
+    "for the unknown path %s without a session is in Russian and has no header",
     async (path) => {
       const { send } = createBoard();
-      const refusal = await refusalOf(await send(path));
-      expect(refusal).toMatchObject({ status: 404, language: "ru" });
-      expect(refusal.text).not.toContain("<header>");
+      const page = await readErrorPage(await send(path));
+      expect(page).toMatchObject({ status: 404, language: "ru" });
+      expect(page.text).not.toContain("<header>");
     },
   );
 
-  test("the stream of changes without a session", async () => {
-    const refusal = await refusalOf(await createBoard().send("/board/changes"));
-    expect(refusal).toMatchObject({ status: 403, code: "no_session" });
+  test("for the stream of changes without a session is 403 no_session", async () => {
+    const page = await readErrorPage(await createBoard().send("/board/changes"));
+    expect(page).toMatchObject({ status: 403, code: "no_session" });
   });
 
-  test("a wrong method names the right ones", async () => {
+  test("for a wrong method lists the allowed methods", async () => {
     const { headers } = await createBoard().send("/board/sign-in", { method: "PUT" });
     expect(headers.get("allow")).toBe("GET, HEAD, POST, OPTIONS");
   });
 
-  test("but beside the board, and without one, it is JSON", async () => {
+  test("is not used outside the board or without DISPATCHERS: errors are JSON there", async () => {
     const { send } = createBoard();
     const key = { headers: { "x-api-key": API_KEY } };
     for (const [path, by] of [
@@ -131,7 +131,7 @@ describe("a refusal on the board is a page in the viewer's language", () => {
   });
 });
 
-describe("a form that fails", () => {
+describe("board form that fails", () => {
   const input = {
     seen: "new",
     back: "order",
@@ -144,19 +144,19 @@ describe("a form that fails", () => {
     [503, "unavailable", () => new Unavailable("the disk is full")],
     [500, "internal_error", () => new TypeError("secret is not a function")],
   ])(
-    "with %d %s is offered again with its input, and can be sent then",
+    "with %d %s is shown again with its input and can be resubmitted",
     async (status, code, fault) => {
       const { signIn, order, look, world } = createBoard();
       const id = await order();
       const { submit } = await signIn("Aziza");
       world.storeFault = fault();
-      const refusal = await refusalOf(await submit(`/board/orders/${id}/cancel`, input));
-      expect(refusal).toMatchObject({ status, code });
-      expect(refusal.text).not.toContain("secret");
-      expect(refusal.text).toContain("Попробовать ещё раз");
+      const page = await readErrorPage(await submit(`/board/orders/${id}/cancel`, input));
+      expect(page).toMatchObject({ status, code });
+      expect(page.text).not.toContain("secret");
+      expect(page.text).toContain("Попробовать ещё раз");
       expect(world.lines.join("\n")).toContain(world.storeFault.message);
       world.storeFault = undefined;
-      const { action, fields } = readRetry(refusal.text);
+      const { action, fields } = readRetry(page.text);
       expect(fields).toEqual(input);
       expect((await submit(action, fields)).status).toBe(303);
       expect(await look(id)).toMatchObject({
@@ -167,19 +167,19 @@ describe("a form that fails", () => {
     },
   );
 
-  test("of another site is not offered again, which would send it", async () => {
+  test("is not shown again if another site submitted it", async () => {
     const { signIn, order } = createBoard();
     const id = await order();
     const { submit } = await signIn("Aziza");
     const foreign = await submit(`/board/orders/${id}/cancel`, input, {
       "sec-fetch-site": "cross-site",
     });
-    expect((await refusalOf(foreign)).text).not.toContain(`action="/board/orders`);
+    expect((await readErrorPage(foreign)).text).not.toContain(`action="/board/orders`);
   });
 });
 
 test.each(["/board", "/board/days?day=2026-11-20", "/board/orders/1", "/board/search?q=4567"])(
-  "%s that cannot be read offers to read it again",
+  "board page %s offers a retry if the store fails",
   async (path) => {
     const { signIn, order, world } = createBoard();
     await order();
@@ -207,7 +207,7 @@ function readRetry(text: string) {
   return { action: form?.[1] ?? "", fields: Object.fromEntries(fields) };
 }
 
-describe("a sign-in behind an https PUBLIC_URL", () => {
+describe("board sign-in with an https PUBLIC_URL", () => {
   const PUBLIC_URL = "https://orders.example.uz";
   const signInFrom = async (origin: string, host: string) => {
     const { submit } = createBoard({
@@ -219,7 +219,7 @@ describe("a sign-in behind an https PUBLIC_URL", () => {
   };
 
   test.each(["http://orders.example.uz", "http://192.168.1.5:8000"])(
-    "is refused over %s, with a link to the address where it works",
+    "is refused at %s, with a link to PUBLIC_URL",
     async (origin) => {
       const answer = await signInFrom(origin, new URL(origin).host);
       expect(answer.status).toBe(403);
@@ -231,13 +231,13 @@ describe("a sign-in behind an https PUBLIC_URL", () => {
   );
 
   test.each(["https://orders.example.uz", "http://localhost:8000"])(
-    "works over %s",
+    "works at %s",
     async (origin) => {
       expect((await signInFrom(origin, new URL(origin).host)).status).toBe(303);
     },
   );
 
-  test("names its address on the page of any other host", async () => {
+  test("links to PUBLIC_URL if the page is opened at another host", async () => {
     const { app } = createBoard({ PUBLIC_URL, ALLOWED_HOSTS: "orders.example.uz,localhost" });
     const page = async (host: string) => {
       const request = new Request("http://localhost/board/sign-in", { headers: { host } });
@@ -261,7 +261,7 @@ test.each([
   ["file://", "localhost", 403],
   ["app://localhost", "localhost", 403],
 ])(
-  "a browser that sends only the origin %p to the host %s is answered %d",
+  "board sign-in without Sec-Fetch-Site, from Origin %p to Host %s, returns %d",
   async (origin, host, status) => {
     const { app } = createBoard({ HOST: "0.0.0.0" });
     const request = new Request("http://localhost/board/sign-in", {
@@ -273,7 +273,7 @@ test.each([
   },
 );
 
-describe("over a socket", () => {
+describe("board over a socket", () => {
   const folder = temporaryFolder();
   let service: Awaited<ReturnType<typeof spawnService>>;
 
@@ -291,7 +291,7 @@ describe("over a socket", () => {
   const head = (path: string, cookie = "") =>
     `POST ${path} HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\nContent-Type: ${FORM}\r\nCookie: ${cookie}\r\n`;
 
-  test("a chunked body over 16 KiB is a 413 page, and no error in the log", async () => {
+  test("a chunked body over 16 KiB gets a 413 page and logs no error", async () => {
     const signedIn = await fetch(`${service.url}/board/sign-in`, {
       method: "POST",
       body: new URLSearchParams({ key: KEYS.Aziza }),
@@ -306,13 +306,13 @@ describe("over a socket", () => {
       "/board/orders/1/phone",
     ]) {
       const chunk = `${(17_000).toString(16)}\r\n${"x".repeat(17_000)}\r\n0\r\n\r\n`;
-      const heard = await say(
+      const response = await say(
         service.url,
         `${head(path, cookie)}Transfer-Encoding: chunked\r\n\r\n${chunk}`,
         (text) => text.includes("</html>"),
       );
-      expect(heard).toStartWith("HTTP/1.1 413 ");
-      expect(heard).toContain("text/html");
+      expect(response).toStartWith("HTTP/1.1 413 ");
+      expect(response).toContain("text/html");
     }
     expect(service.printed()).not.toContain("Error");
   });

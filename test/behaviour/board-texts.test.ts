@@ -17,11 +17,14 @@ describe("money", () => {
     [123_456_789_000, "1\u00a0234\u00a0567\u00a0890", "1234567890"],
     [Number.MAX_SAFE_INTEGER - 1, "90\u00a0071\u00a0992\u00a0547\u00a0409,90", "90071992547409.90"],
     [Number.MAX_SAFE_INTEGER, "90\u00a0071\u00a0992\u00a0547\u00a0409,91", "90071992547409.91"],
-  ])("%d tiyin is %s sum for people and %s for programs", (tiyin, forPeople, forPrograms) => {
-    expect([money(tiyin), inSum(tiyin)]).toEqual([forPeople, forPrograms]);
-  });
+  ])(
+    "%d tiyin is formatted as %s sum for people and %s for programs",
+    (tiyin, forPeople, forPrograms) => {
+      expect([money(tiyin), inSum(tiyin)]).toEqual([forPeople, forPrograms]);
+    },
+  );
 
-  test("is exact on every page", async () => {
+  test("is exact on every board page", async () => {
     const board = createBoard({ ADMIN_API_KEY });
     const owner = { "x-api-key": ADMIN_API_KEY };
     await board.put("/tariffs/odd", { title: "Odd", price_tiyin: 15_050 }, owner);
@@ -37,14 +40,14 @@ describe("money", () => {
     expect(days).toContain(figures);
     expect(days).toContain(`<td class="money">150,50</td>`);
     expect(days).toContain("23.11: 1 заказ, 150,50 сум");
-    // The bar's own label is short, but not zero.
+    // The bar's label is abbreviated, but not to zero.
     expect(days).toContain("&lt;1k");
     await submit(`/board/orders/${id}/cancel`, { seen: "new", reason: "area", owed: "yes" });
     expect(await page("/board")).toContain(`№ ${id} · 150,50`);
   });
 });
 
-/** Pages and the texts of people on them; each text must be on some page. */
+/** Stores the texts in every place that people write to, and returns all pages that show them. */
 async function pagesWith(texts: Record<"name" | "address" | "comment" | "title" | "note", string>) {
   const board = createBoard();
   const { dependencies, signIn } = board;
@@ -56,7 +59,7 @@ async function pagesWith(texts: Record<"name" | "address" | "comment" | "title" 
   const refund = { seen: "cancelled", reference: "note" };
   await aziza.submit(`/board/orders/${second}/refund`, refund);
   const waiting = await board.order();
-  // As older versions have stored them.
+  // Written directly: older versions have stored texts that the service refuses now.
   await dependencies.store.run(async (tx) => {
     const { users, orders, tariffs, orderEvents } = tx.tables;
     const { address, comment, note } = texts;
@@ -78,14 +81,14 @@ async function pagesWith(texts: Record<"name" | "address" | "comment" | "title" 
   return [...pages, await conflict.text()];
 }
 
-describe("a text that a person has written", () => {
-  test("is isolated from its neighbours wherever it stands", async () => {
+describe("user text on the board", () => {
+  test("is always isolated by <bdi>", async () => {
     const texts = { name: "NAME", address: "ADDR", comment: "COMM", title: "TITL", note: "NOTE" };
     const pages = await pagesWith(texts);
     for (const text of [...Object.values(texts), "Aziza", "Bekzod"]) {
       const uses = pages.join("\n").split(`<bdi>${text}</bdi>`);
       expect(uses.length).toBeGreaterThan(1);
-      // The search field sets its own direction, and an address in a link is not shown.
+      // Exempt: the search field, which sets its own direction, and attributes that are not shown.
       const bare = uses
         .join("")
         .replaceAll(/dir="auto"\s+value="NAME"|(href|data-viewer)="[^"]*"/g, "");
@@ -93,16 +96,16 @@ describe("a text that a person has written", () => {
     }
   });
 
-  test("loses bidirectional controls, which could end its isolation", async () => {
-    const evil = "\u202eab\u2066c\u2069\u202c";
-    const texts = { name: evil, address: evil, comment: evil, title: evil, note: evil };
+  test("has its bidirectional controls removed, which could end the isolation", async () => {
+    const bidi = "\u202eab\u2066c\u2069\u202c";
+    const texts = { name: bidi, address: bidi, comment: bidi, title: bidi, note: bidi };
     const pages = await pagesWith(texts);
     const shown = pages.join("\n").replaceAll(/value="[^"]*"/g, "");
     expect(shown).toContain("<bdi>abc</bdi>");
     expect(shown).not.toMatch(/[\u202a-\u202e\u2066-\u2069]/);
   });
 
-  test("that is invisible counts as missing", async () => {
+  test("counts as missing if it is invisible", async () => {
     const blank = "\u3164\u2800\ufe0f";
     const texts = { name: blank, address: blank, comment: blank, title: blank, note: blank };
     const pages = await pagesWith(texts);
@@ -115,9 +118,9 @@ describe("a text that a person has written", () => {
   });
 });
 
-describe("a note and a reference", () => {
+describe("cancellation note and refund reference", () => {
   test.each(["a\u202eb", "\u2066a", "a\u200f", "\u3164", "\u2800", "\ufe0f\u{e0100}", "\u0301"])(
-    "%j is refused, and offered again to be corrected",
+    "%j is refused and shown again for correction",
     async (text) => {
       const { signIn, order, look } = createBoard();
       const id = await order();

@@ -4,13 +4,14 @@ import { API_KEY, createBoard, KEYS } from "../support/board.ts";
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 
-/** An address as it stands in a redirect. */
+/** Returns the path and query of a URL, encoded as in a redirect. */
 function targetOf(path: string): string {
   const { pathname, search } = new URL(path, "http://localhost");
   return pathname + search;
 }
-describe("the sign-in", () => {
-  test("is where everybody is sent who has no session, and nothing is done", async () => {
+
+describe("board sign-in", () => {
+  test("is required: requests without a session are redirected and change nothing", async () => {
     const { send, submit, order, look } = createBoard();
     const id = await order();
     for (const path of ["/board", "/board/days", `/board/orders/${id}`, "/board/search?q=1"]) {
@@ -24,7 +25,7 @@ describe("the sign-in", () => {
     expect((await send("/board/changes")).status).toBe(403);
   });
 
-  test("leads on to where one was going, and to no other site", async () => {
+  test("redirects to the requested page, and never outside the board", async () => {
     const { submit } = createBoard();
     const to = async (path: string) => {
       const answer = await submit("/board/sign-in", { key: KEYS.Aziza, to: path });
@@ -36,7 +37,7 @@ describe("the sign-in", () => {
     }
   });
 
-  test("accepts right keys while wrong ones are limited to ten a minute", async () => {
+  test("limits wrong keys to 10 a minute, and still accepts right ones", async () => {
     const { submit, world } = createBoard();
     const tryKey = (key: string) => submit("/board/sign-in", { key });
     for (let n = 0; n < 10; n++) expect((await tryKey("wrong")).status).toBe(403);
@@ -50,7 +51,7 @@ describe("the sign-in", () => {
     expect((await tryKey("wrong")).status).toBe(403);
   });
 
-  test("logs wrong keys without the key, at most ten a minute", async () => {
+  test("logs at most 10 wrong keys a minute, without the key", async () => {
     const { submit, world } = createBoard();
     for (let n = 0; n < 12; n++) await submit("/board/sign-in", { key: "not-a-key-of-anyone" });
     const warnings = world.lines.filter((line) => line.startsWith("Warning: "));
@@ -61,7 +62,7 @@ describe("the sign-in", () => {
     expect(world.lines.join()).not.toContain("not-a-key-of-anyone");
   });
 
-  test("gives a cookie that scripts can't read, for TLS alone where PUBLIC_URL says so", async () => {
+  test("sets an HttpOnly cookie, which is Secure if PUBLIC_URL is https", async () => {
     const plain = await createBoard().submit("/board/sign-in", { key: KEYS.Aziza });
     expect(plain.headers.get("set-cookie")).toMatch(
       /^nmservis-[0-9a-f]{8}=Aziza\.\d+\.[\w-]+; Max-Age=43200; Path=\/; HttpOnly; SameSite=Lax$/,
@@ -73,7 +74,7 @@ describe("the sign-in", () => {
     );
   });
 
-  test("is separate for two instances on one host and shared by the copies of one", async () => {
+  test("has a separate cookie per instance on one host, and one for all copies of an instance", async () => {
     const nameWith = async (settings: Record<string, string>) => {
       const answer = await createBoard(settings).submit("/board/sign-in", { key: KEYS.Aziza });
       return answer.headers.get("set-cookie")?.split("=")[0];
@@ -97,7 +98,7 @@ describe("the sign-in", () => {
     expect(await nameWith({ ...shop, PORT: "8003" })).toBe(names[6]);
   });
 
-  test("is not valid for longer if it began while the clock was ahead", async () => {
+  test("does not extend a session that began while the clock was ahead", async () => {
     const { signIn, world } = createBoard();
     world.nowMs += 24 * HOUR_MS;
     const { read } = await signIn("Aziza");
@@ -107,7 +108,7 @@ describe("the sign-in", () => {
     expect((await read("/board")).status).toBe(303);
   });
 
-  test("allows for the difference between the clocks of two copies", async () => {
+  test("tolerates 5 s between the clocks of two copies", async () => {
     const { signIn, world } = createBoard();
     const { read } = await signIn("Aziza");
     world.nowMs -= 5000;
@@ -116,7 +117,7 @@ describe("the sign-in", () => {
     expect((await read("/board")).status).toBe(303);
   });
 
-  test("holds for twelve hours", async () => {
+  test("lasts 12 hours", async () => {
     const { signIn, world } = createBoard();
     const { read } = await signIn("Aziza");
     world.nowMs += 12 * HOUR_MS - 1;
@@ -125,7 +126,7 @@ describe("the sign-in", () => {
     expect((await read("/board")).status).toBe(303);
   });
 
-  test("can't be forged, and ends with the key", async () => {
+  test("can't be forged, and ends when the key is removed or changed", async () => {
     const { signIn, send, world } = createBoard();
     const { cookie } = await signIn("Aziza");
     const [, endsAt, signature] = cookie.split(".");
@@ -153,7 +154,7 @@ describe("the sign-in", () => {
   });
 });
 
-test("there is no board with API_KEY and no dispatchers, and with neither it is open here", async () => {
+test("board is 404 with API_KEY but without DISPATCHERS, and open without both", async () => {
   const closed = createBoard({ DISPATCHERS: "" });
   expect((await closed.send("/board", { headers: { "x-api-key": API_KEY } })).status).toBe(404);
   const open = createBoard({ API_KEY: "", DISPATCHERS: "" });
@@ -161,8 +162,8 @@ test("there is no board with API_KEY and no dispatchers, and with neither it is 
   expect(status).toBe(200);
 });
 
-describe("a form", () => {
-  test("is taken from our own pages alone", async () => {
+describe("board form", () => {
+  test("is accepted only from the board's own pages", async () => {
     const { signIn, order, look } = createBoard();
     const id = await order();
     const { cookie, submit } = await signIn("Aziza");
@@ -175,7 +176,7 @@ describe("a form", () => {
     expect(await statusFrom({ cookie })).toBe(303);
   });
 
-  test("of a browser that says nothing of sites has to have our origin", async () => {
+  test("without Sec-Fetch-Site must come from our Origin", async () => {
     const { signIn, send, order } = createBoard();
     const id = await order();
     const { cookie } = await signIn("Aziza");
@@ -193,7 +194,7 @@ describe("a form", () => {
     expect(await statusFrom({ origin: "http://localhost" })).toBe(303);
   });
 
-  test("is no way into the rest of the service, and JSON none into the board", async () => {
+  test("body is rejected by the API, and a JSON body by the board", async () => {
     const { submit, send } = createBoard();
     const form = await submit("/register", { phone_number: "901234567" }, { "x-api-key": API_KEY });
     expect(form.status).toBe(415);
@@ -217,7 +218,7 @@ describe("a form", () => {
     ["undo", { seen: "new" }],
     ["refund", { seen: "new" }],
     ["refund", { seen: "new", reference: " " }],
-  ])("to %s with %p changes nothing", async (verb, form) => {
+  ])("to %s with %p is 422 and changes nothing", async (verb, form) => {
     const { signIn, order, look } = createBoard();
     const id = await order();
     const { submit } = await signIn("Aziza");
@@ -227,8 +228,8 @@ describe("a form", () => {
   });
 });
 
-describe("the board", () => {
-  test("leads an order from new to completed, by whom its page says", async () => {
+describe("board", () => {
+  test("moves an order from new to completed and shows who did it", async () => {
     const { signIn, order, look } = createBoard();
     const id = await order({ address: "Nukus 3" }, "+998901234567", "Nigora");
     const { read, submit } = await signIn("Aziza");
@@ -249,7 +250,7 @@ describe("the board", () => {
     expect((await read("/board")).text).not.toContain(`id="order-${id}"`);
   });
 
-  test("tells the second of two who was first and when, and changes nothing", async () => {
+  test("shows a second dispatcher who was first and when, and changes nothing", async () => {
     const { signIn, order, look } = createBoard();
     const id = await order();
     const [first, second] = [await signIn("Aziza"), await signIn("Bekzod")];
@@ -265,7 +266,7 @@ describe("the board", () => {
     expect(await look(id)).toMatchObject({ stage: "accepted", refund: null });
   });
 
-  test("offers the way back in its notice, and takes it", async () => {
+  test("offers undo in the notice after a transition, and undoes it", async () => {
     const { signIn, order, look } = createBoard();
     const id = await order();
     const { read, submit } = await signIn("Aziza");
@@ -276,7 +277,7 @@ describe("the board", () => {
     expect((await read(`/board?done=${id}`)).text).not.toContain(`/board/orders/${id}/undo`);
   });
 
-  test("lists money that is to be given back until somebody has", async () => {
+  test("lists an owed refund until a dispatcher has given it", async () => {
     const { signIn, order, look } = createBoard();
     const id = await order();
     const { read, submit } = await signIn("Aziza");
@@ -291,16 +292,16 @@ describe("the board", () => {
     expect((await read(`/board/orders/${id}`)).text).toContain("r-17");
   });
 
-  test("shows what customers have written as text", async () => {
+  test("escapes HTML in customers' texts", async () => {
     const { signIn, order } = createBoard();
-    const evil = `<script>alert(1)</script>"'&`;
-    const id = await order({ address: evil, comment: evil }, "+998901234567", evil);
+    const html = `<script>alert(1)</script>"'&`;
+    const id = await order({ address: html, comment: html }, "+998901234567", html);
     const { read } = await signIn("Aziza");
     for (const path of [
       "/board",
       `/board/orders/${id}`,
       "/board/days",
-      `/board/search?q=${encodeURIComponent(evil)}`,
+      `/board/search?q=${encodeURIComponent(html)}`,
     ]) {
       const { text } = await read(path);
       expect(text).not.toContain("<script>alert");
@@ -308,7 +309,7 @@ describe("the board", () => {
     }
   });
 
-  test("hides a number in lists and on new and closed orders; who looks leaves an event", async () => {
+  test("hides a phone number until a dispatcher reveals it, which adds an event, or accepts the order", async () => {
     const { signIn, order } = createBoard();
     const id = await order();
     const { read, submit } = await signIn("Aziza");
@@ -321,13 +322,13 @@ describe("the board", () => {
     const { text } = await read(`/board/orders/${id}`);
     expect(text).toMatch(shown);
     expect(text).toContain("Номер показан");
-    // Not to others, who have not asked.
+    // Other dispatchers have not revealed it.
     expect((await (await signIn("Bekzod")).read(`/board/orders/${id}`)).text).not.toMatch(shown);
     await submit(`/board/orders/${id}/accept`, { seen: "new" });
     expect((await (await signIn("Bekzod")).read("/board")).text).toMatch(shown);
   });
 
-  test("shows a number no longer than ten minutes, also if it was asked for while the clock was ahead", async () => {
+  test("hides a revealed phone number after 10 minutes, even if the clock was ahead", async () => {
     const { signIn, order, world } = createBoard();
     const id = await order();
     const { read, submit } = await signIn("Aziza");
@@ -343,7 +344,7 @@ describe("the board", () => {
     expect(await isShown()).toBe(false);
   });
 
-  test("shows an order that was paid while the clock was ahead as urgent, with its time", async () => {
+  test("marks an order that was paid while the clock was ahead as urgent, and shows its time", async () => {
     const { signIn, order, world } = createBoard();
     world.nowMs += 24 * HOUR_MS;
     const id = await order();
@@ -361,7 +362,7 @@ describe("the board", () => {
     expect(text).toContain(`<time class="age">10000\u00a0д</time>`);
   });
 
-  test("turns amber after 5 minutes and red after 15, while an order is new", async () => {
+  test("shows a new order in amber after 5 minutes and in red after 15", async () => {
     const { signIn, order, world } = createBoard();
     const id = await order();
     const { read } = await signIn("Aziza");
@@ -374,7 +375,7 @@ describe("the board", () => {
     expect(await classes()).toBe("new red");
   });
 
-  test("speaks three languages, with the plurals of each", async () => {
+  test("supports three languages and their plurals, and defaults to Russian", async () => {
     const { signIn, order, send } = createBoard();
     const { cookie } = await signIn("Aziza");
     const read = async (language: string) => {
@@ -401,7 +402,7 @@ describe("the board", () => {
     "/board/days?day=2026-11-20&stage=cancelled&limit=100",
     "/board/orders/1",
     `/board/search?q=${encodeURIComponent("Ali & +998 90'\"<")}`,
-  ])("returns to %s after a change of language, and after the sign-in", async (path) => {
+  ])("returns to %s after a language change or sign-in", async (path) => {
     const { signIn, order, send, submit } = createBoard();
     await order();
     const { read } = await signIn("Aziza");
@@ -437,7 +438,7 @@ describe("the board", () => {
     "/board/orders/x",
     "/board\u0000",
     "",
-  ])("leads to %j neither after a change of language nor after the sign-in", async (to) => {
+  ])("never redirects to %j after a language change or sign-in", async (to) => {
     const { send, submit } = createBoard();
     const changed = await send(`/board/language/uz?to=${encodeURIComponent(to)}`);
     expect(changed.headers.get("location")).toBe("/board");
@@ -445,7 +446,7 @@ describe("the board", () => {
     expect(signedIn.headers.get("location")).toBe("/board");
   });
 
-  test("keeps control characters out of the address that it leads to", async () => {
+  test("removes control characters from the redirect URL", async () => {
     const { send } = createBoard();
     const to = encodeURIComponent("/bo\tard/days?day=\r\nx: y\u0000");
     const { headers } = await send(`/board/language/uz?to=${to}`);
@@ -453,7 +454,7 @@ describe("the board", () => {
     expect(headers.has("x")).toBe(false);
   });
 
-  test("has a policy that lets nothing in from elsewhere, and nobody keep a page", async () => {
+  test("sends a CSP that blocks foreign content, and forbids caching", async () => {
     const { signIn } = createBoard();
     const { headers } = await (await signIn("Aziza")).read("/board");
     expect(headers.get("content-security-policy")).toStartWith(
@@ -466,7 +467,7 @@ describe("the board", () => {
   });
 });
 
-describe("the search", () => {
+describe("board search", () => {
   test.each(["1", "№ 1", "+998 90 123-45-67", "901234567", "4567", "34567"])(
     "finds an order by %p",
     async (text) => {
@@ -479,7 +480,7 @@ describe("the search", () => {
     },
   );
 
-  test.each(["567", "99", "%", "____", "", "9999"])("finds nothing by %p", async (text) => {
+  test.each(["567", "99", "%", "____", "", "9999"])("finds nothing for %p", async (text) => {
     const { signIn, order } = createBoard();
     await order();
     const { status, text: page } = await (
@@ -490,8 +491,8 @@ describe("the search", () => {
   });
 });
 
-describe("the days", () => {
-  test("count orders and money by the day in Tashkent", async () => {
+describe("board days", () => {
+  test("groups orders by the day in Tashkent, and filters by day or stage", async () => {
     const { signIn, order, world } = createBoard();
     world.nowMs = Date.UTC(2026, 10, 24, 18, 59);
     await order();
@@ -511,7 +512,7 @@ describe("the days", () => {
     expect(cancelled).not.toContain("/board/orders/2");
   });
 
-  test.each(["stage=x", "limit=-1", "limit=99999"])("ignore %p", async (query) => {
+  test.each(["stage=x", "limit=-1", "limit=99999"])("ignores %p", async (query) => {
     const { signIn } = createBoard();
     expect((await (await signIn("Aziza")).read(`/board/days?${query}`)).status).toBe(200);
   });
@@ -536,7 +537,7 @@ describe("the days", () => {
     "-000001-01-01",
     "-271821-04-20",
     "٢٠٢٦-١١-٢٠",
-  ])("show today for %j, which is no date", async (day) => {
+  ])("shows today for the invalid date %j", async (day) => {
     const { signIn } = createBoard();
     const { status, text } = await (
       await signIn("Aziza")
@@ -546,7 +547,7 @@ describe("the days", () => {
   });
 
   test.each(["0000-01-01", "1969-12-31", "2024-02-29", "9999-12-31"])(
-    "show %s, however far away",
+    "shows the valid date %s",
     async (day) => {
       const { signIn } = createBoard();
       const { status, text } = await (await signIn("Aziza")).read(`/board/days?day=${day}`);
@@ -555,7 +556,7 @@ describe("the days", () => {
     },
   );
 
-  test("show more of a day where there is more", async () => {
+  test("shows 50 orders of a day at first, and more on request", async () => {
     const { signIn, order } = createBoard();
     for (let n = 0; n < 51; n++) await order();
     const { read } = await signIn("Aziza");

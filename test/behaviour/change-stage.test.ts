@@ -8,14 +8,14 @@ const MINUTE_MS = 60_000;
 
 const CANCEL: StageChange = { verb: "cancel", reason: "area", note: "too far", isMoneyOwed: true };
 
-/** A paid order of number 1, and what dispatchers do with it. */
+/** Creates a paid order with id 1, and helpers that act as a dispatcher. */
 async function paidOrder() {
   const service = createService();
   const { userId, order, get, world, dependencies } = service;
   await order(await userId());
   await service.app.idle();
   const changeStage = createChangeStage(dependencies);
-  const work = (
+  const transition = (
     verb: StageChange | "accept" | "start" | "complete" | "undo",
     seen: Stage,
     actor = "A",
@@ -26,27 +26,27 @@ async function paidOrder() {
       seen,
       work: typeof verb === "string" ? { verb } : verb,
     });
-  const look = async () => (await get("/orders/1")).body;
+  const readOrder = async () => (await get("/orders/1")).body;
   const events = async () => {
     const rows = await dependencies.store.read((tx) => eventsOfOrder(tx, { orderId: 1 }));
     return rows.map(({ actor, kind, fromStage, toStage }) => [actor, kind, fromStage, toStage]);
   };
-  return { ...service, work, look, events, world };
+  return { ...service, transition, readOrder, events, world };
 }
 
-describe("a paid order", () => {
-  test("is new, then accepted, in progress, completed, and each step has its event", async () => {
-    const { work, look, events, world } = await paidOrder();
-    expect(await look()).toMatchObject({ stage: "new", refund: null, cancel_reason: null });
+describe("stage of a paid order", () => {
+  test("goes from new to accepted, in progress and completed, with an event per transition", async () => {
+    const { transition, readOrder, events, world } = await paidOrder();
+    expect(await readOrder()).toMatchObject({ stage: "new", refund: null, cancel_reason: null });
     world.nowMs += MINUTE_MS;
-    expect(await work("accept", "new")).toEqual({ kind: "done" });
-    expect(await look()).toMatchObject({
+    expect(await transition("accept", "new")).toEqual({ kind: "done" });
+    expect(await readOrder()).toMatchObject({
       stage: "accepted",
       stage_at: new Date(world.nowMs).toISOString(),
     });
-    expect(await work("start", "accepted", "B")).toEqual({ kind: "done" });
-    expect(await work("complete", "in_progress")).toEqual({ kind: "done" });
-    expect((await look())["stage"]).toBe("completed");
+    expect(await transition("start", "accepted", "B")).toEqual({ kind: "done" });
+    expect(await transition("complete", "in_progress")).toEqual({ kind: "done" });
+    expect((await readOrder())["stage"]).toBe("completed");
     expect(await events()).toEqual([
       ["A", "accept", "new", "accepted"],
       ["B", "start", "accepted", "in_progress"],
@@ -59,31 +59,31 @@ describe("a paid order", () => {
     ["complete", "new"],
     ["undo", "new"],
     [{ verb: "refund", reference: "r-1" }, "new"],
-  ] as const)("has no step %p from there", async (verb, seen) => {
-    const { work, look, events } = await paidOrder();
-    expect(await work(verb, seen)).toEqual({ kind: "no_such_step" });
-    expect((await look())["stage"]).toBe("new");
+  ] as const)("can't change from new by %p", async (verb, seen) => {
+    const { transition, readOrder, events } = await paidOrder();
+    expect(await transition(verb, seen)).toEqual({ kind: "no_such_step" });
+    expect((await readOrder())["stage"]).toBe("new");
     expect(await events()).toEqual([]);
   });
 
-  test("is worked by who comes first; the second hears by whom, and changes nothing", async () => {
-    const { work, look, events, world } = await paidOrder();
-    await work("accept", "new", "A");
+  test("is changed once: the second dispatcher gets stage_changed with the first one's event", async () => {
+    const { transition, readOrder, events, world } = await paidOrder();
+    await transition("accept", "new", "A");
     world.nowMs += MINUTE_MS;
-    const second = await work(CANCEL, "new", "B");
+    const second = await transition(CANCEL, "new", "B");
     expect(second).toMatchObject({
       kind: "stage_changed",
       stage: "accepted",
       last: { actor: "A", kind: "accept", at: world.nowMs - MINUTE_MS },
     });
-    expect((await look())["stage"]).toBe("accepted");
+    expect((await readOrder())["stage"]).toBe("accepted");
     expect(await events()).toHaveLength(1);
   });
 
-  test("is worked by one of two at the same moment, a hundred times", async () => {
-    const { work, userId, order, dependencies, app } = await paidOrder();
+  test("is changed by exactly one of two simultaneous dispatchers, 100 times", async () => {
+    const { transition, userId, order, dependencies, app } = await paidOrder();
     const changeStage = createChangeStage(dependencies);
-    expect(await work("accept", "new")).toEqual({ kind: "done" });
+    expect(await transition("accept", "new")).toEqual({ kind: "done" });
     for (let n = 0; n < 100; n++) {
       const number = `+99890${String(1_000_000 + n)}`;
       const { body } = await order(await userId(number));
@@ -98,84 +98,90 @@ describe("a paid order", () => {
     await app.idle();
   });
 
-  test("takes a double tap for one, within a minute", async () => {
-    const { work, events, world } = await paidOrder();
-    await work("accept", "new");
+  test("changes once on a double tap within a minute", async () => {
+    const { transition, events, world } = await paidOrder();
+    await transition("accept", "new");
     world.nowMs += MINUTE_MS - 1;
-    expect(await work("accept", "new")).toEqual({ kind: "done" });
+    expect(await transition("accept", "new")).toEqual({ kind: "done" });
     world.nowMs += 1;
-    expect((await work("accept", "new")).kind).toBe("stage_changed");
+    expect((await transition("accept", "new")).kind).toBe("stage_changed");
     expect(await events()).toHaveLength(1);
   });
 
-  test("is cancelled with a reason; its money is owed, and then given back by hand", async () => {
-    const { work, look } = await paidOrder();
-    expect(await work(CANCEL, "new")).toEqual({ kind: "done" });
-    expect(await look()).toMatchObject({
+  test("can be cancelled with a reason; the refund is owed, then given", async () => {
+    const { transition, readOrder } = await paidOrder();
+    expect(await transition(CANCEL, "new")).toEqual({ kind: "done" });
+    expect(await readOrder()).toMatchObject({
       stage: "cancelled",
       refund: "owed",
       cancel_reason: "area",
       status: "paid",
     });
-    expect((await work({ verb: "refund", reference: "r-0" }, "new", "B")).kind).toBe(
+    expect((await transition({ verb: "refund", reference: "r-0" }, "new", "B")).kind).toBe(
       "stage_changed",
     );
-    expect((await look())["refund"]).toBe("owed");
-    expect(await work({ verb: "refund", reference: "r-1" }, "cancelled")).toEqual({ kind: "done" });
-    expect((await look())["refund"]).toBe("given");
-    expect(await work({ verb: "refund", reference: "r-2" }, "cancelled", "B")).toEqual({
+    expect((await readOrder())["refund"]).toBe("owed");
+    expect(await transition({ verb: "refund", reference: "r-1" }, "cancelled")).toEqual({
+      kind: "done",
+    });
+    expect((await readOrder())["refund"]).toBe("given");
+    expect(await transition({ verb: "refund", reference: "r-2" }, "cancelled", "B")).toEqual({
       kind: "no_such_step",
     });
-    expect(await work("undo", "cancelled")).toEqual({ kind: "no_such_step" });
+    expect(await transition("undo", "cancelled")).toEqual({ kind: "no_such_step" });
   });
 
-  test("is cancelled without money to be given back", async () => {
-    const { work, look } = await paidOrder();
-    await work({ ...CANCEL, isMoneyOwed: false }, "new");
-    expect((await look())["refund"]).toBeNull();
+  test("can be cancelled without a refund", async () => {
+    const { transition, readOrder } = await paidOrder();
+    await transition({ ...CANCEL, isMoneyOwed: false }, "new");
+    expect((await readOrder())["refund"]).toBeNull();
   });
 
-  test("goes one step back within ten minutes, and not two", async () => {
-    const { work, look, world } = await paidOrder();
-    await work("accept", "new");
-    await work(CANCEL, "accepted");
+  test("can be undone once, within 10 minutes", async () => {
+    const { transition, readOrder, world } = await paidOrder();
+    await transition("accept", "new");
+    await transition(CANCEL, "accepted");
     world.nowMs += 10 * MINUTE_MS - 1;
-    expect(await work("undo", "cancelled", "B")).toEqual({ kind: "done" });
-    expect(await look()).toMatchObject({ stage: "accepted", refund: null, cancel_reason: null });
-    expect(await work("undo", "accepted")).toEqual({ kind: "no_such_step" });
-    await work("start", "accepted");
+    expect(await transition("undo", "cancelled", "B")).toEqual({ kind: "done" });
+    expect(await readOrder()).toMatchObject({
+      stage: "accepted",
+      refund: null,
+      cancel_reason: null,
+    });
+    expect(await transition("undo", "accepted")).toEqual({ kind: "no_such_step" });
+    await transition("start", "accepted");
     world.nowMs += 10 * MINUTE_MS;
-    expect(await work("undo", "in_progress")).toEqual({ kind: "no_such_step" });
+    expect(await transition("undo", "in_progress")).toEqual({ kind: "no_such_step" });
   });
 });
 
-describe("a step recorded while the clock was ahead", () => {
+describe("transition recorded while the clock was ahead", () => {
   test("can't be undone until the clock has caught up", async () => {
-    const { work, world } = await paidOrder();
-    await work("accept", "new");
+    const { transition, world } = await paidOrder();
+    await transition("accept", "new");
     world.nowMs -= MINUTE_MS;
-    expect(await work("undo", "accepted")).toEqual({ kind: "no_such_step" });
+    expect(await transition("undo", "accepted")).toEqual({ kind: "no_such_step" });
     world.nowMs += 11 * MINUTE_MS - 1;
-    expect(await work("undo", "accepted")).toEqual({ kind: "done" });
+    expect(await transition("undo", "accepted")).toEqual({ kind: "done" });
   });
 
-  test("doesn't make a later tap a double tap", async () => {
-    const { work, world } = await paidOrder();
-    await work("accept", "new");
+  test("does not turn a later tap into a double tap", async () => {
+    const { transition, world } = await paidOrder();
+    await transition("accept", "new");
     world.nowMs -= 30_000;
-    expect(await work("accept", "new")).toMatchObject({ kind: "stage_changed" });
+    expect(await transition("accept", "new")).toMatchObject({ kind: "stage_changed" });
   });
 
-  test("counts as now if the clocks of two copies differ by five seconds", async () => {
-    const { work, world } = await paidOrder();
-    await work("accept", "new");
+  test("counts as current if the clocks of two copies differ by 5 s", async () => {
+    const { transition, world } = await paidOrder();
+    await transition("accept", "new");
     world.nowMs -= 5000;
-    expect(await work("accept", "new")).toEqual({ kind: "done" });
-    expect(await work("undo", "accepted")).toEqual({ kind: "done" });
+    expect(await transition("accept", "new")).toEqual({ kind: "done" });
+    expect(await transition("undo", "accepted")).toEqual({ kind: "done" });
   });
 });
 
-test("an order that is not paid, or none, can't be worked", async () => {
+test("changing the stage of an unpaid or unknown order returns order_not_found", async () => {
   const service = createService();
   const { userId, order, get, dependencies } = service;
   service.world.charge = async () => "declined";
@@ -193,7 +199,7 @@ test("an order that is not paid, or none, can't be worked", async () => {
   expect((await get("/orders/1")).body["stage"]).toBeNull();
 });
 
-describe("an address", () => {
+describe("address and comment", () => {
   const address = "Toshkent,\nChilonzor 9";
 
   async function serviceWithKey() {
@@ -211,15 +217,15 @@ describe("an address", () => {
       expect(listed).toEqual(body);
       return [body["address"], body["comment"]];
     };
-    const work = createChangeStage(service.dependencies);
+    const changeStage = createChangeStage(service.dependencies);
     const accept = () =>
-      work({ orderId: 1, actor: "A", seen: "new", work: { verb: "accept" } as const });
+      changeStage({ orderId: 1, actor: "A", seen: "new", work: { verb: "accept" } as const });
     const undo = () =>
-      work({ orderId: 1, actor: "A", seen: "accepted", work: { verb: "undo" } as const });
+      changeStage({ orderId: 1, actor: "A", seen: "accepted", work: { verb: "undo" } as const });
     return { ...service, send, details, accept, undo };
   }
 
-  test("is returned by GET, with the comment, and null if there is none", async () => {
+  test("are returned by GET, as null if absent", async () => {
     const { send, details, order, userId, get } = await serviceWithKey();
     expect((await send({ address, comment: "ring twice" })).status).toBe(200);
     expect(await details()).toEqual([address, "ring twice"]);
@@ -228,7 +234,7 @@ describe("an address", () => {
     expect([body["address"], body["comment"]]).toEqual([null, null]);
   });
 
-  test("may be changed by a repeat until a dispatcher accepts the order", async () => {
+  test("can be changed by a repeat until a dispatcher accepts the order", async () => {
     const { send, details, accept, undo, app } = await serviceWithKey();
     await send({ address, comment: "ring twice" });
     expect((await send({})).body).not.toHaveProperty("details_ignored");
@@ -254,7 +260,7 @@ describe("an address", () => {
     await app.idle();
   });
 
-  test("may be changed while the payment is in doubt", async () => {
+  test("can be changed while the payment is in doubt", async () => {
     const { send, details, world } = await serviceWithKey();
     world.charge = () => Promise.reject(new Error("502"));
     await send({ address });
@@ -270,15 +276,18 @@ describe("an address", () => {
     [{ address: 5 }, "address"],
     [{ comment: "x".repeat(501) }, "comment"],
     [{ comment: " \n " }, "comment"],
-  ])("such as %p is refused by name, and nothing is ordered", async (more, field) => {
-    const { userId, post, world } = createService();
-    const user = await userId();
-    const { status, body } = await post("/create_order", {
-      ...{ user_id: user, tariff_code: "standard_300" },
-      ...more,
-    });
-    expect(status).toBe(422);
-    expect(body["errors"]).toMatchObject([{ field }]);
-    expect(world.charges).toEqual([]);
-  });
+  ])(
+    "such as %p are refused with the field's name, and nothing is charged",
+    async (more, field) => {
+      const { userId, post, world } = createService();
+      const user = await userId();
+      const { status, body } = await post("/create_order", {
+        ...{ user_id: user, tariff_code: "standard_300" },
+        ...more,
+      });
+      expect(status).toBe(422);
+      expect(body["errors"]).toMatchObject([{ field }]);
+      expect(world.charges).toEqual([]);
+    },
+  );
 });

@@ -7,8 +7,8 @@ import { createDependencies, createWorld } from "../support/world.ts";
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 
-describe("the dispatcher", () => {
-  test("hears of a paid order right after it is paid, and of it once where all goes well", async () => {
+describe("dispatcher notification", () => {
+  test("is sent once, right after the payment", async () => {
     const { order, userId, world, app } = createService();
     await order(await userId());
     await app.idle();
@@ -17,7 +17,7 @@ describe("the dispatcher", () => {
     expect(await app.workers.notify.runOnce()).toBe(0);
   });
 
-  test("hears of no order that is declined or in doubt", async () => {
+  test("is not sent for an order that is declined or in doubt", async () => {
     const { order, userId, world, app } = createService();
     world.charge = async () => "declined";
     await order(await userId("+998901234567"));
@@ -29,7 +29,7 @@ describe("the dispatcher", () => {
     expect(world.notified).toEqual([]);
   });
 
-  test("who does not answer fails no customer's order, and is told again when it is due", async () => {
+  test("that fails does not fail the order, and is retried with backoff", async () => {
     const { order, userId, world, app, dependencies } = createService();
     world.notify = () => Promise.reject(new Error("busy"));
     expect((await order(await userId())).status).toBe(200);
@@ -53,7 +53,7 @@ describe("the dispatcher", () => {
     expect(await app.workers.notify.runOnce()).toBe(0);
   });
 
-  test("who can't be told of one order is told of the others", async () => {
+  test("that hangs does not delay those of other orders", async () => {
     const { order, userId, world, app, dependencies } = createService();
     world.notify = (orderId) => (orderId === 1 ? new Promise(() => {}) : Promise.resolve());
     await order(await userId("+998901234567"));
@@ -64,13 +64,13 @@ describe("the dispatcher", () => {
       );
     while ((await orders())[1]?.notifiedAt === null) await Bun.sleep(0);
     expect(world.notified).toEqual([1, 2]);
-    // The one that hangs is in hand: it is claimed, but not told a second time meanwhile.
+    // Order 1 is claimed again, but not notified twice: its first call is still running.
     world.nowMs += MINUTE_MS;
     expect(await app.workers.notify.runOnce()).toBe(1);
     expect(world.notified).toEqual([1, 2]);
   });
 
-  test("is told of at most 64 orders at a time", async () => {
+  test("runs for at most 64 orders at a time", async () => {
     const { order, register, world } = createService();
     const release = Promise.withResolvers<void>();
     world.notify = () => release.promise;
@@ -82,7 +82,7 @@ describe("the dispatcher", () => {
     while (world.notified.length < 80) await Bun.sleep(0);
   });
 
-  test("that does not answer fails the attempt after 5 s", async () => {
+  test("times out after 5 s", async () => {
     const { dependencies, world } = createService();
     const signals: AbortSignal[] = [];
     world.notify = (_orderId, { signal }) => {
@@ -107,10 +107,10 @@ describe("the dispatcher", () => {
     }
   });
 
-  test("is told again, not never, where the process ends before it has noted that he was", async () => {
+  test("is repeated if the process ends before recording it", async () => {
     const { order, userId, world, app, resume } = createService();
     world.notify = async () => {
-      // The disk fails between the telling and the noting.
+      // The disk fails after the notification, before it is recorded.
       world.storeFault = new Error("full");
     };
     await order(await userId());
@@ -123,7 +123,7 @@ describe("the dispatcher", () => {
     expect(world.notified).toEqual([1, 1]);
   });
 
-  test("is notified of all waiting orders after one success, those of an earlier process too", async () => {
+  test("that succeeds triggers all waiting ones, including those of an earlier process", async () => {
     const { order, userId, world, app, dependencies } = createService();
     world.notify = () => Promise.reject(new Error("403"));
     await order(await userId("+998901234567"));
@@ -141,7 +141,7 @@ describe("the dispatcher", () => {
     expect(world.notified.toSorted()).toEqual([1, 2, 3]);
   });
 
-  test("is not called by another copy for an order that is under way when others succeed", async () => {
+  test("that is running is not repeated by another copy when others succeed", async () => {
     const { order, userId, world, app, dependencies } = createService();
     const copy = createServiceOn(dependencies);
     const answer = Promise.withResolvers<void>();
@@ -155,7 +155,7 @@ describe("the dispatcher", () => {
     expect(world.notified.toSorted()).toEqual([1, 2]);
   });
 
-  test("is called with growing pauses for an order that fails while others succeed", async () => {
+  test("that fails is retried with backoff even while others succeed", async () => {
     const { order, userId, world, app } = createService({ ORDERS_PER_USER_PER_HOUR: "0" });
     world.notify = (orderId) =>
       orderId === 1 ? Promise.reject(new Error("400")) : Promise.resolve();
@@ -168,12 +168,12 @@ describe("the dispatcher", () => {
       world.nowMs += MINUTE_MS;
     }
     const calls = world.notified.filter((orderId) => orderId === 1).length;
-    // The schedule alone makes 8; waking after each success would make 180.
+    // The backoff alone makes 8 calls; a retry after each success would make 180.
     expect(calls).toBeGreaterThan(5);
     expect(calls).toBeLessThan(20);
   });
 
-  test("postpones orders without a warning or a counted attempt, and gets them after the pause", async () => {
+  test("that is postponed is sent after the pause, without a warning or a counted attempt", async () => {
     const { order, userId, world, app, dependencies } = createService();
     world.notify = () => Promise.reject(new Postponed("429", 30_000));
     await order(await userId());
@@ -194,7 +194,7 @@ describe("the dispatcher", () => {
     expect(await rows()).toMatchObject([{ attempts: 1, notifiedAt: world.nowMs }]);
   });
 
-  test("that takes one call at a time gets orders in turn, and waiting is not a failed attempt", async () => {
+  test("runs one at a time for a serial dispatcher, and waiting is not a failed attempt", async () => {
     const world = createWorld();
     const given = createDependencies(world);
     const service = createServiceOn({
@@ -219,7 +219,7 @@ describe("the dispatcher", () => {
     expect(rows.map(({ attempts }) => attempts)).toEqual([1, 1, 1, 1]);
   });
 
-  test("is notified of an order whose pause a clock set that was ahead, by a process that never saw it", async () => {
+  test("is sent after a restart even if its retry was scheduled by a clock that was ahead", async () => {
     const { order, userId, world, app, dependencies } = createService();
     world.notify = () => Promise.reject(new Error("403"));
     world.nowMs += 2 * DAY_MS;
@@ -234,10 +234,10 @@ describe("the dispatcher", () => {
   });
 });
 
-/** Lets everything happen that waits for no timer. */
+/** Runs one turn of the event loop, in which everything finishes that waits for no timer. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Moves the clock from one attempt to the next until each waiting order has this many failed attempts. */
+/** Runs the due notifications again and again until each order has this many failed attempts. */
 async function failUntil(
   attempts: number,
   world: ReturnType<typeof createWorld>,

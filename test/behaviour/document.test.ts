@@ -7,8 +7,8 @@ import { createService } from "../support/service.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-// Requests made from the OpenAPI document alone, as a stranger would make them: what it allows is taken, and
-// what it forbids is refused. The client holds every answer against the document besides.
+// Requests generated from the OpenAPI document alone: the service must accept everything it allows
+// and refuse everything it forbids. The client also validates every response against the document.
 
 const RUNS = Number(process.env["FUZZ_RUNS"] ?? 150);
 const SEED = Number(process.env["FUZZ_SEED"] ?? 20_261_125);
@@ -26,7 +26,7 @@ interface Schema {
 }
 const ajv = new Ajv2020({ strict: false, validateFormats: false });
 
-/** Values that the schema allows; a generator knows less of a pattern than the schema, which has the last word. */
+/** Generates values that the schema allows. The filter covers patterns that `draw` ignores. */
 function allowedBy(schema: Schema): fc.Arbitrary<unknown> {
   const isValid = ajv.compile(schema);
   return draw(schema).filter((value) => isValid(value));
@@ -54,20 +54,22 @@ function draw(schema: Schema): fc.Arbitrary<unknown> {
       return fc.record(members, { requiredKeys: [...required] });
     }
     default:
-      throw new Error(`nothing is made for ${JSON.stringify(schema)}`);
+      throw new Error(`no generator for the schema ${JSON.stringify(schema)}`);
   }
 }
 
-/** Values that the schema forbids, and that JSON can say. */
+/** Generates JSON values that the schema forbids. */
 function forbiddenBy(schema: Schema): fc.Arbitrary<unknown> {
   const isValid = ajv.compile(schema);
-  const beside = [schema, ...(schema.anyOf ?? [])].flatMap(({ minimum, maximum, maxLength }) => [
-    ...(minimum === undefined ? [] : [minimum - 1]),
-    ...(maximum === undefined ? [] : [maximum + 1]),
-    ...(maxLength === undefined ? [] : ["x".repeat(maxLength + 1)]),
-  ]);
+  const outOfRange = [schema, ...(schema.anyOf ?? [])].flatMap(
+    ({ minimum, maximum, maxLength }) => [
+      ...(minimum === undefined ? [] : [minimum - 1]),
+      ...(maximum === undefined ? [] : [maximum + 1]),
+      ...(maxLength === undefined ? [] : ["x".repeat(maxLength + 1)]),
+    ],
+  );
   return fc
-    .oneof(fc.jsonValue({ maxDepth: 2 }), fc.constantFrom<unknown>(...beside, 0.5, "1", "", {}))
+    .oneof(fc.jsonValue({ maxDepth: 2 }), fc.constantFrom<unknown>(...outOfRange, 0.5, "1", "", {}))
     .filter((value) => !isValid(value));
 }
 
@@ -91,15 +93,15 @@ async function readOperations() {
   );
 }
 
-/** Types a schema of the document. */
+/** Returns the schema with a type for its keywords. */
 function describeSchema(schema: object): Schema {
-  // `as`: the service's own schemas have these keywords.
+  // `as`: the service's schemas use these keywords.
   return schema as Schema;
 }
 
 const operations = await readOperations();
 
-/** What a request consists of: a value for each parameter, and the body. */
+/** The generated parts of a request. */
 interface Parts {
   readonly parameters: Readonly<Record<string, unknown>>;
   readonly body: unknown;
@@ -111,7 +113,7 @@ function allowedParts({
 }: (typeof operations)[number]): fc.Arbitrary<Parts> {
   const values = parameters.map(({ name, schema, in: where }) => [
     name,
-    // A path is cut at slashes and resolved at dots before it is sent.
+    // URL parsing removes the segments `.` and `..`.
     where === "path"
       ? allowedBy(schema).filter((value) => !/^\.{1,2}$/.test(String(value)))
       : allowedBy(schema),
@@ -147,7 +149,7 @@ function send(
 }
 
 test.each(operations.map((one) => [one.operationId, one] as const))(
-  "%s takes whatever its part of the document allows",
+  "%s accepts all input that the document allows",
   async (_name, operation) => {
     const service = createService();
     await service.userId();
@@ -156,8 +158,7 @@ test.each(operations.map((one) => [one.operationId, one] as const))(
       fc.asyncProperty(allowedParts(operation), async (parts) => {
         const { status, body } = await send(service, operation, parts);
         statuses.add(status);
-        // Only findUser has a rule that no schema expresses and no other code names: it takes one of
-        // its two parameters.
+        // No schema expresses the rule of findUser: exactly one of its two parameters.
         const refusals = ["invalid_json", "invalid_idempotency_key", "unsupported_media_type"];
         expect(refusals).not.toContain(String(body["code"]));
         if (operation.operationId !== "findUser")
@@ -172,7 +173,7 @@ test.each(operations.map((one) => [one.operationId, one] as const))(
 const withBody = operations.filter(({ bodySchema }) => bodySchema !== undefined);
 
 test.each(withBody.map((one) => [one.operationId, one] as const))(
-  "%s refuses each member that its part of the document forbids, by its name",
+  "%s refuses every field value that the document forbids, naming the field",
   async (_name, operation) => {
     const service = createService();
     const { properties = {}, required = [] } = operation.bodySchema ?? {};
@@ -207,11 +208,11 @@ const parametersIn = (where: "header" | "query") =>
   );
 
 test.each(parametersIn("header"))(
-  "%s refuses a header %s that its part of the document forbids",
+  "%s refuses every value of the header %s that the document forbids",
   async (_id, name, operation, { schema }) => {
     const service = createService();
     const isValid: (text: string) => boolean = ajv.compile(schema);
-    // What a header can hold, without the space around it, which HTTP takes away.
+    // Printable ASCII without outer spaces, which HTTP strips.
     const texts = fc
       .oneof(fc.string({ unit: "grapheme-ascii" }), fc.stringMatching(/^"?[!-~]{0,300}"?$/))
       .filter((text) => !isValid(text) && text === text.trim() && /^[ -~]*$/.test(text));
@@ -226,11 +227,11 @@ test.each(parametersIn("header"))(
   },
 );
 
-// Every text is a phone number to look for.
+// The document allows any text as phone_number.
 const checked = parametersIn("query").filter(([, name]) => name !== "phone_number");
 
 test.each(checked)(
-  "%s refuses a query parameter %s that its part of the document forbids, by its name",
+  "%s refuses every value of the query parameter %s that the document forbids, naming it",
   async (_id, name, operation, { schema }) => {
     const service = createService();
     const isValid = ajv.compile(schema);

@@ -5,45 +5,45 @@ import { createService, createServiceOn } from "../support/service.ts";
 
 const MINUTE_MS = 60_000;
 
-/** Lets everything happen that waits for no timer. */
+/** Runs one turn of the event loop, in which everything finishes that waits for no timer. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Has no text, no type and no members to show. */
+/** An error that throws while it is printed. */
 const UNPRINTABLE = new Proxy(new Error(), {
-  get: () => thrown(new Error("no member")),
-  getPrototypeOf: () => thrown(new Error("no prototype")),
-  ownKeys: () => thrown(new Error("no keys")),
+  get: () => raise(new Error("no member")),
+  getPrototypeOf: () => raise(new Error("no prototype")),
+  ownKeys: () => raise(new Error("no keys")),
 });
 
-function thrown(fault: unknown): never {
+function raise(fault: unknown): never {
   throw fault;
 }
 
-function itsOwnCause(): Error {
+function selfCausedError(): Error {
   const error = new Error("loop");
   error.cause = error;
   return error;
 }
 
-describe("a payment in doubt", () => {
+describe("payment in doubt", () => {
   test.each([
-    ["does not answer", () => new Promise<never>(() => {})],
-    ["fails", () => Promise.reject(new Error("502 Bad Gateway"))],
+    ["does not respond", () => new Promise<never>(() => {})],
+    ["rejects", () => Promise.reject(new Error("502 Bad Gateway"))],
     [
-      "throws at once",
+      "throws synchronously",
       () => {
         throw new Error("no route");
       },
     ],
-    ["answers nonsense", async () => "maybe" as never],
-    ["answers nothing", async () => undefined as never],
-    ["fails with a symbol", () => Promise.reject(Symbol("no"))],
-    ["fails with an object of no kind", () => Promise.reject(Object.create(null))],
-    ["fails with what can't be printed", () => Promise.reject(UNPRINTABLE)],
-    ["throws what can't be printed", () => thrown(UNPRINTABLE)],
-    ["answers what can't be printed", async () => UNPRINTABLE as never],
-    ["fails with an error that causes itself", () => Promise.reject(itsOwnCause())],
-  ])("is neither success nor failure when the provider %s", async (_how, charge) => {
+    ["returns an unknown outcome", async () => "maybe" as never],
+    ["returns undefined", async () => undefined as never],
+    ["rejects with a symbol", () => Promise.reject(Symbol("no"))],
+    ["rejects with an object without a prototype", () => Promise.reject(Object.create(null))],
+    ["rejects with an unprintable error", () => Promise.reject(UNPRINTABLE)],
+    ["throws an unprintable error", () => raise(UNPRINTABLE)],
+    ["returns an unprintable object", async () => UNPRINTABLE as never],
+    ["rejects with an error that is its own cause", () => Promise.reject(selfCausedError())],
+  ])("is returned as 202 pending if the provider %s", async (_how, charge) => {
     const { order, get, userId, world, app } = createService({ PAYMENT_TIMEOUT_MS: "20" });
     const user = await userId();
     world.charge = charge;
@@ -59,13 +59,13 @@ describe("a payment in doubt", () => {
     const repeat = await order(user);
     expect([repeat.status, repeat.body]).toEqual([202, body]);
     expect(repeat.headers.get("idempotent-replayed")).toBe("true");
-    // The second try, whose warning has the fault whole, frees its place as well.
+    // A second attempt an hour later logs the complete error, and also frees its slot.
     world.nowMs += 61 * MINUTE_MS;
     expect(await app.workers.charge.runOnce()).toBe(1);
     await app.idle();
   });
 
-  test("tells the provider that nobody waits any more", async () => {
+  test("aborts the provider call at the timeout", async () => {
     const { order, userId, world } = createService({ PAYMENT_TIMEOUT_MS: "20" });
     const signals: AbortSignal[] = [];
     world.charge = (_charge, { signal }) => {
@@ -76,7 +76,7 @@ describe("a payment in doubt", () => {
     expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
   });
 
-  test("is asked about again with the same key when it is due, and then settled and notified of", async () => {
+  test("is retried with the same payment key when due, then settled and notified", async () => {
     const { order, get, userId, world, app } = createService();
     const user = await userId();
     world.charge = () => Promise.reject(new Error("502"));
@@ -95,7 +95,7 @@ describe("a payment in doubt", () => {
     expect([repeat.status, repeat.headers.get("idempotent-replayed")]).toEqual([200, "true"]);
   });
 
-  test("may turn out to be declined, and the dispatcher is not notified then", async () => {
+  test("can be declined by a retry, without a notification", async () => {
     const { order, get, userId, world, app } = createService();
     world.charge = () => Promise.reject(new Error("502"));
     await order(await userId());
@@ -109,7 +109,7 @@ describe("a payment in doubt", () => {
     expect(world.notified).toEqual([]);
   });
 
-  test("is asked about by nobody else until the time-out of the one who asks is over", async () => {
+  test("is not retried until the lease of the running attempt expires", async () => {
     const { order, userId, world, app } = createService({ PAYMENT_TIMEOUT_MS: "60000" });
     const user = await userId();
     const answers = [Promise.withResolvers<"paid">(), Promise.withResolvers<"paid">()];
@@ -126,7 +126,7 @@ describe("a payment in doubt", () => {
     expect((await first).status).toBe(200);
   });
 
-  test("that one gives up is left to the other who has begun since", async () => {
+  test("keeps the lease of a newer attempt when an older one fails", async () => {
     const { order, userId, world, app, dependencies } = createService();
     const user = await userId();
     const answers = [Promise.withResolvers<"paid">(), Promise.withResolvers<"paid">()];
@@ -144,7 +144,7 @@ describe("a payment in doubt", () => {
     await app.idle();
   });
 
-  test("that can't be stored is retried when its lease expires, and may be asked for at any time", async () => {
+  test("is returned with Retry-After even if it could not be rescheduled", async () => {
     const { order, get, userId, world } = createService();
     const user = await userId();
     world.charge = () => {
@@ -159,14 +159,14 @@ describe("a payment in doubt", () => {
   });
 
   test.each([
-    ["has no more time than is left of its lease", 20, 1, "no answer within 20 ms"],
+    ["times out when its lease expires", 20, 1, "no answer within 20 ms"],
     ["does not start if its lease has expired", 0, 0, "lease expired before the charge started"],
-  ])("whose attempt was held up %s", async (_what, leftMs, charges, reason) => {
+  ])("attempt that was delayed %s", async (_what, leftMs, charges, reason) => {
     const { dependencies, world } = createService();
     world.charge = () => new Promise(() => {});
     const chargeOrder = createChargeOrder({
       ...dependencies,
-      // Longer than any test may take.
+      // Longer than any test runs.
       config: { paymentTimeoutMs: 120_000 },
       notify: () => {},
       cutoff: new AbortController().signal,
@@ -178,7 +178,7 @@ describe("a payment in doubt", () => {
     expect(world.charges).toHaveLength(charges);
   });
 
-  test("is asked about with growing pauses, at most an hour, without end", async () => {
+  test("is retried without limit, with pauses that grow to an hour", async () => {
     const { order, userId, world, app, dependencies } = createService({
       PAYMENT_TIMEOUT_MS: "1000",
     });
@@ -197,7 +197,7 @@ describe("a payment in doubt", () => {
     expect(new Set(world.charges.map(({ paymentKey }) => paymentKey)).size).toBe(1);
   });
 
-  test("is worth a warning from its first hour on", async () => {
+  test("is logged as a warning after an hour", async () => {
     const { order, userId, world, app } = createService();
     world.charge = () => Promise.reject(new Error("502"));
     await order(await userId());
@@ -213,7 +213,7 @@ describe("a payment in doubt", () => {
     expect(world.lines.at(-1)).toMatch(/^Warning: The payment of order 1 is in doubt.*502/s);
   });
 
-  test("holds up no other, and no more than 64 are asked about at a time", async () => {
+  test("that hangs does not delay others, and at most 64 are retried at a time", async () => {
     const { get, order, register, world, app } = createService();
     world.charge = () => Promise.reject(new Error("502"));
     for (let i = 0; i < 200; i++) {
@@ -226,12 +226,12 @@ describe("a payment in doubt", () => {
     world.nowMs += MINUTE_MS;
     expect(await app.workers.charge.runOnce()).toBe(64);
     expect(world.charges).toHaveLength(64);
-    // The 63 that were paid have left their lanes; the one that hangs has not.
+    // The 63 paid orders have freed their slots; the hanging one has not.
     while (world.notified.length < 63) await get("/orders/1");
     expect(await app.workers.charge.runOnce()).toBe(63);
   });
 
-  test("is asked about also after the clock was set back", async () => {
+  test("is retried even if the clock was set back", async () => {
     const { order, userId, world, app } = createService();
     world.charge = () => Promise.reject(new Error("502"));
     await order(await userId());
@@ -240,7 +240,7 @@ describe("a payment in doubt", () => {
     expect(await app.workers.charge.runOnce()).toBe(1);
   });
 
-  test("is asked about also after a look has failed", async () => {
+  test("is retried after a failed poll", async () => {
     const { order, userId, world, app } = createService();
     world.charge = () => Promise.reject(new Error("502"));
     await order(await userId());
@@ -260,7 +260,7 @@ describe("a payment in doubt", () => {
     ["declined", "paid", 0],
     ["paid", "declined", 1],
   ] as const)(
-    "that is %s, and then said to be %s, stays as it was recorded, and is logged",
+    "recorded as %s stays so if another attempt returns %s, and the conflict is logged",
     async (recorded, contradicted, notifications) => {
       const { order, get, userId, world, app, resume } = createService();
       const user = await userId();
@@ -284,7 +284,7 @@ describe("a payment in doubt", () => {
     },
   );
 
-  test("that is settled late is notified of again soon, should the first time fail", async () => {
+  test("that is settled late gets a new backoff for its notification", async () => {
     const { order, userId, world, app, dependencies } = createService();
     world.charge = () => Promise.reject(new Error("502"));
     await order(await userId());
@@ -303,7 +303,7 @@ describe("a payment in doubt", () => {
     expect((row?.dueAt ?? 0) - world.nowMs).toBeLessThanOrEqual(16_000);
   });
 
-  test("is due at once when the process starts again, and no row says otherwise", async () => {
+  test("is due immediately after a restart", async () => {
     const { order, userId, world, app, resume } = createService();
     world.charge = () => Promise.reject(new Error("502"));
     await order(await userId());
@@ -312,7 +312,7 @@ describe("a payment in doubt", () => {
     expect(await app.workers.charge.runOnce()).toBe(1);
   });
 
-  test("is taken over by the next process if its first look fails, and orders under way are not", async () => {
+  test("is taken over by the next process even if its first poll fails, but running orders are not", async () => {
     const { order, userId, world, app, dependencies } = createService();
     world.charge = () => Promise.reject(new Error("502"));
     await order(await userId());
@@ -335,7 +335,7 @@ describe("a payment in doubt", () => {
     world.charges.length = 0;
     const ordering = next.order(user);
     while (world.charges.length < 1) await turn();
-    // Copies on one server take over no work: another copy may wait for it.
+    // With PostgreSQL nothing is taken over: another copy may be waiting for the provider.
     expect(await next.app.workers.charge.runOnce()).toBe(dependencies.store.isShared ? 0 : 1);
     expect(world.charges.filter(({ payer }) => payer === "+998901234568")).toHaveLength(1);
     answer.resolve("paid");
@@ -343,7 +343,7 @@ describe("a payment in doubt", () => {
     await next.app.idle();
   });
 
-  test("is not recorded twice where two attempts race", async () => {
+  test("is recorded once if two attempts race", async () => {
     const { order, get, userId, world, app, resume } = createService();
     const user = await userId();
     const answers = [Promise.withResolvers<"paid">(), Promise.withResolvers<"paid">()];

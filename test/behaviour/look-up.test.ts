@@ -3,8 +3,8 @@ import { createService } from "../support/service.ts";
 
 const CREATED_AT = "2026-11-23T09:30:00.000Z";
 
-describe("a user", () => {
-  test("is found by the chat, and by the phone number in any spelling", async () => {
+describe("user lookup", () => {
+  test("finds a user by chat id, and by phone number in any spelling", async () => {
     const { register, get } = createService();
     await register("+998901234567", { chat_id: -100123, full_name: "Aziza" });
     const user = { user_id: 1, chat_id: -100123, full_name: "Aziza", created_at: CREATED_AT };
@@ -20,7 +20,7 @@ describe("a user", () => {
     }
   });
 
-  test("that gave neither a chat nor a name has null for them", async () => {
+  test("returns null for a missing chat id and name", async () => {
     const { userId, get } = createService();
     await userId();
     expect((await get("/users?phone_number=901234567")).body).toEqual({
@@ -28,7 +28,7 @@ describe("a user", () => {
     });
   });
 
-  test("of a chat that has several is the newest", async () => {
+  test("returns the newest user of a chat id", async () => {
     const { register, get } = createService();
     for (const number of ["901234567", "901234568"]) await register(number, { chat_id: 5 });
     expect((await get("/users?chat_id=5")).body["user_id"]).toBe(2);
@@ -44,7 +44,7 @@ describe("a user", () => {
     ["chat_id=1e3", 422, "validation_failed"],
     ["chat_id=9007199254740992", 422, "validation_failed"],
     ["chat_id=5&phone_number=901234567", 422, "validation_failed"],
-  ])("is not found by ?%s", async (query, status, code) => {
+  ])("of ?%s returns %d %s", async (query, status, code) => {
     const { register, get } = createService();
     await register("901234567", { chat_id: 5 });
     const answer = await get(`/users?${query}`);
@@ -52,7 +52,7 @@ describe("a user", () => {
   });
 });
 
-describe("a user's orders", () => {
+describe("list of a user's orders", () => {
   async function serviceWithOrders(count: number) {
     const service = createService({ ORDERS_PER_USER_PER_HOUR: "0" });
     const [own, other] = [await service.userId(), await service.userId("+998907777777")];
@@ -63,14 +63,14 @@ describe("a user's orders", () => {
     }
     const list = async (query = "") => {
       const { status, body } = await service.get(`/users/${own}/orders${query}`);
-      // `as`: a list, as the document has it, against which every answer is held.
+      // `as`: a list by the document, against which the client validates every response.
       return { status, body, ids: Array.from(body as unknown as { order_id: number }[], idOf) };
     };
     return { ...service, list };
   }
   const idOf = ({ order_id }: { order_id: number }) => order_id;
 
-  test("are listed as each is looked up, the newest first, and no other's", async () => {
+  test("has only that user's orders, newest first, with the fields of GET /orders/{id}", async () => {
     const { list, get } = await serviceWithOrders(3);
     const { status, body, ids } = await list();
     expect([status, ids]).toEqual([200, [5, 3, 1]]);
@@ -78,7 +78,7 @@ describe("a user's orders", () => {
     expect(newest).toEqual((await get("/orders/5")).body);
   });
 
-  test("come in pages, at most 50 at a time", async () => {
+  test("has pages of at most 50", async () => {
     const { list } = await serviceWithOrders(51);
     const { ids } = await list();
     expect(ids).toEqual(ids.toSorted((a, b) => b - a));
@@ -89,14 +89,14 @@ describe("a user's orders", () => {
     expect((await list("?before=1")).ids).toEqual([]);
   });
 
-  test("are none for one who has not ordered, and not found for one who is no user", async () => {
+  test("is empty for a user without orders, and 404 for an unknown user", async () => {
     const { userId, get } = createService();
     await userId();
     // `as`: an empty list.
     expect((await get("/users/1/orders")).body as unknown).toEqual([]);
-    for (const nobody of ["2", "0", "abc", "1.0", "9007199254740992"]) {
-      const { status, body } = await get(`/users/${nobody}/orders`);
-      expect([nobody, status, body["code"]]).toEqual([nobody, 404, "user_not_found"]);
+    for (const unknownId of ["2", "0", "abc", "1.0", "9007199254740992"]) {
+      const { status, body } = await get(`/users/${unknownId}/orders`);
+      expect([unknownId, status, body["code"]]).toEqual([unknownId, 404, "user_not_found"]);
     }
   });
 
@@ -105,7 +105,7 @@ describe("a user's orders", () => {
     ["limit=51", "limit", "must be a whole number from 1 to 50"],
     ["limit=", "limit", "must be a whole number from 1 to 50"],
     ["before=x", "before", "must be a whole number from 1 to 9007199254740991"],
-  ])("are not listed with ?%s", async (query, field, message) => {
+  ])("refuses ?%s", async (query, field, message) => {
     const { userId, get } = createService();
     const { status, body } = await get(`/users/${await userId()}/orders?${query}`);
     expect([status, body["code"]]).toEqual([422, "validation_failed"]);

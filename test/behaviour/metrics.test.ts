@@ -10,7 +10,7 @@ setDefaultTimeout(BUSY_MACHINE_MS);
 const DEPLOY = join(import.meta.dir, "../../deploy");
 const MINUTE_MS = 60_000;
 
-/** The samples of a text for Prometheus, by name and labels as they stand there. */
+/** Parses Prometheus text: values by name and labels, without the prefix `nmservis_`. */
 function samplesOf(text: unknown): ReadonlyMap<string, number> {
   const lines = String(text)
     .split("\n")
@@ -29,7 +29,7 @@ async function scrape({ get }: Pick<ReturnType<typeof createService>, "get">) {
   return samplesOf(body["text"]);
 }
 
-test("what is counted is what was sent", async () => {
+test("metrics count every request and every order by outcome", async () => {
   const service = createService({ ORDERS_PER_USER_PER_HOUR: "0" });
   const { userId, order, post, get, world } = service;
   const user = await userId();
@@ -57,7 +57,7 @@ test("what is counted is what was sent", async () => {
   expect(requests('method="GET",route="/orders/:order_id",status="200"')).toBe(2);
 });
 
-test("what is retried and settled by a worker is counted once", async () => {
+test("metrics count an order that a retry has settled once", async () => {
   const service = createService();
   const { userId, order, world, app } = service;
   world.charge = () => Promise.reject(new Error("502"));
@@ -71,7 +71,7 @@ test("what is retried and settled by a worker is counted once", async () => {
   expect(samples.get("payments_in_doubt")).toBe(0);
 });
 
-test("an order that is still being paid is not in doubt", async () => {
+test("payments_in_doubt excludes an order that is still being paid", async () => {
   const service = createService();
   const { userId, order, world } = service;
   const answer = Promise.withResolvers<"paid">();
@@ -83,7 +83,7 @@ test("an order that is still being paid is not in doubt", async () => {
   await answered;
 });
 
-test("the ages are those of the oldest order in doubt and the oldest that nobody knows of", async () => {
+test("age metrics measure the oldest order in doubt and the oldest unnotified order", async () => {
   const service = createService();
   const { userId, order, world, app } = service;
   const user = await userId();
@@ -107,7 +107,7 @@ test("the ages are those of the oldest order in doubt and the oldest that nobody
   expect(samples.get("oldest_unnotified_order_seconds")).toBe(7 * 60);
 });
 
-test("a database that can't be written is a number, and what can't be known is left out", async () => {
+test("metrics of a failing database set database_writable to 0 and omit unknown values", async () => {
   const service = createService();
   service.world.storeFault = new Error("disk full");
   const samples = await scrape(service);
@@ -121,7 +121,7 @@ test("a database that can't be written is a number, and what can't be known is l
   expect(later.get("payments_in_doubt")).toBe(0);
 });
 
-test("nobody makes a series by what he sends", async () => {
+test("request data cannot create new time series", async () => {
   const service = createService();
   for (let n = 0; n < 20; n++) {
     await service.request(`/secret/${n}`);
@@ -137,7 +137,7 @@ test("nobody makes a series by what he sends", async () => {
   ]);
 });
 
-test("the owner's key opens it, in either header, and no other does", async () => {
+test("/metrics accepts only the owner's key, in either header", async () => {
   const service = createService({ API_KEY: "a-client", ADMIN_API_KEY: "the-owner" });
   const statusWith = async (headers: Record<string, string>) =>
     (await service.request("/metrics", { headers })).status;
@@ -150,7 +150,7 @@ test("the owner's key opens it, in either header, and no other does", async () =
   expect(await statusWith({ "x-api-key": "the-owner" })).toBe(200);
 });
 
-test("Prometheus' own tool finds nothing wrong, and the files have their sizes", async () => {
+test("/metrics passes promtool and includes file sizes", async () => {
   using folder = temporaryFolder();
   await using service = await spawnService({
     DATABASE_URL: `file:${join(folder.path, "x.db")}`,
@@ -163,19 +163,21 @@ test("Prometheus' own tool finds nothing wrong, and the files have their sizes",
   expect(samples.get("database_bytes")).toBeGreaterThanOrEqual(4096);
   expect(samples.get("wal_bytes")).toBeGreaterThan(0);
   expect(samples.get("commit_duration_seconds_count")).toBeGreaterThanOrEqual(3);
-  // The user, the order, and that it was paid.
+  // The user, the order and its payment.
   expect(samples.get("commit_batch_size_sum")).toBeGreaterThanOrEqual(3);
   expect(samples.get("process_resident_memory_bytes")).toBeGreaterThan(1e7);
   expect(samples.has("last_backup_timestamp_seconds")).toBe(true);
-  if (Bun.which("promtool") === null) return skip("the metrics' form, without Debian's prometheus");
+  if (Bun.which("promtool") === null)
+    return skip("promtool check metrics, which needs Debian's prometheus");
   const check = Bun.spawnSync(["promtool", "check", "metrics"], {
     stdin: Buffer.from(String(body["text"])),
   });
   expect([check.stdout.toString(), check.stderr.toString(), check.exitCode]).toEqual(["", "", 0]);
 });
 
-test("each of the four alerts fires when it should, and not before", () => {
-  if (Bun.which("promtool") === null) return skip("the alerts, without Debian's prometheus");
+test("each of the four alerts fires when it should, and not earlier", () => {
+  if (Bun.which("promtool") === null)
+    return skip("the tests of the alerts, which need Debian's prometheus");
   for (const args of [
     ["check", "rules", "alerts.yml"],
     ["test", "rules", "alerts.test.yml"],

@@ -7,8 +7,8 @@ import { createService, createServiceOn } from "../support/service.ts";
 import { openStore } from "../support/store.ts";
 import { createDependencies, createWorld } from "../support/world.ts";
 
-describe("ordering", () => {
-  test("takes the tariff's price from the customer's phone and answers with the order's number", async () => {
+describe("create order", () => {
+  test("charges the tariff's price to the customer's phone number and returns the order id", async () => {
     const { order, userId, world } = createService();
     const { status, body } = await order(await userId());
     expect(status).toBe(200);
@@ -27,7 +27,7 @@ describe("ordering", () => {
     ]);
   });
 
-  test("that the provider declines is answered with 402 and the order's number", async () => {
+  test("returns 402 with the order id if the provider declines", async () => {
     const { order, get, userId, world } = createService();
     world.charge = async () => "declined";
     const { status, body } = await order(await userId());
@@ -36,7 +36,7 @@ describe("ordering", () => {
     expect((await get("/orders/1")).body["status"]).toBe("declined");
   });
 
-  test("has the order written, and no step of the store running, while the provider is asked", async () => {
+  test("commits the order before it calls the provider, and has no transaction open meanwhile", async () => {
     const { order, get, userId, world } = createService();
     const seen: unknown[] = [];
     world.charge = async ({ orderId }) => {
@@ -47,7 +47,7 @@ describe("ordering", () => {
     expect(seen).toMatchObject([{ order_id: 1, status: "pending", settled_at: null }]);
   });
 
-  test("keeps its price when the tariff's changes, and the next has the new one", async () => {
+  test("keeps the price of an order when the tariff changes; the next order has the new one", async () => {
     const { order, get, userId, dependencies } = createService({ ORDER_REPEAT_WINDOW_S: "0" });
     const user = await userId();
     await order(user);
@@ -57,7 +57,7 @@ describe("ordering", () => {
     expect((await get(`/orders/${body["order_id"]}`)).body["amount_tiyin"]).toBe(40_000);
   });
 
-  test("of a user that is not there is refused, and nothing is written or charged", async () => {
+  test("returns 404 for an unknown user, and writes and charges nothing", async () => {
     const { order, dependencies, world } = createService();
     const { status, body } = await order(1);
     expect([status, body["code"]]).toEqual([404, "user_not_found"]);
@@ -66,7 +66,7 @@ describe("ordering", () => {
   });
 
   test.each(["", "\u0000", "\ud800", "standard 300", "x".repeat(65)])(
-    "of %j, which can be no tariff's code, is refused",
+    "refuses the malformed tariff code %j",
     async (code) => {
       const { order, userId } = createService();
       const user = await userId();
@@ -77,7 +77,7 @@ describe("ordering", () => {
     },
   );
 
-  test("that the database keeps none of is tried some times, and then not accepted", async () => {
+  test("gives up with 503 if the database ignores every insert", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const store = openStore(path);
@@ -85,16 +85,16 @@ describe("ordering", () => {
     const user = await userId();
     using database = new Database(path);
     database.run(
-      "CREATE TRIGGER keep_none BEFORE INSERT ON orders BEGIN SELECT RAISE(IGNORE); END",
+      "CREATE TRIGGER ignore_orders BEFORE INSERT ON orders BEGIN SELECT RAISE(IGNORE); END",
     );
     const { status, body } = await order(user);
     expect([status, body["code"]]).toEqual([503, "unavailable"]);
-    database.run("DROP TRIGGER keep_none");
+    database.run("DROP TRIGGER ignore_orders");
     expect((await order(user)).status).toBe(200);
     await store.close();
   });
 
-  test("of a tariff that is unknown or inactive is refused", async () => {
+  test("returns 404 for an unknown or inactive tariff", async () => {
     const { order, userId, dependencies } = createService();
     const user = await userId();
     expect((await order(user, {}, "nope")).body["code"]).toBe("tariff_not_found");
@@ -109,8 +109,8 @@ describe("ordering", () => {
   });
 });
 
-describe("looking an order up", () => {
-  test("tells what became of it", async () => {
+describe("order lookup", () => {
+  test("returns every field of a paid order", async () => {
     const { order, get, userId, world } = createService();
     const user = await userId();
     await order(user);
@@ -133,7 +133,7 @@ describe("looking an order up", () => {
   });
 
   test.each(["2", "0", "-1", "1.5", "abc", "01", "9007199254740992", "1e3", "%31%20", "1x"])(
-    "answers 404 for %p, which is no order",
+    "returns 404 for the id %p",
     async (orderId) => {
       const { order, get, userId } = createService();
       await order(await userId());
@@ -143,8 +143,8 @@ describe("looking an order up", () => {
   );
 });
 
-describe("the tariffs", () => {
-  test("begin with the one of the specification: 300 sum", async () => {
+describe("tariffs of a new database", () => {
+  test("are standard_300 at 300 sum", async () => {
     const { get } = createService();
     const { status, body } = await get("/tariffs");
     expect(status).toBe(200);

@@ -4,7 +4,7 @@ import { createService } from "../support/service.ts";
 
 const HOUR_MS = 3_600_000;
 
-describe("a rate limit", () => {
+describe("rate limit", () => {
   function createLimit(limit: number) {
     const clock = { nowMs: 0 };
     return {
@@ -13,7 +13,7 @@ describe("a rate limit", () => {
     };
   }
 
-  test("lets so many through in a window, and as many in the next", () => {
+  test("allows `limit` calls per key and window", () => {
     const { clock, take, renewsAt } = createLimit(2);
     expect([take(1), take(1), take(1), take(2)]).toEqual([true, true, false, true]);
     clock.nowMs = 999;
@@ -22,19 +22,19 @@ describe("a rate limit", () => {
     expect([take(1), take(1), take(1)]).toEqual([true, true, false]);
   });
 
-  test("takes back what was not used", () => {
+  test("allows another call after one is given back", () => {
     const { take, giveBack } = createLimit(1);
     expect([take(1), take(1)]).toEqual([true, false]);
     giveBack(1);
     expect([take(1), take(1)]).toEqual([true, false]);
   });
 
-  test("of 0 lets everything through", () => {
+  test("of 0 allows every call", () => {
     const { take } = createLimit(0);
     expect(Array.from({ length: 1000 }, () => take(1))).not.toContain(false);
   });
 
-  test("does not last longer where the clock is set back", () => {
+  test("does not last longer if the clock is set back", () => {
     const { clock, take } = createLimit(1);
     clock.nowMs = HOUR_MS;
     take(1);
@@ -42,18 +42,18 @@ describe("a rate limit", () => {
     expect(take(1)).toBe(true);
   });
 
-  test("remembers so many keys and no more, and forgets the oldest", () => {
+  test("forgets the oldest key beyond 100,000 keys", () => {
     const { take } = createLimit(1);
     for (let key = 0; key < 100_001; key++) take(key);
     expect([take(100_000), take(1), take(0)]).toEqual([false, false, true]);
   });
 });
 
-describe("new orders of one user", () => {
+describe("order limit per user", () => {
   const environment = { ORDERS_PER_USER_PER_HOUR: "2", ORDER_REPEAT_WINDOW_S: "60" };
   const key = (name: string) => ({ "idempotency-key": name });
 
-  test("are refused beyond the limit until the hour is over, and those of others are not", async () => {
+  test("refuses new orders until the hour is over, but not those of other users", async () => {
     const { order, userId, world } = createService(environment);
     const user = await userId();
     for (const name of ["a", "b"]) expect((await order(user, key(name))).status).toBe(200);
@@ -67,19 +67,19 @@ describe("new orders of one user", () => {
     expect((await order(user, key("c"))).status).toBe(200);
   });
 
-  test("are counted, and repeats are not: those are answered also beyond the limit", async () => {
+  test("does not count or refuse repeats", async () => {
     const { order, userId, world } = createService(environment);
     const user = await userId();
     for (let time = 0; time < 5; time++) await order(user, key("a"));
     expect((await order(user)).status).toBe(200);
     for (const headers of [key("a"), {}]) expect((await order(user, headers)).status).toBe(200);
-    // Its window is over: it would be new.
+    // The repeat window is over, so this would be a new order.
     world.nowMs += 60_000;
     expect((await order(user)).status).toBe(429);
     expect(world.charges).toHaveLength(2);
   });
 
-  test("are counted, and what is refused for another reason is not", async () => {
+  test("does not count orders that are refused for another reason", async () => {
     const { order, userId } = createService(environment);
     const user = await userId();
     for (let time = 0; time < 5; time++) await order(user, {}, "unknown");
@@ -88,7 +88,7 @@ describe("new orders of one user", () => {
     expect((await order(user, key("b"))).status).toBe(200);
   });
 
-  test("are counted, and what could not be stored is not", async () => {
+  test("does not count orders that could not be stored", async () => {
     const { order, userId, world } = createService(environment);
     const user = await userId();
     world.storeFault = new Error("no room");
@@ -97,7 +97,7 @@ describe("new orders of one user", () => {
     expect((await order(user, key("d"))).status).toBe(200);
   });
 
-  test("that come all at once are no more than the limit", async () => {
+  test("holds for simultaneous orders", async () => {
     const { order, userId, world } = createService(environment);
     const user = await userId();
     const all = await Promise.all(Array.from({ length: 20 }, (_, at) => order(user, key(`${at}`))));
@@ -105,7 +105,7 @@ describe("new orders of one user", () => {
     expect(world.charges).toHaveLength(2);
   });
 
-  test("have no limit where it is 0", async () => {
+  test("is off if it is 0", async () => {
     const { order, userId, world } = createService({ ORDERS_PER_USER_PER_HOUR: "0" });
     const user = await userId();
     for (let at = 0; at < 40; at++) await order(user, key(`${at}`));
@@ -113,10 +113,10 @@ describe("new orders of one user", () => {
   });
 });
 
-describe("SMS to all users together", () => {
+describe("SMS limit for all users", () => {
   const number = (at: number) => `+99890${String(1_234_567 + at)}`;
 
-  test("are no more than the limit in an hour; users are registered all the same, with one warning a minute", async () => {
+  test("caps SMS per hour, still registers users, and warns once a minute", async () => {
     const { register, world } = createService({ SMS_PER_HOUR: "2" });
     for (let at = 0; at < 5; at++) expect((await register(number(at))).status).toBe(200);
     expect(world.sms).toEqual([number(0), number(1)]);

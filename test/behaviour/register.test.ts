@@ -6,8 +6,8 @@ import { createService } from "../support/service.ts";
 
 const DAY_MS = 86_400_000;
 
-describe("registering", () => {
-  test("answers with the user's number", async () => {
+describe("register", () => {
+  test("returns the user id", async () => {
     const { register } = createService();
     const { status, body } = await register("+998901234567");
     expect(status).toBe(200);
@@ -26,20 +26,20 @@ describe("registering", () => {
     "+998.90.123.45.67",
     "\u202a+998 90 123 45 67\u202c",
     "\u200e+998901234567",
-  ])("takes %p for the user +998901234567", async (spelling) => {
+  ])("treats %p as +998901234567", async (spelling) => {
     const { register, userId } = createService();
     const first = await userId("+998901234567");
     expect((await register(spelling)).body["user_id"]).toBe(first);
   });
 
-  test("takes bare Uzbek numbers of every network as the library does, and no others", () => {
+  test("parses bare Uzbek numbers of every network as libphonenumber does", () => {
     const networks = Array.from({ length: 100 }, (_, code) => String(code).padStart(2, "0"));
     const national = fc.tuple(fc.constantFrom(...networks), fc.stringMatching(/^\d{7}$/));
     const prefix = fc.constantFrom("+998", "998", "");
     fc.assert(
       fc.property(prefix, national, (before, [network, rest]) => {
         const text = before + network + rest;
-        // A space is enough for it to be asked.
+        // The space bypasses the fast path, so libphonenumber parses the number.
         expect(parsePhoneNumber(text)).toBe(parsePhoneNumber(`${text} `));
       }),
       { numRuns: 5000, seed: 1 },
@@ -50,12 +50,12 @@ describe("registering", () => {
     ["+79161234567", "79161234567"],
     ["+12025550123", "0012025550123"],
     ["+8613812345678", "+86 138 1234 5678"],
-  ])("takes the foreign number %p, also as %p", async (number, spelling) => {
+  ])("accepts the foreign number %p, also spelled %p", async (number, spelling) => {
     const { userId } = createService();
     expect(await userId(number)).toBe(await userId(spelling));
   });
 
-  test("of five spellings of one number, fifty at once, makes one user", async () => {
+  test("creates one user for 50 simultaneous requests in five spellings", async () => {
     const { register, dependencies } = createService();
     const spellings = [
       "+998901234567",
@@ -72,7 +72,7 @@ describe("registering", () => {
     expect(await dependencies.store.run((tx) => tx.select().from(tx.tables.users))).toHaveLength(1);
   });
 
-  test("a second time adds and changes what is given, and forgets nothing", async () => {
+  test("updates the given fields of an existing user and keeps the others", async () => {
     const { register, dependencies } = createService();
     await register("901234567", { chat_id: -5, full_name: "Aziza" });
     await register("901234567", { id: 99, full_name: "Aziza Karimova", chat_id: null });
@@ -81,7 +81,7 @@ describe("registering", () => {
     expect(user).toMatchObject({ id: 1, chatId: -5, fullName: "Aziza Karimova" });
   });
 
-  test("keeps a name of 200 characters that are two units each", async () => {
+  test("accepts a name of 200 characters of two UTF-16 units each", async () => {
     const { register, dependencies } = createService();
     const name = "😀".repeat(200);
     expect((await register("901234567", { full_name: name })).status).toBe(200);
@@ -89,7 +89,7 @@ describe("registering", () => {
     expect(user?.fullName).toBe(name);
   });
 
-  test("keeps what each of several at once brings of one user", async () => {
+  test("merges the fields of simultaneous requests for one user", async () => {
     const { register, get } = createService();
     await Promise.all([
       register("901234567", { full_name: "Aziza" }),
@@ -100,7 +100,7 @@ describe("registering", () => {
     expect(body).toMatchObject({ user_id: 1, chat_id: 5, full_name: "Aziza" });
   });
 
-  test("sends one SMS in the cooldown, and one after it", async () => {
+  test("sends one SMS per cooldown", async () => {
     const { register, world } = createService({ SMS_COOLDOWN_S: "60" });
     await Promise.all(Array.from({ length: 30 }, () => register("901234567")));
     expect(world.sms).toEqual(["+998901234567"]);
@@ -112,7 +112,7 @@ describe("registering", () => {
     expect(world.sms).toHaveLength(2);
   });
 
-  test("sends an SMS if the last was tried by a clock that was two days ahead", async () => {
+  test("sends an SMS if the last one was tried while the clock was two days ahead", async () => {
     const { register, world } = createService({ SMS_COOLDOWN_S: "60" });
     world.nowMs += 2 * DAY_MS;
     await register("901234567");
@@ -135,7 +135,7 @@ describe("registering", () => {
     expect(world.sms).toHaveLength(1);
   });
 
-  test("sends each SMS without a cooldown, whatever the clock does", async () => {
+  test("sends every SMS if the cooldown is 0, even if the clock is set back", async () => {
     const { register, world } = createService({ SMS_COOLDOWN_S: "0" });
     await register("901234567");
     world.nowMs -= 1;
@@ -144,7 +144,7 @@ describe("registering", () => {
     expect(world.sms).toHaveLength(3);
   });
 
-  test("sends none within the cooldown also after a restart", async () => {
+  test("keeps the SMS cooldown after a restart", async () => {
     const { register, world, dependencies } = createService();
     await register("901234567");
     const restarted = createApp(dependencies);
@@ -156,14 +156,14 @@ describe("registering", () => {
     expect(world.sms).toEqual(["+998901234567"]);
   });
 
-  test("answers also when the SMS gateway hangs", async () => {
+  test("returns 200 if the SMS gateway hangs", async () => {
     const { register, world } = createService();
     world.sendCode = () => new Promise(() => {});
     expect((await register("901234567")).status).toBe(200);
     expect(world.sms).toEqual(["+998901234567"]);
   });
 
-  test("answers also when the SMS gateway fails, and says so in the log with the number masked", async () => {
+  test("returns 200 if the SMS gateway fails, and logs the error with the number masked", async () => {
     const { register, world } = createService();
     world.sendCode = async (number) => Promise.reject(new Error(`no route to ${number}`));
     expect((await register("901234567")).status).toBe(200);
@@ -173,7 +173,7 @@ describe("registering", () => {
     expect(lines).not.toContain("901234567");
   });
 
-  test("reads up to nine bare digits as an Uzbek number or refuses them", () => {
+  test("parses up to nine bare digits as an Uzbek number or refuses them", () => {
     const digits = fc.stringMatching(/^\d{1,9}$/);
     const spelled = fc.tuple(digits, fc.constantFrom("", " ", "-", ".", ")", "\u200e"));
     fc.assert(
@@ -181,7 +181,7 @@ describe("registering", () => {
         const number = parsePhoneNumber(bare.split("").join(between));
         if (number !== undefined) expect<string>(number).toBe(`+998${bare}`);
       }),
-      // Foreign before: two numbers of Germany and one of Saint Helena.
+      // Regression: these were parsed as German and Saint Helena numbers.
       {
         numRuns: 5000,
         seed: 1,
@@ -210,7 +210,7 @@ describe("registering", () => {
     "+",
     "++998901234567",
     "+998+901234567",
-  ])("refuses %p, which is no phone number, and keeps nothing", async (text) => {
+  ])("refuses the invalid phone number %p and stores nothing", async (text) => {
     const { register, dependencies } = createService();
     const { status, body } = await register(text);
     expect([status, body["code"]]).toEqual([422, "invalid_phone_number"]);

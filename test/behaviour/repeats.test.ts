@@ -6,45 +6,48 @@ import { createService, createServiceOn } from "../support/service.ts";
 
 const key = (idempotencyKey: string) => ({ "idempotency-key": idempotencyKey });
 
-/** A provider that answers when the test says so. */
+/** Creates a payment provider whose calls return once the test calls `answer`. */
 function createSlowProvider() {
   const answer = Promise.withResolvers<ChargeOutcome>();
-  const asked = Promise.withResolvers<void>();
+  const called = Promise.withResolvers<void>();
   return {
     charge: () => {
-      asked.resolve();
+      called.resolve();
       return answer.promise;
     },
-    asked: asked.promise,
+    called: called.promise,
     answer: answer.resolve,
   };
 }
 
-type Step = Pick<StageChangeRequest, "seen" | "work">;
+type Transition = Pick<StageChangeRequest, "seen" | "work">;
 
-function step(verb: "accept" | "start" | "complete" | "undo", seen: Stage): Step {
+function transition(verb: "accept" | "start" | "complete" | "undo", seen: Stage): Transition {
   return { seen, work: { verb } };
 }
 
-function cancel(seen: Stage): Step {
+function cancel(seen: Stage): Transition {
   return { seen, work: { verb: "cancel", reason: "customer", note: null, isMoneyOwed: true } };
 }
 
-/** A service with a paid order of the default user, on which a dispatcher has taken these steps. */
-async function workedOrder(steps: readonly Step[], headers: Record<string, string> = {}) {
+/** Creates a service with a paid order of the default user, after these transitions. */
+async function orderAfter(
+  transitions: readonly Transition[],
+  headers: Record<string, string> = {},
+) {
   const service = createService();
   await service.order(await service.userId(), headers);
   await service.app.idle();
   const changeStage = createChangeStage(service.dependencies);
-  for (const one of steps) {
+  for (const one of transitions) {
     const outcome = await changeStage({ orderId: 1, actor: "A", ...one });
     expect(outcome).toEqual({ kind: "done" });
   }
   return service;
 }
 
-describe("a repeat with the same Idempotency-Key", () => {
-  test("gets the same 200, says that it is one, and charges nothing", async () => {
+describe("repeat with the same Idempotency-Key", () => {
+  test("gets the same 200, marked as replayed, and charges nothing", async () => {
     const { order, userId, world } = createService();
     const user = await userId();
     const first = await order(user, key("a"));
@@ -56,7 +59,7 @@ describe("a repeat with the same Idempotency-Key", () => {
     expect(world.charges).toHaveLength(1);
   });
 
-  test("gets the same 402", async () => {
+  test("gets the same 402, and charges nothing", async () => {
     const { order, userId, world } = createService();
     const user = await userId();
     world.charge = async () => "declined";
@@ -68,7 +71,7 @@ describe("a repeat with the same Idempotency-Key", () => {
     expect(world.charges).toHaveLength(1);
   });
 
-  test("is answered also when the tariff is gone by now", async () => {
+  test("is answered even if the tariff is inactive by now", async () => {
     const { order, userId, dependencies } = createService();
     const user = await userId();
     await order(user, key("a"));
@@ -77,7 +80,7 @@ describe("a repeat with the same Idempotency-Key", () => {
     expect((await order(user, key("b"))).body["code"]).toBe("tariff_not_found");
   });
 
-  test("may quote the key: the quotes do not count", async () => {
+  test("may have the key in quotes", async () => {
     const { order, userId, world } = createService();
     const user = await userId();
     await order(user, key("a"));
@@ -85,7 +88,7 @@ describe("a repeat with the same Idempotency-Key", () => {
     expect(world.charges).toHaveLength(1);
   });
 
-  test("of another tariff is refused", async () => {
+  test("for another tariff is refused", async () => {
     const { order, userId, dependencies, world } = createService();
     const user = await userId();
     await dependencies.store.run((tx) =>
@@ -101,21 +104,30 @@ describe("a repeat with the same Idempotency-Key", () => {
     expect(world.charges).toHaveLength(1);
   });
 
-  test("of another user is another order", async () => {
+  test("by another user is a new order", async () => {
     const { order, userId } = createService();
     await order(await userId("+998901234567"), key("a"));
     const { body } = await order(await userId("+998901234568"), key("a"));
     expect(body["order_id"]).toBe(2);
   });
 
+  test("of a cancelled order is answered with that order", async () => {
+    const { order, userId, world } = await orderAfter([cancel("new")], key("a"));
+    const again = await order(await userId(), key("a"));
+    expect([again.status, again.body["order_id"]]).toEqual([200, 1]);
+    expect(world.charges).toHaveLength(1);
+  });
+});
+
+describe("Idempotency-Key", () => {
   test.each(["", " ", "a b", "x".repeat(256), '""', "ключ", "a,b c", '"a"b"', '"a', '"', '"""'])(
-    "needs a key that is one, which %j is not",
-    async (unfit) => {
+    "%j is refused",
+    async (invalid) => {
       const { order, userId, world } = createService();
       const user = await userId();
       const headers = new Headers();
-      // Sent as its bytes, as a client would.
-      headers.set("idempotency-key", Buffer.from(unfit).toString("latin1"));
+      // One header character per UTF-8 byte, as clients send it.
+      headers.set("idempotency-key", Buffer.from(invalid).toString("latin1"));
       const { status, body } = await order(user, Object.fromEntries(headers));
       expect([status, body["code"]]).toEqual([400, "invalid_idempotency_key"]);
       expect(world.charges).toEqual([]);
@@ -123,16 +135,16 @@ describe("a repeat with the same Idempotency-Key", () => {
   );
 
   test.each(["a", "x".repeat(255), `"${"x".repeat(255)}"`, 'a"b', "!~"])(
-    "may have the key %j",
-    async (fit) => {
+    "%j is accepted",
+    async (valid) => {
       const { order, userId } = createService();
-      expect((await order(await userId(), key(fit))).status).toBe(200);
+      expect((await order(await userId(), key(valid))).status).toBe(200);
     },
   );
 });
 
-describe("a repeat without a key", () => {
-  test("is one of the same user and tariff within the window after a paid order", async () => {
+describe("repeat without a key", () => {
+  test("gets the paid order of the same user and tariff within the window", async () => {
     const { order, userId, world } = createService({ ORDER_REPEAT_WINDOW_S: "120" });
     const user = await userId();
     await order(user);
@@ -148,7 +160,7 @@ describe("a repeat without a key", () => {
     expect(world.charges).toHaveLength(2);
   });
 
-  test("is judged by the window that is set now", async () => {
+  test("uses the window that is configured now", async () => {
     const { order, userId, world, dependencies } = createService({ ORDER_REPEAT_WINDOW_S: "3600" });
     const user = await userId();
     await order(user);
@@ -159,7 +171,7 @@ describe("a repeat without a key", () => {
     expect((await later.order(user)).body["order_id"]).not.toBe(1);
   });
 
-  test("is none where the clock was set back by more than the window", async () => {
+  test("is a new order if the clock was set back by the window or more", async () => {
     const { order, userId, world } = createService({ ORDER_REPEAT_WINDOW_S: "120" });
     const user = await userId();
     await order(user);
@@ -181,42 +193,38 @@ describe("a repeat without a key", () => {
 
   test.each([
     ["cancelled", [cancel("new")]],
-    ["cancelled after acceptance", [step("accept", "new"), cancel("accepted")]],
-    ["completed", [step("accept", "new"), step("complete", "accepted")]],
-  ] as const)("of an order that was %s is a new order, paid and notified", async (_how, steps) => {
-    const { order, userId, world, app, get } = await workedOrder(steps);
-    const again = await order(await userId());
-    expect([again.status, again.body["order_id"]]).not.toEqual([200, 1]);
-    expect(again.headers.get("idempotent-replayed")).toBeNull();
-    await app.idle();
-    expect(world.charges).toHaveLength(2);
-    expect(world.notified).toEqual([1, Number(again.body["order_id"])]);
-    // The new order is the one that the next request repeats.
-    const third = await order(await userId());
-    expect(third.body["order_id"]).toBe(again.body["order_id"]);
-    expect((await get("/orders/1")).body["status"]).toBe("paid");
-  });
+    ["cancelled after acceptance", [transition("accept", "new"), cancel("accepted")]],
+    ["completed", [transition("accept", "new"), transition("complete", "accepted")]],
+  ] as const)(
+    "of an order that was %s is a new order, paid and notified",
+    async (_how, transitions) => {
+      const { order, userId, world, app, get } = await orderAfter(transitions);
+      const again = await order(await userId());
+      expect([again.status, again.body["order_id"]]).not.toEqual([200, 1]);
+      expect(again.headers.get("idempotent-replayed")).toBeNull();
+      await app.idle();
+      expect(world.charges).toHaveLength(2);
+      expect(world.notified).toEqual([1, Number(again.body["order_id"])]);
+      // The next request repeats the new order.
+      const third = await order(await userId());
+      expect(third.body["order_id"]).toBe(again.body["order_id"]);
+      expect((await get("/orders/1")).body["status"]).toBe("paid");
+    },
+  );
 
   test.each([
-    ["accepted", [step("accept", "new")]],
-    ["in progress", [step("accept", "new"), step("start", "accepted")]],
-    ["reopened by undo", [cancel("new"), step("undo", "cancelled")]],
-  ] as const)("of an order that is %s is a repeat", async (_how, steps) => {
-    const { order, userId, world } = await workedOrder(steps);
+    ["accepted", [transition("accept", "new")]],
+    ["in progress", [transition("accept", "new"), transition("start", "accepted")]],
+    ["reopened by undo", [cancel("new"), transition("undo", "cancelled")]],
+  ] as const)("of an order that is %s is answered with that order", async (_how, transitions) => {
+    const { order, userId, world } = await orderAfter(transitions);
     const again = await order(await userId());
     expect([again.status, again.body["order_id"]]).toEqual([200, 1]);
     expect(again.headers.get("idempotent-replayed")).toBe("true");
     expect(world.charges).toHaveLength(1);
   });
 
-  test("of a cancelled order stays a repeat if it has the order's key", async () => {
-    const { order, userId, world } = await workedOrder([cancel("new")], key("a"));
-    const again = await order(await userId(), key("a"));
-    expect([again.status, again.body["order_id"]]).toEqual([200, 1]);
-    expect(world.charges).toHaveLength(1);
-  });
-
-  test("of a pending order is one however late", async () => {
+  test("of a pending order is answered with that order, even a day later", async () => {
     const { order, userId, world } = createService();
     const user = await userId();
     world.charge = async () => Promise.reject(new Error("502"));
@@ -227,14 +235,14 @@ describe("a repeat without a key", () => {
     expect(world.charges).toHaveLength(1);
   });
 
-  test("is none of an order with a key, nor the other way round", async () => {
+  test("never matches a keyed order, or vice versa", async () => {
     const { order, userId } = createService();
     const user = await userId();
     const answers = [await order(user, key("a")), await order(user), await order(user, key("b"))];
     expect(answers.map(({ body }) => body["order_id"])).toEqual([1, 2, 3]);
   });
 
-  test("is none of another tariff or another user", async () => {
+  test("never matches another tariff or another user", async () => {
     const { order, userId, dependencies } = createService();
     await dependencies.store.run((tx) =>
       tx
@@ -247,14 +255,14 @@ describe("a repeat without a key", () => {
     expect(answers.map(({ body }) => body["order_id"])).toEqual([1, 2, 3]);
   });
 
-  test("is none at all where the window is off", async () => {
+  test("is a new order if the window is 0", async () => {
     const { order, userId } = createService({ ORDER_REPEAT_WINDOW_S: "0" });
     const user = await userId();
     await order(user);
     expect((await order(user)).body["order_id"]).toBe(2);
   });
 
-  test("leaves an entry in the index only where there is something to repeat", async () => {
+  test("never matches a declined order: it is not in the index of repeatable orders", async () => {
     const { order, userId, dependencies, world } = createService();
     const user = await userId();
     world.charge = async () => "declined";
@@ -265,17 +273,17 @@ describe("a repeat without a key", () => {
   });
 });
 
-describe("thirty requests at once", () => {
+describe("30 simultaneous requests", () => {
   test.each([
     ["with one key", key("a")],
     ["without a key", {}],
-  ])("%s make one order, one charge and one answer", async (_how, headers) => {
+  ])("%s create one order and one charge, and get the same response", async (_how, headers) => {
     const { order, userId, world, dependencies } = createService();
     const user = await userId();
     const provider = createSlowProvider();
     world.charge = provider.charge;
     const all = Promise.all(Array.from({ length: 30 }, () => order(user, headers)));
-    await provider.asked;
+    await provider.called;
     provider.answer("paid");
     const answers = await all;
     expect(new Set(answers.map(({ status, body }) => `${status} ${body["order_id"]}`))).toEqual(
@@ -290,14 +298,14 @@ describe("thirty requests at once", () => {
   });
 });
 
-describe("a repeat while the first is being paid", () => {
-  test("does not wait where a retry has settled it meanwhile", async () => {
+describe("repeat during the payment", () => {
+  test("does not wait if a retry has settled the order", async () => {
     const { order, userId, world, app } = createService();
     const user = await userId();
     const provider = createSlowProvider();
     world.charge = provider.charge;
     const first = order(user, key("a"));
-    await provider.asked;
+    await provider.called;
     world.charge = async () => "paid";
     world.nowMs += 60_000;
     await app.workers.charge.runOnce();
@@ -307,24 +315,27 @@ describe("a repeat while the first is being paid", () => {
     expect((await first).status).toBe(200);
   });
 
-  test.each(["paid", "declined"] as const)("waits for it, and is %s as well", async (outcome) => {
-    const { order, userId, world } = createService();
-    const user = await userId();
-    const provider = createSlowProvider();
-    world.charge = provider.charge;
-    const first = order(user, key("a"));
-    await provider.asked;
-    const second = order(user, key("a"));
-    // Goes through the store after the second has, so the second is waiting by now.
-    await order(user + 1, {});
-    provider.answer(outcome);
-    const [one, two] = await Promise.all([first, second]);
-    expect(two.status).toBe(outcome === "paid" ? 200 : 402);
-    expect(two.body["order_id"]).toBe(one.body["order_id"]);
-    expect(two.headers.get("idempotent-replayed")).toBe("true");
-  });
+  test.each(["paid", "declined"] as const)(
+    "waits for the payment and gets its outcome: %s",
+    async (outcome) => {
+      const { order, userId, world } = createService();
+      const user = await userId();
+      const provider = createSlowProvider();
+      world.charge = provider.charge;
+      const first = order(user, key("a"));
+      await provider.called;
+      const second = order(user, key("a"));
+      // This one passes the store after the second order, so the second is waiting by now.
+      await order(user + 1, {});
+      provider.answer(outcome);
+      const [one, two] = await Promise.all([first, second]);
+      expect(two.status).toBe(outcome === "paid" ? 200 : 402);
+      expect(two.body["order_id"]).toBe(one.body["order_id"]);
+      expect(two.headers.get("idempotent-replayed")).toBe("true");
+    },
+  );
 
-  test("is in doubt as well, when the first is", async () => {
+  test("gets 202 if the payment is in doubt", async () => {
     const { order, userId, world } = createService({ PAYMENT_TIMEOUT_MS: "20" });
     const user = await userId();
     world.charge = () => new Promise(() => {});
@@ -334,19 +345,19 @@ describe("a repeat while the first is being paid", () => {
     expect(replayed).toEqual([null, "true"]);
   });
 
-  test("is in doubt as well, when the first's result can't be stored", async () => {
+  test("gets 202 if the result of the payment can't be stored", async () => {
     const { order, userId, world, dependencies } = createService({ PAYMENT_TIMEOUT_MS: "200" });
     const user = await userId();
     const provider = createSlowProvider();
     world.charge = provider.charge;
     const first = order(user);
-    await provider.asked;
+    await provider.called;
     const second = order(user);
     await order(user + 1, {});
     await dependencies.store.close();
     provider.answer("paid");
     const answers = await Promise.all([first, second]);
-    // The order itself is on disk: its number is worth more to the customer than an error.
+    // The order is on disk, so its id is more useful to the client than an error.
     expect(answers.map(({ status, body }) => [status, body["order_id"]])).toEqual([
       [202, 1],
       [202, 1],

@@ -2,10 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { addUser, allUsers, PENDING, refusal } from "../support/rows.ts";
 import { openTestStore } from "../support/store.ts";
 
-// What every engine promises.
+// Guarantees of both engines.
 
-describe("a step of a store", () => {
-  test("is kept whole, or not at all", async () => {
+describe("transaction", () => {
+  test("is atomic", async () => {
     const store = openTestStore();
     const failing = store.run(async (tx) => {
       await addUser("+998900000001")(tx);
@@ -15,7 +15,7 @@ describe("a step of a store", () => {
     expect(await store.run(allUsers)).toEqual([]);
   });
 
-  test("that fails takes none of its batch with it", async () => {
+  test("that fails does not fail others in its batch", async () => {
     const store = openTestStore();
     const settled = await Promise.allSettled([
       store.run(addUser("+998900000001")),
@@ -24,14 +24,14 @@ describe("a step of a store", () => {
       store.run(() => Promise.reject(new Error("refused"))),
     ]);
     const [one, other, ...rest] = settled.map(({ status }) => status);
-    // An engine may run them side by side.
+    // An engine may run them concurrently, so either may succeed.
     expect([one, other].toSorted()).toEqual(["fulfilled", "rejected"]);
     expect(rest).toEqual(["fulfilled", "rejected"]);
     expect(await store.run(allUsers)).toHaveLength(2);
   });
 });
 
-test("an item that fails takes no other of its batch with it", async () => {
+test("batch item that fails does not fail the other items", async () => {
   const store = openTestStore();
   const add = store.batch(async (tx, phoneNumbers: readonly string[]) => {
     const drafts = phoneNumbers.map((phoneNumber) => ({
@@ -47,21 +47,21 @@ test("an item that fails takes no other of its batch with it", async () => {
   expect(await store.run(allUsers)).toHaveLength(2);
 });
 
-describe("a database", () => {
-  test("forgets no number, so that none is used twice", async () => {
+describe("database", () => {
+  test("never reuses an id", async () => {
     const store = openTestStore();
     await store.run(addUser("+998900000001"));
     await store.run((tx) => tx.delete(tx.tables.users));
     expect(await store.run(addUser("+998900000002"))).toMatchObject([{ id: 2 }]);
   });
 
-  test("takes only states that make sense", async () => {
+  test("refuses inconsistent orders", async () => {
     const store = openTestStore();
     await store.run(addUser("+998900000001"));
     const insert = (values: object) =>
       store.run((tx) => tx.insert(tx.tables.orders).values({ ...PENDING, ...values }));
     await insert({});
-    for (const wrong of [
+    for (const inconsistent of [
       { status: "free" },
       { amountTiyin: 0 },
       { amountTiyin: "much" },
@@ -74,11 +74,13 @@ describe("a database", () => {
       { status: "declined", settledAt: 5 },
       { status: "declined", settledAt: 5, dueAt: null, notifiedAt: 5 },
     ]) {
-      expect(await refusal(insert(wrong))).toMatch(/constraint|cannot store|invalid input syntax/);
+      expect(await refusal(insert(inconsistent))).toMatch(
+        /constraint|cannot store|invalid input syntax/,
+      );
     }
   });
 
-  test("has one pending or recent order without a key for a user and a tariff, and one for each key", async () => {
+  test("allows one repeatable order per user and tariff, and one order per key", async () => {
     const store = openTestStore();
     await store.run(addUser("+998900000001"));
     const insert = (values: { idempotencyKey?: string; repeatable?: boolean }) =>

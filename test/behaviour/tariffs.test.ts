@@ -1,11 +1,11 @@
 import { describe, expect, spyOn, test } from "bun:test";
 import { createService } from "../support/service.ts";
 
-describe("a tariff", () => {
-  test("that is put is made, and put again is replaced", async () => {
+describe("tariff", () => {
+  test("is created by PUT and replaced by another PUT", async () => {
     const { put } = createService();
-    const made = await put("/tariffs/gold", { title: "Gold", price_tiyin: 1 });
-    expect(made.body).toEqual({
+    const created = await put("/tariffs/gold", { title: "Gold", price_tiyin: 1 });
+    expect(created.body).toEqual({
       code: "gold",
       title: "Gold",
       price_tiyin: 1,
@@ -17,7 +17,7 @@ describe("a tariff", () => {
     expect(again.body).toMatchObject({ title: "Old gold", price_tiyin: 3, active: true });
   });
 
-  test("has its new price from the next order on, while orders are being placed", async () => {
+  test("applies a new price from the next order on, also under concurrent orders", async () => {
     const { put, register, order, get } = createService();
     const placing = Array.from({ length: 40 }, async (_, i) => {
       const { body } = await register(`+99890${1_000_000 + i}`);
@@ -34,7 +34,7 @@ describe("a tariff", () => {
     expect((await get(`/orders/${next.body["order_id"]}`)).body["amount_tiyin"]).toBe(45_000);
   });
 
-  test("that is inactive can't be ordered", async () => {
+  test("can't be ordered if it is inactive", async () => {
     const { put, order, userId } = createService();
     const user = await userId();
     await put("/tariffs/standard_300", { title: "Standard", price_tiyin: 1, active: false });
@@ -50,7 +50,7 @@ describe("a tariff", () => {
   );
 
   test.each([".", ".."])(
-    "may not have the code %p, which no URL can name, and the document says so",
+    "may not have the code %p, which no URL can contain, and the document excludes it",
     async (code) => {
       const { put, get, order, userId } = createService();
       const answer = await put(`/tariffs/${code}`, { title: "T", price_tiyin: 1 });
@@ -84,7 +84,7 @@ describe("a tariff", () => {
     [{ price_tiyin: 1 }, "title"],
     [{ title: "", price_tiyin: 1 }, "title"],
     [{ title: "T", price_tiyin: 1, active: "yes" }, "active"],
-  ])("is refused as %j", async (tariff, field) => {
+  ])("given as %j is refused", async (tariff, field) => {
     const { put } = createService();
     const { status, body } = await put("/tariffs/gold", tariff);
     expect([status, body["code"]]).toEqual([422, "validation_failed"]);
@@ -92,15 +92,15 @@ describe("a tariff", () => {
   });
 });
 
-describe("the health check", () => {
-  test("leaves the prices as they were", async () => {
+describe("health check", () => {
+  test("does not change tariffs", async () => {
     const { get } = createService();
     const before = await get("/tariffs");
     await Promise.all(Array.from({ length: 5 }, () => get("/health")));
     expect((await get("/tariffs")).body).toEqual(before.body);
   });
 
-  test("writes once a second, however often it is asked", async () => {
+  test("writes at most once a second", async () => {
     const { get, dependencies, world } = createService();
     const ping = spyOn(dependencies.store, "ping");
     await Promise.all(Array.from({ length: 20 }, () => get("/health")));
@@ -110,19 +110,19 @@ describe("the health check", () => {
     world.nowMs += 1;
     await get("/health");
     expect(ping).toHaveBeenCalledTimes(2);
-    // A clock that is set back is not waited for.
+    // A clock that is set back does not delay the next write.
     world.nowMs -= 3_600_000;
     await get("/health");
     expect(ping).toHaveBeenCalledTimes(3);
   });
 
-  test("is 200 while the database takes writes, else 503", async () => {
+  test("is 200 if the database accepts writes, else 503", async () => {
     const { get, dependencies, world } = createService();
-    const well = await get("/health");
-    expect([well.status, well.body]).toEqual([200, { status: "ok" }]);
+    const healthy = await get("/health");
+    expect([healthy.status, healthy.body]).toEqual([200, { status: "ok" }]);
     await dependencies.store.close();
     world.nowMs += 1000;
-    const ill = await get("/health");
-    expect([ill.status, ill.body["code"]]).toEqual([503, "unavailable"]);
+    const failing = await get("/health");
+    expect([failing.status, failing.body["code"]]).toEqual([503, "unavailable"]);
   });
 });

@@ -21,14 +21,14 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const SECRET = `whsec_${Buffer.from("a secret of enough bytes").toString("base64")}`;
 
-/** A service whose bot hears of what becomes of its orders, and what it has heard. */
-function createHeard() {
+/** Creates a service with a webhook, and records the events it sends. */
+function createServiceWithBot() {
   const world = createWorld();
-  const heard: WebhookEvent[] = [];
+  const sent: WebhookEvent[] = [];
   const bot = { answer: async (_event: WebhookEvent): Promise<void> => {} };
   const webhook = {
     send(event: WebhookEvent) {
-      heard.push(event);
+      sent.push(event);
       return bot.answer(event);
     },
   };
@@ -39,7 +39,7 @@ function createHeard() {
   const changeStage = createChangeStage(service.dependencies);
   const accept = (orderId = 1) =>
     changeStage({ orderId, actor: "Aziza", seen: "new", work: { verb: "accept" } });
-  /** Makes paid orders and accepts each, so that each has an event. */
+  /** Creates paid orders and accepts them, so that each has an event. */
   const makeEvents = async (count: number) => {
     const user = await service.userId();
     for (let orderId = 1; orderId <= count; orderId++) {
@@ -58,7 +58,7 @@ function createHeard() {
   const worker = service.app.workers.events;
   const events = {
     ...worker,
-    /** Claims due events, and waits for their deliveries. */
+    /** Claims due events and waits for their deliveries. */
     async runOnce() {
       const claimed = await worker.runOnce();
       await worker.idle();
@@ -68,7 +68,7 @@ function createHeard() {
   return {
     ...service,
     world,
-    heard,
+    sent,
     bot,
     changeStage,
     accept,
@@ -78,13 +78,13 @@ function createHeard() {
   };
 }
 
-describe("the bot", () => {
-  test("hears of each step and of the money, each with the order as it is", async () => {
-    const { userId, order, app, heard, changeStage, accept, events } = createHeard();
+describe("webhook delivery", () => {
+  test("sends an event per transition and refund, with the order's current state", async () => {
+    const { userId, order, app, sent, changeStage, accept, events } = createServiceWithBot();
     await order(await userId());
     await app.idle();
     await events.runOnce();
-    expect(heard).toEqual([]);
+    expect(sent).toEqual([]);
     await accept();
     await events.runOnce();
     const cancel = { verb: "cancel", reason: "area", note: null, isMoneyOwed: true } as const;
@@ -94,16 +94,16 @@ describe("the bot", () => {
     await changeStage({ orderId: 1, actor: "Aziza", seen: "cancelled", work: refund });
     await events.runOnce();
     await events.runOnce();
-    expect(heard).toMatchObject([
+    expect(sent).toMatchObject([
       { type: "order.stage_changed", data: { order_id: 1, stage: "accepted" } },
       { type: "order.stage_changed", data: { stage: "cancelled", cancel_reason: "area" } },
       { type: "order.refunded", data: { refund: "given" } },
     ]);
-    expect(JSON.stringify(heard)).not.toContain("901234567");
+    expect(JSON.stringify(sent)).not.toContain("901234567");
   });
 
-  test("hears what became of an order that was in doubt, and of no other", async () => {
-    const { userId, order, app, world, heard, events } = createHeard();
+  test("sends order.settled only for an order that was in doubt", async () => {
+    const { userId, order, app, world, sent, events } = createServiceWithBot();
     await order(await userId());
     world.charge = () => Promise.reject(new Error("502"));
     await order(await userId("+998901234568"));
@@ -113,39 +113,39 @@ describe("the bot", () => {
     await app.workers.charge.runOnce();
     await app.idle();
     await events.runOnce();
-    // Settled side by side: on PostgreSQL either may be the first.
-    const byOrder = heard.toSorted((a, b) => (Bun.inspect(a.data) < Bun.inspect(b.data) ? -1 : 1));
+    // Settled concurrently: on PostgreSQL either may be the first.
+    const byOrder = sent.toSorted((a, b) => (Bun.inspect(a.data) < Bun.inspect(b.data) ? -1 : 1));
     expect(byOrder).toMatchObject([
       { type: "order.settled", data: { order_id: 2, status: "paid", stage: "new" } },
       { type: "order.settled", data: { order_id: 3, status: "declined", stage: null } },
     ]);
   });
 
-  test("that does not answer hears of the same event again, with growing pauses", async () => {
-    const { userId, order, app, world, heard, bot, accept, events } = createHeard();
+  test("retries a failed event with growing pauses", async () => {
+    const { userId, order, app, world, sent, bot, accept, events } = createServiceWithBot();
     await order(await userId());
     await app.idle();
     await accept();
     bot.answer = () => Promise.reject(new Error("502"));
     await events.runOnce();
     await events.runOnce();
-    expect(heard).toHaveLength(1);
+    expect(sent).toHaveLength(1);
     world.nowMs += 1000;
     await events.runOnce();
-    expect(heard).toHaveLength(2);
+    expect(sent).toHaveLength(2);
     world.nowMs += 15_999;
     await events.runOnce();
-    expect(heard).toHaveLength(2);
+    expect(sent).toHaveLength(2);
     world.nowMs += 1;
     bot.answer = async () => {};
     await events.runOnce();
     world.nowMs += HOUR_MS;
     await events.runOnce();
-    expect(heard.map(({ eventId }) => eventId)).toEqual([1, 1, 1]);
+    expect(sent.map(({ eventId }) => eventId)).toEqual([1, 1, 1]);
   });
 
-  test("that is away for an hour is worth a warning, for three days of attempts is given up", async () => {
-    const { world, heard, bot, makeEvents, skipToNextAttempt, events } = createHeard();
+  test("warns after an hour of failures and gives up after three days", async () => {
+    const { world, sent, bot, makeEvents, skipToNextAttempt, events } = createServiceWithBot();
     await makeEvents(1);
     const { nowMs: startedAt } = world;
     bot.answer = () => Promise.reject(new Error("502"));
@@ -159,7 +159,7 @@ describe("the bot", () => {
       await skipToNextAttempt();
       expect(await events.runOnce()).toBe(1);
     }
-    expect(heard).toHaveLength(79);
+    expect(sent).toHaveLength(79);
     expect(world.lines.at(-1)).toContain("was given up after 79 attempts: Error: 502");
     expect((world.nowMs - startedAt) / DAY_MS).toBeCloseTo(3, 0);
     world.nowMs += DAY_MS;
@@ -169,8 +169,8 @@ describe("the bot", () => {
   test.each([
     ["four days behind", 4],
     ["four days ahead", -4],
-  ])("gets an event that was written while the clock was %s", async (_how, days) => {
-    const { world, heard, bot, makeEvents, skipToNextAttempt, events } = createHeard();
+  ])("does not give up an event that was written while the clock was %s", async (_how, days) => {
+    const { world, sent, bot, makeEvents, skipToNextAttempt, events } = createServiceWithBot();
     await makeEvents(1);
     bot.answer = () => Promise.reject(new Error("502"));
     await events.runOnce();
@@ -181,12 +181,12 @@ describe("the bot", () => {
     }
     bot.answer = async () => {};
     await events.runOnce();
-    expect(heard).toHaveLength(11);
+    expect(sent).toHaveLength(11);
     expect(world.lines.filter((line) => line.includes("given up"))).toEqual([]);
   });
 
-  test("that fails has each reason logged", async () => {
-    const { world, bot, makeEvents, events } = createHeard();
+  test("logs the reason of each failure", async () => {
+    const { world, bot, makeEvents, events } = createServiceWithBot();
     await makeEvents(1);
     bot.answer = () => Promise.reject(new Error("the bot has answered 503"));
     await events.runOnce();
@@ -199,9 +199,9 @@ describe("the bot", () => {
     ]);
   });
 
-  test("gets all waiting events after one has arrived", async () => {
-    const { userId, order, app, world, heard, bot, accept, makeEvents, skipToNextAttempt, events } =
-      createHeard();
+  test("sends all waiting events after one succeeds", async () => {
+    const { userId, order, app, world, sent, bot, accept, makeEvents, skipToNextAttempt, events } =
+      createServiceWithBot();
     await makeEvents(3);
     bot.answer = () => Promise.reject(new Error("502"));
     for (let attempt = 1; attempt <= 8; attempt++) {
@@ -210,37 +210,37 @@ describe("the bot", () => {
     }
     await events.runOnce();
     bot.answer = async () => {};
-    heard.length = 0;
+    sent.length = 0;
     expect(await events.runOnce()).toBe(0);
     await order(await userId("+998901234568"));
     await app.idle();
     await accept(4);
     expect(await events.runOnce()).toBe(1);
     expect(await events.runOnce()).toBe(3);
-    expect(heard.map(({ eventId }) => eventId).toSorted()).toEqual([1, 2, 3, 4]);
+    expect(sent.map(({ eventId }) => eventId).toSorted()).toEqual([1, 2, 3, 4]);
     world.nowMs += HOUR_MS;
     expect(await events.runOnce()).toBe(0);
   });
 
-  test("that hangs on one event gets the others meanwhile, at most 16 at a time", async () => {
-    const { dependencies, bot, makeEvents, events } = createHeard();
+  test("continues while one event hangs, with at most 16 at a time", async () => {
+    const { dependencies, bot, makeEvents, events } = createServiceWithBot();
     await makeEvents(50);
     let running = 0;
-    let most = 0;
+    let maxRunning = 0;
     const gate = Promise.withResolvers<void>();
     const hang = Promise.withResolvers<void>();
     const arrived = new Set<number>();
     let isHanging = false;
     bot.answer = async ({ eventId }) => {
       running += 1;
-      most = Math.max(most, running);
+      maxRunning = Math.max(maxRunning, running);
       isHanging ||= eventId === 1;
       await (eventId === 1 ? hang.promise : gate.promise);
       running -= 1;
       arrived.add(eventId);
     };
     const ending = new AbortController();
-    // On this clock no delivery times out: it moves by less than 5 s.
+    // No delivery times out: the fake clock moves by less than 5 s.
     jest.useFakeTimers();
     const worker = events.run(ending.signal);
     try {
@@ -252,7 +252,7 @@ describe("the bot", () => {
     } finally {
       jest.useRealTimers();
     }
-    expect([isHanging, arrived.size, most]).toEqual([true, 49, 16]);
+    expect([isHanging, arrived.size, maxRunning]).toEqual([true, 49, 16]);
     gate.resolve();
     hang.resolve();
     ending.abort();
@@ -261,28 +261,28 @@ describe("the bot", () => {
     expect(arrived.size).toBe(50);
   });
 
-  test("hears again where the process ends before it has noted the answer, also with the clock set back", async () => {
-    const { userId, order, app, world, heard, bot, accept, dependencies } = createHeard();
+  test("repeats an event if the process ends before recording the response, even with the clock set back", async () => {
+    const { userId, order, app, world, sent, bot, accept, dependencies } = createServiceWithBot();
     await order(await userId());
     await app.idle();
     await accept();
-    // The answer never comes: the process is gone.
+    // Never resolves, as if the process had ended.
     bot.answer = () => new Promise(() => {});
     void app.workers.events.runOnce();
-    while (heard.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    while (sent.length === 0) await new Promise((resolve) => setImmediate(resolve));
     bot.answer = async () => {};
     const next = createApp(dependencies);
     await next.workers.events.runOnce();
     await next.idle();
-    expect(heard).toHaveLength(1);
+    expect(sent).toHaveLength(1);
     world.nowMs -= 24 * HOUR_MS;
     await next.workers.events.runOnce();
     await next.idle();
-    expect(heard).toHaveLength(2);
+    expect(sent).toHaveLength(2);
   });
 });
 
-test("what is sent is signed as the Standard Webhooks specification has it, and goes nowhere else", async () => {
+test("webhook requests are signed by the Standard Webhooks specification and follow no redirects", async () => {
   const sent: [string, RequestInit][] = [];
   const statuses = [200, 307, 500];
   const webhook = createWebhook({
@@ -317,7 +317,7 @@ test("what is sent is signed as the Standard Webhooks specification has it, and 
   await expect(webhook.send(event, { signal })).rejects.toThrow("500");
 });
 
-test("every event is sent as the OpenAPI document describes it", async () => {
+test("webhook events match the OpenAPI document", async () => {
   const document = await readDocument();
   const world = createWorld();
   const sent: RequestInit[] = [];
@@ -334,13 +334,13 @@ test("every event is sent as the OpenAPI document describes it", async () => {
   const { app, dependencies, order, userId } = service;
   const changeStage = createChangeStage(dependencies);
   await order(await userId());
-  const steps = [
+  const transitions = [
     ["new", { verb: "accept" }],
     ["accepted", { verb: "undo" }],
     ["new", { verb: "cancel", reason: "area", note: null, isMoneyOwed: true }],
     ["cancelled", { verb: "refund", reference: "r-1" }],
   ] as const;
-  for (const [seen, work] of steps) {
+  for (const [seen, work] of transitions) {
     expect(await changeStage({ orderId: 1, actor: "Aziza", seen, work })).toEqual({ kind: "done" });
     await app.workers.events.runOnce();
     await app.idle();
@@ -377,7 +377,7 @@ test("every event is sent as the OpenAPI document describes it", async () => {
   expect(new Set(types)).toEqual(new Set(Object.keys(document.webhooks)));
 });
 
-describe("a webhook", () => {
+describe("webhook response", () => {
   const HEAD = "HTTP/1.1 200 OK\r\n";
 
   /** Sends an event to a server that answers each connection with these bytes and ends it. */
@@ -408,14 +408,14 @@ describe("a webhook", () => {
     ["a body that is cut off", `${HEAD}Content-Length: 500\r\n\r\nhello`],
     ["broken chunks", `${HEAD}Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n`],
     ["no body", "HTTP/1.1 204 No Content\r\nContent-Encoding: gzip\r\n\r\n"],
-  ])("has taken the event if it answers 2xx with %s", async (_what, answer) => {
+  ])("2xx with %s counts as delivered", async (_what, answer) => {
     await sendTo(answer);
   });
 
   test.each([
     ["malformed HTTP", `${HEAD}Content-Length: -5\r\n\r\nhello`],
-    ["nothing", ""],
-  ])("that answers %s has a reason without the path or query of its URL", async (_what, answer) => {
+    ["empty data", ""],
+  ])("%s is an error without the path or query of the URL", async (_what, answer) => {
     const fault = await sendTo(answer).catch((error: unknown) => error);
     expect(fault).toBeInstanceOf(Error);
     expect(String(fault).length).toBeGreaterThan("Error: ".length);
@@ -423,12 +423,12 @@ describe("a webhook", () => {
   });
 });
 
-test("the receiver in docs/webhooks.md accepts only events signed by the service and less than 5 minutes off", async () => {
+test("the receiver in docs/webhooks.md accepts only signed events with a timestamp within 5 minutes", async () => {
   const page = readFileSync(join(import.meta.dir, "../../docs/webhooks.md"), "utf8");
   const script = /```python\n(import base64[^]*?)```/.exec(page)?.[1] ?? "";
   const python = ["/usr/bin/python3", "-u", "-c", script];
   if (Bun.spawnSync(["/usr/bin/python3", "-c", "import aiohttp"]).exitCode !== 0) {
-    return skip("the receiver in docs/webhooks.md, without Debian's python3-aiohttp");
+    return skip("the receiver in docs/webhooks.md, which needs Debian's python3-aiohttp");
   }
   const port = freePort();
   const child = Bun.spawn(python, {
@@ -445,7 +445,7 @@ test("the receiver in docs/webhooks.md accepts only events signed by the service
         { signal: new AbortController().signal },
       );
     const own = SECRET.slice("whsec_".length);
-    /** Sends a correctly signed event with this timestamp, or with none. */
+    /** Sends a correctly signed event with this timestamp, or without one if it is empty. */
     const sendAt = async (timestamp: string) => {
       const signature = createHmac("sha256", Buffer.from(own, "base64"))
         .update(`evt_8.${timestamp}.{}`)
@@ -454,7 +454,7 @@ test("the receiver in docs/webhooks.md accepts only events signed by the service
       const given = timestamp === "" ? headers : { ...headers, "webhook-timestamp": timestamp };
       return (await fetch(url, { method: "POST", body: "{}", headers: given })).status;
     };
-    // aiohttp says so once it listens.
+    // aiohttp prints this once it listens.
     let printed = "";
     while (!printed.includes("Running on")) printed += (await lines.next()).value;
     await expect(send("b3RoZXI=")).rejects.toThrow("403");
@@ -478,9 +478,9 @@ test("the receiver in docs/webhooks.md accepts only events signed by the service
   }
 });
 
-test("each event reaches a bot that fails a fifth of its calls, from the real process", async () => {
+test("the real process delivers every event to a bot that fails a fifth of its calls", async () => {
   using folder = temporaryFolder();
-  const heard = new Map<string, string>();
+  const received = new Map<string, string>();
   let calls = 0;
   using bot = Bun.serve({
     hostname: "127.0.0.1",
@@ -488,11 +488,11 @@ test("each event reaches a bot that fails a fifth of its calls, from the real pr
     async fetch(request) {
       if (++calls % 5 === 2) return new Response("later", { status: 503 });
       const headers = Object.fromEntries(request.headers);
-      // `as`: what was verified is what the specification has.
+      // `as`: the verified body has the form of the specification.
       const { data } = new Webhook(SECRET).verify(await request.text(), headers) as {
         data: { event_id: string; order_id: number; stage: string };
       };
-      heard.set(data.event_id, `${data.order_id} ${data.stage}`);
+      received.set(data.event_id, `${data.order_id} ${data.stage}`);
       return new Response();
     },
   });
@@ -512,8 +512,8 @@ test("each event reaches a bot that fails a fifth of its calls, from the real pr
     });
     expect(accepted.status).toBe(303);
   }
-  while (heard.size < 5) await Bun.sleep(20);
-  expect(Array.from(heard.values()).toSorted()).toEqual(
+  while (received.size < 5) await Bun.sleep(20);
+  expect(Array.from(received.values()).toSorted()).toEqual(
     [1, 2, 3, 4, 5].map((n) => `${n} accepted`),
   );
 });

@@ -17,17 +17,17 @@ const AHEAD = NOW + 400 * DAY_MS;
 const KEEP = 3;
 
 /**
- * Has a service that makes a backup a day look at the folder at each of these moments of its clock. Returns, for
- * each look, the backups that are there and the time of the last one by the metrics.
+ * Runs daily backups with the clock at each of these moments. Returns, for each moment, the backups
+ * in the folder and the time of the last backup in the metrics.
  */
-async function lookAt(
+async function runBackupsAt(
   folder: string,
   moments: readonly number[],
   { fails = (_now: number): boolean => false, backupTakesMs = 0 } = {},
 ) {
-  const looks: { names: string[]; metric: number }[] = [];
-  const left = [...moments];
-  let clock = left.shift() ?? 0;
+  const results: { names: string[]; metric: number }[] = [];
+  const remaining = [...moments];
+  let clock = remaining.shift() ?? 0;
   const metrics = createMetrics("test", () => 0);
   const ending = new AbortController();
   await runBackups(
@@ -45,18 +45,21 @@ async function lookAt(
         return undefined;
       },
       async pause() {
-        looks.push({ names: readdirSync(folder).toSorted(), metric: await lastBackupOf(metrics) });
-        const next = left.shift();
+        results.push({
+          names: readdirSync(folder).toSorted(),
+          metric: await lastBackupOf(metrics),
+        });
+        const next = remaining.shift();
         if (next === undefined) ending.abort();
         else clock = next;
       },
     },
     ending.signal,
   );
-  return looks;
+  return results;
 }
 
-/** The time of the last backup by the metrics, in ms. */
+/** Returns the time of the last backup in the metrics, in ms. */
 async function lastBackupOf(metrics: ReturnType<typeof createMetrics>): Promise<number> {
   const text = await metrics.render({
     paymentsInDoubt: undefined,
@@ -72,15 +75,15 @@ async function lastBackupOf(metrics: ReturnType<typeof createMetrics>): Promise<
   return Number(seconds) * 1000;
 }
 
-test("a clock that was 400 days ahead costs no backup once it is right", async () => {
+test("daily backups continue after a clock that was 400 days ahead is corrected", async () => {
   using folder = temporaryFolder();
   const ahead = [0, 1, 2].map((day) => AHEAD + day * DAY_MS);
-  const right = [3, 4, 5, 6].map((day) => NOW + day * DAY_MS);
-  const looks = await lookAt(folder.path, [...ahead, ...right]);
+  const corrected = [3, 4, 5, 6].map((day) => NOW + day * DAY_MS);
+  const results = await runBackupsAt(folder.path, [...ahead, ...corrected]);
   const names = (...times: (number | undefined)[]) => times.map((time) => backupName(time ?? 0));
   const [a, b, c] = ahead;
-  const [d, e, f, g] = right;
-  expect(looks.map((look) => look.names)).toEqual([
+  const [d, e, f, g] = corrected;
+  expect(results.map((result) => result.names)).toEqual([
     names(a),
     names(a, b),
     names(a, b, c),
@@ -89,34 +92,34 @@ test("a clock that was 400 days ahead costs no backup once it is right", async (
     names(d, e, f),
     names(e, f, g),
   ]);
-  expect(looks.map((look) => look.metric)).toEqual([...ahead, ...right]);
+  expect(results.map((result) => result.metric)).toEqual([...ahead, ...corrected]);
 });
 
-test("a backup is not removed if the clock is set back while it is made", async () => {
+test("a new backup is kept if the clock is set back while it is being made", async () => {
   using folder = temporaryFolder();
   const old = [1, 2, 3].map((day) => backupName(NOW - day * DAY_MS));
   for (const name of old) writeFileSync(join(folder.path, name), "a backup");
-  await lookAt(folder.path, [NOW], { backupTakesMs: -HOUR_MS });
-  const left = [...old.slice(0, KEEP - 1), backupName(NOW)];
-  expect(readdirSync(folder.path).toSorted()).toEqual(left.toSorted());
+  await runBackupsAt(folder.path, [NOW], { backupTakesMs: -HOUR_MS });
+  const remaining = [...old.slice(0, KEEP - 1), backupName(NOW)];
+  expect(readdirSync(folder.path).toSorted()).toEqual(remaining.toSorted());
 });
 
-test("a clock that was behind makes a backup at once when it is right", async () => {
+test("a backup is made immediately after a clock that was behind is corrected", async () => {
   using folder = temporaryFolder();
-  const looks = await lookAt(folder.path, [NOW, 0, NOW + HOUR_MS, NOW + DAY_MS]);
-  expect(looks.map(({ names }) => names.length)).toEqual([1, 2, 2, 3]);
-  expect(looks.map(({ metric }) => metric)).toEqual([NOW, 0, NOW, NOW + DAY_MS]);
+  const results = await runBackupsAt(folder.path, [NOW, 0, NOW + HOUR_MS, NOW + DAY_MS]);
+  expect(results.map(({ names }) => names.length)).toEqual([1, 2, 2, 3]);
+  expect(results.map(({ metric }) => metric)).toEqual([NOW, 0, NOW, NOW + DAY_MS]);
 });
 
-test("a failed backup is repeated an hour later, or when the clock is set back", async () => {
+test("a failed backup is retried after an hour, or when the clock is set back", async () => {
   using folder = temporaryFolder();
   const fails = (now: number) => now < NOW || now >= AHEAD;
   const moments = [AHEAD, AHEAD + HOUR_MS - 1, NOW - 1, NOW + HOUR_MS - 2, NOW + HOUR_MS];
-  const looks = await lookAt(folder.path, moments, { fails });
-  expect(looks.map(({ names }) => names.length)).toEqual([0, 0, 0, 0, 1]);
+  const results = await runBackupsAt(folder.path, moments, { fails });
+  expect(results.map(({ names }) => names.length)).toEqual([0, 0, 0, 0, 1]);
 });
 
-test("the check shows the last backup of the past and no negative age", async () => {
+test("check ignores backups with a future date and shows no negative age", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   const store = openStore(path);
@@ -144,7 +147,7 @@ test("the check shows the last backup of the past and no negative age", async ()
   await run();
   expect(lines).toContain("Pending, being paid or in doubt: 1, the oldest for 0 minutes.");
   expect(lines.at(-1)).toBe(`Last backup in ${backups}: none.`);
-  await lookAt(backups, [AHEAD, NOW]);
+  await runBackupsAt(backups, [AHEAD, NOW]);
   await run();
   expect(lines.at(-1)).toBe(`Last backup in ${backups}: 2026-11-25T03:04:05.000Z.`);
 });

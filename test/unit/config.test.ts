@@ -12,7 +12,7 @@ const SECRET = `whsec_${Buffer.from("a secret of enough bytes").toString("base64
 
 const TELEGRAM = { TELEGRAM_BOT_TOKEN: "123:abcdefghijk", TELEGRAM_DISPATCH_CHAT_ID: "-100" };
 
-describe("the settings", () => {
+describe("settings", () => {
   test.each<[Record<string, string>, RegExp]>([
     [{ PORT: "65536" }, /PORT must be a whole number from 0 to 65535, not "65536"/],
     [{ PORT: "1.5" }, /PORT must be/],
@@ -108,19 +108,19 @@ describe("the settings", () => {
     { PUBLIC_URL: "https://board" },
     { ...TELEGRAM, PUBLIC_URL: "https://orders.example.uz" },
     { ...TELEGRAM, PUBLIC_URL: "https://10.0.0.5:8443" },
-    // Telegram gets no button to an http address.
+    // Telegram messages have no button for an http address, so any host is valid.
     { ...TELEGRAM, PUBLIC_URL: "http://localhost:8000" },
   ])("accept %j", (environment) => {
     expect(readConfig(environment).publicUrl).toBe(environment.PUBLIC_URL);
   });
 
-  test("show the topic of the Telegram chat", () => {
+  test("include the topic of the Telegram chat", () => {
     const config = readConfig({ ...TELEGRAM, TELEGRAM_DISPATCH_THREAD_ID: "42" });
     expect(config.telegramDispatchThreadId).toBe(42);
     expect(describeConfig(config)).toMatchObject({ TELEGRAM_DISPATCH_THREAD_ID: 42 });
   });
 
-  test("are refused with every fault named in one message, and no key", () => {
+  test("are refused with one message that lists every error, without keys", () => {
     const refused = () => readConfig({ PORT: "x", LOG_LEVEL: "y", API_KEY: "secret key" });
     expect(refused).toThrow(/PORT.*API_KEY.*LOG_LEVEL/);
     expect(refused).not.toThrow("secret");
@@ -132,11 +132,11 @@ describe("the settings", () => {
     ["file:///var/x.db", "/var/x.db"],
     ["file:./x.db", "./x.db"],
     ["file:C:/x.db", "C:/x.db"],
-  ])("take the database %p", (DATABASE_URL, path) => {
+  ])("accept the database %p", (DATABASE_URL, path) => {
     expect(readConfig({ DATABASE_URL }).database).toEqual({ kind: "sqlite", path });
   });
 
-  test("are all in docs/configuration.md with their defaults", () => {
+  test("are all in docs/configuration.md, with their defaults", () => {
     const rows = Array.from(
       page("configuration.md").matchAll(/^\| `([A-Z_]+)` +\| ([^|]+?) +\|/gm),
       (row) => row.slice(1),
@@ -144,17 +144,17 @@ describe("the settings", () => {
     const documented = Object.fromEntries(
       rows.map(([name, value]) => [name, value?.replaceAll("`", "")]),
     );
-    const inForce = Object.entries(describeConfig(readConfig({})));
+    const current = Object.entries(describeConfig(readConfig({})));
     expect(documented).toEqual(
-      Object.fromEntries(inForce.map(([name, value]) => [name, String(value)])),
+      Object.fromEntries(current.map(([name, value]) => [name, String(value)])),
     );
   });
 
   const EXAMPLE = readFileSync(join(ROOT, ".env.example"), "utf8");
   const EXAMPLE_LINES = EXAMPLE.match(/^#[A-Z_]+=.*$/gm) ?? [];
 
-  /** What Bun makes of a file `.env`. */
-  async function load(env: string): Promise<Record<string, string>> {
+  /** Returns the environment that Bun reads from a file `.env` with this content. */
+  async function loadEnvironment(env: string): Promise<Record<string, string>> {
     using folder = temporaryFolder();
     const file = join(folder.path, "env");
     writeFileSync(file, env);
@@ -167,27 +167,30 @@ describe("the settings", () => {
     return await child.stdout.json();
   }
 
-  test("stand in .env.example, each once", () => {
+  test("appear once each in .env.example", () => {
     const names = EXAMPLE_LINES.map((line) => line.slice(1, line.indexOf("=")));
     expect(names.toSorted()).toEqual(Object.keys(describeConfig(readConfig({}))).toSorted());
   });
 
   test("have their defaults if every line of .env.example is uncommented", async () => {
-    const environment = await load(EXAMPLE.replaceAll(/^#(?=[A-Z_]+=)/gm, ""));
+    const environment = await loadEnvironment(EXAMPLE.replaceAll(/^#(?=[A-Z_]+=)/gm, ""));
     expect(Object.keys(environment)).toEqual(expect.arrayContaining(["WEBHOOK_SECRET", "PORT"]));
     expect(readConfig(environment)).toEqual(readConfig({}));
-    // Another address needs a key, and changes which hosts are served.
+    // A public address requires a key, and changes the default of ALLOWED_HOSTS.
     const open = { HOST: "0.0.0.0", API_KEY: "key" };
     expect(readConfig({ ...environment, ...open })).toEqual(readConfig(open));
   });
 
-  test.each(EXAMPLE_LINES)("have the default if .env.example has %p uncommented", (line) => {
-    const [, name = "", value = ""] = /^#([A-Z_]+)=(.*)$/.exec(line) ?? [];
-    expect(readConfig({ [name]: value })).toEqual(readConfig({}));
-  });
+  test.each(EXAMPLE_LINES)(
+    "have the default if the line %p of .env.example is uncommented",
+    (line) => {
+      const [, name = "", value = ""] = /^#([A-Z_]+)=(.*)$/.exec(line) ?? [];
+      expect(readConfig({ [name]: value })).toEqual(readConfig({}));
+    },
+  );
 });
 
-test("the table of errors in docs/api.md has every code with its status, and no other", () => {
+test("the error table in docs/api.md lists exactly the service's codes, with their statuses", () => {
   const rows = Array.from(
     page("api.md").matchAll(/^\| `([a-z_]+)` (\d{3}) +\|/gm),
     ([, code, status]) => `${status} ${code}`,

@@ -7,7 +7,7 @@ import { temporaryFolder } from "../support/process.ts";
 const ROOT = join(import.meta.dir, "../..");
 const SRC = join(ROOT, "src");
 
-/** From the top to the bottom: a file imports from layers below its own, or from its own folder. */
+/** Top to bottom. A file may import from lower layers and from its own folder. */
 const LAYERS = [
   ["main.ts"],
   ["commands"],
@@ -35,19 +35,19 @@ function importsOf({ path, text }: { path: string; text: string }): string[] {
   return specifiers.map((specifier) => relative(SRC, join(SRC, dirname(path), specifier ?? "")));
 }
 
-describe("the source", () => {
+describe("source", () => {
   test("has a layer for every file", () => {
     expect(sources.map(({ path }) => path).filter((path) => layerOf(path) === -1)).toEqual([]);
   });
 
   test("imports only from lower layers, or from the same folder", () => {
-    const wrong = sources.flatMap((source) =>
+    const violations = sources.flatMap((source) =>
       importsOf(source)
         .filter((imported) => moduleOf(imported) !== moduleOf(source.path))
         .filter((imported) => layerOf(imported) <= layerOf(source.path))
         .map((imported) => `${source.path} imports ${imported}`),
     );
-    expect(wrong).toEqual([]);
+    expect(violations).toEqual([]);
   });
 
   test.each([
@@ -60,14 +60,14 @@ describe("the source", () => {
       /"(BEGIN|COMMIT)|\.transaction\(/,
       ["store/sqlite/group-commit.ts", "store/sqlite/lock.ts", "store/sqlite/migrations.ts"],
     ],
-  ])("has one home for %s", (_what, pattern, homes) => {
+  ])("uses %s only in the allowed files", (_what, pattern, allowed) => {
     const found = sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path);
-    expect(found.toSorted()).toEqual(homes);
+    expect(found.toSorted()).toEqual(allowed);
   });
 
-  // The linter knows the rest: no `any`, no non-null `!`, no printing, no cycles.
-  test("has a reason beside each `as`", () => {
-    const wrong = sources.flatMap(({ path, text }) => {
+  // The linter checks the rest: no `any`, no non-null `!`, no printing, no cycles.
+  test("explains each `as` in a comment", () => {
+    const violations = sources.flatMap(({ path, text }) => {
       const lines = text.split("\n");
       const code = lines.map((line) => line.replace(/".*?"|`.*?`|\/\*.*|^\s*(\*|\/\/).*/g, ""));
       return code.flatMap((line, at) => {
@@ -76,16 +76,16 @@ describe("the source", () => {
         return isAsserted && !hasReason ? [`${path}:${at + 1}: ${line.trim()}`] : [];
       });
     });
-    expect(wrong).toEqual([]);
+    expect(violations).toEqual([]);
   });
 });
 
-describe("the project", () => {
+describe("project", () => {
   test("has no registry address in its lock file", () => {
     expect(readFileSync(join(ROOT, "bun.lock"), "utf8")).not.toMatch(/https?:/);
   });
 
-  test("installs what it needs without a word, blocked scripts included", () => {
+  test("installs its dependencies without output, not even about blocked scripts", () => {
     using folder = temporaryFolder();
     for (const name of ["package.json", "bun.lock"]) {
       copyFileSync(join(ROOT, name), join(folder.path, name));
@@ -96,7 +96,7 @@ describe("the project", () => {
     expect([install.exitCode, `${install.stdout}${install.stderr}`]).toEqual([0, ""]);
   });
 
-  test("names one version of Bun", () => {
+  test("pins one version of Bun", () => {
     expect(packageManager).toBe(`bun@${engines.bun}`);
   });
 });

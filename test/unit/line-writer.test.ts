@@ -1,14 +1,14 @@
 import { expect, test } from "bun:test";
 import { createLineWriter } from "../../src/lib/line-writer.ts";
 
-/** An output that takes what the test lets it take. */
+/** Creates an output that accepts as many bytes as the test allows. */
 function createOutput() {
-  let taken = Buffer.alloc(0);
+  let written = Buffer.alloc(0);
   let room = Number.POSITIVE_INFINITY;
   let whenRoom = Promise.withResolvers<void>();
   return {
-    taken: () => taken.toString(),
-    make(bytes: number) {
+    written: () => written.toString(),
+    allow(bytes: number) {
       room = bytes;
       whenRoom.resolve();
       whenRoom = Promise.withResolvers();
@@ -17,61 +17,61 @@ function createOutput() {
       while (room === 0) await whenRoom.promise;
       const count = Math.min(room, bytes.length);
       room -= count;
-      taken = Buffer.concat([taken, bytes.subarray(0, count)]);
+      written = Buffer.concat([written, bytes.subarray(0, count)]);
       return count;
     },
   };
 }
 
-const noLoss = () => {
+const failOnLoss = () => {
   throw new Error("lines were lost");
 };
 
 const fault = (code: string) => Object.assign(new Error(code), { code });
 
-test("lines are written in order, also where the output takes them in pieces", async () => {
+test("line writer keeps the order of lines if the output accepts them in pieces", async () => {
   const output = createOutput();
-  const { write, end } = createLineWriter(output.write, noLoss);
-  output.make(7);
+  const { write, end } = createLineWriter(output.write, failOnLoss);
+  output.allow(7);
   for (const line of ["один", "two", "three"]) write(line);
   const ended = end(60_000);
-  while (output.taken() === "") await new Promise(setImmediate);
-  output.make(Number.POSITIVE_INFINITY);
+  while (output.written() === "") await new Promise(setImmediate);
+  output.allow(Number.POSITIVE_INFINITY);
   await ended;
-  expect(output.taken()).toBe("один\ntwo\nthree\n");
+  expect(output.written()).toBe("один\ntwo\nthree\n");
 });
 
-test("lines that an output does not take are dropped beyond a megabyte, and counted once it does", async () => {
+test("line writer drops lines beyond 1 MiB while the output is blocked, and then reports how many", async () => {
   const output = createOutput();
-  output.make(0);
+  output.allow(0);
   const { write, end } = createLineWriter(output.write, (lines) => write(`lost ${lines}`));
   const line = "x".repeat(1023);
   for (let i = 0; i < 2000; i++) write(line);
   await end(1);
-  output.make(Number.POSITIVE_INFINITY);
+  output.allow(Number.POSITIVE_INFINITY);
   write("after");
   await end(60_000);
-  const lines = output.taken().split("\n");
+  const lines = output.written().split("\n");
   expect(lines.filter((one) => one === line)).toHaveLength(1025);
   expect(lines.slice(-2)).toEqual(["lost 976", ""]);
   write("again");
   await end(60_000);
-  expect(output.taken()).toEndWith("lost 976\nagain\n");
+  expect(output.written()).toEndWith("lost 976\nagain\n");
 });
 
-test("an output that is full says so, and is tried again", async () => {
+test("line writer retries after EAGAIN", async () => {
   const output = createOutput();
-  let fulls = 3;
+  let rejections = 3;
   const { write, end } = createLineWriter(
-    (bytes) => (fulls-- > 0 ? Promise.reject(fault("EAGAIN")) : output.write(bytes)),
-    noLoss,
+    (bytes) => (rejections-- > 0 ? Promise.reject(fault("EAGAIN")) : output.write(bytes)),
+    failOnLoss,
   );
   write("one");
   await end(60_000);
-  expect(output.taken()).toBe("one\n");
+  expect(output.written()).toBe("one\n");
 });
 
-test("an output that is broken holds up nothing, and hears what it has missed when it is mended", async () => {
+test("line writer is not blocked by a broken output, and reports lost lines once it works again", async () => {
   const output = createOutput();
   let isBroken = true;
   const {
@@ -90,5 +90,5 @@ test("an output that is broken holds up nothing, and hears what it has missed wh
   isBroken = false;
   write("three");
   await end(60_000);
-  expect(output.taken()).toBe("three\nlost 2\n");
+  expect(output.written()).toBe("three\nlost 2\n");
 });

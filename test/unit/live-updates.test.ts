@@ -4,7 +4,7 @@ import { createLog } from "../../src/log.ts";
 
 const QUIET = createLog({ level: "error", json: false, write: () => {}, now: () => 0 });
 
-/** The text of a stream, up to and with the awaited part. */
+/** Returns the text of the stream, up to and including the awaited part. */
 async function readUntil(stream: ReadableStream<Uint8Array>, awaited: string): Promise<string> {
   let text = "";
   for await (const chunk of stream.values({ preventCancel: true })) {
@@ -14,7 +14,7 @@ async function readUntil(stream: ReadableStream<Uint8Array>, awaited: string): P
   throw new Error(`the stream ended after ${text}`);
 }
 
-test("a stream begins with a heartbeat, and has one again while nothing changes", async () => {
+test("a stream starts with a heartbeat, and repeats it while nothing changes", async () => {
   const version = { newOrders: 2, lastPaidAt: 5, lastEvent: 7 };
   const timings = { lookMs: 1, heartbeatMs: 1 };
   const changes = createLiveUpdates(async () => version, QUIET, timings);
@@ -24,7 +24,7 @@ test("a stream begins with a heartbeat, and has one again while nothing changes"
   changes.close();
 });
 
-test("each stream gets its first heartbeat at once, and a change only what follows it", async () => {
+test("each stream gets a heartbeat immediately, and then only later changes", async () => {
   let version: Version = { newOrders: 0, lastPaidAt: 0, lastEvent: 0 };
   const timings = { lookMs: 1, heartbeatMs: 3_600_000 };
   const changes = createLiveUpdates(async () => version, QUIET, timings);

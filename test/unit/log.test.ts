@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
 import { createLog } from "../../src/log.ts";
 
-function logged(message: string, fault?: unknown): string {
+function logged(message: string, error?: unknown): string {
   const lines: string[] = [];
   createLog({ level: "info", json: false, write: (line) => lines.push(line), now: () => 0 }).warn(
     message,
-    fault,
+    error,
   );
   return lines.join("\n");
 }
@@ -22,20 +22,20 @@ test.each([
   "+998901234567x",
   "+6834002",
   "+79161234567",
-])("no log line has the phone number %p whole", (number) => {
+])("log masks the phone number %p", (number) => {
   const digits = number.replace(/\D/g, "").slice(-7);
   expect(logged(`to ${number}`).replace(/[^\d*]/g, "")).not.toContain(digits);
   expect(logged("failed", new Error(`no route to ${number}`))).toContain("*****");
 });
 
 test.each(["Order #99812345", "Order #998123456789012", "5 of 2026-11-23", "in 1795426209000 ms"])(
-  "%p stays as it is in a log line",
+  "log does not mask %p",
   (message) => {
     expect(logged(message)).toBe(`Warning: ${message}`);
   },
 );
 
-test("a fault is logged with its stack and its cause", () => {
+test("log has the stack and the cause of an error", () => {
   const line = logged("It failed.", new Error("outer", { cause: new Error("inner") }));
   expect(line).toMatch(/It failed\.\n.*Error: outer\n.*log\.test\.ts.*Caused by: Error: inner\n/s);
 });

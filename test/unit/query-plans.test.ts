@@ -67,41 +67,41 @@ test("no query of a request or a worker scans a table", async () => {
   } finally {
     prepare.mockRestore();
   }
-  // For the rows that refer to one that is deleted SQLite scans their table, which no plan shows.
+  // For a DELETE, SQLite scans the tables that reference the row, which no plan shows.
   expect(Array.from(queries).filter((sql) => /^delete/i.test(sql))).toEqual([]);
-  // A dozen queries of the modules, and what the migrator asks at the start.
+  // A dozen queries of the modules, and those of the migrator at the start.
   expect(queries.size).toBeGreaterThan(12);
 
   using database = new Database(":memory:");
   for (const { sql } of readMigrationFiles({ migrationsFolder: MIGRATIONS })) {
     for (const statement of sql) database.run(statement);
   }
-  const steps = Array.from(queries).flatMap((sql) => {
+  const planLines = Array.from(queries).flatMap((sql) => {
     if (sql.includes("__drizzle_migrations") || sql.includes("sqlite_master")) return [];
     const plan = database.query<{ detail: string }, []>(`EXPLAIN QUERY PLAN ${sql}`).all();
     return plan.map(({ detail }) => `${detail}: ${sql}`);
   });
-  const scans = steps.filter(
-    (step) =>
-      /^SCAN (?!.*VIRTUAL TABLE)/.test(step) &&
-      !step.includes("CONSTANT ROW") &&
-      // Subqueries: of one row, and of a count that has a limit.
-      !/^SCAN (one|counted):/.test(step) &&
-      // That index has what is due alone, and all of it is counted.
-      !step.startsWith("SCAN orders USING INDEX orders_due:") &&
-      // And that one what is owed alone, the oldest first.
-      !step.startsWith("SCAN orders USING INDEX orders_refund:") &&
-      !step.startsWith("SCAN order_events USING INDEX order_events_due:"),
+  const scans = planLines.filter(
+    (line) =>
+      /^SCAN (?!.*VIRTUAL TABLE)/.test(line) &&
+      !line.includes("CONSTANT ROW") &&
+      // Subqueries of one row, and of a count with a limit.
+      !/^SCAN (one|counted):/.test(line) &&
+      // This index has only due orders, and all are counted.
+      !line.startsWith("SCAN orders USING INDEX orders_due:") &&
+      // This index has only owed refunds, oldest first.
+      !line.startsWith("SCAN orders USING INDEX orders_refund:") &&
+      !line.startsWith("SCAN order_events USING INDEX order_events_due:"),
   );
   expect(scans).toEqual([]);
-  // The user's own orders are sorted, and no other is read.
-  const listed = steps.filter((step) => /orders_idempotency_key .*limit/i.test(step));
-  expect(listed.map((step) => step.split(": ")[0])).toEqual([
+  // Reads and sorts only the user's orders.
+  const listed = planLines.filter((line) => /orders_idempotency_key .*limit/i.test(line));
+  expect(listed.map((line) => line.split(": ")[0])).toEqual([
     "SEARCH orders USING INDEX orders_idempotency_key (user_id=?)",
   ]);
-  // Where many orders of one status are due, looking for the few of the other passes none of them.
-  const due = steps.filter((step) => /orders_due [^]*: update [^]*limit/i.test(step));
-  expect(due.map((step) => step.split(": ")[0])).toEqual([
+  // Finding the few due orders of one status reads none of the many of the other.
+  const due = planLines.filter((line) => /orders_due [^]*: update [^]*limit/i.test(line));
+  expect(due.map((line) => line.split(": ")[0])).toEqual([
     "SEARCH orders USING COVERING INDEX orders_due (status=? AND due_at<?)",
   ]);
 });

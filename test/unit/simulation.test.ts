@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
 import { simulate } from "../proofs/simulation/simulator.ts";
 
-// A small part of test/proofs/simulation.test.ts, so that a broken promise shows in the fast tests.
+// A small part of test/proofs/simulation.test.ts, so that the fast tests find a broken promise too.
 
 const SEEDS = 10;
 
-test("the service keeps its promises in simulated schedules of kills, faults and clocks", async () => {
+test("the service keeps its promises in simulated schedules of kills, faults and clock jumps", async () => {
   for (let seed = 1; seed <= SEEDS; seed++) {
     const { wrongs } = await simulate(seed);
     expect({ seed, wrongs }).toEqual({ seed, wrongs: [] });

@@ -14,7 +14,7 @@ setDefaultTimeout(BUSY_MACHINE_MS);
 
 const ROOT = join(import.meta.dir, "../..");
 
-describe("a step of the store", () => {
+describe("SQLite transaction", () => {
   test("is committed when its promise resolves", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
@@ -33,17 +33,17 @@ describe("a step of the store", () => {
     await store.close();
   });
 
-  test("whose COMMIT fails takes none of its batch with it", async () => {
+  test("whose COMMIT fails does not fail others in its batch", async () => {
     const store = openStore();
-    const orderOfNobody = async (tx: Tx) => {
-      // `as`: the connection under the store, to have the COMMIT fail and not the INSERT.
+    const orderOfUnknownUser = async (tx: Tx) => {
+      // `as`: the connection inside the store, to make the COMMIT fail instead of the INSERT.
       const { $client } = tx as unknown as { $client: Database };
       $client.run("PRAGMA defer_foreign_keys = ON");
       await tx.insert(tx.tables.orders).values({ ...PENDING, userId: 99 });
     };
     const settled = await Promise.allSettled([
       store.run(addUser("+998900000001")),
-      store.run(orderOfNobody),
+      store.run(orderOfUnknownUser),
       store.run(addUser("+998900000002")),
     ]);
     expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
@@ -51,7 +51,7 @@ describe("a step of the store", () => {
     expect(await store.run((tx) => tx.select().from(tx.tables.orders))).toEqual([]);
   });
 
-  test("that takes its time lets no other in between", async () => {
+  test("that is slow is not interleaved with another", async () => {
     const store = openStore();
     const order: string[] = [];
     const slow = store.run(async (tx) => {
@@ -65,21 +65,21 @@ describe("a step of the store", () => {
     expect(order).toEqual(["slow begins", "slow ends", "quick"]);
   });
 
-  test("is refused once the store is closed, and those in progress are finished first", async () => {
+  test("is refused after close(), which waits for running ones", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const store = openStore(path);
-    const underway = store.run(addUser("+998900000001"));
+    const running = store.run(addUser("+998900000001"));
     await store.close();
-    expect(await underway).toMatchObject([{ id: 1 }]);
+    expect(await running).toMatchObject([{ id: 1 }]);
     expect(await refusal(store.run(allUsers))).toContain("closed");
     expect(Bun.file(`${path}-wal`).size).toBe(0);
   });
 
-  test("is refused as unavailable where there is no room for it, and others find theirs", async () => {
+  test("is refused as Unavailable if the disk is full, while smaller ones commit", async () => {
     const store = openStore();
     await store.run(async (tx) => {
-      // `as`: the connection under the store, to make its disk small.
+      // `as`: the connection inside the store, to limit the size of the database.
       const { $client } = tx as unknown as { $client: Database };
       const { page_count } = $client
         .query<{ page_count: number }, []>("PRAGMA page_count")
@@ -107,7 +107,7 @@ describe("a step of the store", () => {
   });
 });
 
-test("a batch that no transaction can begin for is rejected, and the next is a batch again", async () => {
+test("a batch whose BEGIN fails is rejected, and later items are batched again", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   const store = openStore(path);
@@ -116,56 +116,56 @@ test("a batch that no transaction can begin for is rejected, and the next is a b
     batches.push([...items]);
     return items;
   });
-  using foreigner = new Database(path);
-  foreigner.run("BEGIN IMMEDIATE");
+  using otherWriter = new Database(path);
+  otherWriter.run("BEGIN IMMEDIATE");
   const refused = await Promise.allSettled([echo(1), echo(2)]);
   expect(refused.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
-  foreigner.run("ROLLBACK");
+  otherWriter.run("ROLLBACK");
   expect(await Promise.all([echo(3), echo(4), echo(5)])).toEqual([3, 4, 5]);
   expect(batches).toEqual([[3, 4, 5]]);
 });
 
-describe("while another process writes to the file", () => {
-  test("a step waits for it, and reads do not", async () => {
+describe("while another process writes", () => {
+  test("a transaction waits, and reads do not", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const store = openStore(path);
     await store.run(addUser("+998900000001"));
-    using foreigner = new Database(path);
-    foreigner.run("BEGIN IMMEDIATE");
+    using otherWriter = new Database(path);
+    otherWriter.run("BEGIN IMMEDIATE");
     let isWritten = false;
-    const step = store.run(addUser("+998900000002")).then(() => (isWritten = true));
-    // As many as take the step through some of its attempts.
+    const waiting = store.run(addUser("+998900000002")).then(() => (isWritten = true));
+    // Enough time for several attempts of the transaction.
     for (let i = 0; i < 10; i++) {
       await new Promise((resolve) => setTimeout(resolve, 1));
       expect(await store.read((tx) => tx.select().from(tx.tables.users))).toHaveLength(1);
     }
     expect(isWritten).toBe(false);
-    foreigner.run("COMMIT");
-    await step;
+    otherWriter.run("COMMIT");
+    await waiting;
     expect(await store.read((tx) => tx.select().from(tx.tables.users))).toHaveLength(2);
     await store.close();
   });
 
-  test("for long, all that wait are refused as unavailable", async () => {
+  test("for too long, all waiting transactions are refused as Unavailable", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const store = openStore(path);
-    using foreigner = new Database(path);
-    foreigner.run("BEGIN IMMEDIATE");
+    using otherWriter = new Database(path);
+    otherWriter.run("BEGIN IMMEDIATE");
     const settled = await Promise.allSettled(Array.from({ length: 20 }, () => store.run(allUsers)));
     expect(settled.map(({ status }) => status)).toEqual(Array(20).fill("rejected"));
     expect(settled[0]).toMatchObject({
       reason: { name: "Unavailable", cause: { code: "SQLITE_BUSY" } },
     });
-    foreigner.run("ROLLBACK");
+    otherWriter.run("ROLLBACK");
     expect(await store.run(allUsers)).toEqual([]);
     await store.close();
   });
 });
 
-describe("the database", () => {
-  test("is made with WAL, full syncs, foreign keys and strict tables", async () => {
+describe("database", () => {
+  test("is created with WAL, full syncs, foreign keys and strict tables", async () => {
     using folder = temporaryFolder();
     const store = openStore(join(folder.path, "x.db"));
     await store.run(async (tx) => {
@@ -178,13 +178,13 @@ describe("the database", () => {
       const tables = $client.query("PRAGMA table_list").all() as { name: string; strict: number }[];
       const ours = tables.filter(({ name }) => !/^(sqlite|__drizzle)_/.test(name));
       expect(ours.length).toBeGreaterThanOrEqual(3);
-      // The generator leaves STRICT out: it is edited into each migration.
+      // drizzle-kit does not generate STRICT: it is edited into each migration.
       expect(ours.filter(({ strict }) => strict !== 1)).toEqual([]);
     });
     await store.close();
   });
 
-  test("keeps its rows when it is opened again", async () => {
+  test("keeps its rows when it is reopened", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "deep/er/x.db");
     const first = openStore(path);
@@ -199,7 +199,7 @@ describe("the database", () => {
     await second.close();
   });
 
-  test("warns of a log that a reader lets grow, and shrinks it afterwards", async () => {
+  test("warns if a reader lets the WAL grow, and shrinks it afterwards", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const lines: string[] = [];
@@ -228,14 +228,14 @@ describe("the database", () => {
       /^Warning: \S+x\.db-wal has \d\d MiB: some reader has \S+ open for long/,
     );
     reader.close();
-    // The first is moved into the database, the second begins the log anew.
+    // The first write checkpoints the WAL, the second restarts it.
     await store.run(addUser("+998900000001"));
     await store.run(addUser("+998900000002"));
     expect(statSync(`${path}-wal`).size).toBeLessThanOrEqual(8 * 1024 * 1024);
     await store.close();
   });
 
-  test("is refused while another has it open, and free again after", async () => {
+  test("is refused while it is open elsewhere, and opens again after close()", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const store = openStore(path);
@@ -244,14 +244,14 @@ describe("the database", () => {
     await openStore(path).close();
   });
 
-  test("is refused in a sentence where the file is none", () => {
+  test("is refused with a clear message if the file is not a database", () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     writeFileSync(path, "This is a letter to my aunt.\n".repeat(100));
     expect(() => openStore(path)).toThrow(/can't be opened: file is not a database/);
   });
 
-  test("is refused also by another name of the same file, there or not yet", async () => {
+  test("is refused while it is open through a symlink that had no target", async () => {
     using folder = temporaryFolder();
     const link = join(folder.path, "link.db");
     symlinkSync("x.db", link);
@@ -260,7 +260,7 @@ describe("the database", () => {
     await store.close();
   });
 
-  test("is refused in a sentence where it is a folder, or its lock is something else", () => {
+  test("is refused with a clear message if it is a folder, or its lock is not a database", () => {
     using folder = temporaryFolder();
     expect(() => openStore(folder.path)).toThrow("it is a folder");
     const path = join(folder.path, "x.db");
@@ -271,7 +271,7 @@ describe("the database", () => {
   test.each([
     ["sqlite", "sqlite"],
     ["postgresql", "postgres"],
-  ])("has migrations for %s that make what the tables say", async (dialect, name) => {
+  ])("has migrations for %s that match the schema", async (dialect, name) => {
     using folder = temporaryFolder();
     cpSync(join(ROOT, "drizzle", name), join(folder.path, name), { recursive: true });
     const generate = Bun.spawn(
@@ -283,15 +283,12 @@ describe("the database", () => {
         `--dialect=${dialect}`,
         "--casing=snake_case",
         `--schema=src/store/${name}/schema.ts`,
-        // From the working directory: it takes no absolute path.
+        // Relative to the working directory: drizzle-kit accepts no absolute path.
         `--out=${relative(ROOT, join(folder.path, name))}`,
       ],
       { cwd: ROOT, stdout: "pipe", stderr: "pipe" },
     );
-    const [printed, complaints] = await Promise.all([
-      generate.stdout.text(),
-      generate.stderr.text(),
-    ]);
-    expect(printed + complaints).toContain("No schema changes");
+    const [printed, errors] = await Promise.all([generate.stdout.text(), generate.stderr.text()]);
+    expect(printed + errors).toContain("No schema changes");
   });
 });

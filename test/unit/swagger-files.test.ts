@@ -7,7 +7,7 @@ import { spawnService, temporaryFolder } from "../support/process.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-// What a browser loads for Swagger UI, over a real socket: there the headers are merged that matter here.
+// Over a real socket, because the server merges the tested headers only there.
 
 const folder = temporaryFolder();
 let service: Awaited<ReturnType<typeof spawnService>>;
@@ -21,7 +21,7 @@ afterAll(async () => {
   folder[Symbol.dispose]();
 });
 
-const ask = (path: string, headers: Record<string, string> = {}, method = "GET") =>
+const request = (path: string, headers: Record<string, string> = {}, method = "GET") =>
   fetch(service.url + path, { method, headers, decompress: false });
 
 const FILES = [
@@ -34,38 +34,44 @@ const FILES = [
 ];
 
 describe.each(FILES)("%s", (path) => {
-  test("is kept by a browser that asks each time whether it still holds", async () => {
-    const first = await ask(path, { "accept-encoding": "identity" });
+  test("is cached and revalidated by its ETag", async () => {
+    const first = await request(path, { "accept-encoding": "identity" });
     expect([first.status, first.headers.get("cache-control")]).toEqual([200, "no-cache"]);
     const etag = String(first.headers.get("etag"));
-    for (const known of [etag, `W/${etag}`, `"other", ${etag}`, "*"]) {
-      const again = await ask(path, { "accept-encoding": "identity", "if-none-match": known });
-      expect([known, again.status, await again.text()]).toEqual([known, 304, ""]);
+    for (const ifNoneMatch of [etag, `W/${etag}`, `"other", ${etag}`, "*"]) {
+      const again = await request(path, {
+        "accept-encoding": "identity",
+        "if-none-match": ifNoneMatch,
+      });
+      expect([ifNoneMatch, again.status, await again.text()]).toEqual([ifNoneMatch, 304, ""]);
       expect(again.headers.get("etag")).toBe(etag);
       expect(again.headers.get("cache-control")).toBe("no-cache");
     }
-    const changed = await ask(path, { "accept-encoding": "identity", "if-none-match": '"other"' });
+    const changed = await request(path, {
+      "accept-encoding": "identity",
+      "if-none-match": '"other"',
+    });
     expect(changed.status).toBe(200);
   });
 
-  test("comes compressed to those who take it, under another ETag", async () => {
-    const plain = await ask(path, { "accept-encoding": "gzip;q=0, br" });
+  test("is compressed for clients that accept gzip, with another ETag", async () => {
+    const plain = await request(path, { "accept-encoding": "gzip;q=0, br" });
     expect(plain.headers.get("content-encoding")).toBeNull();
-    const whole = await plain.bytes();
+    const body = await plain.bytes();
     for (const accepted of ["gzip", "br, GZIP;q=0.5", "deflate, gzip; q=1.0"]) {
-      const packed = await ask(path, { "accept-encoding": accepted });
-      expect([accepted, packed.headers.get("content-encoding")]).toEqual([accepted, "gzip"]);
-      expect(packed.headers.get("vary")).toBe("Accept-Encoding");
-      expect(packed.headers.get("etag")).not.toBe(plain.headers.get("etag"));
-      const bytes = await packed.bytes();
-      expect(Bun.hash(gunzipSync(bytes))).toBe(Bun.hash(whole));
-      if (whole.length > 5000) expect(bytes.length).toBeLessThan(whole.length / 2.5);
+      const compressed = await request(path, { "accept-encoding": accepted });
+      expect([accepted, compressed.headers.get("content-encoding")]).toEqual([accepted, "gzip"]);
+      expect(compressed.headers.get("vary")).toBe("Accept-Encoding");
+      expect(compressed.headers.get("etag")).not.toBe(plain.headers.get("etag"));
+      const bytes = await compressed.bytes();
+      expect(Bun.hash(gunzipSync(bytes))).toBe(Bun.hash(body));
+      if (body.length > 5000) expect(bytes.length).toBeLessThan(body.length / 2.5);
     }
   });
 
-  test("has its headers without its body for HEAD", async () => {
-    const head = await ask(path, { "accept-encoding": "identity" }, "HEAD");
-    const get = await ask(path, { "accept-encoding": "identity" });
+  test("returns the same headers for HEAD as for GET, without the body", async () => {
+    const head = await request(path, { "accept-encoding": "identity" }, "HEAD");
+    const get = await request(path, { "accept-encoding": "identity" });
     expect([head.status, await head.text()]).toEqual([200, ""]);
     for (const name of ["etag", "content-type", "cache-control"]) {
       expect([name, head.headers.get(name)]).toEqual([name, get.headers.get(name)]);
@@ -73,8 +79,8 @@ describe.each(FILES)("%s", (path) => {
   });
 });
 
-test("the page says that nothing but ours may run in it, and that no page may frame it", async () => {
-  const { headers } = await ask("/swagger");
+test("Swagger UI has a CSP that blocks foreign content, and can't be framed", async () => {
+  const { headers } = await request("/swagger");
   const policy = headers.get("content-security-policy")?.split("; ");
   expect(policy).toContain("default-src 'none'");
   expect(policy).toContain("frame-ancestors 'none'");
@@ -82,7 +88,7 @@ test("the page says that nothing but ours may run in it, and that no page may fr
   expect(headers.get("x-frame-options")).toBe("DENY");
 });
 
-test("a file that could not be read once is read again when it is next asked for", async () => {
+test("a static file is read again after a failed read", async () => {
   const reads = [Promise.reject(new Error("too many open files")), Promise.resolve("content")];
   const answer = createStaticFile("text/css", async () => Buffer.from(String(await reads.shift())));
   const request = new Request("http://localhost/swagger/page.css");

@@ -13,7 +13,7 @@ async function text(path: string): Promise<{ type: string | null; body: string }
 }
 
 describe("Swagger UI", () => {
-  test("is a page of our own that loads nothing from another host", async () => {
+  test("loads nothing from other hosts", async () => {
     for (const path of ["/swagger", "/swagger/"]) {
       const { type, body } = await text(path);
       expect(type).toBe("text/html;charset=utf-8");
@@ -24,10 +24,10 @@ describe("Swagger UI", () => {
     }
   });
 
-  test("has bodies to try that work on a fresh database", async () => {
+  test("has example bodies that work on a new database", async () => {
     const { get, post } = createService();
     const { body } = await get("/swagger/json");
-    // `as`: the shape of an OpenAPI document, as far as it matters here.
+    // `as`: the part of an OpenAPI document that this test uses.
     const paths = body["paths"] as Record<
       string,
       { post: { requestBody: { content: Record<string, { example: unknown }> } } }
@@ -38,11 +38,11 @@ describe("Swagger UI", () => {
     }
   });
 
-  test("has a price to try that changes none that holds", async () => {
+  test("has an example tariff that changes no existing one", async () => {
     const { get, put } = createService();
     const before = (await get("/tariffs")).body;
     const { body } = await get("/swagger/json");
-    // `as`: the shape of an OpenAPI document, as far as it matters here.
+    // `as`: the part of an OpenAPI document that this test uses.
     const paths = body["paths"] as Record<
       string,
       {
@@ -60,7 +60,7 @@ describe("Swagger UI", () => {
     );
   });
 
-  test("has an example of every problem, by its code, which the schema allows", async () => {
+  test("has a valid example of every error code", async () => {
     const document = await readDocument();
     const seen = new Set<string>();
     for (const operations of Object.values(document.paths)) {
@@ -78,14 +78,14 @@ describe("Swagger UI", () => {
         }
       }
     }
-    // These are answered to unknown paths and methods, which are no operations.
+    // Unknown paths and methods return these, and are not operations.
     expect(Object.keys(PROBLEMS).filter((code) => !seen.has(code))).toEqual([
       "not_found",
       "method_not_allowed",
     ]);
   });
 
-  test("has a document that is the same before and after requests", async () => {
+  test("documents every endpoint, before and after requests", async () => {
     const { get, post, app } = createService();
     const document = async () => JSON.stringify((await get("/swagger/json")).body);
     const before = await document();
@@ -98,7 +98,7 @@ describe("Swagger UI", () => {
     expect(documented.toSorted()).toEqual([...new Set(declared)].toSorted());
   });
 
-  test("says of each answer in which media type it comes", async () => {
+  test("documents the media type of each response", async () => {
     const { body } = await createService().get("/swagger/json");
     for (const [path, operations] of Object.entries(body["paths"] as object)) {
       for (const { responses } of Object.values(

@@ -13,7 +13,7 @@ function createQueue(
   return createTaskQueue<number>({ concurrency, keyOf: (task) => task, run, onError });
 }
 
-test("a queue runs so many tasks at a time, and each once at a time", async () => {
+test("task queue runs at most `concurrency` tasks at a time, and none twice at once", async () => {
   const started: number[] = [];
   const release = Promise.withResolvers<void>();
   const queue = createQueue(2, async (task) => {
@@ -30,7 +30,7 @@ test("a queue runs so many tasks at a time, and each once at a time", async () =
   expect(started).toEqual([1, 2, 3, 1]);
 });
 
-test("a queue takes no more than may wait", () => {
+test("task queue refuses a task beyond MAX_WAITING", () => {
   const queue = createQueue(1, never);
   for (let task = 0; task <= MAX_WAITING; task++) expect(queue.add(task)).toBe(true);
   expect(queue.add(-1)).toBe(false);
@@ -44,7 +44,7 @@ test.each([
       throw new Error("no");
     },
   ],
-])("a task that %s frees its place, and the error is reported", async (_how, fail) => {
+])("task queue frees the slot of a task that %s, and reports the error", async (_how, fail) => {
   const errors: unknown[] = [];
   const started: number[] = [];
   const queue = createQueue(

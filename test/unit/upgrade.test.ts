@@ -21,23 +21,23 @@ function makeDatabase(path: string, fixture: string): void {
   database.run(readFileSync(join(FIXTURES, fixture), "utf8"));
 }
 
-/** What a service finds that goes on with the database, and what it does with it. */
-function goOn(path: string) {
+/** Upgrades the database and starts a service on it. */
+function upgrade(path: string) {
   const world = createWorld();
   const store = openSqliteStore(path, log);
   return { world, ...createServiceOn({ ...createDependencies(world), store }) };
 }
 
-test("every schema that was released has its fixture", () => {
+test("every released schema has a fixture", () => {
   expect(fixtures).toEqual(migrations.map((_, at) => `schema-${at + 1}.sql`));
 });
 
-describe.each(fixtures)("a database of %s", (fixture) => {
-  test("comes forward with each of its rows, and is kept as it was", async () => {
+describe.each(fixtures)("upgrade from %s", (fixture) => {
+  test("keeps every row, and a copy of an older database", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     makeDatabase(path, fixture);
-    const { get, dependencies } = goOn(path);
+    const { get, dependencies } = upgrade(path);
     const bodyOf = async (address: string) => (await get(address)).body;
     expect(await bodyOf("/users?phone_number=901234567")).toEqual({
       user_id: 3,
@@ -71,11 +71,11 @@ describe.each(fixtures)("a database of %s", (fixture) => {
     expect(kept).toHaveLength(isOlder ? 1 : 0);
   });
 
-  test("is gone on with: keys find their orders, what waits is done, ids do not come again", async () => {
+  test("keeps keys, pending work and id sequences", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     makeDatabase(path, fixture);
-    const { world, order, app, dependencies } = goOn(path);
+    const { world, order, app, dependencies } = upgrade(path);
     const answer = async (user: number, key: string, tariff?: string) => {
       const { status, body } = await order(user, { "idempotency-key": key }, tariff);
       return [status, body["order_id"]];
@@ -92,7 +92,7 @@ describe.each(fixtures)("a database of %s", (fixture) => {
     expect(await answer(3, "key-of-pending")).toEqual([200, 4]);
     const [status, newest] = await answer(5, "a-new-key");
     expect(status).toBe(200);
-    // Beyond the highest that was ever given, which no row has any more.
+    // Above the highest id ever assigned, whose row is deleted.
     expect(newest).toBeGreaterThan(40);
     await app.idle();
     await dependencies.store.close();

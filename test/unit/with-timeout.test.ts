@@ -3,19 +3,19 @@ import { TimeoutExceeded, withTimeout } from "../../src/lib/with-timeout.ts";
 
 const never = () => new Promise<never>(() => {});
 
-/** How the promise has settled by now, if it has. */
+/** Records how the promise settles. */
 function watch(promise: Promise<unknown>) {
-  const seen: { outcome?: unknown } = {};
+  const settled: { outcome?: unknown } = {};
   promise.then(
-    (value) => (seen.outcome = value),
-    (error) => (seen.outcome = error),
+    (value) => (settled.outcome = value),
+    (error) => (settled.outcome = error),
   );
-  return seen;
+  return settled;
 }
 
 const turn = () => new Promise((resolve) => queueMicrotask(() => resolve(undefined)));
 
-test("a call that answers in time is answered, one that does not is rejected then", async () => {
+test("withTimeout resolves if the call returns in time, else rejects at the timeout", async () => {
   jest.useFakeTimers();
   try {
     const answer = Promise.withResolvers<string>();
@@ -34,7 +34,7 @@ test("a call that answers in time is answered, one that does not is rejected the
   }
 });
 
-test("the signal aborts when nobody waits any more", async () => {
+test("withTimeout aborts its signal at the timeout", async () => {
   const signals: AbortSignal[] = [];
   const late = withTimeout(1, ({ signal }) => {
     signals.push(signal);
@@ -44,14 +44,14 @@ test("the signal aborts when nobody waits any more", async () => {
   expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
 });
 
-test("a call that throws rejects", async () => {
+test("withTimeout rejects if the call throws", async () => {
   const thrown = withTimeout(60_000, () => {
     throw new Error("at once");
   });
   expect(await thrown.catch(String)).toBe("Error: at once");
 });
 
-test("a cut-off ends the calls that run, and those that begin later", async () => {
+test("withTimeout rejects running and later calls after the cutoff", async () => {
   const cutoff = new AbortController();
   const running = watch(withTimeout(60_000, never, cutoff.signal));
   cutoff.abort();
