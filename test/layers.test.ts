@@ -28,6 +28,7 @@ const LAYERS = [
     "rate-limit.ts",
     "pause.ts",
   ],
+  ["request-durations.ts"],
 ];
 
 const sources = readdirSync(SRC, { recursive: true, encoding: "utf8" })
