@@ -84,11 +84,9 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
       metrics.countOrder(outcome);
       if (outcome === "paid") {
         const { amountTiyin } = order;
-        const { tariffTitle, settledAt: paidAt, notifyBy: dueAt } = recorded;
-        onPaid({
-          ...{ orderId, amountTiyin, tariffTitle, paidAt },
-          ...{ status: "paid", attempt: 1, dueAt },
-        });
+        const { tariffTitle, settledAt: paidAt, notifyBy } = recorded;
+        const paid = { orderId, amountTiyin, tariffTitle, paidAt };
+        onPaid({ ...paid, status: "paid", attempt: 1, dueAt: notifyBy });
       }
       return { status: outcome };
     } catch (error) {
