@@ -3,8 +3,8 @@ import Counter from "prom-client/lib/counter.js";
 import Gauge from "prom-client/lib/gauge.js";
 import Histogram from "prom-client/lib/histogram.js";
 import Registry from "prom-client/lib/registry.js";
+import { createRequestDurations } from "./lib/request-durations.ts";
 
-const REQUEST_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const COMMIT_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
 const BATCH_SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
@@ -33,8 +33,10 @@ export interface CommitMetrics {
 
 /** What the service counts and measures, for Prometheus. */
 export interface Metrics extends CommitMetrics {
-  /** A request has come; what is answered is to be called with its answer. Without a `route` it has none. */
-  startRequest(): (method: string, route: string | undefined, status: number) => void;
+  /** Returns the instant to call `endRequest` with, when the request is answered. */
+  startRequest(): number;
+  /** Counts a request with its duration. `route` is undefined if none matched. */
+  endRequest(startedAt: number, method: string, route: string | undefined, status: number): void;
   /** An order has just been settled. */
   countOrder(outcome: "paid" | "declined"): void;
   countBackup(result: "success" | "failure"): void;
@@ -60,13 +62,7 @@ export function createMetrics(version: string, elapsed: () => number): Metrics {
   const gauge = (name: string, help: string) =>
     new Gauge({ name: `nmservis_${name}`, help, registers });
 
-  const requests = new Histogram({
-    name: "nmservis_http_request_duration_seconds",
-    help: "Time from a request to its answer.",
-    labelNames: ["method", "route", "status"] as const,
-    buckets: REQUEST_SECONDS,
-    registers,
-  });
+  const requests = createRequestDurations();
   const orders = new Counter({
     name: "nmservis_orders_total",
     help: "Orders that this process has settled.",
@@ -130,13 +126,10 @@ export function createMetrics(version: string, elapsed: () => number): Metrics {
   observeProcess(registers);
 
   return {
-    startRequest() {
-      const startedAt = elapsed();
-      return (method, route, status) =>
-        requests.observe(
-          { method: METHODS.has(method) ? method : "other", route: route ?? "none", status },
-          (elapsed() - startedAt) / 1000,
-        );
+    startRequest: elapsed,
+    endRequest(startedAt, method, route, status) {
+      const known = METHODS.has(method) ? method : "other";
+      requests.observe(known, route ?? "none", status, (elapsed() - startedAt) / 1000);
     },
     startCommit() {
       const startedAt = elapsed();
@@ -146,14 +139,14 @@ export function createMetrics(version: string, elapsed: () => number): Metrics {
     countOrder: (outcome) => orders.inc({ outcome }),
     countBackup: (result) => backups.inc({ result }),
     setLastBackup: (at) => lastBackup.set(at / 1000),
-    render(snapshot) {
+    async render(snapshot) {
       for (const [name, metric] of Object.entries(snapshots)) {
         // `as`: the names are those of the snapshot.
         const value = snapshot[name as keyof Gauges];
         if (value === undefined) metric.remove();
         else metric.set(Number(value));
       }
-      return registry.metrics();
+      return requests.render() + (await registry.metrics());
     },
   };
 }

@@ -42,8 +42,6 @@ export function routeOptions<
 }
 
 export interface Route {
-  /** As it is declared, such as `/orders/:order_id`. */
-  readonly path: string;
   readonly access: Access;
   /** Serves requests with any `Host`, or none: health probes name an address or a container. */
   readonly anyHost: boolean;
@@ -54,6 +52,8 @@ export interface RequestInfo {
   readonly caller: Caller;
   /** The routes at its path, by method; undefined where there are none. */
   readonly routes: ReadonlyMap<string, Route> | undefined;
+  /** Their path as it is declared, such as `/orders/:order_id`. */
+  readonly path: string | undefined;
 }
 
 /** What the framework knows of a route, as far as it matters here. */
@@ -86,7 +86,9 @@ export function createAccess(keys: ApiKeys): AccessControl {
   return {
     identify(request, path, app) {
       routesAt ??= createRouteMap(app.routes);
-      const info = { caller: callerOf(request.headers), routes: routesAt(path) };
+      const found = routesAt(path);
+      const caller = callerOf(request.headers);
+      const info = { caller, routes: found?.methods, path: found?.path };
       infos.set(request, info);
       return info;
     },
@@ -113,25 +115,31 @@ export function allowHeader(routes: ReadonlyMap<string, Route>): string {
   return [...methods, "OPTIONS"].join(", ");
 }
 
+interface RoutesAtPath {
+  readonly path: string;
+  readonly methods: Map<string, Route>;
+}
+
 /** Default access: `client`. */
 function createRouteMap(declared: readonly DeclaredRoute[]) {
-  const routes = new Map<string, Map<string, Route>>();
+  const routes = new Map<string, RoutesAtPath>();
   for (const { method, path, hooks } of declared) {
-    const methods = routes.get(path) ?? new Map<string, Route>();
+    const at = routes.get(path) ?? { path, methods: new Map<string, Route>() };
     const { access = "client", anyHost = false } = hooks ?? {};
-    routes.set(path, methods.set(method, { path, access, anyHost }));
+    at.methods.set(method, { access, anyHost });
+    routes.set(path, at);
   }
-  const patterns = Array.from(routes)
-    .filter(([path]) => path.includes(":"))
-    .map(([path, methods]) => ({
-      pattern: new RegExp(`^${path.replace(/:\w+/g, "[^/]+")}$`),
-      methods,
+  const patterns = Array.from(routes.values())
+    .filter(({ path }) => path.includes(":"))
+    .map((routesAtPath) => ({
+      pattern: new RegExp(`^${routesAtPath.path.replace(/:\w+/g, "[^/]+")}$`),
+      routesAtPath,
     }));
 
-  return function routesAt(pathname: string): ReadonlyMap<string, Route> | undefined {
+  return function routesAt(pathname: string): RoutesAtPath | undefined {
     // The router takes a trailing slash for none as well.
     const path = /[^/]\/$/.test(pathname) ? pathname.slice(0, -1) : pathname;
-    return routes.get(path) ?? patterns.find(({ pattern }) => pattern.test(path))?.methods;
+    return routes.get(path) ?? patterns.find(({ pattern }) => pattern.test(path))?.routesAtPath;
   };
 }
 

@@ -67,8 +67,12 @@ export function readStrictly(request: Request): Request {
   return Object.assign(request, { json: readJson });
 }
 
-async function readJson(this: Request): Promise<unknown> {
-  return JSON.parse(utf8.decode(await this.arrayBuffer()));
+function readJson(this: Request): Promise<unknown> {
+  return this.arrayBuffer().then(parseJson);
+}
+
+function parseJson(bytes: ArrayBuffer): unknown {
+  return JSON.parse(utf8.decode(bytes));
 }
 
 /**

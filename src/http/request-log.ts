@@ -21,12 +21,12 @@ export function logRequests({ log, metrics, now, access }: ObserverDependencies)
   return (app: Elysia): Elysia =>
     app.wrap((handle, request) => () => {
       const startedAt = isLogged ? now() : 0;
-      const endRequest = metrics.startRequest();
+      const startedOn = metrics.startRequest();
       function observe(response: Response): Response {
         const { method } = request;
         const { status } = response;
-        const route = access.infoOf(request)?.routes?.values().next().value?.path;
-        endRequest(method, route, status);
+        const route = access.infoOf(request)?.path;
+        metrics.endRequest(startedOn, method, route, status);
         if (isLogged) logRequest(method, route ?? "-", response, now() - startedAt);
         return response;
       }

@@ -17,41 +17,31 @@ export function withTimeout<T>(
   call: (options: CallOptions) => Promise<T>,
   cutoff?: AbortSignal,
 ): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const running = new RunningCall(timeoutMs, reject);
-    if (cutoff?.aborted) return running.expire();
-    const others = cutoff && runningUntil(cutoff);
-    running.start(others);
-    // Two handlers and no `finally`: an order makes two calls, and each promise costs.
-    try {
-      call(running).then(
-        (value) => {
-          running.end(others);
-          resolve(value);
-        },
-        (error) => {
-          running.end(others);
-          reject(error);
-        },
-      );
-    } catch (error) {
-      running.end(others);
-      reject(error);
-    }
-  });
+  const running = new RunningCall<T>(timeoutMs, cutoff && runningUntil(cutoff));
+  if (cutoff?.aborted) running.expire();
+  else running.start(call);
+  return running.promise;
 }
 
-class RunningCall implements CallOptions {
+class RunningCall<T> implements CallOptions {
+  readonly promise: Promise<T>;
+  readonly #resolve: (value: T) => void;
+  readonly #reject: (reason: unknown) => void;
   readonly #timeoutMs: number;
-  readonly #reject: (reason: TimeoutExceeded) => void;
+  /** All calls that end when the same signal aborts. */
+  readonly #others: Set<Expirable> | undefined;
   #exceeded: TimeoutExceeded | undefined;
   // Few calls read their signal, and a controller costs as much as the timer.
   #controller: AbortController | undefined;
   #timer: Timer | undefined;
 
-  constructor(timeoutMs: number, reject: (reason: TimeoutExceeded) => void) {
-    this.#timeoutMs = timeoutMs;
+  constructor(timeoutMs: number, others: Set<Expirable> | undefined) {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    this.promise = promise;
+    this.#resolve = resolve;
     this.#reject = reject;
+    this.#timeoutMs = timeoutMs;
+    this.#others = others;
   }
 
   get signal() {
@@ -60,9 +50,20 @@ class RunningCall implements CallOptions {
     return this.#controller.signal;
   }
 
-  start(others: Set<RunningCall> | undefined) {
+  start(call: (options: CallOptions) => Promise<T>) {
     this.#timer = setTimeout(expire, this.#timeoutMs, this);
-    others?.add(this);
+    this.#others?.add(this);
+    try {
+      call(this).then(
+        (value) => {
+          this.#end();
+          this.#resolve(value);
+        },
+        (error) => this.#fail(error),
+      );
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   expire() {
@@ -71,23 +72,32 @@ class RunningCall implements CallOptions {
     this.#controller?.abort(this.#exceeded);
   }
 
-  end(others: Set<RunningCall> | undefined) {
+  #fail(error: unknown) {
+    this.#end();
+    this.#reject(error);
+  }
+
+  #end() {
     clearTimeout(this.#timer);
-    others?.delete(this);
+    this.#others?.delete(this);
   }
 }
 
-function expire(call: RunningCall) {
+interface Expirable {
+  expire(): void;
+}
+
+function expire(call: Expirable) {
   call.expire();
 }
 
-const runningBySignal = new WeakMap<AbortSignal, Set<RunningCall>>();
+const runningBySignal = new WeakMap<AbortSignal, Set<Expirable>>();
 
 /** Returns the calls that end when the signal aborts. One listener serves all: adding one costs 0.5 µs. */
-function runningUntil(cutoff: AbortSignal): Set<RunningCall> {
+function runningUntil(cutoff: AbortSignal): Set<Expirable> {
   let running = runningBySignal.get(cutoff);
   if (running === undefined) {
-    const calls = new Set<RunningCall>();
+    const calls = new Set<Expirable>();
     running = calls;
     runningBySignal.set(cutoff, calls);
     cutoff.addEventListener("abort", () => calls.forEach(expire), { once: true });

@@ -106,20 +106,17 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
 
   // One async function for all steps of a new order: each costs 0.5 µs.
   async function process(request: Request): Promise<CreateOrderResult> {
-    let countsForLimit = request.withinLimit;
-    const giveBack = () => {
-      if (countsForLimit) newOrders.giveBack(request.userId);
-      countsForLimit = false;
-    };
+    let isLimitUsed = request.withinLimit;
     try {
       const result = await insert(request);
       if (result.status === "inserted") {
-        countsForLimit = false;
+        isLimitUsed = false;
         const { orderId } = result.attempt;
         const outcome = await chargeOrder(result.attempt);
         return { ...outcome, orderId, isRepeat: false, detailsIgnored: false };
       }
-      giveBack();
+      if (isLimitUsed) newOrders.giveBack(request.userId);
+      isLimitUsed = false;
       if (result.status === "rejected") return result;
       const { detailsIgnored } = result;
       const first = await result.inFlight;
@@ -127,7 +124,8 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
       const outcome = first ?? outcomeOf(await waitForFirstAttempt(result.order));
       return { ...outcome, orderId: result.order.id, isRepeat: true, detailsIgnored };
     } finally {
-      giveBack();
+      // The insert has failed.
+      if (isLimitUsed) newOrders.giveBack(request.userId);
       inFlight.delete(request.paymentKey);
     }
   }

@@ -119,9 +119,12 @@ export async function insertPendingOrders(
     ]);
   const inserted = await insertPending(tx, { ...common, newOrders: JSON.stringify(rows) });
   const { createdAt, dueAt } = common;
-  return new Map(
-    inserted.map((order) => [order.paymentKey, { ...order, createdAt, attempt: 1, dueAt }]),
-  );
+  const attempts = new Map<string, Attempt>();
+  for (const { orderId, paymentKey, amountTiyin, payer } of inserted) {
+    const attempt = { orderId, paymentKey, amountTiyin, payer, createdAt, attempt: 1, dueAt };
+    attempts.set(paymentKey, attempt);
+  }
+  return attempts;
 }
 
 function byUserAndKey(a: NewOrder, b: NewOrder): number {

@@ -125,7 +125,7 @@ test("request data cannot create new time series", async () => {
   const service = createService();
   for (let n = 0; n < 20; n++) {
     await service.request(`/secret/${n}`);
-    service.dependencies.metrics.startRequest()(`BREW${n}`, "/tariffs", 405);
+    service.dependencies.metrics.endRequest(0, `BREW${n}`, "/tariffs", 405);
   }
   const samples = await scrape(service);
   const counts = Array.from(samples).filter(([name]) =>

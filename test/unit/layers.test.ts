@@ -17,7 +17,8 @@ const LAYERS = [
   ["users", "orders", "tariffs", "health", "backups"],
   ["http", "store", "adapters"],
   ["ports.ts", "config.ts"],
-  ["errors.ts", "log.ts", "metrics.ts", "lib"],
+  ["metrics.ts"],
+  ["errors.ts", "log.ts", "lib"],
 ];
 
 const sources = readdirSync(SRC, { recursive: true, encoding: "utf8" })
