@@ -3,8 +3,9 @@
 
 export {};
 
-const [origin = "", connections = "1", seconds = "1", endpoint = "", count = "1"] =
+const [origin = "", connections = "1", seconds = "1", target = "", count = "1"] =
   process.argv.slice(2);
+const [endpoint = "", isKeyed] = target.split(" ");
 const until = performance.now() + Number(seconds) * 1000;
 const latencies: number[] = [];
 let sent = 0;
@@ -15,13 +16,20 @@ function body(): string {
   const number = String(Number(count) + sent).padStart(8, "0");
   return endpoint === "/register"
     ? `{"phone_number":"+9989${number}"}`
-    : `{"user_id":${((sent * 7919) % Number(count)) + 1},"tariff_code":"standard_300"}`;
+    : `{"user_id":${userId()},"tariff_code":"standard_300"}`;
+}
+
+function userId(): number {
+  return isKeyed ? Math.ceil(Math.random() * Number(count)) : (sent % Number(count)) + 1;
 }
 
 async function connection() {
   while (performance.now() < until) {
     const startedAt = performance.now();
-    const headers = { "content-type": "application/json" };
+    const headers = {
+      "content-type": "application/json",
+      ...(isKeyed && { "idempotency-key": crypto.randomUUID() }),
+    };
     const response = await fetch(origin + endpoint, { method: "POST", headers, body: body() });
     await response.arrayBuffer();
     if (!response.ok) failed += 1;

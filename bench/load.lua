@@ -1,10 +1,12 @@
 -- What wrk sends: orders of the first USERS users in turn, or phone numbers that are new each time.
 -- Arguments: the endpoint, the number of users or the first new number.
-local endpoint, count
+local endpoint, count, keyed
 local n = 0
 
 init = function(args)
-  endpoint, count = args[1], tonumber(args[2])
+  endpoint, count = args[1]:match("^(%S+)"), tonumber(args[2])
+  keyed = args[1]:match(" keyed$") ~= nil
+  math.randomseed(os.time())
   wrk.headers["Content-Type"] = "application/json"
 end
 
@@ -13,7 +15,14 @@ request = function()
   if endpoint == "/register" then
     return wrk.format("POST", endpoint, nil, '{"phone_number":"+9989' .. string.format("%08d", count + n) .. '"}')
   end
-  local user = (n * 7919) % count + 1
+  if keyed then
+    -- As random as a UUID, and unique by its count.
+    local key = string.format("%08x-%04x-%04x-%012x", math.random(0, 0x7fffffff), math.random(0, 0xffff),
+      math.random(0, 0xffff), n)
+    return wrk.format("POST", endpoint, { ["Content-Type"] = "application/json", ["Idempotency-Key"] = key },
+      '{"user_id":' .. math.random(1, count) .. ',"tariff_code":"standard_300"}')
+  end
+  local user = n % count + 1
   return wrk.format("POST", endpoint, nil, '{"user_id":' .. user .. ',"tariff_code":"standard_300"}')
 end
 

@@ -3,6 +3,9 @@ import { join } from "node:path";
 /** Debian's wrk, or else our own client, which takes more of the two cores for itself. */
 export const LOADER = Bun.which("wrk") === null ? "a Bun client" : "wrk";
 
+/** Orders of users in turn without keys, or of users at random with random keys. */
+export type OrderLoad = "keyless" | "keyed";
+
 export interface Measure {
   readonly requests: number;
   readonly perSecond: number;
@@ -13,7 +16,7 @@ export interface Measure {
 /** Sends load from a process of its own; throws if a single answer was not a success. */
 export async function load(
   origin: string,
-  endpoint: "/create_order" | "/register",
+  endpoint: "/create_order" | "/create_order keyed" | "/register",
   connections: number,
   seconds: number,
   count: number,
