@@ -1,7 +1,7 @@
 import type { Log } from "../log.ts";
 import type { DispatcherNotifier } from "../ports.ts";
 
-/** A dispatcher who hears of orders in the log. */
+/** Creates a stub that notifies the dispatcher by a log line. */
 export function createDispatcherStub(log: Log): DispatcherNotifier {
   return {
     async notify({ orderId }) {

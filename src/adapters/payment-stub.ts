@@ -2,19 +2,21 @@ import { inSum } from "../lib/format.ts";
 import type { Log } from "../log.ts";
 import type { PaymentGateway } from "../ports.ts";
 
-// Payers with a set fate, so that a client can try every branch by hand.
+// Test numbers with a fixed outcome, so that every outcome can be tried by hand.
 const DECLINED_PAYER = "+998900000002";
-const SILENT_AT_FIRST_PAYER = "+998900000003";
+const TIMEOUT_ONCE_PAYER = "+998900000003";
 
-/** A payment provider that takes `delayMs` and no money: all have paid but the payers of a set fate. */
+/**
+ * Creates a stub that answers "paid" after `delayMs`, except for the test numbers. Charges nothing.
+ */
 export function createPaymentStub(log: Log, delayMs: number): PaymentGateway {
-  const heardOf = new Set<string>();
+  const seenKeys = new Set<string>();
   return {
     async charge({ paymentKey, amountTiyin, payer }) {
       log.info(`[STUB-PAYMENT] Processing payment of ${inSum(amountTiyin)} sum...`);
       if (delayMs > 0) await Bun.sleep(delayMs);
-      if (payer === SILENT_AT_FIRST_PAYER && !heardOf.has(paymentKey)) {
-        heardOf.add(paymentKey);
+      if (payer === TIMEOUT_ONCE_PAYER && !seenKeys.has(paymentKey)) {
+        seenKeys.add(paymentKey);
         return new Promise(() => {});
       }
       return payer === DECLINED_PAYER ? "declined" : "paid";

@@ -3,16 +3,16 @@ import type { Clock, Fetch, FetchInit, WebhookSender } from "../ports.ts";
 
 export interface WebhookOptions {
   readonly url: string;
-  /** The key of the signatures. */
+  /** The signing key. */
   readonly secret: Uint8Array;
   readonly fetch: Fetch;
   readonly now: Clock;
 }
 
 /**
- * Posts events to the bot as the Standard Webhooks specification has it (standardwebhooks.com, 1.0.0):
- * `webhook-id` is the same at each retry, and the signature is HMAC-SHA256 of id, time and body. An event has
- * arrived once the headers of a 2xx response are there. No error has the path or query of the URL in it.
+ * Creates a sender of signed events (Standard Webhooks 1.0.0, standardwebhooks.com). `webhook-id`
+ * is the same in each retry. The signature is HMAC-SHA256 over id, time and body. An event is
+ * delivered when the headers of a 2xx response arrive. Errors omit the URL's path and query.
  */
 export function createWebhook(options: WebhookOptions): WebhookSender {
   const { url, secret, now } = options;
@@ -24,7 +24,7 @@ export function createWebhook(options: WebhookOptions): WebhookSender {
       return await options.fetch(url, init);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      // Not the error itself: Bun repeats the URL in it, and a token may be part of that.
+      // Not the error itself: it contains the URL, which may include a token.
       throw new Error(secretPart === "/" ? reason : reason.replaceAll(secretPart, "/…"));
     }
   }
@@ -51,13 +51,13 @@ export function createWebhook(options: WebhookOptions): WebhookSender {
         },
         body,
         redirect: "manual",
-        // The body is not read, so that a broken one is no failure.
+        // The body is not read, so a corrupt one must not fail the delivery.
         decompress: false,
         signal,
       });
-      // Unread, it would hold the connection.
+      // An unread body would keep the connection busy.
       response.body?.cancel().catch(() => {});
-      if (!response.ok) throw new Error(`the bot has answered ${response.status}`);
+      if (!response.ok) throw new Error(`the bot answered ${response.status}`);
     },
   };
 }

@@ -4,7 +4,7 @@ import type { Clock } from "../ports.ts";
 import type { Store, StoreSizes } from "../store/store.ts";
 import type { WriteProbe } from "./write-probe.ts";
 
-/** Orders that wait, and since when, in ms, the oldest does. */
+/** Numbers of waiting orders, and since when the oldest of each has been waiting, in ms. */
 export interface Waiting {
   readonly pending: number;
   readonly pendingSince: number | null;
@@ -17,19 +17,19 @@ export interface GaugeDependencies {
   readonly ping: WriteProbe;
   readonly log: Log;
   readonly now: Clock;
-  /** The orders that wait, of those that were made by `madeBy`. */
-  readonly readWaiting: (madeBy: number) => Promise<Waiting>;
+  /** Counts waiting orders; pending ones only if created at or before `createdUntil`, in ms. */
+  readonly readWaiting: (createdUntil: number) => Promise<Waiting>;
   readonly config: { readonly paymentTimeoutMs: number };
 }
 
-/** What is true now. Never rejects: what can't be known is left out, and the log says why. */
+/** Reads all gauges. Never rejects: leaves out values that it can't read, and logs the reason. */
 export async function readGauges(dependencies: GaugeDependencies): Promise<Gauges> {
   const { store, ping, log, now, readWaiting, config } = dependencies;
   const at = now();
   const [sizes, waiting, isWritable] = await Promise.all([
-    store.measure().catch(leaveOut),
-    // What is younger may still be answered: it is being paid, and not in doubt.
-    readWaiting(at - config.paymentTimeoutMs).catch(leaveOut),
+    store.measure().catch(logFailure),
+    // The provider may still answer for younger orders: they are not in doubt yet.
+    readWaiting(at - config.paymentTimeoutMs).catch(logFailure),
     ping().then(
       () => true,
       () => false,
@@ -45,8 +45,8 @@ export async function readGauges(dependencies: GaugeDependencies): Promise<Gauge
     ...sizesOf(sizes),
   };
 
-  function leaveOut(error: unknown): undefined {
-    log.warn("Something can't be measured.", error);
+  function logFailure(error: unknown): undefined {
+    log.warn("Could not read some gauges; /metrics leaves them out.", error);
   }
 }
 

@@ -12,8 +12,8 @@ export interface HealthDependencies extends Omit<GaugeDependencies, "ping"> {
 }
 
 /**
- * `GET /`, which says that the process is there, `GET /health`, which says that it can work, and
- * `GET /metrics`, which says how it does.
+ * Serves `GET /` (the process is running), `GET /health` (the database accepts writes) and
+ * `GET /metrics`.
  */
 export function healthRoutes(dependencies: HealthDependencies) {
   const { metrics } = dependencies;
@@ -27,14 +27,16 @@ export function healthRoutes(dependencies: HealthDependencies) {
         access: "open",
         anyHost: true,
         response: {
-          200: namedObject("Running", { message: Type.Literal("NoMus API is running") }),
+          200: namedObject("Running", {
+            message: Type.Literal("NoMus API is running", { description: "A fixed text." }),
+          }),
           ...problemSchemas("internal_error"),
         },
         detail: {
           operationId: "getRoot",
-          tags: ["Service"],
-          summary: "Is it running?",
-          description: "The bot's health check.",
+          tags: ["Health and metrics"],
+          summary: "Check that the service is running",
+          description: "Used by the bot. Does not check the database; see /health.",
         },
       }),
     )
@@ -48,15 +50,17 @@ export function healthRoutes(dependencies: HealthDependencies) {
         access: "open",
         anyHost: true,
         response: {
-          200: namedObject("Healthy", { status: Type.Literal("ok") }),
+          200: namedObject("Healthy", {
+            status: Type.Literal("ok", { description: "The database accepts writes." }),
+          }),
           ...problemSchemas("internal_error", "unavailable"),
         },
         detail: {
           operationId: "getHealth",
-          tags: ["Service"],
-          summary: "Can it take orders?",
+          tags: ["Health and metrics"],
+          summary: "Check that the database accepts writes",
           description:
-            "Answers 200 once a write of the last second has reached the disk, and 503 if none can.",
+            "Returns 200 if a write reached the disk within the last second, otherwise 503.",
         },
       }),
     )
@@ -71,9 +75,9 @@ export function healthRoutes(dependencies: HealthDependencies) {
         response: { 200: Type.String(), ...problemSchemas(...KEYED_ERRORS) },
         detail: {
           operationId: "getMetrics",
-          tags: ["Service"],
-          summary: "Metrics",
-          description: "For Prometheus, in its text format.",
+          tags: ["Health and metrics"],
+          summary: "Get metrics",
+          description: "Returns metrics in the Prometheus text format.",
         },
       }),
     );

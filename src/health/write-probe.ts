@@ -1,20 +1,20 @@
 import type { Clock } from "../ports.ts";
 import type { Store } from "../store/store.ts";
 
-/** However often it is asked, the disk is written to once in this time. */
+/** Writes at most once in this time, however many requests come. */
 const PING_EVERY_MS = 1000;
 
-/** Resolves when a write of the last second has reached the disk; rejects where it can't. */
+/** Resolves once a write of the last second is on disk; rejects if the write fails. */
 export type WriteProbe = () => Promise<void>;
 
 export function createWriteProbe({ store, now }: { store: Store; now: Clock }): WriteProbe {
-  let lastPing: { readonly beganAt: number; readonly reachedDisk: Promise<void> } | undefined;
+  let lastPing: { readonly startedAt: number; readonly reachedDisk: Promise<void> } | undefined;
 
   return function ping() {
-    // Either way, for a clock may be set back.
-    const isRecent = lastPing && Math.abs(now() - lastPing.beganAt) < PING_EVERY_MS;
+    // Absolute, because the clock may be set back.
+    const isRecent = lastPing && Math.abs(now() - lastPing.startedAt) < PING_EVERY_MS;
     if (lastPing === undefined || !isRecent) {
-      lastPing = { beganAt: now(), reachedDisk: store.ping() };
+      lastPing = { startedAt: now(), reachedDisk: store.ping() };
     }
     return lastPing.reachedDisk;
   };

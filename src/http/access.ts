@@ -4,34 +4,34 @@ import { describeQuery, type Example } from "./schemas.ts";
 import { createHash, timingSafeEqual } from "node:crypto";
 
 /**
- * Who may use a route: everybody, whoever has a client's key, the owner alone; or a dispatcher, whose session
- * the board itself looks at, and who sends forms.
+ * Required access: none, a client key, the owner's key, or a dispatcher's session, which the board
+ * checks itself. Dispatcher routes take forms, all others JSON.
  */
 export type Access = "open" | "client" | "owner" | "dispatcher";
 
-/** The names of the keys in the OpenAPI document. */
+/** Names of the security schemes in the OpenAPI document. */
 export const CLIENT_KEY = "ClientKey";
 export const OWNER_KEY = "OwnerKey";
 
-/** What the document says of each access. */
+/** OpenAPI security requirements. */
 const SECURITY: Readonly<Record<Access, Record<string, never[]>[]>> = {
   open: [],
-  // The owner's key opens it too, in the same header: one entry is enough to try it.
+  // The owner's key works too, in the same header: one entry is enough in Swagger UI.
   client: [{ [CLIENT_KEY]: [] }],
   owner: [{ [OWNER_KEY]: [] }],
-  // The document does not have the board.
+  // The board is not in the document.
   dispatcher: [],
 };
 
-/** The part of the OpenAPI document that a route declares besides its schemas and its access. */
+/** OpenAPI fields of a route besides its schemas and access. */
 interface Detail extends DocumentDecoration {
-  /** Complete examples of the answer 200, by name. */
+  /** Complete examples of the 200 response, by name. */
   readonly examples?: Readonly<Record<string, Example>>;
 }
 
 /**
- * Completes the options of a route with its security and parameters in the OpenAPI document. The
- * plugin alone would drop the query if `detail` has parameters.
+ * Adds OpenAPI security and parameters to the options of a route. The plugin alone would drop the
+ * query if `detail` has parameters.
  */
 export function routeOptions<
   Options extends { access: Access; anyHost?: boolean; detail: Detail; query?: TObject },
@@ -43,38 +43,38 @@ export function routeOptions<
 
 export interface Route {
   readonly access: Access;
-  /** Serves requests with any `Host`, or none: health probes name an address or a container. */
+  /** Accepts any `Host`, or a missing one: health probes send an address or a container name. */
   readonly anyHost: boolean;
 }
 
-/** What is known of a request before its body is read. */
+/** Facts about a request that need no body. */
 export interface RequestInfo {
   readonly caller: Caller;
-  /** The routes at its path, by method; undefined where there are none. */
+  /** Routes at its path, by method; undefined if the path is unknown. */
   readonly routes: ReadonlyMap<string, Route> | undefined;
-  /** Their path as it is declared, such as `/orders/:order_id`. */
+  /** Their declared path, such as `/orders/:order_id`. */
   readonly path: string | undefined;
 }
 
-/** What the framework knows of a route, as far as it matters here. */
+/** The relevant part of the framework's route. */
 interface DeclaredRoute {
   readonly method: string;
   readonly path: string;
   readonly hooks?: { readonly access?: Access; readonly anyHost?: boolean };
 }
 
-/** Finds out, once for each request, who sends it and what is at its path. */
+/** Identifies the caller and the routes of each request, once. */
 export interface AccessControl {
   /**
-   * `path` is the one by which the framework's router finds the route. The app's routes are read on the
-   * first call, when all are declared.
+   * Identifies a request. `path` is the one that the framework's router uses. Reads the app's
+   * routes on the first call, when all are declared.
    */
   identify(
     request: Request,
     path: string,
     app: { readonly routes: readonly DeclaredRoute[] },
   ): RequestInfo;
-  /** What was found out of this request, if it came so far. */
+  /** Returns the result of `identify`, or undefined if the request was never identified. */
   infoOf(request: Request): RequestInfo | undefined;
 }
 
@@ -96,7 +96,7 @@ export function createAccess(keys: ApiKeys): AccessControl {
   };
 }
 
-/** Whether the caller may use what needs this access. */
+/** Returns whether the caller has this access. */
 export function isAllowed(access: Access, caller: Caller): boolean {
   switch (access) {
     case "open":
@@ -109,7 +109,7 @@ export function isAllowed(access: Access, caller: Caller): boolean {
   }
 }
 
-/** What the header `Allow` says of a path with these routes (RFC 9110, section 10.2.1). */
+/** Returns the `Allow` header for these routes (RFC 9110, section 10.2.1). */
 export function allowHeader(routes: ReadonlyMap<string, Route>): string {
   const methods = Array.from(routes.keys(), (method) => (method === "GET" ? "GET, HEAD" : method));
   return [...methods, "OPTIONS"].join(", ");
@@ -137,13 +137,13 @@ function createRouteMap(declared: readonly DeclaredRoute[]) {
     }));
 
   return function routesAt(pathname: string): RoutesAtPath | undefined {
-    // The router takes a trailing slash for none as well.
+    // The router ignores a trailing slash.
     const path = /[^/]\/$/.test(pathname) ? pathname.slice(0, -1) : pathname;
     return routes.get(path) ?? patterns.find(({ pattern }) => pattern.test(path))?.routesAtPath;
   };
 }
 
-/** Who a request comes from, by its key. */
+/** The sender of a request, by its key. */
 export type Caller = "owner" | "client" | "anonymous" | "invalid key";
 
 export interface ApiKeys {
@@ -152,8 +152,9 @@ export interface ApiKeys {
 }
 
 /**
- * Tells callers by their keys in `X-API-Key`, or in `Authorization: Bearer` where there is no such header, in a time that says nothing about the keys: digests of equal length are
- * compared, each with every key. Without keys everybody is the owner.
+ * Returns a function that identifies callers by `X-API-Key` or, if it is missing, by
+ * `Authorization: Bearer`. Runs in constant time: compares digests of equal length, with every key.
+ * If no keys are configured, every caller is the owner.
  */
 export function createCallerCheck({ apiKeys, adminApiKeys }: ApiKeys) {
   const clients = apiKeys.map(digest);
@@ -171,14 +172,14 @@ export function createCallerCheck({ apiKeys, adminApiKeys }: ApiKeys) {
   };
 }
 
-// Prometheus can't send headers of other names.
+// Prometheus sends keys only in this header.
 function bearerOf(headers: Headers): string | undefined {
   return /^Bearer +(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1];
 }
 
 function includes(digests: Buffer[], digested: Buffer): boolean {
   let found = false;
-  for (const one of digests) found = timingSafeEqual(one, digested) || found;
+  for (const candidate of digests) found = timingSafeEqual(candidate, digested) || found;
   return found;
 }
 
@@ -186,29 +187,29 @@ function digest(key: string): Buffer {
   return createHash("sha256").update(key).digest();
 }
 
-/** A name or an IPv6 address in brackets, and perhaps a port (RFC 9110, section 7.2). */
+/** A name or a bracketed IPv6 address, with an optional port (RFC 9110, section 7.2). */
 const AUTHORITY = /^([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d*)?$/;
 
-/** The name in a `Host` header, in lower case and without its port; undefined where there is none. */
+/** Returns the name in a `Host` header, lower-case and without a port; undefined if malformed. */
 function hostName(authority: string): string | undefined {
   return AUTHORITY.exec(authority.toLowerCase())?.[1];
 }
 
 /**
- * Checks a `Host` header against `names`, or only its syntax if that is null. Protects against DNS
- * rebinding: a foreign page whose name resolves to our address is rejected.
+ * Returns a check of `Host` headers against `names`; null accepts any well-formed one. Protects
+ * against DNS rebinding: rejects a foreign page whose name resolves to our address.
  */
 export function createHostCheck(names: readonly string[] | null) {
   const allowed = names && new Set(names.map(hostName));
-  // Almost every request has the Host of the one before it.
+  // Almost every request has the same Host as the previous one.
   let lastAllowed: string | null = null;
 
   return function isAllowed(authority: string | null): boolean {
     if (authority === null) return false;
     if (authority === lastAllowed) return true;
     const name = hostName(authority);
-    const isOurs = name !== undefined && (allowed === null || allowed.has(name));
-    if (isOurs) lastAllowed = authority;
-    return isOurs;
+    const isMatch = name !== undefined && (allowed === null || allowed.has(name));
+    if (isMatch) lastAllowed = authority;
+    return isMatch;
   };
 }

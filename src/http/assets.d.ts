@@ -1,4 +1,4 @@
-// Imported `with { type: "file" }`, a module is the path of its file.
+// An import `with { type: "file" }` is the file's path.
 declare module "swagger-ui-dist/*.js" {
   const path: string;
   export default path;

@@ -1,15 +1,18 @@
 import type { Context } from "elysia";
 
-/** What a page may send beside what every page may. */
+/** Allowed request headers, besides the CORS-safelisted ones. */
 const REQUEST_HEADERS = "Content-Type, Idempotency-Key, X-API-Key, X-Request-Id";
 
-/** What a page may read of an answer beside what every page may. */
+/** Exposed response headers, besides the CORS-safelisted ones. */
 const RESPONSE_HEADERS = "Allow, Idempotent-Replayed, Retry-After, WWW-Authenticate, X-Request-Id";
 
-/** How long a browser need not ask again; more than two hours none remembers. */
+/** How long browsers cache a preflight response. Chromium's maximum is two hours. */
 const MAX_AGE_S = 7200;
 
-/** Lets the pages of some origins call (the Fetch standard, "CORS protocol"); without origins it does nothing. */
+/**
+ * Returns the CORS handling that lets pages of these origins call the API (Fetch standard, "CORS
+ * protocol"). Without origins it does nothing.
+ */
 export function createCors(origins: readonly string[]) {
   const allowed = new Set(origins);
 
@@ -19,7 +22,7 @@ export function createCors(origins: readonly string[]) {
   }
 
   return {
-    /** Sets what every answer has: whether the page that asks may read it. */
+    /** Sets the headers of every response, which tell the browser if the page may read it. */
     setHeaders({ headers }: Request, set: Context["set"]) {
       if (allowed.size === 0) return;
       set.headers["vary"] = "Origin";
@@ -27,13 +30,13 @@ export function createCors(origins: readonly string[]) {
       set.headers["access-control-allow-origin"] = String(headers.get("origin"));
       set.headers["access-control-expose-headers"] = RESPONSE_HEADERS;
     },
-    /** Whether a browser asks here, without a key, what a page of an allowed origin may send. */
+    /** Returns whether this is a preflight request for a page of an allowed origin. */
     isPreflight({ method, headers }: Request): boolean {
       return (
         method === "OPTIONS" && headers.has("access-control-request-method") && isAllowed(headers)
       );
     },
-    /** Sets what the answer to a preflight has: these methods are taken here. */
+    /** Sets the headers of a preflight response. `methods` are those of the path. */
     setPreflightHeaders(set: Context["set"], methods: string) {
       set.headers["access-control-allow-methods"] = methods;
       set.headers["access-control-allow-headers"] = REQUEST_HEADERS;

@@ -5,24 +5,27 @@ import { BodyTooLarge } from "./request-body.ts";
 import { problem } from "./problems.ts";
 import { fieldErrors } from "./validation.ts";
 
-/** What the framework tells of a request that has failed. */
+/** The framework's context of a failed request. */
 interface Failure {
-  /** The framework's own word for it, not ours. */
+  /** The framework's error code, not ours. */
   readonly code: unknown;
   readonly error: unknown;
   readonly set: Context["set"];
   readonly request: Request;
 }
 
-/** The part of the service whose errors are pages for people. */
+/** Error pages for the part of the service that serves HTML. */
 export interface ErrorPages {
-  /** Whether the request is for that part. */
+  /** Returns whether the request is for that part. */
   covers(request: Request): boolean;
-  /** The page for an error. */
+  /** Returns the error page. */
   answer(request: Request, code: ErrorCode): Response;
 }
 
-/** Answers every error with problem details or a page. Our own faults are logged with their stack. */
+/**
+ * Returns a handler that answers every error with problem details or a page. Logs internal errors
+ * and store failures with their stack.
+ */
 export function createErrorHandler(log: Log, pages?: ErrorPages) {
   return (failure: Failure) => {
     const { error, set, request } = failure;

@@ -16,7 +16,7 @@ import { createErrorHandler, type ErrorPages } from "./error-handler.ts";
 import { problem } from "./problems.ts";
 import { requestIdOf } from "./request-id.ts";
 
-/** Anyone can send requests with a wrong `Host`: their log lines are bounded. */
+/** Limits log lines: anyone can send requests with a wrong `Host`. */
 const HOST_WARNINGS_PER_MINUTE = 10;
 const MAX_LOGGED_HOST = 100;
 
@@ -33,8 +33,8 @@ export interface GuardDependencies {
 }
 
 /**
- * What every request passes before its route: checks what can be known before the body is read, and
- * answers every error, also those of the routes, with problem details or a page.
+ * Returns a plugin that checks each request before its body is read and its route is called.
+ * Answers every error, including those of routes, with problem details or a page.
  */
 export function guard({ log, now, randomId, access, errorPages, config }: GuardDependencies) {
   const isAllowedHost = createHostCheck(config.allowedHosts);
@@ -47,9 +47,9 @@ export function guard({ log, now, randomId, access, errorPages, config }: GuardD
     log.warn(`Refused a request for the host ${name}. If it is yours, add it to ALLOWED_HOSTS.`);
   }
 
-  // The type that is promised has no answers: those given here stand in the document by themselves.
+  // Returns the plain type: routes document the errors that are answered here.
   return (app: Elysia): Elysia => {
-    /** Why the request is not let in, if it isn't; the first reason there is, in the contract's order. */
+    /** Returns the first failed check, in the contract's order; undefined if all pass. */
     function rejection(request: Request, path: string, set: Context["set"]): ErrorCode | undefined {
       const { method, headers } = request;
       const { caller, routes } = access.identify(request, path, app);
@@ -59,7 +59,7 @@ export function guard({ log, now, randomId, access, errorPages, config }: GuardD
         logRefusedHost(host);
         return "invalid_host";
       }
-      // A browser sends no key with a preflight.
+      // Browsers send preflights without a key.
       const needed = route?.access ?? (errorPages?.covers(request) ? "dispatcher" : "client");
       if (!isAllowed(needed, caller) && !cors.isPreflight(request)) {
         return caller === "anonymous" ? "missing_api_key" : "invalid_api_key";
@@ -70,23 +70,23 @@ export function guard({ log, now, randomId, access, errorPages, config }: GuardD
         return "method_not_allowed";
       }
       if (method !== "POST" && method !== "PUT") return undefined;
-      // Anything else a foreign page could post from the owner's browser without asking.
-      const isFit = route.access === "dispatcher" ? isForm(headers) : isPlainJson(headers);
-      if (!isFit) return "unsupported_media_type";
+      // CSRF: other content types can be posted cross-origin without a preflight.
+      const isAccepted = route.access === "dispatcher" ? isForm(headers) : isPlainJson(headers);
+      if (!isAccepted) return "unsupported_media_type";
       return isDeclaredTooLarge(headers) ? "body_too_large" : undefined;
     }
 
     app
       .onRequest((context) => {
         const { request, set } = context;
-        // `as`: the framework's type lacks the path that its router goes by.
+        // `as`: the framework's type lacks its router's path.
         const { path } = context as typeof context & { readonly path: string };
         set.headers["x-request-id"] = requestIdOf(request.headers, randomId);
         set.headers["x-content-type-options"] = "nosniff";
         set.headers["cache-control"] = "no-store";
         cors.setHeaders(request, set);
         const code = rejection(request, path, set);
-        // The framework serves no OPTIONS; the header says what the path takes.
+        // The framework does not answer OPTIONS. `allow` lists the path's methods.
         if (code === "method_not_allowed" && request.method === "OPTIONS") {
           if (cors.isPreflight(request)) cors.setPreflightHeaders(set, set.headers["allow"] ?? "");
           set.status = 204;

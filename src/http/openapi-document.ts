@@ -2,7 +2,7 @@ import { documentedProblem, examplesOf, type FieldError, REASON_PHRASES } from "
 import { REQUEST_ID } from "./request-id.ts";
 import { type Example, expectation, SCHEMA_NAME, withoutInternals } from "./schemas.ts";
 
-/** The parts of an OpenAPI document that are read or changed here. */
+/** The parts of an OpenAPI document that this module reads or changes. */
 interface Document {
   openapi: string;
   components?: object;
@@ -13,7 +13,7 @@ interface Operation {
   parameters?: Parameter[];
   requestBody?: { content: Content };
   responses: Record<string, { description?: string; content?: Content }>;
-  /** Complete examples of the answer 200; the route declares them. */
+  /** Complete examples of the 200 response, declared by the route. */
   examples?: Record<string, Example>;
 }
 type Parameter = { name?: string; in?: string; schema?: Schema; $ref?: string };
@@ -21,7 +21,7 @@ type Content = Record<
   string,
   { schema: Schema; example?: unknown; examples?: Record<string, Example> }
 >;
-// No interface: only a type alias goes where an index signature is wanted.
+// A type alias: interfaces are not assignable to index signatures.
 type Schema = {
   type?: string;
   enum?: string[];
@@ -35,39 +35,41 @@ type Schema = {
 
 /** Parts of the document that no route declares. */
 export interface Additions {
-  /** The section `webhooks`. */
+  /** The `webhooks` section. */
   readonly webhooks: Readonly<Record<string, object>>;
   /** Complete examples of named schemas, by name. */
   readonly examples: Readonly<Record<string, readonly object[]>>;
 }
 
-/** Headers of every answer with this status. The headers of all answers are described in `info`. */
+/** Headers of every operation, by status. `info` describes the headers of all responses. */
 const STATUS_HEADERS: Record<string, object> = {
   401: {
     "WWW-Authenticate": {
-      description: "The header X-API-Key is missing.",
+      description: "The authentication scheme: an API key in X-API-Key.",
       schema: { type: "string", pattern: "^ApiKey realm=" },
     },
   },
 };
 
-/** Further headers of the answers of one operation, by status. */
+/** Headers by operation and status. */
 const OPERATION_HEADERS: Record<string, Record<string, object>> = {
   createOrder: {
     200: replayed("paid"),
-    202: { ...replayed("in doubt"), ...retryAfter("the provider has been asked again") },
+    202: { ...replayed("in doubt"), ...retryAfter("the payment provider has been queried again") },
     402: replayed("declined"),
     429: retryAfter("the user may order again"),
   },
   getOrder: {
-    200: retryAfter("the provider has been asked again, while the order is pending"),
+    200: retryAfter(
+      "the payment provider has been queried again. Present only if the order is pending",
+    ),
   },
 };
 
-function retryAfter(moment: string) {
+function retryAfter(event: string) {
   return {
     "Retry-After": {
-      description: `The seconds after which ${moment}.`,
+      description: `Seconds until ${event}.`,
       schema: { type: "string", pattern: "^[0-9]+$" },
     },
   };
@@ -76,20 +78,20 @@ function retryAfter(moment: string) {
 function replayed(outcome: string) {
   return {
     "Idempotent-Replayed": {
-      description: `Another request made this order, which was ${outcome} already or is now.`,
+      description: `Present if this request is a repeat: an earlier one created the order, which is ${outcome}.`,
       schema: { type: "string", const: "true" },
     },
   };
 }
 
-/** Parameters of every operation, by their names in `components.parameters`. */
+/** Parameters of every operation, by name in `components.parameters`. */
 const COMMON_PARAMETERS = {
   RequestId: {
     name: "X-Request-Id",
     in: "header",
     required: false,
     description:
-      "An id for this request in the answer and in the log. The service replaces any other value, and one that looks like a phone number, with a new id.",
+      "An id for this request, used in the response and the log. The service replaces malformed ids and ids that look like a phone number.",
     schema: { type: "string", pattern: REQUEST_ID.source },
   },
 };
@@ -99,9 +101,10 @@ const COMMON_PARAMETER_REFS = Object.keys(COMMON_PARAMETERS).map((name) => ({
 }));
 
 /**
- * Completes the plugin's OpenAPI document: one media type per body, `application/problem+json` for
- * errors, descriptions, headers, examples, named schemas, and these additions. OpenAPI 3.1 takes JSON
- * Schema; 3.0 does not. Throws if two different schemas have the same name.
+ * Returns the plugin's OpenAPI document, completed: one media type per body,
+ * `application/problem+json` for errors, descriptions, headers, examples, named schemas, and these
+ * additions. The version is 3.1, because 3.0 does not support JSON Schema. Throws if two different
+ * schemas have the same name.
  */
 export function tidyDocument(raw: Document, { webhooks, examples }: Additions): Document {
   const { components, ...document } = withoutInternals(raw);
@@ -119,7 +122,7 @@ const phrases: Readonly<Record<string, string>> = REASON_PHRASES;
 
 function tidyOperation({ examples, ...operation }: Operation): Operation {
   const responses = mapValues(operation.responses, (response, status) => {
-    // The plugin moves the keywords that it does not know from the schema to the response.
+    // The plugin moves unknown keywords from the schema to the response.
     const { content, description: _description, ...keywords } = response;
     const json = content?.["application/json"];
     const more = OPERATION_HEADERS[operation.operationId ?? ""]?.[status];
@@ -156,7 +159,7 @@ function tidyOperation({ examples, ...operation }: Operation): Operation {
   return { ...operation, parameters, requestBody, responses };
 }
 
-/** Strings are answered as plain text, everything else as JSON. */
+/** Strings are sent as plain text, everything else as JSON. */
 function mediaTypeOf({ type }: Schema): string {
   return type === "string" ? "text/plain" : "application/json";
 }
@@ -166,7 +169,7 @@ function exampleOf({ properties = {} }: Schema): Record<string, unknown> {
   return mapValues(properties, ({ examples, anyOf }) => (examples ?? anyOf?.[0]?.examples)?.[0]);
 }
 
-/** An error that a client of this operation can make: a field left out, or a wrong parameter. */
+/** Returns a possible error of this operation: a missing field or an invalid parameter. */
 function fieldErrorOf({ requestBody, parameters }: Operation): FieldError | undefined {
   const [required] = requestBody?.content["application/json"]?.schema.required ?? [];
   if (required !== undefined) return { field: required, message: "is missing" };
@@ -175,13 +178,13 @@ function fieldErrorOf({ requestBody, parameters }: Operation): FieldError | unde
   return { field: query.name, message: `must be ${expectation(query.schema)}` };
 }
 
-/** Moves each named schema into `schemas`, with its examples, and puts a reference in its place. */
+/** Moves each named schema into `schemas`, adds its examples, and leaves a reference. */
 function refer<Part>(
   part: Part,
   schemas: Record<string, unknown>,
   examples: Additions["examples"],
 ): Part {
-  // `as`: everything but the named schemas stays, and a reference may stand for any schema.
+  // `as`: only named schemas change, and a reference can replace any schema.
   return replace(part) as Part;
 
   function replace(value: unknown): unknown {
@@ -191,7 +194,7 @@ function refer<Part>(
     if (typeof name !== "string") return copy;
     const schema = { ...copy, ...(examples[name] && { examples: examples[name] }) };
     if (name in schemas && !Bun.deepEquals(schemas[name], schema)) {
-      throw new Error(`two different schemas have the name ${name}`);
+      throw new Error(`two different schemas are named ${name}`);
     }
     schemas[name] = schema;
     return { $ref: `#/components/schemas/${name}` };

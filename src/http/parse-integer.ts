@@ -1,4 +1,7 @@
-/** The whole number that the text is, in the one spelling that it has; undefined where it is none within these bounds. */
+/**
+ * Parses an integer in canonical form: no plus, leading zeros, fraction or exponent. Returns
+ * undefined if it is malformed or out of bounds.
+ */
 export function parseInteger(
   text: string,
   min = 1,

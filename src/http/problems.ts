@@ -3,40 +3,40 @@ import { type Context, type ElysiaCustomStatusResponse, status as answerWith } f
 import type { ErrorCode } from "../errors.ts";
 import { type Example, named, namedObject } from "./schemas.ts";
 
-/** The one table from an error code to its status and its sentence. */
+/** Status and detail of each error code. */
 export const PROBLEMS = {
-  invalid_json: { status: 400, detail: "The body is not valid JSON in UTF-8." },
+  invalid_json: { status: 400, detail: "The request body is not valid JSON in UTF-8." },
   invalid_idempotency_key: {
     status: 400,
     detail:
-      "Idempotency-Key must be 1 to 255 visible ASCII characters, bare or in one pair of quotes.",
+      "Idempotency-Key must be 1 to 255 visible ASCII characters, optionally in double quotes.",
   },
-  invalid_host: { status: 400, detail: "The header Host does not name this service." },
-  missing_api_key: { status: 401, detail: "The header X-API-Key is missing." },
-  invalid_api_key: { status: 403, detail: "The key in X-API-Key does not open this." },
+  invalid_host: { status: 400, detail: "The Host header does not name this service." },
+  missing_api_key: { status: 401, detail: "The X-API-Key header is missing." },
+  invalid_api_key: { status: 403, detail: "This key is not authorized." },
   payment_declined: { status: 402, detail: "The payment provider declined the payment." },
-  not_found: { status: 404, detail: "There is nothing at this path." },
+  not_found: { status: 404, detail: "This path does not exist." },
   user_not_found: { status: 404, detail: "There is no such user." },
-  tariff_not_found: { status: 404, detail: "There is no active tariff with this tariff_code." },
+  tariff_not_found: { status: 404, detail: "There is no active tariff with this code." },
   order_not_found: { status: 404, detail: "There is no order with this id." },
-  method_not_allowed: { status: 405, detail: "This path does not take this method." },
-  body_too_large: { status: 413, detail: "The body is larger than 16 KiB." },
+  method_not_allowed: { status: 405, detail: "This path does not support this method." },
+  body_too_large: { status: 413, detail: "The request body is larger than 16 KiB." },
   unsupported_media_type: {
     status: 415,
-    detail: "The body must be sent as application/json, in UTF-8, without a Content-Encoding.",
+    detail: "The request body must be application/json in UTF-8, without Content-Encoding.",
   },
-  validation_failed: { status: 422, detail: "The request does not have the expected members." },
+  validation_failed: { status: 422, detail: "The request has missing or invalid fields." },
   invalid_phone_number: { status: 422, detail: "phone_number is not a valid phone number." },
   idempotency_key_reused: {
     status: 422,
-    detail: "This Idempotency-Key was used for an order of another tariff.",
+    detail: "This Idempotency-Key was used for an order with another tariff.",
   },
-  too_many_orders: { status: 429, detail: "This user has ordered too often within an hour." },
-  internal_error: { status: 500, detail: "The service made a mistake; it has been logged." },
-  unavailable: { status: 503, detail: "The service can't store data now; nothing was accepted." },
+  too_many_orders: { status: 429, detail: "This user has reached the hourly order limit." },
+  internal_error: { status: 500, detail: "Internal error; it has been logged." },
+  unavailable: { status: 503, detail: "The database is unavailable; nothing was saved." },
 } as const satisfies Record<ErrorCode, { status: number; detail: string }>;
 
-/** The reason phrases of RFC 9110, and of RFC 6585 for 429. */
+/** Reason phrases from RFC 9110, and from RFC 6585 for 429. */
 export const REASON_PHRASES = {
   200: "OK",
   202: "Accepted",
@@ -54,7 +54,7 @@ export const REASON_PHRASES = {
   503: "Service Unavailable",
 } as const satisfies Record<StatusOf<ErrorCode> | 200 | 202, string>;
 
-/** What may go wrong with every operation that needs a key; each of them needs the store as well. */
+/** Errors of every operation that needs a key. All of these also use the store. */
 export const KEYED_ERRORS = [
   "invalid_host",
   "internal_error",
@@ -63,7 +63,7 @@ export const KEYED_ERRORS = [
   "unavailable",
 ] as const;
 
-/** What may go wrong with every operation that has a body. */
+/** Errors of every operation with a request body. */
 export const BODY_ERRORS = [
   ...KEYED_ERRORS,
   "invalid_json",
@@ -74,28 +74,31 @@ export const BODY_ERRORS = [
 
 type StatusOf<Code extends ErrorCode> = (typeof PROBLEMS)[Code]["status"];
 
-/** The codes among `Code` that are answered with `Status`. */
+/** The codes in `Code` that have this status. */
 type CodeOf<Code extends ErrorCode, Status> = Code extends ErrorCode
   ? StatusOf<Code> extends Status
     ? Code
     : never
   : never;
 
-const FIELD_ERROR = namedObject("FieldError", { field: Type.String(), message: Type.String() });
+const FIELD_ERROR = namedObject("FieldError", {
+  field: Type.String({ description: "The name of the field or parameter." }),
+  message: Type.String({ description: "The error, to be read after the field's name." }),
+});
 
-/** One thing that is wrong with a request. */
+/** One missing or invalid field. */
 export type FieldError = Static<typeof FIELD_ERROR>;
 
-/** What a problem has beyond the members that all have: RFC 9457, section 3.2. */
+/** Fields of some problems only (RFC 9457, section 3.2). */
 interface Extension {
   order_id?: number;
   errors?: FieldError[];
 }
 
-/** What a 401 says is missing (RFC 9110, section 11.6.1). The scheme is our own: no standard one has our header. */
+/** Challenge of a 401 (RFC 9110, section 11.6.1). No standard scheme uses X-API-Key. */
 const CHALLENGE = 'ApiKey realm="NMservis"';
 
-/** Answers with problem details (RFC 9457); `set` is that of the request. */
+/** Returns problem details (RFC 9457) and sets their headers in `set`. */
 export function problem<Code extends ErrorCode>(
   set: Context["set"],
   code: Code,
@@ -113,7 +116,7 @@ export function problem<Code extends ErrorCode>(
     request_id: String(set.headers["x-request-id"]),
     ...extension,
   };
-  // `as`: the compiler does not see that a code and its own status belong together.
+  // `as`: the compiler does not relate a code to its status.
   return answerWith(status, body) as unknown as ProblemAnswer<Code>;
 }
 
@@ -131,8 +134,8 @@ interface Problem<Code extends ErrorCode> extends Extension {
 }
 
 /**
- * Returns the OpenAPI examples of these problems by their codes. Unknown codes have no example.
- * `fieldError` is an error that the operation can really find.
+ * Returns the OpenAPI examples of these problems, by code; skips unknown codes. `fieldError` is an
+ * error that the operation can return.
  */
 export function examplesOf(codes: readonly string[], fieldError: FieldError | undefined) {
   const examples: Record<string, Example> = {};
@@ -152,14 +155,14 @@ export function examplesOf(codes: readonly string[], fieldError: FieldError | un
   return examples;
 }
 
-/** The response schemas, by status, of an operation with these errors. */
+/** Returns the response schemas of an operation with these errors, by status. */
 export function problemSchemas<Code extends ErrorCode>(...codes: Code[]) {
   const schemas: Record<number, ReturnType<typeof problemSchema>> = {};
   for (const code of codes) {
     const { status } = PROBLEMS[code];
     schemas[status] ??= problemSchema(codes.filter((other) => PROBLEMS[other].status === status));
   }
-  // `as`: the loop has made an entry for the status of every code, and for no other.
+  // `as`: the loop adds an entry for the status of each code, and no others.
   return schemas as {
     [Status in StatusOf<Code>]: ReturnType<typeof problemSchema<CodeOf<Code, Status>>>;
   };
@@ -170,15 +173,26 @@ function problemSchema<Code extends ErrorCode>(codes: Code[], options: SchemaOpt
   return Type.Unsafe<Problem<Code>>(
     Type.Object(
       {
-        type: Type.Literal("about:blank"),
-        title: Type.String(),
-        status: Type.Integer(),
-        detail: Type.String({ description: "One English sentence for the developer." }),
-        code: Type.String({ enum: codes, description: "Map it to a text for the customer." }),
-        request_id: Type.String(),
-        ...(detailed.includes("payment_declined") && { order_id: Type.Integer() }),
+        type: Type.Literal("about:blank", { description: "Always about:blank." }),
+        title: Type.String({ description: "The reason phrase of the status." }),
+        status: Type.Integer({ description: "The HTTP status." }),
+        detail: Type.String({ description: "One English sentence for developers." }),
+        code: Type.String({
+          enum: codes,
+          description: "The error code. Map it to a text for the customer.",
+        }),
+        request_id: Type.String({
+          description: "The request's id, as in the header X-Request-Id and in the log.",
+        }),
+        ...(detailed.includes("payment_declined") && {
+          order_id: Type.Integer({ description: "The declined order's id." }),
+        }),
         ...(detailed.includes("validation_failed") && {
-          errors: Type.Optional(Type.Array(FIELD_ERROR)),
+          errors: Type.Optional(
+            Type.Array(FIELD_ERROR, {
+              description: "The missing or invalid fields. Present if code is validation_failed.",
+            }),
+          ),
         }),
       },
       options,
@@ -186,19 +200,19 @@ function problemSchema<Code extends ErrorCode>(codes: Code[], options: SchemaOpt
   );
 }
 
-/** The schema names of the statuses whose problems have additional fields. */
+/** Schema names of the statuses whose problems have additional fields. */
 const NAME_OF_STATUS: Readonly<Record<number, string>> = {
   402: "PaymentDeclinedProblem",
   422: "ValidationProblem",
 };
 
 /**
- * Returns the named OpenAPI schema of the problems with this status. It allows the codes of all
- * operations, so that clients need few types. Each operation has examples of its codes alone.
+ * Returns the named OpenAPI schema of problems with this status. It allows the codes of all
+ * operations, so that clients need few types. The examples of an operation have only its codes.
  */
 export function documentedProblem(status: number): TSchema {
   const name = NAME_OF_STATUS[status];
-  // `as`: these are the keys of the table.
+  // `as`: the keys of `PROBLEMS` are error codes.
   const codes = (Object.keys(PROBLEMS) as ErrorCode[]).filter((code) =>
     name === undefined
       ? !(PROBLEMS[code].status in NAME_OF_STATUS)

@@ -1,15 +1,15 @@
-/** A parameter of a media type (RFC 9110, section 5.6.6): its value bare or in double quotes. */
+/** A media type parameter, with a bare or quoted value (RFC 9110, section 5.6.6). */
 const PARAMETER = /;\s*([^\s;=]+)=("(?:[^"\\]|\\.)*"|[^;]*)/g;
 
 /**
- * Whether a body is declared as JSON that is read as it is sent: `application/json` in any case and with
- * any parameters, no `charset` but UTF-8, no `Content-Encoding`.
+ * Returns whether the body is declared as unencoded UTF-8 JSON. Accepts `application/json` in any
+ * case, with any parameters except another `charset`, and no `Content-Encoding` except `identity`.
  */
 export function isPlainJson(headers: Headers): boolean {
   const contentEncoding = headers.get("content-encoding");
   if (contentEncoding !== null && contentEncoding.toLowerCase() !== "identity") return false;
   const contentType = headers.get("content-type");
-  // What almost every client sends.
+  // Fast path: almost every client sends this.
   if (contentType === "application/json") return true;
   if (contentType === null || !/^\s*application\/json\s*(;|$)/i.test(contentType)) return false;
   return Array.from(contentType.matchAll(PARAMETER)).every(
@@ -17,7 +17,7 @@ export function isPlainJson(headers: Headers): boolean {
   );
 }
 
-/** Whether a body is declared as what a form of a page sends. */
+/** Returns whether the body is declared as an unencoded HTML form. */
 export function isForm(headers: Headers): boolean {
   const isPlain = headers.get("content-encoding") === null;
   const contentType = headers.get("content-type") ?? "";
@@ -30,17 +30,20 @@ function isUtf8(charset: string): boolean {
 
 const MAX_BODY_BYTES = 16 * 1024;
 
-/** A body without a declared length turned out to be longer than is read. */
+/** A body without a declared length exceeded 16 KiB. */
 export class BodyTooLarge extends Error {
   override readonly name = "BodyTooLarge";
 }
 
-/** Whether the body is longer than is read, by its own declaration. */
+/** Returns whether the declared length exceeds 16 KiB. */
 export function isDeclaredTooLarge(headers: Headers): boolean {
   return (declaredLength(headers) ?? 0) > MAX_BODY_BYTES;
 }
 
-/** The request; where it declares no length, with a body that breaks off with `BodyTooLarge`. */
+/**
+ * Returns the request unchanged if it declares a length; otherwise its body fails with
+ * `BodyTooLarge` after 16 KiB.
+ */
 export function limitBody(request: Request): Request {
   if (declaredLength(request.headers) !== undefined || request.body === null) return request;
   let bytes = 0;
@@ -59,10 +62,10 @@ function declaredLength(headers: Headers): number | undefined {
   return length !== null && /^\d+$/.test(length) ? Number(length) : undefined;
 }
 
-/** The framework's own reading would put U+FFFD for what is no UTF-8, and the database would keep that. */
+/** The framework would replace invalid UTF-8 with U+FFFD, which would then be stored. */
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** The request, whose `json()` rejects a body that is no UTF-8, which JSON has to be (RFC 8259, section 8.1). */
+/** Makes `json()` of the request reject invalid UTF-8 (RFC 8259, section 8.1). */
 export function readStrictly(request: Request): Request {
   return Object.assign(request, { json: readJson });
 }
@@ -76,8 +79,8 @@ function parseJson(bytes: ArrayBuffer): unknown {
 }
 
 /**
- * Reads the fields of a form. Resolves to undefined if the body is not valid UTF-8 or percent-encoding, or
- * if the client closed the connection early. Rejects with `BodyTooLarge`.
+ * Reads the fields of a form. Resolves to undefined if the body is not valid UTF-8 or
+ * percent-encoding, or if the client closed the connection early. Rejects with `BodyTooLarge`.
  */
 export async function readForm(request: Request): Promise<URLSearchParams | undefined> {
   try {
@@ -94,7 +97,7 @@ export async function readForm(request: Request): Promise<URLSearchParams | unde
   }
 }
 
-/** Unlike `URLSearchParams`, throws on malformed input instead of putting U+FFFD into the text. */
+/** Unlike `URLSearchParams`, throws on malformed input instead of inserting U+FFFD. */
 function decode(text: string): string {
   return decodeURIComponent(text.replaceAll("+", " "));
 }

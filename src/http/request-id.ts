@@ -1,11 +1,11 @@
 import { maskPhoneNumbers } from "../log.ts";
 
-/** The form of an id that is taken from a client. */
+/** Valid ids from clients. */
 export const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
 /**
- * The name of a request in its answer and in the log: the client's own, if it is fit for both, else a new
- * one. What the log would take for a phone number and mask is not, be it the client's or by chance.
+ * Returns the id of a request for its response and the log: the client's if it is valid, else a new
+ * one. Ids that the log would mask as phone numbers are replaced, including random ones.
  */
 export function requestIdOf(headers: Headers, randomId: () => string): string {
   let id = headers.get("x-request-id") ?? "";

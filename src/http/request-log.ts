@@ -12,11 +12,11 @@ export interface ObserverDependencies {
 }
 
 /**
- * Counts each request that was answered, of whatever kind, and logs it by one line. Both name the route as
- * it is declared and not the path as it was sent, which may hold anything.
+ * Returns a plugin that counts each answered request and logs it in one line. Both use the declared
+ * route, because the path can contain anything.
  */
 export function logRequests({ log, metrics, now, access }: ObserverDependencies) {
-  // Not asked for each line: a log that is off costs nothing.
+  // Checked once, so that a disabled log costs nothing per request.
   const isLogged = log.prints("info");
   return (app: Elysia): Elysia =>
     app.wrap((handle, request) => () => {
@@ -30,11 +30,11 @@ export function logRequests({ log, metrics, now, access }: ObserverDependencies)
         if (isLogged) logRequest(method, route ?? "-", response, now() - startedAt);
         return response;
       }
-      // `as`: the framework types its own handler as just a function.
+      // `as`: the framework types its handler only as a function.
       const answer = (handle as unknown as (request: Request) => Response | Promise<Response>)(
         request,
       );
-      // One await less for what is answered at once.
+      // Avoids a promise for synchronous responses.
       return answer instanceof Promise ? answer.then(observe) : observe(answer);
     });
 

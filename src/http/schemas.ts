@@ -12,41 +12,44 @@ import {
 import { hasVisibleCharacter } from "../lib/format.ts";
 import { LINES, ONE_LINE } from "./text-pattern.ts";
 
-// The shapes of members that more than one module has, in requests and answers.
+// Schemas that several modules use in requests and responses.
 
 /**
- * With an `error` of the schema's own the framework does not make one up, for which it would turn what
- * was sent into a string, and throw where that can't be done (`{"toString": 1}`).
+ * Keeps the framework from generating an error message. It would convert the input to a string,
+ * which throws for input such as `{"toString": 1}`.
  */
 const OWN_ERROR = { error: "invalid" };
 
-/** The keyword of a schema's name. Not `title`, which tariffs and problems have as a field. */
+/** Keyword for a schema's name. Not `title`, which is a field of tariffs and problems. */
 export const SCHEMA_NAME = "x-schema-name";
 
-/** Schema options that put the schema into `components.schemas` of the OpenAPI document, under this name. */
+/** Returns schema options that name the schema in `components.schemas` of the OpenAPI document. */
 export function named(name: string) {
   return { [SCHEMA_NAME]: name };
 }
 
-/** An object schema with this name in the OpenAPI document. */
+/** Returns an object schema with this name in the OpenAPI document. */
 export function namedObject<Fields extends TProperties>(name: string, fields: Fields) {
   return Type.Object(fields, named(name));
 }
 
-/** An example of a value, with a few words on it, as OpenAPI has it. */
+/** An OpenAPI example. */
 export interface Example {
   readonly summary: string;
   readonly value: object;
 }
 
-/** The schema of a request body, with its name in the OpenAPI document. Unknown fields are ignored. */
-export function requestBody<Members extends TProperties>(name: string, members: Members) {
-  const quiet = Object.entries(members).map(([name, schema]) => [
+/**
+ * Returns the schema of a request body, with this name in the OpenAPI document. Ignores unknown
+ * fields.
+ */
+export function requestBody<Fields extends TProperties>(name: string, fields: Fields) {
+  const entries = Object.entries(fields).map(([name, schema]) => [
     name,
     { ...schema, ...OWN_ERROR },
   ]);
-  // `as`: the same members under the same names.
-  return Type.Object(Object.fromEntries(quiet) as Members, {
+  // `as`: the same fields under the same names.
+  return Type.Object(Object.fromEntries(entries) as Fields, {
     ...named(name),
     additionalProperties: true,
     ...OWN_ERROR,
@@ -54,8 +57,9 @@ export function requestBody<Members extends TProperties>(name: string, members: 
 }
 
 /**
- * Optional query parameters by name; others are ignored. The schemas are for the OpenAPI document:
- * the route gets strings and checks them itself, because the framework would take "1e3" for a number.
+ * Returns a schema of optional query parameters; ignores others. `schemas` are for the OpenAPI
+ * document: routes get strings and parse them, because the framework would accept "1e3" as a
+ * number.
  */
 export function queryParameters<Name extends string>(schemas: Record<Name, TSchema>) {
   const entries = Object.entries<TSchema>(schemas).map(([name, schema]) => [
@@ -63,13 +67,13 @@ export function queryParameters<Name extends string>(schemas: Record<Name, TSche
     Type.Optional(Type.Unsafe<string>({ ...schema, [Kind]: "QueryString" })),
   ]);
   // `as`: the same parameters under the same names.
-  const members = Object.fromEntries(entries) as Record<Name, TOptional<TUnsafe<string>>>;
-  return Type.Object(members, { additionalProperties: true });
+  const parameters = Object.fromEntries(entries) as Record<Name, TOptional<TUnsafe<string>>>;
+  return Type.Object(parameters, { additionalProperties: true });
 }
 
 TypeRegistry.Set("QueryString", (_schema, value) => typeof value === "string");
 
-/** Describes these query parameters as OpenAPI does. */
+/** Returns the OpenAPI descriptions of these query parameters. */
 export function describeQuery(query: TObject) {
   return Object.entries(query.properties).map(([name, { description, ...schema }]) => ({
     name,
@@ -81,8 +85,8 @@ export function describeQuery(query: TObject) {
 }
 
 /**
- * Copies a document without the keywords that clients must not see: our own errors, and
- * `additionalProperties: false`, which the framework adds to some schemas at their first use.
+ * Copies a document without internal keywords: our `error`, and `additionalProperties: false`,
+ * which the framework adds to some schemas when it first uses them.
  */
 export function withoutInternals<Document>(document: Document): Document {
   const isInternal = (name: string, value: unknown) =>
@@ -93,12 +97,17 @@ export function withoutInternals<Document>(document: Document): Document {
   );
 }
 
-/** A member that may be left out or null, which is the same. */
-export function optional<Schema extends TSchema>(schema: Schema) {
-  return Type.Optional(Type.Union([schema, Type.Null()]));
+/** Returns the schema of a field that can be null. */
+export function nullable<Schema extends TSchema>(schema: Schema, description: string) {
+  return Type.Union([schema, Type.Null()], { description });
 }
 
-/** An integer that a JSON number holds exactly in every language: up to 2^53 - 1 either way. */
+/** Returns the schema of a request field that can be absent or null; both mean the same. */
+export function optional<Schema extends TSchema>(schema: Schema, description: string) {
+  return Type.Optional(nullable(schema, description));
+}
+
+/** Returns the schema of an integer that JSON numbers hold exactly: up to ±(2^53 - 1). */
 export function SafeInteger(options: SchemaOptions = {}) {
   return Type.Integer({
     minimum: -Number.MAX_SAFE_INTEGER,
@@ -107,29 +116,33 @@ export function SafeInteger(options: SchemaOptions = {}) {
   });
 }
 
-/** A tariff's code: 1 to 64 of these characters, but neither `.` nor `..`, which no URL path can hold. */
+/**
+ * A tariff's code: 1 to 64 of these characters. Excludes `.` and `..`, which URLs normalize away.
+ */
 export const TARIFF_CODE =
   /^([A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}|\.[A-Za-z0-9_-][A-Za-z0-9_.-]{0,62}|\.\.[A-Za-z0-9_.-]{1,62})$/;
 
-/** The number of a user or an order. */
+/** Returns the schema of a positive integer up to 2^53 - 1: an id or an amount. */
 export function Id(options: SchemaOptions = {}) {
   return Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, ...options });
 }
 
-/** A string whose length is counted in characters, as JSON Schema has it, not in UTF-16 units. */
+/**
+ * Returns the schema of a string. Its length counts in characters (JSON Schema), not UTF-16 units.
+ */
 export function Text(minLength: number, maxLength: number, options: SchemaOptions = {}) {
   return Type.Unsafe<string>({ ...options, [Kind]: "Text", type: "string", minLength, maxLength });
 }
 
 /**
- * A text to take from clients: of one line, not blank. Answers have `Text`, because older versions have
- * stored other texts.
+ * Returns the schema of a non-blank single line in requests. Responses use `Text`, because older
+ * versions stored other texts.
  */
 export function Line(minLength: number, maxLength: number, options: SchemaOptions = {}) {
   return Text(minLength, maxLength, { ...options, pattern: ONE_LINE });
 }
 
-/** A text to take from clients, of one line or several, not blank. */
+/** Returns the schema of a non-blank text of one or more lines in requests. */
 export function Lines(minLength: number, maxLength: number, options: SchemaOptions = {}) {
   return Text(minLength, maxLength, { ...options, pattern: LINES });
 }
@@ -143,21 +156,21 @@ interface TextSchema {
 }
 
 TypeRegistry.Set<TextSchema>("Text", (schema, value) => {
-  // Half a surrogate pair is no character, and would not come back from the database as it went in.
+  // The database would not return a lone surrogate unchanged.
   if (typeof value !== "string" || !value.isWellFormed()) return false;
-  // No character has more than two units: what is longer than that need not be counted.
+  // A character has at most two units, so longer strings need no counting.
   if (value.length > 2 * schema.maxLength) return false;
   const pattern = patterns.get(schema.pattern ?? "");
-  // The pattern knows only the combining marks of some scripts; all of them would make it five times as long.
+  // The pattern has the combining marks of some scripts only: all would make it five times as long.
   if (pattern && !(pattern.test(value) && hasVisibleCharacter(value))) return false;
   const { length } = Array.from(value);
   return length >= schema.minLength && length <= schema.maxLength;
 });
 
-/** What the schema wants, to stand after "must be". */
+/** Describes valid values of the schema, for use after "must be". */
 export function expectation(schema: SchemaOptions): string {
   const { anyOf, type, minimum, maximum, minLength, maxLength, pattern } = schema;
-  // The alternatives that we have are a value or null, which is the same as leaving it out.
+  // All unions here are a value or null.
   if (Array.isArray(anyOf)) return expectation(anyOf[0]);
   switch (type) {
     case "integer":
@@ -171,6 +184,6 @@ export function expectation(schema: SchemaOptions): string {
     case "object":
       return "a JSON object";
     default:
-      throw new Error(`no words for a member of type ${type}`);
+      throw new Error(`schemas of type ${type} have no description`);
   }
 }

@@ -1,10 +1,10 @@
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 
-// Beside the event loop: 1.7 MB take 60 ms, in which no order could be answered.
+// Asynchronous: 1.7 MB take 60 ms, which would block requests.
 const compress = promisify(gzip);
 
-/** What a browser may keep, if it asks each time whether it still holds: an upgrade is seen at once. */
+/** Browsers revalidate on each use, so an upgrade takes effect immediately. */
 const CACHE_CONTROL = "no-cache";
 
 interface Representation {
@@ -13,14 +13,14 @@ interface Representation {
 }
 
 /**
- * Answers requests for one file that stays as it is while the process runs, compressed where the client
- * takes that, and with 304 where it has it already (RFC 9110, sections 8.8.3, 12.5.3 and 13.1.2). It is read
- * when it is first asked for.
+ * Returns a handler for one file that does not change while the process runs. Reads it on the first
+ * request. Sends gzip if the client accepts it, and 304 if the client's copy is current (RFC 9110,
+ * sections 8.8.3, 12.5.3 and 13.1.2).
  */
 export function createStaticFile(
   mediaType: string,
   read: () => Promise<Uint8Array>,
-  moreHeaders: Readonly<Record<string, string>> = {},
+  extraHeaders: Readonly<Record<string, string>> = {},
 ): (request: Request) => Promise<Response> {
   let loaded: Promise<Record<"plain" | "gzip", Representation>> | undefined;
 
@@ -29,7 +29,7 @@ export function createStaticFile(
     const compressed = new Uint8Array(await compress(bytes));
     const tag = new Bun.CryptoHasher("sha256").update(bytes).digest("base64url");
     const common = {
-      ...moreHeaders,
+      ...extraHeaders,
       "content-type": `${mediaType};charset=utf-8`,
       "cache-control": CACHE_CONTROL,
       vary: "Accept-Encoding",
@@ -45,29 +45,29 @@ export function createStaticFile(
 
   return async function answer({ headers }: Request): Promise<Response> {
     loaded ??= load().catch((error: unknown) => {
-      // Such as too many open files: that passes, and the next request reads it again.
+      // Possibly temporary, such as too many open files: the next request retries.
       loaded = undefined;
       throw error;
     });
-    const variant = takesGzip(headers.get("accept-encoding")) ? "gzip" : "plain";
+    const variant = acceptsGzip(headers.get("accept-encoding")) ? "gzip" : "plain";
     const { bytes, headers: own } = (await loaded)[variant];
-    return isKnown(headers.get("if-none-match"), own["etag"] ?? "")
+    return matchesEtag(headers.get("if-none-match"), own["etag"] ?? "")
       ? new Response(null, { status: 304, headers: own })
       : new Response(bytes, { headers: own });
   };
 }
 
-/** Whether gzip is named and not refused; `*` is not taken for it. */
-function takesGzip(acceptEncoding: string | null): boolean {
+/** Returns whether gzip is listed and not refused; `*` does not count. */
+function acceptsGzip(acceptEncoding: string | null): boolean {
   const codings = (acceptEncoding ?? "").toLowerCase().split(",");
   return codings.some((coding) =>
     /^\s*(x-)?gzip\s*(;\s*q=(0?\.\d*[1-9]\d*|1(\.0*)?)\s*)?$/.test(coding),
   );
 }
 
-/** Compared weakly, as `If-None-Match` is (RFC 9110, section 13.1.2). */
-function isKnown(ifNoneMatch: string | null, etag: string): boolean {
+/** Compares weakly, as required for `If-None-Match` (RFC 9110, section 13.1.2). */
+function matchesEtag(ifNoneMatch: string | null, etag: string): boolean {
   if (ifNoneMatch === null) return false;
-  const known = ifNoneMatch.split(",").map((one) => one.trim().replace(/^W\//, ""));
-  return known.includes(etag) || known.includes("*");
+  const tags = ifNoneMatch.split(",").map((tag) => tag.trim().replace(/^W\//, ""));
+  return tags.includes(etag) || tags.includes("*");
 }

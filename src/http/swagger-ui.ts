@@ -1,6 +1,6 @@
 import { swagger } from "@elysiajs/swagger";
 import { Elysia } from "elysia";
-// As files, so that a single executable would carry them too.
+// Imported as files, so that the executable includes them.
 import bundlePath from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
 import cssPath from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 import { version } from "../../package.json";
@@ -37,13 +37,15 @@ const PAGE_SCRIPT = `SwaggerUIBundle({
 });
 `;
 
-// The descriptions say what may go wrong: an example under each would be many screens of the same.
+// Hides the examples of errors: their descriptions are enough, and the examples fill many screens.
 const PAGE_STYLE = `.response:is([data-code^="4"], [data-code^="5"]) :is(.response-controls, .model-example) {
   display: none;
 }
 `;
 
-/** The page may load what is ours, and nobody may frame it: a click in a foreign frame could be an order. */
+/**
+ * Allows only our own resources, and no framing: a click in a foreign frame could create an order.
+ */
 const PAGE_HEADERS = {
   "content-security-policy": [
     "default-src 'none'",
@@ -62,31 +64,30 @@ const DOCUMENTATION = {
   info: {
     title: "NMservis",
     version,
-    description: `Takes orders for a specialist at home, charges the customer and notifies the dispatcher.
+    description: `Creates orders for home visits, charges the customer and notifies the dispatcher.
 
 **Send an \`Idempotency-Key\` with every order, or with none.** The same order once with a key and once without is two
 orders and two charges.
 
-Every answer of the service has \`X-Request-Id\`, by which the log names the request. Errors are problem details
-(RFC 9457): map their \`code\` to a text for the customer. Bun answers malformed HTTP and bodies over 1 MiB itself,
-with an empty 4xx.
+Every response has an \`X-Request-Id\`, which is also in the log. Errors are problem details (RFC 9457): map their
+\`code\` to a text for the customer. Bun itself rejects malformed HTTP and bodies over 1 MiB, with an empty 4xx.
 
-With \`WEBHOOK_URL\` set, the service sends events to the bot: see the webhooks.`,
+If \`WEBHOOK_URL\` is set, the service sends events to the bot: see the webhooks.`,
   },
-  servers: [{ url: "/", description: "The service that shows this page." }],
+  servers: [{ url: "/", description: "This service." }],
   tags: [
-    { name: "Users", description: "The customers." },
-    { name: "Orders", description: "Orders and their payments." },
-    { name: "Tariffs", description: "The services on offer and their prices." },
-    { name: "Service", description: "Health and metrics." },
+    { name: "Customers", description: "Register and find customers." },
+    { name: "Orders and payments", description: "Create, charge and look up orders." },
+    { name: "Tariffs", description: "Services and their prices." },
+    { name: "Health and metrics", description: "Monitor the service." },
   ],
   components: {
     securitySchemes: {
       [CLIENT_KEY]: apiKey(
-        "A client's key (one of API_KEY) or the owner's. Without this header, the key is also read from `Authorization: Bearer`.",
+        "A client key (from API_KEY) or the owner's key. Alternatively, send it as `Authorization: Bearer`.",
       ),
       [OWNER_KEY]: apiKey(
-        "The owner's key (one of ADMIN_API_KEY). Without this header, it is also read from `Authorization: Bearer`.",
+        "The owner's key (from ADMIN_API_KEY). Alternatively, send it as `Authorization: Bearer`.",
       ),
     },
   },
@@ -99,8 +100,9 @@ function apiKey(description: string) {
 const hidden = routeOptions({ access: "open", detail: { hide: true } });
 
 /**
- * `GET /swagger` and all that it loads, from our own files. The plugin's page loads its scripts from
- * another host, so the page is ours; the document is the plugin's, tidied, with these additions.
+ * Serves `GET /swagger`, its assets and the OpenAPI document. The page is ours, because the
+ * plugin's page loads scripts from another host. The document is the plugin's, tidied, with these
+ * additions.
  */
 export function swaggerUi(additions: Additions) {
   const page = createStaticFile("text/html", text(PAGE), PAGE_HEADERS);
@@ -109,7 +111,7 @@ export function swaggerUi(additions: Additions) {
     .mapResponse(({ route, request, responseValue }) => {
       if (route === "/swagger") return page(request);
       if (route !== "/swagger/json") return;
-      // `as`: the plugin builds an OpenAPI document here, and types it as anything.
+      // `as`: the plugin returns an OpenAPI document here, but does not type it.
       const raw = responseValue as Parameters<typeof tidyDocument>[0];
       document ??= createStaticFile(
         "application/json",
@@ -127,7 +129,7 @@ export function swaggerUi(additions: Additions) {
   for (const [path, answer] of Object.entries(files)) {
     ui.get(path, ({ request }) => answer(request), hidden);
   }
-  // The plugin's own routes can't say who may use them.
+  // The plugin's routes can't declare their access.
   for (const { hooks } of ui.routes) Object.assign(hooks, hidden);
   return ui;
 }

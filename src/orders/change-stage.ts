@@ -4,26 +4,29 @@ import type { Store, Tx } from "../store/store.ts";
 import { giveRefund, insertEvent, lastStep, moveOrder } from "./event-queries.ts";
 import { orderById } from "./order-queries.ts";
 
-/** A step can be taken back for so long. */
+/** How long a dispatcher can undo a transition. */
 export const UNDO_MS = 10 * 60_000;
 
-/** The same step of the same person within this is one tap too many. */
+/** The same transition by the same person within this time is a double tap. */
 const DOUBLE_TAP_MS = 60_000;
 
-/** The clocks of two copies differ by less: each reads the database server's, within its time limit. */
+/**
+ * Copies' clocks differ by less, because each reads the database server's clock within its query
+ * timeout.
+ */
 const CLOCK_SKEW_MS = 5000;
 
 /**
- * Whether `at` was less than `windowMs` before `now`. An instant in the future is not recent: it was
- * recorded while the clock was ahead, and would stay recent for too long.
+ * Returns whether `at` was less than `windowMs` before `now`. A time in the future is not recent:
+ * it was recorded while the clock was ahead, and would stay recent for too long.
  */
 export function isRecent(at: number, now: number, windowMs: number): boolean {
   const ageMs = now - at;
   return ageMs >= -CLOCK_SKEW_MS && ageMs < windowMs;
 }
 
-/** What leads on from which stages. */
-const STEPS = {
+/** Allowed transitions. */
+const TRANSITIONS = {
   accept: { from: ["new"], to: "accepted" },
   start: { from: ["accepted"], to: "in_progress" },
   complete: { from: ["accepted", "in_progress"], to: "completed" },
@@ -32,43 +35,43 @@ const STEPS = {
 
 export type Verb = StageChange["verb"];
 
-/** What a dispatcher does with an order. */
+/** A dispatcher's change to an order. */
 export type StageChange =
   | { readonly verb: "accept" | "start" | "complete" | "undo" }
   | {
       readonly verb: "cancel";
       readonly reason: CancelReason;
       readonly note: string | null;
-      /** Whether the money is to be given back. */
+      /** Whether the customer must get a refund. */
       readonly isMoneyOwed: boolean;
     }
-  /** `reference` is the provider's name for the money that was given back there, by hand. */
+  /** `reference` is the provider's id of the refund, which was made there by hand. */
   | { readonly verb: "refund"; readonly reference: string };
 
 export interface StageChangeRequest {
   readonly orderId: number;
   readonly actor: string;
-  /** The stage in which the dispatcher has seen the order. */
+  /** The stage that the dispatcher saw. */
   readonly seen: Stage;
   readonly work: StageChange;
 }
 
 export type StageChangeOutcome =
-  /** It is done and on disk, or was by the same person a moment ago. */
+  /** The change is on disk. It may be the same person's earlier tap. */
   | { readonly kind: "done" }
-  /** Somebody else was first; `last` is what was done. Nothing has changed. */
+  /** Another change came first; `last` is the last one. Nothing was written. */
   | { readonly kind: "stage_changed"; readonly stage: Stage; readonly last: OrderEvent | undefined }
-  /** There is no such step from there. Nothing has changed. */
+  /** The order's state does not allow the change. Nothing was written. */
   | { readonly kind: "no_such_step" }
-  /** There is no such order, or it is not paid. */
+  /** The order does not exist or is not paid. */
   | { readonly kind: "order_not_found" };
 
-/** Works an order: one step and the event that says so, or neither. */
+/** Changes an order and records the event, atomically. */
 export type ChangeStage = (request: StageChangeRequest) => Promise<StageChangeOutcome>;
 
 export interface ChangeStageDependencies {
   readonly store: Store;
-  /** Who hears of it. */
+  /** If set, events become due for delivery. */
   readonly webhook: WebhookSender | null;
   readonly now: Clock;
 }
@@ -94,7 +97,7 @@ export function createChangeStage({ store, webhook, now }: ChangeStageDependenci
       work.verb === "refund"
         ? await giveRefund(tx, { orderId })
         : await moveOrder(tx, { orderId, at, from: seen, ...next });
-    // On PostgreSQL another copy may have been first since the order was read.
+    // On PostgreSQL another copy may have changed the order since it was read.
     if (moved.length === 0) return changed;
     await insertEvent(tx, {
       ...{ orderId, at, actor, kind: work.verb, fromStage: seen, toStage: next.to },
@@ -108,7 +111,7 @@ export function createChangeStage({ store, webhook, now }: ChangeStageDependenci
   return (request) => store.run((tx) => changeStage(tx, request));
 }
 
-/** Whether the last step can be taken back now. */
+/** Returns whether the last transition can be undone now. */
 export function canUndo(
   order: Pick<Order, "refund">,
   last: OrderEvent,
@@ -122,7 +125,7 @@ export function canUndo(
   );
 }
 
-/** How the order stands after the step; undefined where there is none. */
+/** Returns the order's state after the change; undefined if the change is not allowed. */
 function nextOf(
   order: Order,
   seen: Stage,
@@ -134,14 +137,14 @@ function nextOf(
     case "accept":
     case "start":
     case "complete": {
-      const { from, to } = STEPS[work.verb];
-      const isStep = from.some((stage) => stage === seen);
-      return isStep ? { to, refund: null, reason: null } : undefined;
+      const { from, to } = TRANSITIONS[work.verb];
+      const isAllowed = from.some((stage) => stage === seen);
+      return isAllowed ? { to, refund: null, reason: null } : undefined;
     }
     case "cancel": {
-      const isStep = STEPS.cancel.from.some((stage) => stage === seen);
+      const isAllowed = TRANSITIONS.cancel.from.some((stage) => stage === seen);
       const refund = work.isMoneyOwed ? "owed" : null;
-      return isStep ? { to: STEPS.cancel.to, refund, reason: work.reason } : undefined;
+      return isAllowed ? { to: TRANSITIONS.cancel.to, refund, reason: work.reason } : undefined;
     }
     case "undo":
       return last && canUndo(order, last, now)

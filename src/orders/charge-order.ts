@@ -11,7 +11,7 @@ import { type Attempt, orderById, settleDeclined, settlePaid } from "./order-que
 import { leaseEndsAt, NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
 import type { Rescheduled } from "./worker.ts";
 
-/** After this long in doubt, each failed attempt is a warning: someone has to call the provider. */
+/** After this long in doubt, failed attempts log a warning: the owner should call the provider. */
 const LONG_IN_DOUBT_MS = 3_600_000;
 
 export interface ChargeDependencies {
@@ -21,13 +21,13 @@ export interface ChargeDependencies {
   readonly metrics: Metrics;
   readonly now: Clock;
   readonly config: { readonly paymentTimeoutMs: number };
-  /** Starts the first notification of a paid order. Settling has leased it already. */
+  /** Starts the first notification of a paid order, which settling has leased. */
   readonly notify: (notification: Notification) => void;
-  /** When it aborts, unanswered charges are in doubt. */
+  /** Aborts unanswered charges: their payments are in doubt. */
   readonly cutoff: AbortSignal;
 }
 
-/** The provider's answer, which is on disk; or pending: the payment is in doubt. */
+/** The provider's answer, which is on disk, or pending if the payment is in doubt. */
 export type Outcome = Settled | Rescheduled;
 
 interface Settled {
@@ -35,25 +35,27 @@ interface Settled {
 }
 
 /**
- * Charges the order and records the provider's answer, which is on disk when this resolves. Rejects if the
- * payment is in doubt or the answer could not be recorded: the order stays pending.
+ * Charges the order and records the provider's answer. Resolves once the answer is on disk. Rejects
+ * if the payment is in doubt or the answer could not be recorded; the order then stays pending.
  */
 export type ChargeOrder = (order: Attempt) => Promise<Settled>;
 
-/** The provider's answer is not in the database. The message says why, for the log. */
+/** The provider's answer is not in the database. The log gets the message, which has the reason. */
 class NotRecorded extends Error {
   override readonly name = "NotRecorded";
 }
 
-/** An answer of the provider to be recorded. */
+/** A provider's answer to record. */
 interface Answer {
   readonly orderId: number;
   readonly status: ChargeOutcome;
-  /** The client was told that the payment is in doubt. */
+  /** An earlier attempt left the payment in doubt. */
   readonly wasInDoubt: boolean;
 }
 
-/** The order's status now, and, if this call has set it to paid, the lease of its first notification. */
+/**
+ * The order's status now. If this call set it to paid, also the lease of its first notification.
+ */
 interface Recorded {
   readonly status: Order["status"] | undefined;
   readonly isNew: boolean;
@@ -70,7 +72,7 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
       throw new Error("unknown answer from the payment provider");
     }
     const recorded = await record({ orderId, status, wasInDoubt: order.attempt > 1 });
-    // Two attempts may race; a correct provider answers both alike.
+    // Two attempts may race; a correct provider gives both the same answer.
     if (recorded.status !== status) {
       throw new NotRecorded(
         `Order ${orderId} is ${recorded.status}, but the provider says ${status}.`,
@@ -108,7 +110,7 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
     }
   }
 
-  /** In a transaction of its own: batched statements commit independently on PostgreSQL. */
+  /** Uses a separate transaction: batched statements commit independently on PostgreSQL. */
   function recordWithEvent(answer: Answer): Promise<Recorded> {
     return store.run(async (tx) => {
       const [recorded] = await recordAll(tx, [answer]);
@@ -119,7 +121,7 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
 
   async function recordAll(tx: Tx, answers: readonly Answer[]): Promise<Recorded[]> {
     const settledAt = now();
-    // Settling leases the first notification, so that no worker sends it as well.
+    // Settling leases the first notification, so that no worker sends it too.
     const dueAt = leaseEndsAt(settledAt, NOTIFY_TIMEOUT_MS);
     const [paid, declined] = [idsOf(answers, "paid"), idsOf(answers, "declined")];
     const titles = new Map<number, string>();
@@ -153,7 +155,10 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
   return chargeOrder;
 }
 
-/** Logs a failed charge: in doubt, as a warning once the order is an hour old; not recorded, as an error. */
+/**
+ * Returns a function that logs failed charges. Logs an error if the answer was not recorded, a
+ * warning if the order is over an hour old, else an info line.
+ */
 export function logFailedCharge(log: Log, now: Clock) {
   return ({ orderId, createdAt }: Attempt, error: unknown) => {
     if (isError(error, NotRecorded)) return log.error(error.message, error.cause);
@@ -177,7 +182,7 @@ function settledEvent({ orderId, status }: Answer, at: number) {
   };
 }
 
-/** The ids of the orders with this answer, as a JSON array; undefined if there is none. */
+/** Returns the ids of orders with this answer as a JSON array; undefined if it would be empty. */
 function idsOf(answers: readonly Answer[], status: ChargeOutcome): string | undefined {
   const ids = answers.filter((answer) => answer.status === status).map(({ orderId }) => orderId);
   return ids.length === 0 ? undefined : JSON.stringify(ids);

@@ -20,12 +20,12 @@ import type { WaitForFirstAttempt } from "./wait-for-first-attempt.ts";
 
 const HOUR_MS = 3_600_000;
 
-/** The conflicting row may disappear between INSERT and SELECT; retry this often. */
+/** Attempts to insert: the conflicting row may disappear between INSERT and SELECT. */
 const MAX_INSERTS = 5;
 
 export interface CreateOrderDependencies {
   readonly store: Store;
-  /** Makes the first attempt to charge the order. Never rejects. */
+  /** Makes the first charge attempt. Never rejects. */
   readonly chargeOrder: (attempt: Attempt) => Promise<Outcome>;
   readonly waitForFirstAttempt: WaitForFirstAttempt;
   readonly now: Clock;
@@ -37,7 +37,7 @@ export interface CreateOrderDependencies {
   };
 }
 
-/** Nothing was created. `retryAt`, in ms: when the user may order again. */
+/** Nothing was created. The user may order again at `retryAt`, in ms. */
 export type Rejection =
   | {
       readonly status: "rejected";
@@ -71,9 +71,9 @@ type InsertResult =
 
 export interface CreateOrder {
   /**
-   * Stores an order, charges it and records the outcome. A repeat creates no order: it waits for the one
-   * that it repeats and gets its outcome. Only new orders count for the user's hourly limit. The result is
-   * on disk when this resolves. Rejects like `Store.batch`.
+   * Stores an order, charges it and records the outcome. A repeat creates no order: it waits for
+   * the first one and gets its outcome. Only new orders count toward the user's hourly limit.
+   * Resolves once the result is on disk. Rejects like `Store.batch`.
    */
   createOrder(request: Omit<NewOrder, "paymentKey">): Promise<CreateOrderResult>;
   /** Resolves when all running calls of `createOrder` have settled. */
@@ -89,10 +89,10 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     now,
   });
   /**
-   * The requests that are being processed here, by payment key. A repeat in this process waits for its
-   * entry, which is exact even if the clock jumps or the store fails; polling the row serves repeats of
-   * other processes' orders. An entry exists from before its row is visible until the row is settled, so
-   * a pending row without one is not being paid here.
+   * Requests in progress in this process, by payment key. A repeat here waits for this entry, which
+   * is exact even if the clock jumps or the store fails. Repeats of other processes' orders poll
+   * the row. An entry exists from before its row is visible until the row is settled. A pending row
+   * without an entry is therefore not being paid here.
    */
   const inFlight = new Map<string, Promise<CreateOrderResult>>();
 
@@ -104,7 +104,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     return result;
   }
 
-  // One async function for all steps of a new order: each costs 0.5 µs.
+  // A single async function for a new order: each one costs 0.5 µs.
   async function process(request: Request): Promise<CreateOrderResult> {
     let isLimitUsed = request.withinLimit;
     try {
@@ -141,7 +141,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     const allowed = requests.filter(({ withinLimit }) => withinLimit);
     const inserted = await insertPendingOrders(tx, allowed, {
       createdAt,
-      // The first charge attempt's lease: a crash at any later moment leaves a due order.
+      // The lease of the first charge attempt: after a crash the order becomes due.
       dueAt: leaseEndsAt(createdAt, paymentTimeoutMs),
       isRepeatable: orderRepeatWindowMs > 0,
     });
@@ -157,7 +157,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     return results;
   }
 
-  /** Finds out why the order was not inserted: a repeat, a rejection, or a conflict that is over. */
+  /** Handles an order that was not inserted: a repeat, a rejection, or a conflict that is gone. */
   async function resolveConflict(
     tx: Tx,
     request: Request,
@@ -166,7 +166,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
   ): Promise<InsertResult> {
     const { userId, tariffCode, idempotencyKey, paymentKey } = request;
     if (store.isShared) {
-      // This transaction may have committed before, and its answer was lost.
+      // An earlier run of this transaction may have committed without acknowledgement.
       const [own] = await orderByPaymentKey(tx, { paymentKey });
       if (own !== undefined) return ownInsert(own);
     }
@@ -193,7 +193,8 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     return {
       status: "repeat",
       order: found,
-      // A retry may have settled the order while its first request still waits for the provider.
+      // A retry may have settled the order while its first request is still waiting for the
+      // provider.
       inFlight: found.status === "pending" ? inFlight.get(found.paymentKey) : undefined,
       detailsIgnored: !(await applyDetails(tx, request, found)),
     };
@@ -201,9 +202,9 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
 
   function isStillRepeatable({ status, stage, createdAt }: Order, at: number): boolean {
     if (status === "pending") return true;
-    // By its stage now, so that an undone cancellation is repeated again.
+    // Uses the current stage, so that after an undone cancellation the order is repeatable again.
     const isClosed = stage === "completed" || stage === "cancelled";
-    // Absolute, because the clock may be set back. Today's window counts, not that of the order's time.
+    // Absolute, because the clock may be set back. Uses the current window, even for older orders.
     return !isClosed && Math.abs(at - createdAt) < orderRepeatWindowMs;
   }
 
@@ -219,12 +220,13 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
   return { createOrder, idle: () => Promise.allSettled(inFlight.values()) };
 }
 
-/** Beyond the user's limit, a request may only be a repeat. */
+/** A request for an order. */
 interface Request extends NewOrder {
+  /** If false, the request can only be a repeat. */
   readonly withinLimit: boolean;
 }
 
-/** Stores a repeat's address and comment. False if it is too late: a dispatcher has accepted the order. */
+/** Stores a repeat's address and comment. Returns false if a dispatcher has accepted the order. */
 async function applyDetails(
   tx: Tx,
   { address, comment }: NewOrder,
@@ -236,7 +238,7 @@ async function applyDetails(
   return changed.length > 0;
 }
 
-/** Our own insert, found after its answer was lost. Charge it unless another attempt has started. */
+/** Our own insert, whose acknowledgement was lost. Charged unless another attempt has started. */
 function ownInsert(order: Order & { readonly payer: string }): InsertResult {
   const { id: orderId, attempts: attempt, status, dueAt } = order;
   if (status !== "pending" || attempt !== 1 || dueAt === null) {
@@ -247,6 +249,6 @@ function ownInsert(order: Order & { readonly payer: string }): InsertResult {
 
 function outcomeOf({ id, status, dueAt }: Order): Outcome {
   if (status !== "pending") return { status };
-  if (dueAt === null) throw new Error(`order ${id} is pending, but not due`);
+  if (dueAt === null) throw new Error(`order ${id} is pending but has no due time`);
   return { status, dueAt };
 }

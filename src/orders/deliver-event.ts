@@ -10,12 +10,12 @@ import type { Leased } from "./worker.ts";
 
 export const WEBHOOK_TIMEOUT_MS = 5000;
 
-/** After this long, a failed delivery is a warning. */
-const LONG_MS = 3_600_000;
+/** After this long, failed deliveries log a warning. */
+const LONG_UNDELIVERED_MS = 3_600_000;
 
 /**
- * Attempts before an event is given up. The pauses between them add up to 72 h 18 min. Its age does not
- * count: the clock may have been wrong when the event was written.
+ * Attempts before giving up on an event: their pauses add up to 72 h 18 min. The event's age does
+ * not count, because the clock may have been wrong when it was written.
  */
 const MAX_ATTEMPTS = 79;
 
@@ -23,14 +23,17 @@ export interface DeliverDependencies {
   readonly store: Store;
   readonly webhook: WebhookSender;
   readonly log: Log;
-  /** When it aborts, running deliveries fail. */
+  /** Aborts running deliveries, which then fail. */
   readonly cutoff: AbortSignal;
 }
 
 /** One attempt to deliver an event to the webhook. */
 export type Delivery = OrderEvent & Leased;
 
-/** Delivers an event and records it, or gives it up after its last attempt. Rejects if another is needed. */
+/**
+ * Delivers an event and records it, or gives up after the last attempt. Rejects if another attempt
+ * is needed.
+ */
 export type DeliverEvent = (delivery: Delivery) => Promise<void>;
 
 export function createDeliverEvent(dependencies: DeliverDependencies): DeliverEvent {
@@ -58,11 +61,14 @@ export function createDeliverEvent(dependencies: DeliverDependencies): DeliverEv
   };
 }
 
-/** Logs a failed delivery: a warning once the event is an hour old. */
+/**
+ * Returns a function that logs failed deliveries: a warning if the event is over an hour old, else
+ * an info line.
+ */
 export function logFailedDelivery(log: Log, now: Clock) {
   return ({ id, orderId, at }: Delivery, error: unknown) => {
     const message = `Webhook event ${id} of order ${orderId} was not delivered; it will be retried: ${reasonOf(error)}`;
-    if (Math.abs(now() - at) >= LONG_MS) log.warn(message);
+    if (Math.abs(now() - at) >= LONG_UNDELIVERED_MS) log.warn(message);
     else log.info(message);
   };
 }

@@ -4,7 +4,7 @@ import { prepared, type ReadTx } from "../store/store.ts";
 
 const value = sql.placeholder;
 
-/** The last step of an order, if there was one. */
+/** Selects the last transition of an order. */
 export const lastStep = prepared((tx: ReadTx, { orderEvents }) =>
   tx
     .select()
@@ -14,7 +14,7 @@ export const lastStep = prepared((tx: ReadTx, { orderEvents }) =>
     .limit(1),
 );
 
-/** Everything that was done with an order, the first first. */
+/** Selects all events of an order, oldest first. */
 export const eventsOfOrder = prepared((tx: ReadTx, { orderEvents }) =>
   tx
     .select()
@@ -23,10 +23,9 @@ export const eventsOfOrder = prepared((tx: ReadTx, { orderEvents }) =>
     .orderBy(asc(orderEvents.id)),
 );
 
-/** What is written of an event; the row's number follows from the table. */
+/** An event to insert; the database assigns its id. */
 export type NewEvent = Omit<OrderEvent, "id" | "attempts">;
 
-/** Writes an event down. */
 export const insertEvent = prepared((tx, { orderEvents }) =>
   tx.insert(orderEvents).values({
     orderId: value("orderId"),
@@ -42,7 +41,10 @@ export const insertEvent = prepared((tx, { orderEvents }) =>
   }),
 );
 
-/** Moves an order on that is still in `from`, and whose money was not given back; answers with its number if so. */
+/**
+ * Changes the stage of an order that is still in `from` and not refunded. Returns its id if
+ * changed.
+ */
 export const moveOrder = prepared((tx, { orders }) =>
   tx
     .update(orders)
@@ -62,7 +64,7 @@ export const moveOrder = prepared((tx, { orders }) =>
     .returning({ orderId: orders.id }),
 );
 
-/** Records that the money of a cancelled order was given back; answers with its number if it was owed. */
+/** Records an owed refund as given. Returns the order's id if a refund was owed. */
 export const giveRefund = prepared((tx, { orders }) =>
   tx
     .update(orders)

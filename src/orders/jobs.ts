@@ -5,8 +5,8 @@ import type { Notification } from "./notify-dispatcher.ts";
 import { type Attempt, payer, tariffTitle } from "./order-queries.ts";
 import type { Jobs, Leased, Reschedule } from "./worker.ts";
 
-// The rows that workers claim and reschedule. A row's `due_at` is the time of its next action, or the end of
-// the lease of a running attempt.
+// Queries of rows that workers claim and reschedule. `due_at` is the time of the row's next action,
+// or the lease end of a running attempt.
 
 const value = sql.placeholder;
 
@@ -32,7 +32,7 @@ const claimDueOrders = prepared((tx, { orders }, { skipLocked }) =>
     }),
 );
 
-/** Makes the orders in `status` that are due later than `after` due `now`, and returns their ids. */
+/** Makes orders in `status` with a due time after `after` due `now`. Returns their ids. */
 export const makeOrdersDue = prepared((tx, { orders }, { skipLocked }) =>
   tx
     .update(orders)
@@ -46,8 +46,8 @@ export const makeOrdersDue = prepared((tx, { orders }, { skipLocked }) =>
 );
 
 /**
- * Ends leases. Each is a JSON array of the order's id, its status, its attempt, its new due time and its new
- * count of attempts. Skips orders that another attempt has settled or claimed since.
+ * Ends leases, given as JSON arrays: order id, status, attempt, new due time, new attempt count.
+ * Skips orders that another attempt has settled or claimed since.
  */
 const rescheduleOrders = prepared((tx, { orders }, { jsonEach }) =>
   tx
@@ -67,7 +67,7 @@ const rescheduleOrders = prepared((tx, { orders }, { jsonEach }) =>
     ),
 );
 
-/** Orders in one status: pending ones are charged, paid ones are notified of. */
+/** Jobs for orders in one status: charges of pending ones, notifications of paid ones. */
 function jobsInStatus(name: string, status: "pending" | "paid") {
   return {
     name,
@@ -91,14 +91,14 @@ function jobsInStatus(name: string, status: "pending" | "paid") {
   };
 }
 
-/** Pending orders: to be charged. */
+/** Charges of pending orders. */
 export const chargeJobs: Jobs<Attempt> = jobsInStatus("charge of order", "pending");
 
-/** Paid orders that the dispatcher has not been notified of. */
+/** Notifications of paid orders. */
 export const notificationJobs: Jobs<Notification> = jobsInStatus("notification of order", "paid");
 
-/** Makes the events that are due later than `after` due `now`, and returns their ids. */
-const makeAllEventsDue = prepared((tx, { orderEvents }, { skipLocked }) =>
+/** Makes events with a due time after `after` due `now`. Returns their ids. */
+const makeEventsDue = prepared((tx, { orderEvents }, { skipLocked }) =>
   tx
     .update(orderEvents)
     .set({ dueAt: sql`${value("now")}` })
@@ -110,7 +110,10 @@ const makeAllEventsDue = prepared((tx, { orderEvents }, { skipLocked }) =>
     .returning({ eventId: orderEvents.id }),
 );
 
-/** Claims the first `limit` events that are due by `now` for one more attempt until `dueAt`, and returns them. */
+/**
+ * Claims up to `limit` events that are due by `now`: counts the attempt and leases them until
+ * `dueAt`.
+ */
 const claimDueEvents = prepared((tx, { orderEvents }, { skipLocked }) =>
   tx
     .update(orderEvents)
@@ -125,7 +128,7 @@ const claimDueEvents = prepared((tx, { orderEvents }, { skipLocked }) =>
     .returning(),
 );
 
-/** Reschedules an event (null: delivered). No-op if another attempt has claimed it. */
+/** Reschedules an event (null: delivered). Does nothing if another attempt has claimed it. */
 const setEventDue = prepared((tx, { orderEvents }) =>
   tx
     .update(orderEvents)
@@ -136,7 +139,7 @@ const setEventDue = prepared((tx, { orderEvents }) =>
     .where(and(eq(orderEvents.id, value("id")), eq(orderEvents.attempts, value("attempt")))),
 );
 
-/** Records that the attempt has delivered the event. */
+/** Records that this attempt delivered the event. */
 export function markDelivered(tx: Tx, { id, attempt }: { id: number; attempt: number }) {
   return setEventDue(tx, { id, attempt, attempts: attempt, dueAt: null });
 }
@@ -149,7 +152,7 @@ export const webhookJobs: Jobs<OrderEvent & Leased> = {
     const events = await claimDueEvents(tx, values);
     return events.map((event) => ({ ...event, attempt: event.attempts, dueAt: values.dueAt }));
   },
-  makeDue: makeAllEventsDue,
+  makeDue: makeEventsDue,
   async reschedule(tx, reschedules) {
     for (const { job, dueAt, attempts } of reschedules) {
       await setEventDue(tx, { id: job.id, attempt: job.attempt, dueAt, attempts });

@@ -5,7 +5,7 @@ import { markNotified } from "./order-queries.ts";
 import { NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
 import type { Leased } from "./worker.ts";
 
-/** With less left of its lease, an attempt might be cut off after the message was sent. */
+/** With a shorter lease, an attempt might be cut off after the message was sent. */
 const SHORTEST_ATTEMPT_MS = NOTIFY_TIMEOUT_MS / 2;
 
 export interface NotifyDependencies {
@@ -18,8 +18,8 @@ export interface NotifyDependencies {
 export type Notification = Leased & PaidOrder;
 
 /**
- * Notifies the dispatcher of a paid order and records it. Rejects if the dispatcher does; with `Postponed`
- * also if the notification has waited in the queue for too long.
+ * Notifies the dispatcher of a paid order and records it. Rejects if the dispatcher does. Rejects
+ * with `Postponed` if the notification has waited in the queue for too long.
  */
 export type NotifyDispatcher = (notification: Notification) => Promise<unknown>;
 
@@ -31,7 +31,7 @@ export function createNotifyDispatcher(dependencies: NotifyDependencies): Notify
     return orderIds;
   });
 
-  /** The last call to a dispatcher that takes one at a time. */
+  /** The last call to a serial dispatcher. */
   let last: Promise<void> = Promise.resolve();
 
   function call(notification: Notification): Promise<void> {
@@ -39,13 +39,13 @@ export function createNotifyDispatcher(dependencies: NotifyDependencies): Notify
     if (timeoutMs >= SHORTEST_ATTEMPT_MS) {
       return withTimeout(timeoutMs, (options) => dispatcher.notify(notification, options));
     }
-    return Promise.reject(new Postponed("it has waited for its turn for too long", 0));
+    return Promise.reject(new Postponed("the notification waited too long in the queue", 0));
   }
 
   function callInTurn(notification: Notification): Promise<void> {
     if (!dispatcher.isSerial) return call(notification);
     const next = () => call(notification);
-    // The timeout begins with the turn.
+    // Called in turn, so that the timeout excludes the wait.
     last = last.then(next, next);
     return last;
   }

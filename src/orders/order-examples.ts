@@ -1,8 +1,8 @@
 import type { Static } from "@sinclair/typebox";
 import type { ORDER } from "./order-json.ts";
 
-// Examples in the OpenAPI document. They are complete, because examples of single fields would add
-// up to an impossible order.
+// Examples for the OpenAPI document. They are complete orders, because examples of single fields
+// could add up to an impossible one.
 
 const COMMON = {
   user_id: 1,
@@ -50,14 +50,14 @@ const CANCELLED = {
   cancel_reason: "no_specialist",
 } as const;
 
-/** Orders as clients see them, each complete and possible. */
+/** Examples of one order. */
 export const ORDER_EXAMPLES = {
   paid: { summary: "Paid; no dispatcher has accepted it yet", value: PAID },
   pending: { summary: "The payment is in progress or in doubt", value: PENDING },
   cancelled: { summary: "Paid and cancelled; the money is owed to the customer", value: CANCELLED },
 } satisfies Record<string, { summary: string; value: Static<typeof ORDER> }>;
 
-/** A user's orders, the newest first. */
+/** Examples of a user's orders, newest first. */
 export const ORDER_LIST_EXAMPLES = {
   orders: { summary: "Three orders of one user", value: [PENDING, PAID, CANCELLED] },
 };

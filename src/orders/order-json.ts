@@ -1,5 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { Id, namedObject } from "../http/schemas.ts";
+import { Id, namedObject, nullable } from "../http/schemas.ts";
 import {
   CANCEL_REASONS,
   type CancelReason,
@@ -9,31 +9,61 @@ import {
   STAGES,
 } from "../store/schema.ts";
 
-const INSTANT = Type.String({ format: "date-time", examples: ["2026-11-23T09:30:00.000Z"] });
+const INSTANT = { format: "date-time", examples: ["2026-11-23T09:30:00.000Z"] };
 
-function nullable<Value extends string>(values: readonly Value[]) {
-  return Type.Union([Type.Unsafe<Value>(Type.String({ enum: [...values] })), Type.Null()]);
+function oneOf<Value extends string>(values: readonly Value[]) {
+  return Type.Unsafe<Value>(Type.String({ enum: [...values] }));
 }
 
-/** An order, as clients see it. */
+/** The schema of an order in responses and webhooks. */
 export const ORDER = namedObject("Order", {
-  order_id: Id({ examples: [7] }),
-  user_id: Id({ examples: [1] }),
-  tariff_code: Type.String({ examples: ["standard_300"] }),
-  amount_tiyin: Type.Integer({ minimum: 1, examples: [30_000] }),
-  currency: Type.Literal("UZS"),
-  status: Type.Unsafe<Order["status"]>(Type.String({ enum: ["pending", "paid", "declined"] })),
-  created_at: INSTANT,
-  settled_at: Type.Union([INSTANT, Type.Null()]),
-  stage: nullable<Stage>(STAGES),
-  stage_at: Type.Union([INSTANT, Type.Null()]),
-  refund: nullable(REFUNDS),
-  cancel_reason: nullable<CancelReason>(CANCEL_REASONS),
-  address: Type.Union([Type.String({ examples: ["Toshkent, Chilonzor 9, 12-uy"] }), Type.Null()]),
-  comment: Type.Union([Type.String({ examples: ["The bell is broken"] }), Type.Null()]),
+  order_id: Id({ description: "The order's id.", examples: [7] }),
+  user_id: Id({ description: "The id of the user who ordered.", examples: [1] }),
+  tariff_code: Type.String({
+    description: "The code of the ordered tariff.",
+    examples: ["standard_300"],
+  }),
+  amount_tiyin: Type.Integer({
+    description: "The tariff's price when the order was created, in tiyin; 1 sum is 100 tiyin.",
+    minimum: 1,
+    examples: [30_000],
+  }),
+  currency: Type.Literal("UZS", { description: "Always UZS, the Uzbek sum." }),
+  status: Type.Unsafe<Order["status"]>(
+    Type.String({
+      description: "The payment's status. Pending means in progress or in doubt.",
+      enum: ["pending", "paid", "declined"],
+    }),
+  ),
+  created_at: Type.String({ ...INSTANT, description: "When the order was created." }),
+  settled_at: nullable(
+    Type.String(INSTANT),
+    "When the payment was settled as paid or declined; null while it is pending.",
+  ),
+  stage: nullable(oneOf<Stage>(STAGES), "The stage of the visit; null unless the order is paid."),
+  stage_at: nullable(
+    Type.String(INSTANT),
+    "When the stage last changed; null unless the order is paid.",
+  ),
+  refund: nullable(
+    oneOf(REFUNDS),
+    "The refund of a cancelled order, owed or given; null if no refund is due.",
+  ),
+  cancel_reason: nullable(
+    oneOf<CancelReason>(CANCEL_REASONS),
+    "Why a dispatcher cancelled the order; null unless it is cancelled.",
+  ),
+  address: nullable(
+    Type.String({ examples: ["Toshkent, Chilonzor 9, 12-uy"] }),
+    "The address of the visit; null if none was given.",
+  ),
+  comment: nullable(
+    Type.String({ examples: ["The bell is broken"] }),
+    "The customer's note to the specialist; null if none was given.",
+  ),
 });
 
-/** The order in that shape. */
+/** Converts an order's row to the `ORDER` schema. */
 export function toOrderJson(order: Order): Static<typeof ORDER> {
   return {
     order_id: order.id,

@@ -32,24 +32,24 @@ export interface Attempt extends Charge, Leased {
 
 const value = sql.placeholder;
 
-/** The customer's phone number, of the order at hand. */
-// Names written out: in RETURNING the builder drops the tables' names, and both tables have an id.
+/** The customer's phone number. */
+// Literal names: in RETURNING the query builder drops table names, and both tables have an id.
 export const payer = sql<string>`(SELECT phone_number FROM users WHERE users.id = orders.user_id)`;
 
 /** The tariff's title. */
 export const tariffTitle = sql<string>`(SELECT title FROM tariffs WHERE tariffs.code = orders.tariff_code)`;
 
-/** The orders whose ids are given as an array of JSON. */
+/** Matches orders whose ids are in a JSON array. */
 function isOneOf({ orders }: Tables, { jsonEach }: Dialect, orderIds: Placeholder) {
   return sql`${orders.id} IN (SELECT CAST(given.value AS bigint) FROM ${jsonEach(orderIds)} AS given)`;
 }
 
-// Opening
+// Inserting
 
-// One statement for all orders of a batch: each is an array in an array of JSON. CROSS JOIN keeps the planner
-// to this order of tables. An order that can't be inserted is left out, and is no error.
+// One statement per batch. `newOrders` is a JSON array of arrays. CROSS JOIN fixes the planner's
+// join order. Skips orders that can't be inserted, without an error.
 const insertPending = prepared((tx, { orders }, { jsonEach, nextId }) => {
-  const none = { bigint: sql`CAST(NULL AS bigint)`, text: sql`CAST(NULL AS text)` };
+  const nulls = { bigint: sql`CAST(NULL AS bigint)`, text: sql`CAST(NULL AS text)` };
   const columns = selectList(orders, {
     id: nextId("orders"),
     userId: sql`users.id`,
@@ -59,15 +59,15 @@ const insertPending = prepared((tx, { orders }, { jsonEach, nextId }) => {
     idempotencyKey: sql`new_order.value->>2`,
     paymentKey: sql`new_order.value->>3`,
     createdAt: sql`CAST(${value("createdAt")} AS bigint)`,
-    settledAt: none.bigint,
-    notifiedAt: none.bigint,
+    settledAt: nulls.bigint,
+    notifiedAt: nulls.bigint,
     dueAt: sql`CAST(${value("dueAt")} AS bigint)`,
     attempts: sql`1`,
     repeatable: sql`new_order.value->>2 IS NULL AND CAST(${value("isRepeatable")} AS boolean)`,
-    stage: none.text,
-    stageAt: none.bigint,
-    refund: none.text,
-    cancelReason: none.text,
+    stage: nulls.text,
+    stageAt: nulls.bigint,
+    refund: nulls.text,
+    cancelReason: nulls.text,
     address: sql`new_order.value->>4`,
     comment: sql`new_order.value->>5`,
   });
@@ -93,9 +93,9 @@ const insertPending = prepared((tx, { orders }, { jsonEach, nextId }) => {
 });
 
 /**
- * Inserts the orders, pending, at today's price. Returns an attempt for each inserted order, by its payment
- * key. Leaves out orders of unknown users or inactive tariffs, and repeats. Orders without a key can be
- * repeated if `isRepeatable`. Times in ms.
+ * Inserts pending orders at the current price. Returns an attempt for each inserted order, by
+ * payment key. Skips orders of unknown users or inactive tariffs, and repeats. Orders without a key
+ * can be repeated if `isRepeatable`. Times are in ms.
  */
 export async function insertPendingOrders(
   tx: Tx,
@@ -106,7 +106,7 @@ export async function insertPendingOrders(
     readonly isRepeatable: boolean;
   },
 ): Promise<ReadonlyMap<string, Attempt>> {
-  // The same sequence in all batches: two that insert the same keys crosswise would deadlock.
+  // Sorted: batches that insert the same keys in different orders could deadlock.
   const rows = newOrders
     .toSorted(byUserAndKey)
     .map((order) => [
@@ -128,11 +128,11 @@ export async function insertPendingOrders(
 }
 
 function byUserAndKey(a: NewOrder, b: NewOrder): number {
-  return a.userId - b.userId || compare(nameOf(a), nameOf(b));
+  return a.userId - b.userId || compare(repeatKeyOf(a), repeatKeyOf(b));
 }
 
-/** What makes one order of a user the same as another. */
-function nameOf({ idempotencyKey, tariffCode }: NewOrder): string {
+/** Returns the value by which a user's orders are compared. */
+function repeatKeyOf({ idempotencyKey, tariffCode }: NewOrder): string {
   return idempotencyKey ?? tariffCode;
 }
 
@@ -157,13 +157,13 @@ const repeatableOrder = prepared((tx, { orders }, { set }) =>
       and(
         eq(orders.userId, value("userId")),
         eq(orders.tariffCode, value("tariffCode")),
-        // As the index has it: a value that is not known could not use it.
+        // A literal, because a parameter would not match the partial index.
         sql`${orders.repeatable} = ${set}`,
       ),
     ),
 );
 
-/** The order that stands where this one was to be written, if one does. */
+/** Returns the existing order that the new one would repeat, if any. */
 export async function findConflictingOrder(
   tx: Tx,
   { userId, tariffCode, idempotencyKey }: NewOrder,
@@ -175,7 +175,7 @@ export async function findConflictingOrder(
   return order;
 }
 
-/** The order with this payment key, if there is one, and whose it is. */
+/** Selects the order with this payment key, and its customer's phone number. */
 export const orderByPaymentKey = prepared((tx, { orders }) =>
   tx
     .select({ ...getTableColumns(orders), payer })
@@ -183,7 +183,9 @@ export const orderByPaymentKey = prepared((tx, { orders }) =>
     .where(eq(orders.paymentKey, value("paymentKey"))),
 );
 
-/** Changes address and comment unless a dispatcher has accepted the order; returns its id if changed. */
+/**
+ * Sets address and comment unless a dispatcher has accepted the order. Returns its id if changed.
+ */
 export const changeDetails = prepared((tx, { orders }) =>
   tx
     .update(orders)
@@ -197,7 +199,7 @@ export const changeDetails = prepared((tx, { orders }) =>
     .returning({ orderId: orders.id }),
 );
 
-/** From now on an order without a key repeats this one no more. */
+/** Ends the order's repeat window: later orders without a key are new. */
 export const endRepeat = prepared((tx, { orders }) =>
   tx
     .update(orders)
@@ -205,7 +207,7 @@ export const endRepeat = prepared((tx, { orders }) =>
     .where(eq(orders.id, value("orderId"))),
 );
 
-/** The code of the tariff with this one, if it can be ordered. */
+/** Selects a tariff's code if the tariff is active. */
 export const tariffCodeIfActive = prepared((tx, { tariffs }) =>
   tx
     .select({ code: tariffs.code })
@@ -213,7 +215,7 @@ export const tariffCodeIfActive = prepared((tx, { tariffs }) =>
     .where(and(eq(tariffs.code, value("tariffCode")), eq(tariffs.active, true))),
 );
 
-/** The id of the user with this one, if there is one. */
+/** Selects a user's id if the user exists. */
 export const userIdIfKnown = prepared((tx: ReadTx, { users }) =>
   tx
     .select({ id: users.id })
@@ -221,9 +223,9 @@ export const userIdIfKnown = prepared((tx: ReadTx, { users }) =>
     .where(eq(users.id, value("userId"))),
 );
 
-// Looking up
+// Reading
 
-/** The order with this id, if there is one. */
+/** Selects the order with this id. */
 export const orderById = prepared((tx: ReadTx, { orders }) =>
   tx
     .select()
@@ -231,7 +233,7 @@ export const orderById = prepared((tx: ReadTx, { orders }) =>
     .where(eq(orders.id, value("orderId"))),
 );
 
-/** The first `limit` orders of the user with ids below `before`, the newest first. */
+/** Selects up to `limit` of the user's orders with ids below `before`, newest first. */
 export const ordersOfUser = prepared((tx: ReadTx, { orders }) =>
   tx
     .select()
@@ -241,7 +243,7 @@ export const ordersOfUser = prepared((tx: ReadTx, { orders }) =>
     .limit(value("limit")),
 );
 
-/** The newest `limit` orders, of one status where that is not null, the newest first. */
+/** Selects the newest `limit` orders, newest first; only those in `status` unless it is null. */
 export const latestOrders = prepared((tx: ReadTx, { orders }) =>
   tx
     .select()
@@ -253,14 +255,15 @@ export const latestOrders = prepared((tx: ReadTx, { orders }) =>
     .limit(value("limit")),
 );
 
-/** How many orders there are. */
+/** Counts all orders. */
 export const countOrders = prepared((tx: ReadTx, { orders }) =>
   tx.select({ orders: sql`count(*)`.mapWith(Number) }).from(orders),
 );
 
 /**
- * How many orders made by `madeBy` are pending, how many are paid and the dispatcher does not know of them,
- * and since when, in ms, the oldest of each waits. Reads the index of what is due, not the orders.
+ * Counts pending orders created at or before `madeBy`, and paid orders the dispatcher has not been
+ * notified of. Also returns since when the oldest of each has been waiting, in ms. Reads only the
+ * partial index of due orders.
  */
 export const waitingOrders = prepared((tx: ReadTx, { orders }) => {
   const instant = (value: SQL) => sql<number | null>`min(${value})`.mapWith(Number);
@@ -277,12 +280,9 @@ export const waitingOrders = prepared((tx: ReadTx, { orders }) => {
     .where(isNotNull(orders.dueAt));
 });
 
-// Settling and notifying; `orderIds` is an array of JSON
+// Settling and notifying. `orderIds` is a JSON array.
 
-/**
- * Records that those of these orders are paid that were pending until now, and answers with
- * their ids and what was ordered.
- */
+/** Marks the pending ones of these orders as paid. Returns their ids and tariff titles. */
 export const settlePaid = prepared((tx, tables, dialect) =>
   tx
     .update(tables.orders)
@@ -298,7 +298,7 @@ export const settlePaid = prepared((tx, tables, dialect) =>
     .returning({ orderId: tables.orders.id, tariffTitle }),
 );
 
-/** Records that those of these orders are declined that were pending until now, and answers with their ids. */
+/** Marks the pending ones of these orders as declined. Returns their ids. */
 export const settleDeclined = prepared((tx, tables, dialect) =>
   tx
     .update(tables.orders)
@@ -307,14 +307,14 @@ export const settleDeclined = prepared((tx, tables, dialect) =>
       settledAt: sql`${value("settledAt")}`,
       dueAt: null,
       attempts: 1,
-      // A new attempt after a decline is a new order, unless the client's key says otherwise.
+      // After a decline, a request without a key is a new order.
       repeatable: false,
     })
     .where(and(isOneOf(tables, dialect, value("orderIds")), eq(tables.orders.status, "pending")))
     .returning({ orderId: tables.orders.id }),
 );
 
-/** Records that the dispatcher knows of these paid orders. */
+/** Records that the dispatcher was notified of these paid orders. */
 export const markNotified = prepared((tx, tables, dialect) =>
   tx
     .update(tables.orders)

@@ -11,10 +11,10 @@ import { NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
 import { createWaitForFirstAttempt } from "./wait-for-first-attempt.ts";
 import { createWorker, type Worker } from "./worker.ts";
 
-/** Claimed orders of one status, and first notifications, that run at a time. */
+/** Maximum number of concurrent charges or notifications by a worker. */
 const CONCURRENCY = 64;
 
-/** Webhook deliveries that run at a time. */
+/** Maximum number of concurrent webhook deliveries. */
 const WEBHOOK_CONCURRENCY = 16;
 
 export interface OrdersDependencies {
@@ -34,8 +34,8 @@ export interface OrdersDependencies {
 }
 
 /**
- * Wires an order's way: creating, charging, notifying, webhooks, each with its worker. When `cutoff` aborts,
- * unanswered charges are in doubt and running deliveries fail.
+ * Wires up the creation of orders and the workers for charges, notifications and webhooks. When
+ * `cutoff` aborts, unanswered charges are in doubt and running deliveries fail.
  */
 export function createOrders(dependencies: OrdersDependencies, cutoff: AbortSignal) {
   const { webhook, log, now, config } = dependencies;
@@ -81,7 +81,7 @@ export function createOrders(dependencies: OrdersDependencies, cutoff: AbortSign
   };
 }
 
-/** Without a webhook no event is delivered. */
+/** Stands in for the webhook worker if no webhook is configured. */
 const NO_WORKER: Pick<Worker<never, never>, "runOnce" | "run" | "idle"> = {
   runOnce: async () => 0,
   run: async () => {},

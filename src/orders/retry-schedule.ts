@@ -1,26 +1,31 @@
-/** A dispatcher's system that takes longer has most likely not heard. */
+/** Timeout of a notification. A slower dispatcher's system has most likely not received it. */
 export const NOTIFY_TIMEOUT_MS = 5000;
 
-/** What an attempt may take beyond its time-out, to begin and to be recorded. */
+/** Lease time beyond an attempt's timeout, for starting and recording it. */
 const LEASE_MARGIN_MS = 1000;
 
-/** No lease, pause or postponement is longer, so a later due time was written by another clock. */
+/**
+ * No lease, pause or postponement is longer, so a later due time means that the clock was ahead.
+ */
 export const LONGEST_PAUSE_MS = 3_600_000;
 
-/** Until when nobody else makes the attempt that begins now and takes up to `timeoutMs`. */
+/** Returns when the lease ends of an attempt that starts at `now` and takes up to `timeoutMs`. */
 export function leaseEndsAt(now: number, timeoutMs: number): number {
   return now + timeoutMs + LEASE_MARGIN_MS;
 }
 
 /**
- * The latest due time that a lease or pause of up to `longestMs` explains. The margin counts twice:
- * the clocks of two copies may differ by some milliseconds.
+ * Returns the latest due time that a lease or pause of up to `longestMs` explains. The margin
+ * counts twice, because copies' clocks may differ by some milliseconds.
  */
 export function latestDueAt(now: number, longestMs: number): number {
   return now + longestMs + 2 * LEASE_MARGIN_MS;
 }
 
-/** When an order is due again whose nth attempt has failed now: after 1 s, 16 s, 81 s …, at most an hour. */
+/**
+ * Returns when to retry if attempt number `attempt` has failed at `now`: after 1 s, 16 s, 81 s …,
+ * at most an hour.
+ */
 export function nextAttemptAt(now: number, attempt: number): number {
   return now + Math.min(1000 * attempt ** 4, LONGEST_PAUSE_MS);
 }

@@ -22,61 +22,62 @@ import { ORDER, toOrderJson } from "./order-json.ts";
 import { POLL_MS } from "./worker.ts";
 import { leaseEndsAt } from "./retry-schedule.ts";
 
-/** The orders of a user that are listed at a time. */
+/** Maximum number of orders per list. */
 const MAX_LISTED = 50;
 
 const DETAILS_IGNORED = Type.Optional(
   Type.Literal(true, {
     description:
-      "Present if this repeat has another address or comment, but a dispatcher has accepted the order: the order keeps its address and comment.",
+      "Present if this repeat has another address or comment, but a dispatcher has already accepted the order. The order keeps its address and comment.",
   }),
 );
 
+const ORDER_ID = Id({ description: "The order's id.", examples: [7] });
+
+const FIXED_TEXT = { description: "A fixed text." };
+
 const PAID = namedObject("OrderPaid", {
-  status: Type.Literal("ok"),
-  order_id: Id({ examples: [7] }),
-  message: Type.Literal("Order created and payment processed"),
+  status: Type.Literal("ok", { description: "The order is paid." }),
+  order_id: ORDER_ID,
+  message: Type.Literal("Order created and payment processed", FIXED_TEXT),
   details_ignored: DETAILS_IGNORED,
 });
 
 const PENDING = namedObject("OrderPending", {
-  status: Type.Literal("pending"),
-  order_id: Id({ examples: [7] }),
-  message: Type.Literal("Order created, the payment is being checked"),
+  status: Type.Literal("pending", { description: "The payment is in doubt." }),
+  order_id: ORDER_ID,
+  message: Type.Literal("Order created, the payment is being checked", FIXED_TEXT),
   details_ignored: DETAILS_IGNORED,
 });
 
-/** A key in quotes, which has none itself, or a bare one, which does not begin with one. */
+/** A quoted key without quotes inside, or a bare key that does not begin with a quote. */
 const KEY = /^(?:"([!#-~]{1,255})"|([!#-~][!-~]{0,254}))$/;
 
 const IDEMPOTENCY_KEY = {
   name: "Idempotency-Key",
   in: "header" as const,
   description:
-    "The client's name for this order, such as a UUID. It never expires, and holds for this user alone.",
+    "A unique key for this order, such as a UUID. It is scoped to the user and never expires.",
   schema: { type: "string" as const, pattern: KEY.source },
 };
 
-/** What `POST /create_order` takes and answers. */
+/** Options of `POST /create_order`: request and responses. */
 export const CREATE_ORDER = routeOptions({
   access: "client",
   parse: "json" as const,
   body: requestBody("CreateOrder", {
-    user_id: Id({ examples: [1], description: "From the answer of /register." }),
-    tariff_code: Type.String({ examples: ["standard_300"] }),
+    user_id: Id({ examples: [1], description: "The user's id, from POST /register." }),
+    tariff_code: Type.String({
+      description: "The tariff's code, from GET /tariffs.",
+      examples: ["standard_300"],
+    }),
     address: optional(
-      Lines(1, 300, {
-        description:
-          "The place of the visit. A repeat can change it until a dispatcher accepts the order.",
-        examples: ["Toshkent, Chilonzor 9, 12-uy"],
-      }),
+      Lines(1, 300, { examples: ["Toshkent, Chilonzor 9, 12-uy"] }),
+      "The address of the visit. A repeat can change it until a dispatcher accepts the order.",
     ),
     comment: optional(
-      Lines(1, 500, {
-        description:
-          "A note to the specialist. A repeat can change it until a dispatcher accepts the order.",
-        examples: ["The bell is broken"],
-      }),
+      Lines(1, 500, { examples: ["The bell is broken"] }),
+      "A note to the specialist. A repeat can change it until a dispatcher accepts the order.",
     ),
   }),
   response: {
@@ -94,10 +95,10 @@ export const CREATE_ORDER = routeOptions({
   },
   detail: {
     operationId: "createOrder",
-    tags: ["Orders"],
-    summary: "Order a specialist and pay",
+    tags: ["Orders and payments"],
+    summary: "Create an order",
     description:
-      "Charges the tariff's current price, and notifies the dispatcher once the order is paid. A repeat gets the same answer and is not charged again: the same Idempotency-Key at any time; without a key, the same user and tariff while the first order is pending, or soon after it if it is paid. Send an Idempotency-Key with every order, or with none: the same order once with a key and once without is two orders and two charges.",
+      "Charges the tariff's current price, and notifies the dispatcher once the order is paid. A repeat gets the same response and is not charged again. With an Idempotency-Key, the same user and key are always a repeat. Without one, the same user and tariff are a repeat while the first order is pending, or shortly after its creation if it is paid. Send a key with every order, or with none: the same order once with a key and once without is two orders and two charges.",
     parameters: [IDEMPOTENCY_KEY],
   },
 });
@@ -109,14 +110,14 @@ export interface OrderRoutesDependencies {
   readonly config: { readonly paymentTimeoutMs: number };
 }
 
-/** `POST /create_order` and `GET /orders/{order_id}`. */
+/** Serves `POST /create_order`, `GET /orders/{order_id}` and `GET /users/{user_id}/orders`. */
 export function orderRoutes({ store, createOrder, now, config }: OrderRoutesDependencies) {
   const leaseMs = leaseEndsAt(0, config.paymentTimeoutMs);
 
-  /** Seconds until a pending order is worth another look; `dueAt` is that of its row. */
+  /** Returns the seconds after which to poll a pending order with this due time. */
   function retryAfter(dueAt: number): string {
     const at = now();
-    // It may be the end of a running attempt's lease: that attempt can end at any moment.
+    // An earlier due time may be the lease end of an attempt, which can finish at any moment.
     const waitMs = dueAt - at > leaseMs ? dueAt - at : Math.min(dueAt - at, POLL_MS);
     return secondsUntil(at + waitMs + POLL_MS, at);
   }
@@ -184,11 +185,11 @@ export function orderRoutes({ store, createOrder, now, config }: OrderRoutesDepe
         },
         detail: {
           operationId: "getOrder",
-          tags: ["Orders"],
-          summary: "Look an order up",
+          tags: ["Orders and payments"],
+          summary: "Get an order",
           description:
-            "Returns its payment status (pending, paid or declined) and, if it is paid, its stage with the dispatcher and its refund.",
-          parameters: [idInPath("order_id", "From the answer of /create_order.")],
+            "Returns the order's payment status and, if it is paid, the stage of the visit and the refund.",
+          parameters: [idInPath("order_id", "The order's id, from POST /create_order.")],
           examples: ORDER_EXAMPLES,
         },
       }),
@@ -215,10 +216,10 @@ export function orderRoutes({ store, createOrder, now, config }: OrderRoutesDepe
         access: "client",
         query: queryParameters({
           before: Id({
-            description: "Only orders with lower ids: the last id of the previous list.",
+            description: "Only orders with lower ids. For the next page, the last id of this one.",
           }),
           limit: Id({
-            description: `The number of orders at most; ${MAX_LISTED} if left out.`,
+            description: `Maximum number of orders. Default: ${MAX_LISTED}.`,
             maximum: MAX_LISTED,
           }),
         }),
@@ -228,10 +229,10 @@ export function orderRoutes({ store, createOrder, now, config }: OrderRoutesDepe
         },
         detail: {
           operationId: "listOrdersOfUser",
-          tags: ["Orders"],
+          tags: ["Orders and payments"],
           summary: "List a user's orders",
-          description: `The newest first, at most ${MAX_LISTED}; the next ones by \`before\`.`,
-          parameters: [idInPath("user_id", "From the answer of /register.")],
+          description: `Returns up to ${MAX_LISTED} orders, newest first. Pass \`before\` for the next page.`,
+          parameters: [idInPath("user_id", "The user's id, from POST /register.")],
           examples: ORDER_LIST_EXAMPLES,
         },
       }),
@@ -250,8 +251,9 @@ function idInPath(name: string, description: string) {
 }
 
 /**
- * The key in the header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), as a structured
- * string or bare: null where there is no such header, undefined where it is no key.
+ * Returns the `Idempotency-Key` header's key, quoted as a structured string or bare
+ * (draft-ietf-httpapi-idempotency-key-header). Null if the header is missing, undefined if
+ * malformed.
  */
 function readIdempotencyKey(headers: Headers): string | null | undefined {
   const value = headers.get("idempotency-key");

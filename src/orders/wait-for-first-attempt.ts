@@ -5,20 +5,20 @@ import type { Store } from "../store/store.ts";
 import { orderById } from "./order-queries.ts";
 import { leaseEndsAt } from "./retry-schedule.ts";
 
-/** How often a waiting repeat reads its order. */
+/** Poll interval of a waiting repeat. */
 const POLL_MS = 50;
 
 export interface WaitDependencies {
   readonly store: Store;
   readonly now: Clock;
   readonly config: { readonly paymentTimeoutMs: number };
-  /** When it aborts, all waits end. */
+  /** Ends all waits when it aborts. */
   readonly cutoff: AbortSignal;
 }
 
 /**
- * Waits until another process has ended the first charge attempt of an order, or its lease has ended, and
- * returns the order then. Returns at once if no other process can have the order. Never rejects.
+ * Waits until another process has finished the first charge attempt of the order, or until its
+ * lease ends; returns the order. Returns immediately if the store is not shared. Never rejects.
  */
 export type WaitForFirstAttempt = (order: Order) => Promise<Order>;
 
@@ -26,7 +26,7 @@ export function createWaitForFirstAttempt(dependencies: WaitDependencies): WaitF
   const { store, now, config, cutoff } = dependencies;
 
   function isFirstAttempt({ status, attempts, createdAt, dueAt }: Order): boolean {
-    // A rescheduled order is due at another time.
+    // A rescheduled order has another due time.
     const endsAt = leaseEndsAt(createdAt, config.paymentTimeoutMs);
     return status === "pending" && attempts === 1 && dueAt === endsAt && now() < endsAt;
   }
@@ -36,7 +36,7 @@ export function createWaitForFirstAttempt(dependencies: WaitDependencies): WaitF
     while (store.isShared && isFirstAttempt(order)) {
       await pause(POLL_MS, cutoff);
       if (cutoff.aborted) break;
-      // If the store can't be read now, the next poll may.
+      // Ignores store errors: the next poll may succeed.
       const [read] = await store.read((tx) => orderById(tx, { orderId: found.id })).catch(() => []);
       order = read ?? order;
     }

@@ -1,49 +1,50 @@
 import { LONGEST_PAUSE_MS, latestDueAt, nextAttemptAt } from "./retry-schedule.ts";
 
-/** Decides which waiting work is due before its time. */
+/** Decides which jobs become due early. */
 export interface Waker {
-  /** Everything is due: this process has just started. */
+  /** Notes that the process has just started: makes all jobs due if the store is not shared. */
   start(): void;
-  /** An attempt has succeeded: work that failed before may succeed now. */
+  /** Notes a successful attempt: jobs that failed before may succeed now. */
   succeeded(): void;
-  /** The other side asked to be left alone: no work is woken before the next success. */
+  /** Notes a postponement by the other side: wakes no jobs before the next success. */
   postponed(): void;
-  /** Work with a later due time than this, in ms, is due now. */
+  /** Returns a time in ms: all jobs with a later due time should become due now. */
   dueBeyond(now: number): number;
-  /** Records that the last `dueBeyond` made this many rows due. */
+  /** Notes how many jobs became due by the last `dueBeyond`. */
   woke(count: number): void;
 }
 
 /**
- * Creates a waker for work whose attempts take up to `timeoutMs`. It never wakes leased work, except by the
- * first look of a process that is alone with its database: the owners of those leases are gone. If that look
- * fails, this process may hold leases by the next.
+ * Creates a waker for jobs whose attempts take up to `timeoutMs`. It never wakes leased jobs,
+ * except on the first poll if the store is not shared: no other process can hold a lease then. If
+ * that poll fails, this process may hold leases by the next one.
  */
 export function createWaker(timeoutMs: number, isShared: boolean): Waker {
   let isStarting = false;
-  let isFirstLook = false;
+  let isFirstPoll = false;
   let successes = 0;
-  let heeded = 0;
-  /** The success count that the current look answers; undefined if it wakes nothing. */
+  let handled = 0;
+  /** The success count that the current poll handles; undefined if it wakes nothing. */
   let waking: number | undefined;
-  /** Consecutive wakes that found work. They back off, because some of it may never succeed. */
+  /** Consecutive wakes that found jobs. They back off, because some jobs may never succeed. */
   let wakes = 0;
-  let restsUntil = Number.NEGATIVE_INFINITY;
-  let lookedAt = 0;
+  let backoffEndsAt = Number.NEGATIVE_INFINITY;
+  let polledAt = 0;
 
   return {
     start() {
       isStarting = !isShared;
-      isFirstLook = isStarting;
+      isFirstPoll = isStarting;
     },
     succeeded: () => void (successes += 1),
-    postponed: () => void (heeded = successes),
+    postponed: () => void (handled = successes),
     dueBeyond(now) {
-      lookedAt = now;
-      const rests = restsUntil > now && restsUntil <= latestDueAt(now, LONGEST_PAUSE_MS);
-      waking = successes > heeded && !rests ? successes : undefined;
-      if (isFirstLook) {
-        isFirstLook = false;
+      polledAt = now;
+      const isBackingOff =
+        backoffEndsAt > now && backoffEndsAt <= latestDueAt(now, LONGEST_PAUSE_MS);
+      waking = successes > handled && !isBackingOff ? successes : undefined;
+      if (isFirstPoll) {
+        isFirstPoll = false;
         return now;
       }
       return latestDueAt(now, isStarting || waking !== undefined ? timeoutMs : LONGEST_PAUSE_MS);
@@ -51,9 +52,9 @@ export function createWaker(timeoutMs: number, isShared: boolean): Waker {
     woke(count) {
       isStarting = false;
       if (waking === undefined) return;
-      heeded = Math.max(heeded, waking);
+      handled = Math.max(handled, waking);
       wakes = count === 0 ? 0 : wakes + 1;
-      restsUntil = nextAttemptAt(lookedAt, wakes);
+      backoffEndsAt = nextAttemptAt(polledAt, wakes);
     },
   };
 }

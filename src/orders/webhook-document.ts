@@ -11,7 +11,7 @@ const EVENT_ID = "evt_42";
 const HEADERS = [
   header(
     "webhook-id",
-    "The event's id, the same in every retry: ignore an id that you have already handled.",
+    "The event's id, the same in every retry. Ignore ids that you have already handled.",
     { pattern: "^evt_[1-9][0-9]*$", examples: [EVENT_ID] },
   ),
   header(
@@ -21,7 +21,7 @@ const HEADERS = [
   ),
   header(
     "webhook-signature",
-    "`v1,` and the base64 of HMAC-SHA256 over `{webhook-id}.{webhook-timestamp}.{body}`, under the bytes that WEBHOOK_SECRET has in base64 after `whsec_`. Refuse the request if it is wrong.",
+    "`v1,` and the base64 of HMAC-SHA256 over `{webhook-id}.{webhook-timestamp}.{body}`. The key is the base64-decoded part of WEBHOOK_SECRET after `whsec_`. Refuse the request if the signature is wrong.",
     { pattern: "^v1,[A-Za-z0-9+/]{43}=$" },
   ),
 ];
@@ -36,7 +36,7 @@ function header(name: string, description: string, options: object) {
 const EVENT_ORDER = Type.Object(
   {
     ...ORDER.properties,
-    event_id: Type.String({ description: "The same as in the header webhook-id." }),
+    event_id: Type.String({ description: "The event's id, as in the header webhook-id." }),
   },
   { ...named("EventOrder"), description: "The order at the time of sending." },
 );
@@ -45,16 +45,16 @@ const RESPONSES = {
   "2XX": { description: "The event is delivered. The body is not read." },
   default: {
     description:
-      "Any other status, redirects included, no connection, or no answer within 5 s: the event is sent again after 1 s, 16 s, 81 s and so on, at most an hour apart, for three days.",
+      "Any other status, including redirects, a failed connection, or no response within 5 s. The event is retried after 1 s, 16 s, 81 s and so on, at most an hour apart, for three days.",
   },
 };
 
 interface EventDescription {
-  /** The name of its schema. */
+  /** The schema's name. */
   readonly name: string;
   readonly summary: string;
   readonly description: string;
-  /** An example of an event. */
+  /** Example values. */
   readonly timestamp: string;
   readonly data: object;
 }
@@ -66,16 +66,16 @@ const SETTLED_AT = "2026-11-23T09:30:09.250Z";
 const EVENTS: Readonly<Record<WebhookEvent["type"], EventDescription>> = {
   "order.stage_changed": {
     name: "OrderStageChanged",
-    summary: "The stage of an order changed",
+    summary: "An order's stage changed",
     description:
-      "A dispatcher accepted, started, completed or cancelled a paid order, or undid such a step.",
+      "A dispatcher accepted, started, completed or cancelled a paid order, or undid one of these changes.",
     timestamp: ACCEPTED_AT,
     data: { ...paid.value, stage: "accepted", stage_at: ACCEPTED_AT },
   },
   "order.refunded": {
     name: "OrderRefunded",
-    summary: "The money of an order was returned",
-    description: "A dispatcher returned the money of a cancelled order and recorded it.",
+    summary: "An order was refunded",
+    description: "A dispatcher recorded that they refunded a cancelled order.",
     timestamp: "2026-11-23T10:15:00.000Z",
     data: { ...cancelled.value, refund: "given" },
   },
@@ -100,17 +100,17 @@ export const ORDER_DOCUMENTATION = {
 function describe(type: string, event: EventDescription) {
   const { name, summary, description, timestamp, data } = event;
   const schema = namedObject(name, {
-    type: Type.Literal(type),
-    timestamp: Type.String({ format: "date-time", description: "When it happened." }),
+    type: Type.Literal(type, { description: "The event's type." }),
+    timestamp: Type.String({ format: "date-time", description: "When the event happened." }),
     data: EVENT_ORDER,
   });
   const example = { type, timestamp, data: { ...data, event_id: EVENT_ID } };
   return {
     operationId: `on${name}`,
-    tags: ["Orders"],
+    tags: ["Orders and payments"],
     summary,
     description: `${description} Events can arrive out of order and more than once.`,
-    // No key: the signature is the proof of origin.
+    // No key: the signature proves the origin.
     security: [],
     parameters: HEADERS,
     requestBody: { required: true, content: { "application/json": { schema, example } } },

@@ -7,13 +7,13 @@ import { createTaskQueue } from "../lib/task-queue.ts";
 import { leaseEndsAt, nextAttemptAt } from "./retry-schedule.ts";
 import { createWaker } from "./waker.ts";
 
-/** How often a worker looks for due jobs. Most jobs are done long before they are found this way. */
+/** Poll interval for due jobs. Most jobs are done before polling could find them. */
 export const POLL_MS = 1000;
 
-/** The same while there is more than one look brings. */
+/** Poll interval while more jobs may be due. */
 const BUSY_POLL_MS = 50;
 
-/** One attempt at something, leased to this process until `dueAt`, in ms. */
+/** One attempt at a job, leased to this process until `dueAt`, in ms. */
 export interface Leased {
   /** Attempt number, starting at 1. */
   readonly attempt: number;
@@ -26,30 +26,33 @@ export interface Rescheduled {
   readonly dueAt: number;
 }
 
-/** The end of a lease: when the job is due next, and how many attempts count. */
+/** The end of a lease: the job's next due time and its attempt count. */
 export interface Reschedule<Job> {
   readonly job: Job;
   readonly dueAt: number;
   readonly attempts: number;
 }
 
-/** Where a worker's jobs are: the rows of one kind, in the database. */
+/** A worker's access to its jobs: rows of one kind in the database. */
 export interface Jobs<Job> {
-  /** In log lines, such as "charge". */
+  /** The name for log lines, such as "charge of order". */
   readonly name: string;
-  /** Tells jobs apart, in this process and in log lines. */
+  /** Returns the id of a job's row. */
   readonly idOf: (job: Job) => number;
-  /** Claims up to `limit` jobs that are due by `now`: counts the attempt and leases them until `dueAt`. */
+  /**
+   * Claims up to `limit` jobs that are due by `now`: counts the attempt and leases them until
+   * `dueAt`.
+   */
   claim(
     tx: Tx,
     values: { readonly now: number; readonly dueAt: number; readonly limit: number },
   ): Promise<readonly Job[]>;
-  /** Makes the jobs that are due later than `after` due `now`, and returns them. */
+  /** Makes jobs with a due time after `after` due `now`. Returns one item per job. */
   makeDue(
     tx: Tx,
     values: { readonly now: number; readonly after: number },
   ): Promise<readonly unknown[]>;
-  /** Ends leases. Leaves jobs alone that another attempt has claimed or finished since. */
+  /** Ends leases. Skips jobs that another attempt has claimed or finished since. */
   reschedule(tx: Tx, reschedules: readonly Reschedule<Job>[]): Promise<unknown>;
 }
 
@@ -58,11 +61,11 @@ export interface WorkerOptions<Job, Result> {
   readonly log: Log;
   readonly now: Clock;
   readonly jobs: Jobs<Job>;
-  /** How long an attempt may take, in ms. */
+  /** Maximum duration of an attempt, in ms. */
   readonly timeoutMs: number;
-  /** Claimed and started jobs that run at a time. */
+  /** Maximum number of queued jobs that run concurrently. */
   readonly concurrency: number;
-  /** Makes one attempt. A rejection is a failed attempt; `Postponed` is none. */
+  /** Makes one attempt. A rejection counts as a failed attempt unless it is `Postponed`. */
   readonly run: (job: Job) => Promise<Result>;
   /** Logs a failed attempt. */
   readonly onFailure: (job: Job, error: unknown) => void;
@@ -71,17 +74,21 @@ export interface WorkerOptions<Job, Result> {
 /** Makes attempts at jobs until each is done: claim, run, reschedule. */
 export interface Worker<Job, Result> {
   /**
-   * Makes one attempt at a leased job now. If it fails, the job is due again after a pause; if nothing can
-   * be written, when its lease ends. Never rejects.
+   * Makes one attempt at a leased job now. If it fails, the job is due again after a pause, or when
+   * its lease ends if the store can't be written. Never rejects.
    */
   attempt(job: Job): Promise<Result | Rescheduled>;
-  /** Queues an attempt at a leased job. If the queue is full, the job is found when its lease ends. */
+  /**
+   * Queues an attempt at a leased job. If the queue is full, the job is due when its lease ends.
+   */
   start(job: Job): void;
-  /** Claims due jobs and queues their attempts; resolves to how many. */
+  /** Claims due jobs and queues their attempts. Resolves to the number of claimed jobs. */
   runOnce(): Promise<number>;
-  /** Claims until the signal aborts. At first, everything that an earlier process has left is due. */
+  /**
+   * Polls until the signal aborts. If the store is not shared, all jobs are due on the first poll.
+   */
   run(signal: AbortSignal): Promise<void>;
-  /** Resolves when no queued attempt is waiting or running. */
+  /** Resolves when the queue is empty and no queued attempt is running. */
   idle(): Promise<void>;
 }
 
@@ -94,12 +101,12 @@ export function createWorker<Job extends Leased, Result>(
     concurrency,
     keyOf: jobs.idOf,
     run: attempt,
-    onError: (error) => log.error(`A ${jobs.name} has failed unexpectedly.`, error),
+    onError: (error) => log.error(`A ${jobs.name} failed unexpectedly.`, error),
   });
 
-  const reschedule = store.batch(async (tx, ends: readonly Reschedule<Job>[]) => {
-    await jobs.reschedule(tx, ends);
-    return ends.map(({ dueAt }) => dueAt);
+  const reschedule = store.batch(async (tx, reschedules: readonly Reschedule<Job>[]) => {
+    await jobs.reschedule(tx, reschedules);
+    return reschedules.map(({ dueAt }) => dueAt);
   });
 
   // Hot path: `async` here costs about 10 % per order (bench: stages).
@@ -122,8 +129,11 @@ export function createWorker<Job extends Leased, Result>(
     try {
       return { status: "pending", dueAt: await reschedule({ job, dueAt, attempts }) };
     } catch (fault) {
-      const what = `${jobs.name} ${jobs.idOf(job)}`;
-      log.error(`Could not reschedule ${what}; it will be retried when its lease expires.`, fault);
+      const jobName = `${jobs.name} ${jobs.idOf(job)}`;
+      log.error(
+        `Could not reschedule ${jobName}; it will be retried when its lease expires.`,
+        fault,
+      );
       return { status: "pending", dueAt: job.dueAt };
     }
   }
@@ -157,7 +167,7 @@ export function createWorker<Job extends Leased, Result>(
         try {
           claimed = await runOnce();
         } catch (error) {
-          log.error(`Polling for due ${jobs.name} jobs failed; will retry.`, error);
+          log.error(`Polling for due jobs (${jobs.name}) failed; will retry.`, error);
         }
         const isBusy = claimed > 0 || queue.size() >= concurrency;
         await pause(isBusy ? BUSY_POLL_MS : POLL_MS, signal);

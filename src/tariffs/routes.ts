@@ -15,17 +15,21 @@ import type { Tariff } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
 import { activeTariffs, allTariffs, putTariff } from "./tariff-queries.ts";
 
-const IN_TIYIN = { examples: [30_000], description: "In tiyin; 1 sum is 100 tiyin." };
+const IN_TIYIN = { examples: [30_000], description: "The price in tiyin; 1 sum is 100 tiyin." };
 
-/** 100 000 000 000 sum: a price beyond it is a slip of the hand. */
+/** 100,000,000,000 sum. A higher price is a typing error. */
 const MAX_PRICE_TIYIN = 10_000_000_000_000;
 
 const TARIFF = namedObject("Tariff", {
-  code: Type.String({ pattern: TARIFF_CODE.source, examples: ["standard_300"] }),
-  title: Text(1, 200, { examples: ["Standard"] }),
+  code: Type.String({
+    description: "The tariff's code.",
+    pattern: TARIFF_CODE.source,
+    examples: ["standard_300"],
+  }),
+  title: Text(1, 200, { description: "The tariff's title.", examples: ["Standard"] }),
   price_tiyin: Id(IN_TIYIN),
-  currency: Type.Literal("UZS"),
-  active: Type.Boolean({ description: "Whether it can be ordered." }),
+  currency: Type.Literal("UZS", { description: "Always UZS, the Uzbek sum." }),
+  active: Type.Boolean({ description: "Whether the tariff can be ordered." }),
 });
 
 const EXPRESS = {
@@ -38,7 +42,7 @@ export interface TariffRoutesDependencies {
   readonly access: AccessControl;
 }
 
-/** `GET /tariffs` and `PUT /tariffs/{code}`. */
+/** Serves `GET /tariffs` and `PUT /tariffs/{code}`. */
 export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
   return new Elysia({ normalize: false })
     .get(
@@ -46,7 +50,7 @@ export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
       async ({ request }) => {
         const isOwner = access.infoOf(request)?.caller === "owner";
         const tariffs = await store.read((tx) => (isOwner ? allTariffs : activeTariffs)(tx));
-        // Here, for databases differ in how they sort text.
+        // Not sorted by the database: collations differ.
         return tariffs.toSorted((a, b) => (a.code < b.code ? -1 : 1)).map(toJson);
       },
       routeOptions({
@@ -55,9 +59,9 @@ export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
         detail: {
           operationId: "listTariffs",
           tags: ["Tariffs"],
-          summary: "List the tariffs",
+          summary: "List tariffs",
           description:
-            "Lists the tariffs that can be ordered, with their current prices. With the owner's key, and without any API_KEY, inactive ones too.",
+            "Returns active tariffs with their current prices. With the owner's key, or if API_KEY is not set, returns inactive ones too.",
         },
       }),
     )
@@ -81,15 +85,16 @@ export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
         access: "owner",
         parse: "json" as const,
         body: requestBody("PutTariff", {
-          // Another tariff than the real one: trying this out must not change a real price.
-          title: Line(1, 200, { examples: [EXPRESS.title] }),
+          // Not the seeded tariff: trying this in Swagger UI must not change a real price.
+          title: Line(1, 200, { description: "The tariff's title.", examples: [EXPRESS.title] }),
           price_tiyin: Id({
             ...IN_TIYIN,
             examples: [EXPRESS.price_tiyin],
             maximum: MAX_PRICE_TIYIN,
           }),
           active: optional(
-            Type.Boolean({ examples: [EXPRESS.active], description: "True if left out." }),
+            Type.Boolean({ examples: [EXPRESS.active] }),
+            "Whether the tariff can be ordered. Default: true.",
           ),
         }),
         response: { 200: TARIFF, ...problemSchemas(...BODY_ERRORS) },
@@ -97,19 +102,19 @@ export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
           operationId: "putTariff",
           tags: ["Tariffs"],
           summary: "Create or replace a tariff",
-          description: "Applies from the next order on; existing orders keep their amounts.",
+          description: "Applies to new orders; existing orders keep their amounts.",
           parameters: [
             {
               name: "code",
               in: "path" as const,
               required: true,
-              description: "The tariff's code, as in /create_order.",
+              description: "The tariff's code: 1 to 64 characters of A-Z a-z 0-9 _ . -",
               schema: { type: "string" as const, pattern: TARIFF_CODE.source },
               example: EXPRESS.code,
             },
           ],
           examples: {
-            express: { summary: "A new tariff that can't be ordered yet", value: EXPRESS },
+            express: { summary: "A new, inactive tariff", value: EXPRESS },
           },
         },
       }),

@@ -1,15 +1,15 @@
 import { eq, sql } from "drizzle-orm";
 import { prepared, type ReadTx } from "../store/store.ts";
 
-/** The tariffs that can be ordered. */
+/** Selects the tariffs that can be ordered. */
 export const activeTariffs = prepared((tx: ReadTx, { tariffs }) =>
   tx.select().from(tariffs).where(eq(tariffs.active, true)),
 );
 
-/** The tariffs, also those that can't be ordered. */
+/** Selects all tariffs, including inactive ones. */
 export const allTariffs = prepared((tx: ReadTx, { tariffs }) => tx.select().from(tariffs));
 
-/** Makes the tariff, or replaces the one with its code; orders that are there keep their amounts. */
+/** Creates or replaces a tariff. Existing orders keep their amounts. */
 export const putTariff = prepared((tx, { tariffs }) =>
   tx
     .insert(tariffs)

@@ -1,39 +1,44 @@
 import { parsePhoneNumberFromString } from "libphonenumber-js/min";
 
-/** A phone number in E.164 form: a plus, the country code, the national number, digits only. */
+/** A phone number in E.164 form: plus, country code, national number; digits only. */
 export type PhoneNumber = string & { readonly brand: unique symbol };
 
-/** Direction marks and the like, which come along when a number is pasted from a phone's contacts. */
+/** Format characters, such as direction marks in numbers pasted from a phone's contacts. */
 const INVISIBLE = /\p{Cf}/gu;
 
-/** The national number of a bare Uzbek one, as Telegram gives it, and in it the code of its network. */
+/** An Uzbek number as Telegram sends it. Captures the national number and the network's code. */
 const BARE_UZBEK = /^(?:\+?998)?((\d\d)\d{7})$/;
 
-/** A bare number of at most this many digits is Uzbek or invalid: with a digit too few it is not foreign. */
+/**
+ * Bare numbers of up to this many digits are Uzbek or invalid: a missing digit makes none foreign.
+ */
 const UZBEK_DIGITS = 9;
 
 /**
- * Reads a phone number as people and Telegram write it. Up to nine bare digits are an Uzbek number;
- * other countries' numbers have their country code, after `+`, `00` or nothing. All spellings of one
- * number give one result. Returns undefined if the text is not a number, or more than a number.
+ * Parses a phone number as people and Telegram write it. Up to nine bare digits are an Uzbek
+ * number; other countries' numbers need their country code, after `+`, `00` or nothing. All
+ * spellings of one number give one result. Returns undefined if the text is not exactly one valid
+ * number.
  */
 export function parsePhoneNumber(text: string): PhoneNumber | undefined {
   const [, national, network] = BARE_UZBEK.exec(text) ?? [];
-  // `as`: with a network's code before them, any seven digits make a number.
+  // `as`: any seven digits after a network's code are a valid number.
   if (network !== undefined && isNetwork(network)) return `+998${national}` as PhoneNumber;
   const visible = text.replace(INVISIBLE, "").trim();
   const digits = visible.match(/\p{Nd}/gu)?.length ?? 0;
   return parse(visible) ?? (digits > UZBEK_DIGITS ? parse(`+${visible}`) : undefined);
 }
 
-const networks = new Map<string, boolean>();
+const knownNetworks = new Map<string, boolean>();
 
-/** Whether the library knows the code: asked once for each, for that takes 8 µs of some 40 for a registration. */
+/**
+ * Returns whether the library knows the code. Cached: a lookup takes 8 of 40 µs per registration.
+ */
 function isNetwork(code: string): boolean {
-  let known = networks.get(code);
+  let known = knownNetworks.get(code);
   if (known === undefined) {
     known = parse(`+998${code}0000000`) !== undefined;
-    networks.set(code, known);
+    knownNetworks.set(code, known);
   }
   return known;
 }
@@ -41,8 +46,8 @@ function isNetwork(code: string): boolean {
 function parse(text: string): PhoneNumber | undefined {
   const parsed = parsePhoneNumberFromString(text, { defaultCountry: "UZ", extract: false });
   if (parsed === undefined || !parsed.isValid()) return undefined;
-  // An extension or a parameter (RFC 3966) is more than a number.
+  // Rejects extensions and parameters (RFC 3966).
   if (parsed.ext !== undefined || text.includes(";")) return undefined;
-  // `as`: the library's `number` is E.164 by its own promise.
+  // `as`: the library documents `number` as E.164.
   return parsed.number as string as PhoneNumber;
 }

@@ -7,17 +7,17 @@ import { withTimeout } from "../lib/with-timeout.ts";
 import { type PhoneNumber, parsePhoneNumber } from "./phone-number.ts";
 import { type UserDraft, upsertUsers } from "./user-queries.ts";
 
-/** A gateway that takes longer has most likely lost the message. */
+/** A slower gateway has most likely lost the message. */
 const SMS_TIMEOUT_MS = 5000;
 
-/** SMS on their way to the gateway at a time. */
+/** Maximum number of concurrent gateway calls. */
 const SMS_CONCURRENCY = 64;
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 
-/** The limits here are for all users together. */
-const ALL = "all users";
+/** Key of rate limits that all users share. */
+const ALL_USERS = "all users";
 
 export interface RegisterDependencies {
   readonly store: Store;
@@ -39,18 +39,18 @@ export type RegistrationOutcome =
 
 export interface UserService {
   /**
-   * Makes or updates the user of this phone number, and sends an SMS unless one was tried within the
-   * cooldown, or the hour's SMS are used up. The user is on disk when this resolves; the SMS is not
-   * waited for, and may fail.
+   * Creates or updates the user with this phone number. Sends an SMS unless one was tried within
+   * the cooldown or the hourly limit is reached. Resolves once the user is on disk, without waiting
+   * for the SMS, which may fail.
    */
   registerUser(registration: Registration): Promise<RegistrationOutcome>;
-  /** Resolves when no SMS is on its way to the gateway. */
+  /** Resolves when no SMS is queued or being sent. */
   idle(): Promise<void>;
 }
 
 export function createUserService(dependencies: RegisterDependencies): UserService {
   const { store, sms, log, now, config } = dependencies;
-  const budget = createRateLimit({ limit: config.smsPerHour, windowMs: HOUR_MS, now });
+  const hourlyLimit = createRateLimit({ limit: config.smsPerHour, windowMs: HOUR_MS, now });
   const warnings = createRateLimit({ limit: 1, windowMs: MINUTE_MS, now });
 
   async function registerUser(registration: Registration): Promise<RegistrationOutcome> {
@@ -62,16 +62,16 @@ export function createUserService(dependencies: RegisterDependencies): UserServi
   }
 
   function sendCode(phoneNumber: PhoneNumber) {
-    if (!budget.take(ALL)) {
-      if (warnings.take(ALL)) {
+    if (!hourlyLimit.take(ALL_USERS)) {
+      if (warnings.take(ALL_USERS)) {
         log.warn(
-          `SMS_PER_HOUR (${config.smsPerHour}) is used up: users are registered without SMS.`,
+          `SMS_PER_HOUR (${config.smsPerHour}) is used up; registering users without an SMS.`,
         );
       }
       return;
     }
     if (!queue.add(phoneNumber)) {
-      log.warn(`Too many SMS are waiting for the gateway: none is sent to ${phoneNumber}.`);
+      log.warn(`The SMS queue is full; not sending an SMS to ${phoneNumber}.`);
     }
   }
 
@@ -89,7 +89,7 @@ export function createUserService(dependencies: RegisterDependencies): UserServi
         log.warn(`The SMS to ${phoneNumber} was not accepted.`, error);
       }
     },
-    onError: (error) => log.error("Sending an SMS has failed.", error),
+    onError: (error) => log.error("Sending an SMS failed unexpectedly.", error),
   });
 
   return { registerUser, idle: queue.idle };

@@ -8,6 +8,7 @@ import {
   Id,
   Line,
   namedObject,
+  nullable,
   optional,
   queryParameters,
   requestBody,
@@ -20,38 +21,49 @@ import type { UserService } from "./register-user.ts";
 import { userByChatId, userByPhoneNumber } from "./user-queries.ts";
 
 const USER = namedObject("User", {
-  user_id: Id({ examples: [1] }),
-  chat_id: Type.Union([SafeInteger({ examples: [123456789] }), Type.Null()]),
-  full_name: Type.Union([Type.String({ examples: ["Aziza Karimova"] }), Type.Null()]),
-  created_at: Type.String({ format: "date-time", examples: ["2026-11-23T09:30:00.000Z"] }),
+  user_id: Id({ description: "The user's id.", examples: [1] }),
+  chat_id: nullable(
+    SafeInteger({ examples: [123456789] }),
+    "The user's Telegram chat; null if unknown.",
+  ),
+  full_name: nullable(
+    Type.String({ examples: ["Aziza Karimova"] }),
+    "The user's full name; null if unknown.",
+  ),
+  created_at: Type.String({
+    description: "When the user was registered.",
+    format: "date-time",
+    examples: ["2026-11-23T09:30:00.000Z"],
+  }),
 });
 
-/** What `POST /register` takes and answers. */
+/** Options of `POST /register`: request and responses. */
 export const REGISTER = routeOptions({
   access: "client",
   parse: "json" as const,
   body: requestBody("Register", {
     phone_number: Type.String({
-      description: "Nine digits are an Uzbek number. Other numbers need their country code.",
+      description:
+        "The user's phone number. Nine digits are an Uzbek number; others need their country code.",
       examples: ["+998901234567"],
     }),
-    chat_id: optional(SafeInteger({ description: "The Telegram chat.", examples: [123456789] })),
-    full_name: optional(Line(1, 200, { examples: ["Aziza Karimova"] })),
+    chat_id: optional(SafeInteger({ examples: [123456789] }), "The user's Telegram chat."),
+    full_name: optional(Line(1, 200, { examples: ["Aziza Karimova"] }), "The user's full name."),
   }),
   response: {
     200: namedObject("Registered", {
-      status: Type.Literal("ok"),
-      message: Type.Literal("User registered successfully"),
-      user_id: Id({ examples: [1] }),
+      status: Type.Literal("ok", { description: "The user is registered." }),
+      message: Type.Literal("User registered successfully", { description: "A fixed text." }),
+      user_id: Id({ description: "The user's id.", examples: [1] }),
     }),
     ...problemSchemas(...BODY_ERRORS, "invalid_phone_number"),
   },
   detail: {
     operationId: "registerUser",
-    tags: ["Users"],
+    tags: ["Customers"],
     summary: "Register a user",
     description:
-      "All spellings of a number are the same user. A repeat can add or change the other fields. Sends an SMS, unless one was sent to this number recently or the hourly limit is reached.",
+      "Creates a user, or finds the one with this phone number in any spelling. A repeat can add or change the other fields. Sends an SMS unless one was sent to this number recently or the hourly limit is reached.",
   },
 });
 
@@ -60,7 +72,7 @@ export interface UserRoutesDependencies {
   readonly userService: UserService;
 }
 
-/** `POST /register` and `GET /users`. */
+/** Serves `POST /register` and `GET /users`. */
 export function userRoutes({ store, userService }: UserRoutesDependencies) {
   return new Elysia({ normalize: false })
     .post(
@@ -91,14 +103,14 @@ export function userRoutes({ store, userService }: UserRoutesDependencies) {
         const invalid = (message: string) =>
           problem(set, "validation_failed", { errors: [{ field: "chat_id", message }] });
         if (chat_id !== undefined && phone_number !== undefined) {
-          return invalid("must be left out where phone_number is given");
+          return invalid("must be absent if phone_number is given");
         }
         if (phone_number !== undefined) {
           const phoneNumber = parsePhoneNumber(phone_number);
           if (phoneNumber === undefined) return problem(set, "invalid_phone_number");
           return answer(set, await store.read((tx) => userByPhoneNumber(tx, { phoneNumber })));
         }
-        if (chat_id === undefined) return invalid("must be given, or phone_number");
+        if (chat_id === undefined) return invalid("is required unless phone_number is given");
         const chatId = parseInteger(chat_id, Number.MIN_SAFE_INTEGER);
         if (chatId === undefined) return invalid(`must be ${expectation(SafeInteger())}`);
         return answer(set, await store.read((tx) => userByChatId(tx, { chatId })));
@@ -106,9 +118,10 @@ export function userRoutes({ store, userService }: UserRoutesDependencies) {
       routeOptions({
         access: "client",
         query: queryParameters({
-          chat_id: SafeInteger({ description: "The Telegram chat." }),
+          chat_id: SafeInteger({ description: "The user's Telegram chat." }),
           phone_number: Type.String({
-            description: "In any spelling. In a URL, write the plus as %2B or leave it out.",
+            description:
+              "The user's phone number, in any spelling. Write the plus as %2B or leave it out.",
           }),
         }),
         response: {
@@ -122,10 +135,10 @@ export function userRoutes({ store, userService }: UserRoutesDependencies) {
         },
         detail: {
           operationId: "findUser",
-          tags: ["Users"],
+          tags: ["Customers"],
           summary: "Find a user",
           description:
-            "Takes either chat_id or phone_number. If a chat has several users, returns the newest.",
+            "Finds a user by chat_id or phone_number; pass one of them. If a chat has several users, returns the newest.",
         },
       }),
     );

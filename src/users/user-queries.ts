@@ -2,7 +2,7 @@ import { desc, eq, sql } from "drizzle-orm";
 import { prepared, type ReadTx, type Tx } from "../store/store.ts";
 import type { PhoneNumber } from "./phone-number.ts";
 
-/** A user as given at registration; what is null is not known, and not to be forgotten either. */
+/** A registration. Null fields leave the stored values unchanged. */
 export interface UserDraft {
   readonly phoneNumber: PhoneNumber;
   readonly chatId: number | null;
@@ -11,15 +11,15 @@ export interface UserDraft {
 
 export interface UpsertedUser {
   readonly userId: number;
-  /** True for exactly one registration in each cooldown: that one is to send the SMS. */
+  /** Whether to send an SMS: true for exactly one registration per cooldown. */
   readonly smsDue: boolean;
 }
 
-/** The clocks of two copies may differ by some milliseconds. */
-const CLOCK_DIFFERENCE_MS = 1000;
+/** Copies' clocks may differ by some milliseconds. */
+const CLOCK_SKEW_MS = 1000;
 
-// One statement for all that are registered in a batch: a draft is an array in an array of JSON, and the
-// columns stand in the table's order. Users within their cooldown are left as they are.
+// One statement per batch. `drafts` is a JSON array of arrays; the columns are in table order.
+// Skips users within their cooldown.
 const upsertForSms = prepared((tx, { users }, { jsonEach, nextId }) =>
   tx
     .insert(users)
@@ -57,15 +57,17 @@ const update = prepared((tx, { users }) =>
     .returning({ userId: users.id }),
 );
 
-/** Keeps each user under the number, as new or with what is new about him. Instants in ms. */
+/**
+ * Inserts or updates the user of each draft, and returns one result per draft, in the same order.
+ * `now` and `smsCooldownMs` are in ms.
+ */
 export async function upsertUsers(
   tx: Tx,
   drafts: readonly UserDraft[],
   now: number,
   smsCooldownMs: number,
 ): Promise<UpsertedUser[]> {
-  // Each number once, and in one order for all batches: two that wrote the same numbers crosswise would
-  // wait for each other.
+  // Each number once, and sorted: batches with the same numbers in different orders could deadlock.
   const first = new Map(drafts.toReversed().map((draft) => [draft.phoneNumber, draft]));
   const rows = Array.from(first.values(), ({ phoneNumber, chatId, fullName }) => [
     phoneNumber,
@@ -76,14 +78,14 @@ export async function upsertUsers(
     drafts: JSON.stringify(rows),
     now,
     smsTriedBefore: now - smsCooldownMs,
-    // Later than this, the clock was ahead when the SMS was tried.
-    smsTriedByLatest: now + Math.min(CLOCK_DIFFERENCE_MS, smsCooldownMs),
+    // A later time was recorded while the clock was ahead.
+    smsTriedByLatest: now + Math.min(CLOCK_SKEW_MS, smsCooldownMs),
   });
   const userIds = new Map(due.map(({ phoneNumber, userId }) => [phoneNumber, userId]));
   const upserted: UpsertedUser[] = [];
   for (const draft of drafts) {
     const userId = userIds.get(draft.phoneNumber);
-    // The first of several with this number; what the others bring comes on top.
+    // The first draft of a number is stored already; later ones update it.
     userIds.delete(draft.phoneNumber);
     upserted.push(
       userId === undefined
@@ -96,11 +98,11 @@ export async function upsertUsers(
 
 async function updateUser(tx: Tx, draft: UserDraft): Promise<number> {
   const [user] = await update(tx, { ...draft });
-  if (user === undefined) throw new Error("a user is neither new nor there");
+  if (user === undefined) throw new Error("the user was neither inserted nor found");
   return user.userId;
 }
 
-/** The user with this number, if there is one. */
+/** Selects the user with this phone number. */
 export const userByPhoneNumber = prepared((tx: ReadTx, { users }) =>
   tx
     .select()
@@ -108,7 +110,7 @@ export const userByPhoneNumber = prepared((tx: ReadTx, { users }) =>
     .where(eq(users.phoneNumber, sql.placeholder("phoneNumber"))),
 );
 
-/** The user of this chat, if there is one; of several the newest. */
+/** Selects the newest user of this chat. */
 export const userByChatId = prepared((tx: ReadTx, { users }) =>
   tx
     .select()

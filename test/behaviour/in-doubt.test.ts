@@ -248,7 +248,7 @@ describe("payment in doubt", () => {
     const ending = new AbortController();
     const running = app.workers.charge.run(ending.signal);
     await turn();
-    expect(world.lines.join()).toContain("Error: Polling for due charge of order");
+    expect(world.lines.join()).toContain("Error: Polling for due jobs (charge of order) failed");
     world.storeFault = undefined;
     world.nowMs += MINUTE_MS;
     while (world.charges.length < 2) await Bun.sleep(10);

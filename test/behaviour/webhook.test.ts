@@ -188,13 +188,13 @@ describe("webhook delivery", () => {
   test("logs the reason of each failure", async () => {
     const { world, bot, makeEvents, events } = createServiceWithBot();
     await makeEvents(1);
-    bot.answer = () => Promise.reject(new Error("the bot has answered 503"));
+    bot.answer = () => Promise.reject(new Error("the bot answered 503"));
     await events.runOnce();
     world.nowMs += 1000;
     bot.answer = () => Promise.reject(Symbol("odd"));
     await events.runOnce();
     expect(world.lines.slice(-2)).toEqual([
-      expect.stringContaining("the bot has answered 503"),
+      expect.stringContaining("the bot answered 503"),
       expect.stringContaining("Symbol(odd)"),
     ]);
   });

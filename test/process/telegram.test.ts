@@ -322,6 +322,6 @@ test("the real process tells the chat of each paid order, also after a 502, and 
   ]);
   expect(topics).toEqual(new Set([42]));
   await service.end();
-  expect(service.printed()).toContain("Telegram has answered 502");
+  expect(service.printed()).toContain("Telegram answered 502");
   expect(service.printed()).not.toContain("a-secret-of-the-bot");
 });
