@@ -1,47 +1,22 @@
+import type { Dependencies } from "./dependencies.ts";
 import { Elysia } from "elysia";
 import { createBoard } from "./board/routes.ts";
-import type { Config } from "./config.ts";
 import { healthRoutes } from "./health/routes.ts";
 import { createAccess } from "./http/access.ts";
 import { guard } from "./http/guard.ts";
 import { logRequests } from "./http/request-log.ts";
 import { swaggerUi } from "./http/swagger-ui.ts";
-import type { Log } from "./log.ts";
-import type { Metrics } from "./metrics.ts";
 import { waitingOrders } from "./orders/order-queries.ts";
 import { createOrders } from "./orders/orders.ts";
 import { orderRoutes } from "./orders/routes.ts";
 import { ORDER_DOCUMENTATION } from "./orders/webhook-document.ts";
 import { createChangeStage } from "./orders/change-stage.ts";
-import type {
-  Clock,
-  DispatcherNotifier,
-  PaymentGateway,
-  SmsSender,
-  WebhookSender,
-} from "./ports.ts";
-import type { Store } from "./store/store.ts";
 import { tariffRoutes } from "./tariffs/routes.ts";
 import { createUserService } from "./users/register-user.ts";
 import { userRoutes } from "./users/routes.ts";
 
 /** For what goes on beside the requests when the last of them is answered. */
 const DRAIN_MARGIN_MS = 500;
-
-/** What the service is given: its data, the outside world, the clock, chance. */
-export interface Dependencies {
-  readonly store: Store;
-  readonly sms: SmsSender;
-  readonly payment: PaymentGateway;
-  readonly dispatcher: DispatcherNotifier;
-  /** The bot, where it wants to hear what becomes of its orders. */
-  readonly webhook: WebhookSender | null;
-  readonly log: Log;
-  readonly metrics: Metrics;
-  readonly now: Clock;
-  readonly randomId: () => string;
-  readonly config: Config;
-}
 
 /** The service's HTTP interface, for a typed client (Eden). */
 export type App = ReturnType<typeof createApp>["http"];

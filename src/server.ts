@@ -1,4 +1,5 @@
-import { type App, createApp, type Dependencies } from "./app.ts";
+import { type App, createApp } from "./app.ts";
+import type { Dependencies } from "./dependencies.ts";
 
 /** Bun refuses what is larger by itself, before the guard could say why. */
 const MAX_REQUEST_BYTES = 1024 * 1024;

@@ -1,7 +1,6 @@
-import type { Log } from "../log.ts";
+import type { Needs } from "../dependencies.ts";
 import type { Gauges } from "../metrics.ts";
-import type { Clock } from "../ports.ts";
-import type { Store, StoreSizes } from "../store/store.ts";
+import type { StoreSizes } from "../store/store.ts";
 import type { WriteProbe } from "./write-probe.ts";
 
 /** Numbers of waiting orders, and since when the oldest of each has been waiting, in ms. */
@@ -12,14 +11,10 @@ export interface Waiting {
   readonly unnotifiedSince: number | null;
 }
 
-export interface GaugeDependencies {
-  readonly store: Store;
+export interface GaugeDependencies extends Needs<"store" | "log" | "now", "paymentTimeoutMs"> {
   readonly ping: WriteProbe;
-  readonly log: Log;
-  readonly now: Clock;
   /** Counts waiting orders; pending ones only if created at or before `createdUntil`, in ms. */
   readonly readWaiting: (createdUntil: number) => Promise<Waiting>;
-  readonly config: { readonly paymentTimeoutMs: number };
 }
 
 /** Reads all gauges. Never rejects: leaves out values that it can't read, and logs the reason. */

@@ -1,6 +1,6 @@
-import type { Clock, WebhookSender } from "../ports.ts";
+import type { Needs } from "../dependencies.ts";
 import type { CancelReason, Order, OrderEvent, Stage } from "../store/schema.ts";
-import type { Store, Tx } from "../store/store.ts";
+import type { Tx } from "../store/store.ts";
 import { giveRefund, insertEvent, lastStep, moveOrder } from "./event-queries.ts";
 import { orderById } from "./order-queries.ts";
 
@@ -69,14 +69,11 @@ export type StageChangeOutcome =
 /** Changes an order and records the event, atomically. */
 export type ChangeStage = (request: StageChangeRequest) => Promise<StageChangeOutcome>;
 
-export interface ChangeStageDependencies {
-  readonly store: Store;
-  /** If set, events become due for delivery. */
-  readonly webhook: WebhookSender | null;
-  readonly now: Clock;
-}
-
-export function createChangeStage({ store, webhook, now }: ChangeStageDependencies): ChangeStage {
+export function createChangeStage({
+  store,
+  webhook,
+  now,
+}: Needs<"store" | "webhook" | "now">): ChangeStage {
   async function changeStage(tx: Tx, request: StageChangeRequest): Promise<StageChangeOutcome> {
     const { orderId, actor, seen, work } = request;
     const at = now();

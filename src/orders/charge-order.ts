@@ -1,9 +1,9 @@
+import type { Needs } from "../dependencies.ts";
 import { isError } from "../errors.ts";
 import { type Log, reasonOf } from "../log.ts";
-import type { Metrics } from "../metrics.ts";
-import type { ChargeOutcome, Clock, PaymentGateway, WebhookSender } from "../ports.ts";
+import type { ChargeOutcome, Clock } from "../ports.ts";
 import type { Order } from "../store/schema.ts";
-import type { Store, Tx } from "../store/store.ts";
+import type { Tx } from "../store/store.ts";
 import { withTimeout } from "../lib/with-timeout.ts";
 import type { Notification } from "./notify-dispatcher.ts";
 import { insertEvent } from "./event-queries.ts";
@@ -14,13 +14,10 @@ import type { Rescheduled } from "./worker.ts";
 /** After this long in doubt, failed attempts log a warning: the owner should call the provider. */
 const LONG_IN_DOUBT_MS = 3_600_000;
 
-export interface ChargeDependencies {
-  readonly store: Store;
-  readonly payment: PaymentGateway;
-  readonly webhook: WebhookSender | null;
-  readonly metrics: Metrics;
-  readonly now: Clock;
-  readonly config: { readonly paymentTimeoutMs: number };
+interface ChargeDependencies extends Needs<
+  "store" | "payment" | "webhook" | "metrics" | "now",
+  "paymentTimeoutMs"
+> {
   /** Starts the first notification of a paid order, which settling has leased. */
   readonly notify: (notification: Notification) => void;
   /** Aborts unanswered charges: their payments are in doubt. */

@@ -1,8 +1,8 @@
+import type { Needs } from "../dependencies.ts";
 import { Unavailable } from "../errors.ts";
-import type { Clock } from "../ports.ts";
 import { createRateLimit } from "../lib/rate-limit.ts";
 import type { Order } from "../store/schema.ts";
-import type { Store, Tx } from "../store/store.ts";
+import type { Tx } from "../store/store.ts";
 import type { Outcome } from "./charge-order.ts";
 import {
   type Attempt,
@@ -23,18 +23,13 @@ const HOUR_MS = 3_600_000;
 /** Attempts to insert: the conflicting row may disappear between INSERT and SELECT. */
 const MAX_INSERTS = 5;
 
-export interface CreateOrderDependencies {
-  readonly store: Store;
+interface CreateOrderDependencies extends Needs<
+  "store" | "now" | "randomId",
+  "paymentTimeoutMs" | "orderRepeatWindowMs" | "ordersPerUserPerHour"
+> {
   /** Makes the first charge attempt. Never rejects. */
   readonly chargeOrder: (attempt: Attempt) => Promise<Outcome>;
   readonly waitForFirstAttempt: WaitForFirstAttempt;
-  readonly now: Clock;
-  readonly randomId: () => string;
-  readonly config: {
-    readonly paymentTimeoutMs: number;
-    readonly orderRepeatWindowMs: number;
-    readonly ordersPerUserPerHour: number;
-  };
 }
 
 /** Nothing was created. The user may order again at `retryAt`, in ms. */

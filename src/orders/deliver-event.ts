@@ -1,7 +1,7 @@
+import type { Needs } from "../dependencies.ts";
 import { type Log, reasonOf } from "../log.ts";
 import type { Clock, WebhookEvent, WebhookSender } from "../ports.ts";
 import type { OrderEvent } from "../store/schema.ts";
-import type { Store } from "../store/store.ts";
 import { withTimeout } from "../lib/with-timeout.ts";
 import { markDelivered } from "./jobs.ts";
 import { toOrderJson } from "./order-json.ts";
@@ -19,10 +19,8 @@ const LONG_UNDELIVERED_MS = 3_600_000;
  */
 const MAX_ATTEMPTS = 79;
 
-export interface DeliverDependencies {
-  readonly store: Store;
+interface DeliverDependencies extends Needs<"store" | "log"> {
   readonly webhook: WebhookSender;
-  readonly log: Log;
   /** Aborts running deliveries, which then fail. */
   readonly cutoff: AbortSignal;
 }

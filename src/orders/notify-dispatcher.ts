@@ -1,5 +1,5 @@
-import { type Clock, type DispatcherNotifier, type PaidOrder, Postponed } from "../ports.ts";
-import type { Store } from "../store/store.ts";
+import type { Needs } from "../dependencies.ts";
+import { type PaidOrder, Postponed } from "../ports.ts";
 import { withTimeout } from "../lib/with-timeout.ts";
 import { markNotified } from "./order-queries.ts";
 import { NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
@@ -7,12 +7,6 @@ import type { Leased } from "./worker.ts";
 
 /** With a shorter lease, an attempt might be cut off after the message was sent. */
 const SHORTEST_ATTEMPT_MS = NOTIFY_TIMEOUT_MS / 2;
-
-export interface NotifyDependencies {
-  readonly store: Store;
-  readonly dispatcher: DispatcherNotifier;
-  readonly now: Clock;
-}
 
 /** One attempt to notify the dispatcher of a paid order. */
 export type Notification = Leased & PaidOrder;
@@ -23,7 +17,9 @@ export type Notification = Leased & PaidOrder;
  */
 export type NotifyDispatcher = (notification: Notification) => Promise<unknown>;
 
-export function createNotifyDispatcher(dependencies: NotifyDependencies): NotifyDispatcher {
+export function createNotifyDispatcher(
+  dependencies: Needs<"store" | "dispatcher" | "now">,
+): NotifyDispatcher {
   const { store, dispatcher, now } = dependencies;
 
   const record = store.batch(async (tx, orderIds: readonly number[]) => {

@@ -1,7 +1,4 @@
-import type { Log } from "../log.ts";
-import type { Metrics } from "../metrics.ts";
-import type { Clock, DispatcherNotifier, PaymentGateway, WebhookSender } from "../ports.ts";
-import type { Store } from "../store/store.ts";
+import type { Needs } from "../dependencies.ts";
 import { createChargeOrder, logFailedCharge } from "./charge-order.ts";
 import { createCreateOrder } from "./create-order.ts";
 import { createDeliverEvent, logFailedDelivery, WEBHOOK_TIMEOUT_MS } from "./deliver-event.ts";
@@ -17,27 +14,17 @@ const CONCURRENCY = 64;
 /** Maximum number of concurrent webhook deliveries. */
 const WEBHOOK_CONCURRENCY = 16;
 
-export interface OrdersDependencies {
-  readonly store: Store;
-  readonly payment: PaymentGateway;
-  readonly dispatcher: DispatcherNotifier;
-  readonly webhook: WebhookSender | null;
-  readonly log: Log;
-  readonly metrics: Metrics;
-  readonly now: Clock;
-  readonly randomId: () => string;
-  readonly config: {
-    readonly paymentTimeoutMs: number;
-    readonly orderRepeatWindowMs: number;
-    readonly ordersPerUserPerHour: number;
-  };
-}
-
 /**
  * Wires up the creation of orders and the workers for charges, notifications and webhooks. When
  * `cutoff` aborts, unanswered charges are in doubt and running deliveries fail.
  */
-export function createOrders(dependencies: OrdersDependencies, cutoff: AbortSignal) {
+export function createOrders(
+  dependencies: Needs<
+    "store" | "payment" | "dispatcher" | "webhook" | "log" | "metrics" | "now" | "randomId",
+    "paymentTimeoutMs" | "orderRepeatWindowMs" | "ordersPerUserPerHour"
+  >,
+  cutoff: AbortSignal,
+) {
   const { webhook, log, now, config } = dependencies;
 
   const notify = createWorker({

@@ -1,3 +1,4 @@
+import type { Needs } from "../dependencies.ts";
 import { type TSchema, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { routeOptions } from "../http/access.ts";
@@ -13,8 +14,6 @@ import {
   requestBody,
   TARIFF_CODE,
 } from "../http/schemas.ts";
-import type { Clock } from "../ports.ts";
-import type { Store } from "../store/store.ts";
 import type { CreateOrder } from "./create-order.ts";
 import { orderById, ordersOfUser, userIdIfKnown } from "./order-queries.ts";
 import { ORDER_EXAMPLES, ORDER_LIST_EXAMPLES } from "./order-examples.ts";
@@ -103,11 +102,8 @@ export const CREATE_ORDER = routeOptions({
   },
 });
 
-export interface OrderRoutesDependencies {
-  readonly store: Store;
+interface OrderRoutesDependencies extends Needs<"store" | "now", "paymentTimeoutMs"> {
   readonly createOrder: CreateOrder["createOrder"];
-  readonly now: Clock;
-  readonly config: { readonly paymentTimeoutMs: number };
 }
 
 /** Serves `POST /create_order`, `GET /orders/{order_id}` and `GET /users/{user_id}/orders`. */

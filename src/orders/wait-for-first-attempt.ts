@@ -1,17 +1,13 @@
-import type { Clock } from "../ports.ts";
+import type { Needs } from "../dependencies.ts";
 import { pause } from "../lib/pause.ts";
 import type { Order } from "../store/schema.ts";
-import type { Store } from "../store/store.ts";
 import { orderById } from "./order-queries.ts";
 import { leaseEndsAt } from "./retry-schedule.ts";
 
 /** Poll interval of a waiting repeat. */
 const POLL_MS = 50;
 
-export interface WaitDependencies {
-  readonly store: Store;
-  readonly now: Clock;
-  readonly config: { readonly paymentTimeoutMs: number };
+interface WaitDependencies extends Needs<"store" | "now", "paymentTimeoutMs"> {
   /** Ends all waits when it aborts. */
   readonly cutoff: AbortSignal;
 }

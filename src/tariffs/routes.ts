@@ -1,3 +1,4 @@
+import type { Needs } from "../dependencies.ts";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { type AccessControl, routeOptions } from "../http/access.ts";
@@ -12,7 +13,6 @@ import {
   Text,
 } from "../http/schemas.ts";
 import type { Tariff } from "../store/schema.ts";
-import type { Store } from "../store/store.ts";
 import { activeTariffs, allTariffs, putTariff } from "./tariff-queries.ts";
 
 const IN_TIYIN = { examples: [30_000], description: "The price in tiyin; 1 sum is 100 tiyin." };
@@ -37,8 +37,7 @@ const EXPRESS = {
   ...{ currency: "UZS", active: false },
 };
 
-export interface TariffRoutesDependencies {
-  readonly store: Store;
+interface TariffRoutesDependencies extends Needs<"store"> {
   readonly access: AccessControl;
 }
 

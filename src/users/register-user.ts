@@ -1,7 +1,5 @@
-import type { Log } from "../log.ts";
-import type { Clock, SmsSender } from "../ports.ts";
+import type { Needs } from "../dependencies.ts";
 import { createRateLimit } from "../lib/rate-limit.ts";
-import type { Store } from "../store/store.ts";
 import { createTaskQueue } from "../lib/task-queue.ts";
 import { withTimeout } from "../lib/with-timeout.ts";
 import { type PhoneNumber, parsePhoneNumber } from "./phone-number.ts";
@@ -18,14 +16,6 @@ const HOUR_MS = 60 * MINUTE_MS;
 
 /** Key of rate limits that all users share. */
 const ALL_USERS = "all users";
-
-export interface RegisterDependencies {
-  readonly store: Store;
-  readonly sms: SmsSender;
-  readonly log: Log;
-  readonly now: Clock;
-  readonly config: { readonly smsCooldownMs: number; readonly smsPerHour: number };
-}
 
 export interface Registration {
   readonly phoneNumber: string;
@@ -48,7 +38,9 @@ export interface UserService {
   idle(): Promise<void>;
 }
 
-export function createUserService(dependencies: RegisterDependencies): UserService {
+export function createUserService(
+  dependencies: Needs<"store" | "sms" | "log" | "now", "smsCooldownMs" | "smsPerHour">,
+): UserService {
   const { store, sms, log, now, config } = dependencies;
   const hourlyLimit = createRateLimit({ limit: config.smsPerHour, windowMs: HOUR_MS, now });
   const warnings = createRateLimit({ limit: 1, windowMs: MINUTE_MS, now });

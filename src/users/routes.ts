@@ -1,3 +1,4 @@
+import type { Needs } from "../dependencies.ts";
 import { type Static, Type } from "@sinclair/typebox";
 import { type Context, Elysia } from "elysia";
 import { routeOptions } from "../http/access.ts";
@@ -15,7 +16,6 @@ import {
   SafeInteger,
 } from "../http/schemas.ts";
 import type { User } from "../store/schema.ts";
-import type { Store } from "../store/store.ts";
 import { parsePhoneNumber } from "./phone-number.ts";
 import type { UserService } from "./register-user.ts";
 import { userByChatId, userByPhoneNumber } from "./user-queries.ts";
@@ -67,8 +67,7 @@ export const REGISTER = routeOptions({
   },
 });
 
-export interface UserRoutesDependencies {
-  readonly store: Store;
+interface UserRoutesDependencies extends Needs<"store"> {
   readonly userService: UserService;
 }
 

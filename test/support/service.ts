@@ -1,4 +1,5 @@
-import { createApp, type Dependencies } from "../../src/app.ts";
+import { createApp } from "../../src/app.ts";
+import type { Dependencies } from "../../src/dependencies.ts";
 import { makeOrdersDue } from "../../src/orders/jobs.ts";
 import { readConfig } from "../../src/config.ts";
 import { createClient } from "./client.ts";

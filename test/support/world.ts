@@ -1,4 +1,4 @@
-import type { Dependencies } from "../../src/app.ts";
+import type { Dependencies } from "../../src/dependencies.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import type { Charge, ChargeOutcome } from "../../src/ports.ts";

@@ -15,6 +15,7 @@ const LAYERS = [
   ["app.ts"],
   ["board"],
   ["users", "orders", "tariffs", "health", "backups"],
+  ["dependencies.ts"],
   ["http", "store", "adapters"],
   ["ports.ts", "config.ts"],
   ["metrics.ts"],
