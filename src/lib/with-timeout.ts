@@ -3,14 +3,14 @@ export class TimeoutExceeded extends Error {
   override readonly name = "TimeoutExceeded";
 }
 
-/** Options of a call, as `fetch` takes them: the signal aborts if the caller no longer waits. */
+/** Options of a call, as for `fetch`. The signal aborts if the caller no longer waits. */
 export interface CallOptions {
   readonly signal: AbortSignal;
 }
 
 /**
- * Resolves or rejects as the call does. Rejects with `TimeoutExceeded` after `timeoutMs`, or as soon as
- * `cutoff` aborts, even if the call ignores its signal.
+ * Resolves or rejects as the call does. Rejects with `TimeoutExceeded` after `timeoutMs`, or as
+ * soon as `cutoff` aborts, even if the call ignores its signal.
  */
 export function withTimeout<T>(
   timeoutMs: number,
@@ -22,7 +22,7 @@ export function withTimeout<T>(
     if (cutoff?.aborted) return running.expire();
     const others = cutoff && runningUntil(cutoff);
     running.start(others);
-    // Two handlers and no `finally`: an order makes two calls, and each promise costs.
+    // Not `finally`: it creates another promise, and every order makes two calls.
     try {
       call(running).then(
         (value) => {
@@ -83,7 +83,10 @@ function expire(call: RunningCall) {
 
 const runningBySignal = new WeakMap<AbortSignal, Set<RunningCall>>();
 
-/** Returns the calls that end when the signal aborts. One listener serves all: adding one costs 0.5 µs. */
+/**
+ * Returns the calls that end when the signal aborts. One listener serves all: adding one costs 0.5
+ * µs.
+ */
 function runningUntil(cutoff: AbortSignal): Set<RunningCall> {
   let running = runningBySignal.get(cutoff);
   if (running === undefined) {

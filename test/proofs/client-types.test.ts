@@ -51,7 +51,7 @@ test("client-types wants the one file to write", async () => {
     );
     expect([exitCode, stderr.toString()]).toEqual([
       2,
-      "client-types: name the one file to write, such as ../bot/nmservis.d.ts.\n",
+      "client-types: expected one argument, the file to write, such as ../bot/nmservis.d.ts.\n",
     ]);
   }
 });
