@@ -1,6 +1,6 @@
 import { defineConfig } from "drizzle-kit";
 
-// DIALECT=postgresql for PostgreSQL; `bun run migration` makes those of both.
+// The default is SQLite. `bun run migration` runs this for both dialects.
 const isPostgres = process.env["DIALECT"] === "postgresql";
 
 export default defineConfig({

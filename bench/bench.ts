@@ -12,13 +12,13 @@ import {
   startFastApi,
   startFastify,
   startLimit,
-  startOneCommitPerStep,
+  startWithoutGroupCommit,
   startService,
   startStage,
 } from "./peers.ts";
 
-// `bun run bench`: the service beside its limit and its peers, in alternating turns of one run, because
-// the machines are noisy: only ratios of neighbours mean something.
+// `bun run bench` compares the service with its upper limit and its peers, in alternating turns of
+// one run. Machines are noisy, so only ratios of adjacent turns are meaningful.
 
 const ROUNDS = Number(process.env["BENCH_ROUNDS"] ?? 3);
 const SECONDS = Number(process.env["BENCH_SECONDS"] ?? 2);
@@ -28,13 +28,13 @@ const ENDPOINTS = ["/create_order", "/register"] as const;
 
 const USERS = 1000;
 const FIRST_NUMBER = 10;
-const MILLION = Number(process.env["BENCH_ORDERS"] ?? 1_000_000);
-const AT_ONCE = 2000;
+const MANY_ORDERS = Number(process.env["BENCH_ORDERS"] ?? 1_000_000);
+const BURST = 2000;
 
 interface Contender {
   readonly name: string;
   readonly peer: Peer;
-  /** Where its phone numbers go on. */
+  /** The next unused phone number. */
   nextNumber: number;
 }
 
@@ -62,7 +62,7 @@ const chosen = only ?? "cost";
 for (const [name, part] of Object.entries(parts))
   if (chosen === "all" || chosen === name) await part();
 
-/** Where an order's time goes: what each stage of its way costs more than the way up to it. */
+/** Measures the time of an order by stage: each stage's time minus that of the stage before. */
 async function stages() {
   const path: [string, Peer][] = [
     ["Elysia with the same schemas", await startLimit()],
@@ -86,22 +86,22 @@ async function stages() {
     }
     rounds.push(contenders.map((contender) => micros.get(contender) ?? 0));
   }
-  console.log("\nWhere an order's time goes, 64 connections, µs (min … max):");
+  console.log("\nTime of an order by stage, 64 connections, µs (min … max):");
   for (const [at, { name, peer }] of contenders.entries()) {
     console.log(`  ${name}: ${spread(rounds.map((all) => (all[at] ?? 0) - (all[at - 1] ?? 0)))}`);
     await peer.end();
   }
-  console.log(`  together: ${spread(rounds.map((all) => all.at(-1) ?? 0))}`);
+  console.log(`  total: ${spread(rounds.map((all) => all.at(-1) ?? 0))}`);
 }
 
-/** The service and each peer, at every endpoint and number of connections. */
+/** Compares the service with each peer, at every endpoint and number of connections. */
 async function compare() {
   const contenders = await startAll();
   const [service, limit, ...peers] = contenders;
   if (service === undefined || limit === undefined) return;
   const others = [limit, ...peers];
-  // Whoever comes after one that writes pays for some of it: here that is the service after one that does
-  // not, and in the turns that run back after one that does.
+  // A contender is slower after one that writes. The service follows one that does not in forward
+  // rounds, and one that does in reverse rounds.
   const inTurn = [limit, service, ...peers];
   let orders = 0;
   console.log(
@@ -110,7 +110,7 @@ async function compare() {
   console.log("| --- | ---: | ---: | ---: | --- | ---: |");
   for (const endpoint of ENDPOINTS) {
     for (const connections of CONNECTIONS) {
-      const turns = new Map<Contender, Measure[]>(contenders.map((one) => [one, []]));
+      const turns = new Map<Contender, Measure[]>(contenders.map((each) => [each, []]));
       for (let round = 0; round < ROUNDS; round++) {
         for (const contender of round % 2 === 0 ? inTurn : inTurn.toReversed()) {
           const measure = await turn(contender, endpoint, connections, SECONDS);
@@ -135,14 +135,14 @@ async function compare() {
   countRows(orders);
 }
 
-/** One contender under load for a while. */
+/** Puts one contender under load. */
 async function turn(
   contender: Contender,
   endpoint: (typeof ENDPOINTS)[number],
   connections: number,
   seconds: number,
 ): Promise<Measure> {
-  // Nobody is to wait for what the one before has left to the disk.
+  // Otherwise this contender would wait for writes of the one before.
   if (Bun.which("sync") !== null) Bun.spawnSync(["sync"]);
   const count = endpoint === "/register" ? contender.nextNumber : USERS;
   const measure = await load(contender.peer.url, endpoint, connections, seconds, count);
@@ -159,12 +159,12 @@ async function startAll(): Promise<Contender[]> {
   const contenders = [
     contender("the service", await startService(database("service"))),
     contender("(a) the limit", await startLimit()),
-    contender("(b) one commit per step", await startOneCommitPerStep(database("one"))),
+    contender("(b) no group commit", await startWithoutGroupCommit(database("one"))),
   ];
   const fastApi = await startFastApi();
   if (fastApi === undefined)
     console.log("Left out: FastAPI is not installed (python3-fastapi, python3-uvicorn).");
-  else contenders.push(contender("(c) FastAPI, storing nothing", fastApi));
+  else contenders.push(contender("(c) FastAPI, without storage", fastApi));
   const fastify = await startFastify(database("fastify"));
   if (fastify === undefined)
     console.log("Left out: Fastify with better-sqlite3 could not be built here.");
@@ -174,13 +174,16 @@ async function startAll(): Promise<Contender[]> {
   }
   console.log(`Warming up ${contenders.length} contenders`);
   for (const contender of contenders) {
-    // Just-in-time compilers want to see some work first.
+    // Lets just-in-time compilers warm up.
     for (const endpoint of ENDPOINTS) await turn(contender, endpoint, 64, WARM_UP_SECONDS);
   }
   return contenders;
 }
 
-/** Users 1 to USERS, whose numbers the load begins after; the first are the stub's set numbers. */
+/**
+ * Registers users 1 to USERS. The first phone numbers are the payment stub's test numbers, and
+ * unused.
+ */
 async function registerUsers(url: string) {
   for (let number = FIRST_NUMBER; number < FIRST_NUMBER + USERS; number++) {
     const response = await fetch(`${url}/register`, {
@@ -192,22 +195,22 @@ async function registerUsers(url: string) {
   }
 }
 
-/** Every answer was a success; so there must be a row, paid, for each. */
+/** Checks that every successful response has a paid order. */
 function countRows(answered: number) {
   using file = new Database(database("service"), { readonly: true });
   const count = (where: string) =>
     file.query<{ n: number }, []>(`SELECT count(*) AS n FROM orders WHERE ${where}`).get()?.n ?? 0;
   const [paid, rest] = [count("status = 'paid'"), count("status <> 'paid' OR notified_at IS NULL")];
   console.log(
-    `\nRows: ${paid} paid orders for ${answered} measured answers, ${rest} unpaid or not notified of.`,
+    `\nRows: ${paid} paid orders for ${answered} measured responses, ${rest} unpaid or not notified.`,
   );
-  if (paid < answered || rest > 0) throw new Error("the rows do not match the answers");
+  if (paid < answered || rest > 0) throw new Error("the rows do not match the responses");
 }
 
-/** What an order pays for its user's orders and a chat's user being found: the same without those indexes. */
+/** Measures the cost of the look-up indexes: orders with them, and without. */
 async function lookUps() {
   const path = database("no look-ups");
-  // The service makes the database, and takes it as it finds it then.
+  // The service creates the database. Later starts do not check its indexes.
   await (await startService(path)).end();
   using file = new Database(path);
   file.run("DROP INDEX orders_idempotency_key");
@@ -234,11 +237,11 @@ async function lookUps() {
     }
     ratios.push((perSecond.get("with") ?? 0) / (perSecond.get("without") ?? 1));
   }
-  console.log(`\nOrders with the indexes for look-ups, against without: ${spread(ratios)}`);
+  console.log(`\nOrders/s with the look-up indexes relative to without: ${spread(ratios)}`);
   for (const { peer } of contenders) await peer.end();
 }
 
-/** What an open board costs the orders: it fetches itself whenever something has changed. */
+/** Measures the cost of an open board, which reloads after every change. */
 async function board() {
   const contender = { name: "", peer: await startService(database("board")), nextNumber: 0 };
   const { url } = contender.peer;
@@ -246,23 +249,23 @@ async function board() {
   await turn(contender, "/create_order", 64, WARM_UP_SECONDS);
   const ratios: number[] = [];
   for (let round = 0; round < 2 * ROUNDS; round++) {
-    const perSecond = { open: 0, shut: 0 };
+    const perSecond = { open: 0, closed: 0 };
     for (const state of round % 2 === 0
-      ? (["open", "shut"] as const)
-      : (["shut", "open"] as const)) {
+      ? (["open", "closed"] as const)
+      : (["closed", "open"] as const)) {
       const closing = new AbortController();
       const page = state === "open" ? watchBoard(url, closing.signal) : undefined;
       perSecond[state] = (await turn(contender, "/create_order", 64, SECONDS)).perSecond;
       closing.abort();
       await page;
     }
-    ratios.push(perSecond.open / perSecond.shut);
+    ratios.push(perSecond.open / perSecond.closed);
   }
-  console.log(`\nOrders while a board is open, against none: ${spread(ratios)}`);
+  console.log(`\nOrders/s with an open board relative to none: ${spread(ratios)}`);
   await contender.peer.end();
 }
 
-/** How long each page of the board takes with a million orders, of which 100 000 are of the last 14 days. */
+/** Measures the board's pages with a million orders, 100,000 of them from the last 14 days. */
 async function views() {
   const path = database("views");
   await (await startService(path)).end();
@@ -291,7 +294,7 @@ async function views() {
       const beganAt = performance.now();
       const response = await fetch(`${peer.url}/board${page}`);
       await response.text();
-      if (!response.ok) throw new Error(`/board${page} was answered ${response.status}`);
+      if (!response.ok) throw new Error(`/board${page} returned ${response.status}`);
       times.push(performance.now() - beganAt);
     }
     console.log(`  /board${page}: ${median(times).toFixed(1)}`);
@@ -299,7 +302,7 @@ async function views() {
   await peer.end();
 }
 
-/** As an open page does it. */
+/** Reloads the board on every change, like an open page. */
 async function watchBoard(url: string, signal: AbortSignal) {
   try {
     const { body } = await fetch(`${url}/board/changes`, { signal });
@@ -313,7 +316,7 @@ async function watchBoard(url: string, signal: AbortSignal) {
   }
 }
 
-/** Copies on PostgreSQL. */
+/** Measures copies on PostgreSQL. */
 function postgres() {
   return benchPostgres({
     rounds: ROUNDS,
@@ -324,28 +327,30 @@ function postgres() {
   });
 }
 
-/** Start, memory and disk. */
+/** Measures start time, memory and disk space. */
 async function costs() {
   const path = database("costs");
   const first = await startService(path);
-  const rest = residentMb(first);
-  console.log(`\nStart to first answer ${first.startMs.toFixed(0)} ms; at rest ${rest} MB.`);
+  const idleMb = residentMb(first);
+  console.log(
+    `\nStart to first response ${first.startMs.toFixed(0)} ms; idle memory ${idleMb} MB.`,
+  );
   await registerUsers(first.url);
   let orders = 0;
-  while (orders < MILLION) {
+  while (orders < MANY_ORDERS) {
     orders += (await load(first.url, "/create_order", 256, 5, USERS)).requests;
   }
   const after = residentMb(first);
   await first.end();
   const bytes = statSync(path).size / orders;
   console.log(
-    `After ${orders} orders: ${after} MB of memory, ${bytes.toFixed(0)} bytes on disk for each.`,
+    `After ${orders} orders: ${after} MB of memory, ${bytes.toFixed(0)} bytes on disk per order.`,
   );
 }
 
 /**
- * Many orders at once, with the payment of a second that is the default. The client sends 256 at a time
- * unless BUN_CONFIG_MAX_HTTP_REQUESTS says more.
+ * Measures many orders at once, with the default payment delay of 1 s. The client sends 256 at a
+ * time unless BUN_CONFIG_MAX_HTTP_REQUESTS is higher.
  */
 async function burst() {
   const peer = await startService(database("burst"), { PAYMENT_STUB_DELAY_MS: "1000" });
@@ -356,7 +361,7 @@ async function burst() {
     peak = Math.max(peak, residentMb(peer));
   }, 20);
   const answers = await Promise.all(
-    Array.from({ length: AT_ONCE }, async (_, at) => {
+    Array.from({ length: BURST }, async (_, at) => {
       const response = await fetch(`${peer.url}/create_order`, {
         method: "POST",
         headers: { "content-type": "application/json" },
@@ -370,7 +375,7 @@ async function burst() {
   const paid = answers.filter((status) => status === 200).length;
   await peer.end();
   console.log(
-    `${AT_ONCE} orders at once with a payment of 1 s: ${paid} paid, all answered within ` +
-      `${seconds.toFixed(2)} s, ${peak} MB of memory at the most.`,
+    `${BURST} orders at once with a payment delay of 1 s: ${paid} paid, all answered within ` +
+      `${seconds.toFixed(2)} s, ${peak} MB of peak memory.`,
   );
 }

@@ -1,4 +1,4 @@
-"""The specification's proof of concept in FastAPI, without its one-second sleep: it stores nothing."""
+"""The specification's proof of concept in FastAPI, without storage and without its one-second sleep."""
 
 import itertools
 import socket
@@ -34,7 +34,7 @@ async def create_order(order: Order):
     }
 
 
-# asyncio sends small answers at once only where it is told that this is TCP.
+# asyncio only disables Nagle's algorithm if the socket's protocol is set explicitly to TCP.
 listener = socket.socket(proto=socket.IPPROTO_TCP)
 listener.bind(("127.0.0.1", 0))
 listener.listen(2048)

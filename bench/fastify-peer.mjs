@@ -1,7 +1,8 @@
 import Database from "better-sqlite3";
 import Fastify from "fastify";
 
-// The usual way on Node.js: Fastify with better-sqlite3, a transaction for each step, on disk each time.
+// The common setup on Node.js: Fastify with better-sqlite3. Every statement is a synced
+// transaction.
 
 const db = new Database(process.argv[2]);
 db.pragma("journal_mode = WAL");
@@ -16,25 +17,25 @@ db.exec(`
 const register = db.prepare(
   "INSERT INTO users (phone_number) VALUES (?) ON CONFLICT DO UPDATE SET phone_number = excluded.phone_number RETURNING id",
 );
-const open = db.prepare(
+const insert = db.prepare(
   "INSERT INTO orders (user_id, tariff_code, amount_tiyin, status, created_at) VALUES (?, ?, 30000, 'pending', ?) RETURNING id",
 );
 const settle = db.prepare("UPDATE orders SET status = 'paid' WHERE id = ?");
 
 const app = Fastify();
-const members = (properties) => ({
+const bodyOf = (properties) => ({
   schema: { body: { type: "object", required: Object.keys(properties), properties } },
 });
-app.post("/register", members({ phone_number: { type: "string" } }), async (request) => ({
+app.post("/register", bodyOf({ phone_number: { type: "string" } }), async (request) => ({
   status: "ok",
   message: "User registered successfully",
   user_id: register.get(request.body.phone_number).id,
 }));
 app.post(
   "/create_order",
-  members({ user_id: { type: "integer" }, tariff_code: { type: "string" } }),
+  bodyOf({ user_id: { type: "integer" }, tariff_code: { type: "string" } }),
   async ({ body }) => {
-    const { id } = open.get(body.user_id, body.tariff_code, Date.now());
+    const { id } = insert.get(body.user_id, body.tariff_code, Date.now());
     settle.run(id);
     return { status: "ok", order_id: id, message: "Order created and payment processed" };
   },

@@ -6,17 +6,17 @@ import { residentMb, spread } from "./figures.ts";
 import { load, type Measure } from "./load.ts";
 import { type Peer, startService } from "./peers.ts";
 
-// `bun run bench:growth`: the service with ten million orders beside the same with none.
+// `bun run bench:growth` compares the service with ten million orders to the service with none.
 
 const ORDERS = Number(process.env["GROWTH_ORDERS"] ?? 10_000_000);
 const USERS = Number(process.env["GROWTH_USERS"] ?? 1_000_000);
 const ROUNDS = Number(process.env["BENCH_ROUNDS"] ?? 5);
 const SECONDS = Number(process.env["BENCH_SECONDS"] ?? 3);
 
-/** The numbers before it are the payment stub's set numbers. */
+/** Smaller numbers are the payment stub's test numbers. */
 const FIRST_NUMBER = 10;
 
-/** Rows to a statement: enough to be fast, few enough to say how far it is. */
+/** Rows per statement: many enough to be fast, few enough to report progress. */
 const CHUNK = 1_000_000;
 
 using folder = temporaryFolder();
@@ -27,7 +27,7 @@ await fill(full, USERS, ORDERS);
 await fill(empty, USERS, 0);
 const [large, small] = [await startService(full), await startService(empty)];
 console.log(
-  `Start to first answer: ${large.startMs.toFixed(0)} ms, empty ${small.startMs.toFixed(0)} ms.`,
+  `Start to first response: ${large.startMs.toFixed(0)} ms, empty ${small.startMs.toFixed(0)} ms.`,
 );
 await turn(large);
 await turn(small);
@@ -35,9 +35,9 @@ const pairs: [Measure, Measure][] = [];
 for (let round = 0; round < ROUNDS; round++) pairs.push([await turn(large), await turn(small)]);
 const throughput = pairs.map(([one, other]) => one.perSecond / other.perSecond);
 const p99 = pairs.map(([one, other]) => one.p99Ms / other.p99Ms);
-console.log(`/create_order at 64 connections, ${ORDERS} orders against none:`);
+console.log(`/create_order at 64 connections, ${ORDERS} orders relative to none:`);
 console.log(`  requests/s ${spread(throughput)}, p99 ${spread(p99)}`);
-console.log(`  memory ${residentMb(large)} MB against ${residentMb(small)} MB`);
+console.log(`  memory ${residentMb(large)} MB, empty ${residentMb(small)} MB`);
 await large.end();
 await small.end();
 
@@ -45,11 +45,11 @@ async function turn({ url }: Peer): Promise<Measure> {
   return load(url, "/create_order", 64, SECONDS, USERS);
 }
 
-/** Users and their orders, paid and notified, as years of work would leave them. */
+/** Fills a database with users and their completed orders. */
 async function fill(path: string, users: number, orders: number) {
   await openStore(path).close();
   using database = new Database(path);
-  // Nothing of this is promised to anybody yet.
+  // No service has confirmed these rows, so they may be lost.
   database.run("PRAGMA synchronous = OFF");
   const series = (rows: number, from: number) =>
     `WITH RECURSIVE n(i) AS (SELECT ${from} UNION ALL SELECT i + 1 FROM n WHERE i < ${from + rows - 1})`;

@@ -2,7 +2,7 @@ import { Elysia } from "elysia";
 import { CREATE_ORDER } from "../src/orders/routes.ts";
 import { REGISTER } from "../src/users/routes.ts";
 
-// The limit: the same framework with the same schemas, and nothing behind it.
+// The upper limit: the same framework and schemas, with handlers that do nothing.
 
 let last = 0;
 

@@ -1,5 +1,5 @@
-// Sends the load where there is no wrk, and says the same of it. Arguments: the origin, connections,
-// seconds, and those of load.lua.
+// Replaces wrk with load.lua if wrk is not installed. Prints the same result. Arguments: origin,
+// connections, seconds, then the arguments of load.lua.
 
 export {};
 

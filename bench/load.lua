@@ -1,5 +1,5 @@
--- What wrk sends: orders of the first USERS users in turn, or phone numbers that are new each time.
--- Arguments: the endpoint, the number of users or the first new number.
+-- The requests of wrk: orders of the first USERS users in turn, or registrations of new phone
+-- numbers. Arguments: endpoint, then the number of users or the first new phone number.
 local endpoint, count, keyed
 local n = 0
 
@@ -26,7 +26,7 @@ request = function()
   return wrk.format("POST", endpoint, nil, '{"user_id":' .. user .. ',"tariff_code":"standard_300"}')
 end
 
--- Read by the bench: requests, µs, errors, and latencies in µs.
+-- Parsed by load.ts: requests, duration in µs, errors, p50 and p99 in µs.
 done = function(summary, latency)
   local errors = summary.errors
   local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 
-/** Debian's wrk, or else our own client, which takes more of the two cores for itself. */
+/** wrk if installed, otherwise our client, which uses more of the two cores. */
 export const LOADER = Bun.which("wrk") === null ? "a Bun client" : "wrk";
 
 /** Orders of users in turn without keys, or of users at random with random keys. */
@@ -13,7 +13,7 @@ export interface Measure {
   readonly p99Ms: number;
 }
 
-/** Sends load from a process of its own; throws if a single answer was not a success. */
+/** Sends load from another process. Throws if any request failed. */
 export async function load(
   origin: string,
   endpoint: "/create_order" | "/create_order keyed" | "/register",
@@ -40,7 +40,7 @@ export async function load(
   const child = Bun.spawn([...command, ...args], { stdout: "pipe", stderr: "inherit" });
   const printed = await child.stdout.text();
   const figures = /RESULT (\d+) (\d+) (\d+) (\d+) (\d+)/.exec(printed)?.slice(1).map(Number);
-  if (figures === undefined) throw new Error(`the load has no result: ${printed}`);
+  if (figures === undefined) throw new Error(`the load client printed no result: ${printed}`);
   const [requests = 0, micros = 0, failed = 0, p50 = 0, p99 = 0] = figures;
   if (failed > 0 || requests === 0)
     throw new Error(`${failed} of ${requests} requests to ${endpoint} failed: ${printed}`);

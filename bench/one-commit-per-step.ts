@@ -8,28 +8,29 @@ import { readConfig } from "../src/config.ts";
 import { openSqliteStore } from "../src/store/sqlite/store.ts";
 import type { Store } from "../src/store/store.ts";
 
-// This service without group commit: a step is one item's, and begins when the one before it is on disk.
+// The service without group commit: one item per transaction, which begins when the last one is on
+// disk.
 
 function oneAtATime(store: Store): Store {
   let last: Promise<unknown> = Promise.resolve();
   const run: Store["run"] = (work) => {
-    const step = last.then(() => store.run(work));
-    last = step.catch(() => {});
-    return step;
+    const transaction = last.then(() => store.run(work));
+    last = transaction.catch(() => {});
+    return transaction;
   };
   return {
     ...store,
     run,
     batch: (work) => async (item) => {
       const [result] = await run((tx) => work(tx, [item]));
-      if (result === undefined) throw new Error("a step without a result");
+      if (result === undefined) throw new Error("a batch of 1 item returned no result");
       return result;
     },
   };
 }
 
 const config = readConfig(process.env);
-if (config.database.kind !== "sqlite") throw new Error("this contender is one of SQLite");
+if (config.database.kind !== "sqlite") throw new Error("DATABASE_URL must be a SQLite database");
 const log = createLog({ level: config.logLevel, json: true, write: console.log, now: Date.now });
 const { url } = await startServer({
   store: oneAtATime(openSqliteStore(config.database.path, log)),

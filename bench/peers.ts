@@ -4,7 +4,7 @@ import { join } from "node:path";
 const ROOT = join(import.meta.dir, "..");
 const HERE = import.meta.dir;
 
-/** Where the packages of a peer are built, outside our own dependencies and outside git. */
+/** Folder for peers' packages, outside our dependencies and git. */
 const PEERS = join(ROOT, "node_modules/.cache/bench-peers");
 
 const ENVIRONMENT = {
@@ -12,7 +12,7 @@ const ENVIRONMENT = {
   PAYMENT_STUB_DELAY_MS: "0",
   ORDER_REPEAT_WINDOW_S: "0",
   LOG_LEVEL: "error",
-  // Counted as ever, and never reached.
+  // Limits stay on, but are never reached.
   SMS_PER_HOUR: "1000000",
   ORDERS_PER_USER_PER_HOUR: "1000000",
 };
@@ -22,12 +22,12 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => pr
 export interface Peer {
   readonly url: string;
   readonly pid: number;
-  /** From the command to the first answer. */
+  /** Time from the command to the first response. */
   readonly startMs: number;
   end(): Promise<void>;
 }
 
-/** Starts a program that prints where it listens; resolves when it has answered once. */
+/** Starts a program that prints its address. Resolves after its first response. */
 export async function startPeer(
   command: string[],
   environment: Record<string, string> = {},
@@ -39,7 +39,7 @@ export async function startPeer(
     stdout: "pipe",
     stderr: "inherit",
   });
-  // Nothing is left running, however the bench ends.
+  // Leaves no process behind, however the bench ends.
   process.on("exit", () => child.kill("SIGKILL"));
   let printed = "";
   for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
@@ -47,7 +47,8 @@ export async function startPeer(
     if (/listening on \S+\n/.test(printed)) break;
   }
   const url = /listening on (\S+)\n/.exec(printed)?.[1];
-  if (url === undefined) throw new Error(`${command.join(" ")} does not listen: ${printed}`);
+  if (url === undefined)
+    throw new Error(`${command.join(" ")} did not print its address: ${printed}`);
   await fetch(url);
   return {
     url,
@@ -68,16 +69,16 @@ export const startService = (databasePath: string, environment: Record<string, s
 
 export const startLimit = () => startPeer([process.execPath, join(HERE, "limit.ts")]);
 
-/** The service up to a stage of an order's way: see stages.ts. */
+/** Starts the service up to a stage of an order: see stages.ts. */
 export const startStage = (stage: "guard" | "observed" | "flow" | "sql") =>
   startPeer([process.execPath, join(HERE, "stages.ts"), stage]);
 
-export const startOneCommitPerStep = (databasePath: string) =>
+export const startWithoutGroupCommit = (databasePath: string) =>
   startPeer([process.execPath, join(HERE, "one-commit-per-step.ts")], {
     DATABASE_URL: `file:${databasePath}`,
   });
 
-/** FastAPI, if this machine has it (Debian's python3-fastapi and python3-uvicorn). */
+/** Starts FastAPI, if it is installed (Debian's python3-fastapi and python3-uvicorn). */
 export async function startFastApi(): Promise<Peer | undefined> {
   const python = ["python3", "/usr/bin/python3"].find(
     (one) =>
@@ -88,12 +89,12 @@ export async function startFastApi(): Promise<Peer | undefined> {
   return startPeer([python, join(HERE, "fastapi_peer.py")]);
 }
 
-/** Fastify with better-sqlite3 on Node.js, if it can be built here. */
+/** Starts Fastify with better-sqlite3 on Node.js, if they can be installed. */
 export async function startFastify(databasePath: string): Promise<Peer | undefined> {
   const script = join(PEERS, "fastify-peer.mjs");
   if (!existsSync(join(PEERS, "node_modules/better-sqlite3/build"))) {
     if (Bun.which("npm") === null) return undefined;
-    console.log("Building Fastify with better-sqlite3, which takes a minute");
+    console.log("Building Fastify with better-sqlite3 (about a minute)");
     mkdirSync(PEERS, { recursive: true });
     await Bun.write(join(PEERS, "package.json"), "{}");
     const packages = ["fastify@5.12.8", "better-sqlite3@12.4.1"];

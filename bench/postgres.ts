@@ -10,20 +10,20 @@ import { median, spread } from "./figures.ts";
 import { load } from "./load.ts";
 import { type Peer, startPeer, startService } from "./peers.ts";
 
-// Copies of the service on PostgreSQL, on the same disk and cores: beside pgbench, which has the server do the
-// same two statements for each order, and beside the one process on SQLite.
+// Compares copies of the service on PostgreSQL with pgbench, which runs the same two statements per
+// order, and with one process on SQLite. All share the same disk and cores.
 
 const CONNECTIONS = 64;
 const USERS = 1000;
 
-/** What a network adds each way. */
+/** Simulated network latency each way. */
 const NETWORK_MS = 1;
 
 const TAKE_OVER_TIMEOUT_MS = 2000;
 
 interface Contender {
   readonly name: string;
-  /** Does orders for so many seconds; answers with orders/s. */
+  /** Creates orders for this many seconds. Returns orders/s. */
   turn(seconds: number): Promise<number>;
   end(): Promise<void>;
 }
@@ -33,7 +33,7 @@ export interface PostgresBench {
   readonly seconds: number;
   readonly warmUpSeconds: number;
   readonly sqlitePath: string;
-  /** Registers users 1 to USERS by the service at this origin. */
+  /** Registers users 1 to USERS. */
   registerUsers(origin: string): Promise<void>;
 }
 
@@ -64,7 +64,7 @@ export async function benchPostgres(bench: PostgresBench): Promise<void> {
   for (const one of contenders.slice(1)) {
     const theirs = rates.get(one) ?? [];
     const ratios = own.map((rate, at) => rate / (theirs[at] ?? 1));
-    console.log(`  against ${one.name} (${median(theirs).toFixed(0)}/s): ${spread(ratios)}`);
+    console.log(`  relative to ${one.name} (${median(theirs).toFixed(0)}/s): ${spread(ratios)}`);
   }
   for (const { end } of contenders) await end();
   await takeOver(server, bench);
@@ -82,7 +82,7 @@ async function copies(
   const peers = await Promise.all(Array.from({ length: count }, () => startCopy({ DATABASE_URL })));
   await registerUsers(peers[0]?.url ?? "");
   return {
-    name: `${count === 1 ? "one copy" : `${count} copies`}${proxy ? `, ${networkMs} ms of network each way` : ""}`,
+    name: `${count === 1 ? "one copy" : `${count} copies`}${proxy ? `, ${networkMs} ms latency each way` : ""}`,
     async turn(seconds) {
       const measures = await Promise.all(
         peers.map((peer) => load(peer.url, "/create_order", CONNECTIONS / count, seconds, USERS)),
@@ -100,7 +100,9 @@ function startCopy(environment: Record<string, string>): Promise<Peer> {
   return startPeer([process.execPath, "src/main.ts"], environment);
 }
 
-/** The statements by which an order is opened and paid, each order for itself, by as many clients. */
+/**
+ * Runs the two statements that create and settle an order, without batches, with as many clients.
+ */
 async function pgbench(server: PostgresServer, { registerUsers }: PostgresBench) {
   const url = await createDatabase(server.urlOf("postgres"));
   const peer = await startCopy({ DATABASE_URL: url });
@@ -126,9 +128,9 @@ async function pgbench(server: PostgresServer, { registerUsers }: PostgresBench)
         ],
         { stdout: "pipe", stderr: "pipe" },
       );
-      const [printed, complaints] = await Promise.all([run.stdout.text(), run.stderr.text()]);
+      const [printed, errors] = await Promise.all([run.stdout.text(), run.stderr.text()]);
       const rate = Number(/tps = ([\d.]+)/.exec(printed)?.[1]);
-      if (!(rate > 0)) throw new Error(`pgbench: ${printed}${complaints}`);
+      if (!(rate > 0)) throw new Error(`pgbench: ${printed}${errors}`);
       return rate;
     },
     end: async () => {},
@@ -139,41 +141,41 @@ async function sqlite({ sqlitePath, registerUsers }: PostgresBench): Promise<Con
   const peer = await startService(sqlitePath);
   await registerUsers(peer.url);
   return {
-    name: "the one process on SQLite",
+    name: "one process on SQLite",
     turn: async (seconds) =>
       (await load(peer.url, "/create_order", CONNECTIONS, seconds, USERS)).perSecond,
     end: () => peer.end(),
   };
 }
 
-/** How long the order of a copy that dies while the provider is asked waits for another copy. */
+/** Measures how long another copy takes to settle an order whose copy died during the charge. */
 async function takeOver(server: PostgresServer, { rounds }: PostgresBench): Promise<void> {
   const DATABASE_URL = await createDatabase(server.urlOf("postgres"));
   const PAYMENT_TIMEOUT_MS = String(TAKE_OVER_TIMEOUT_MS);
-  const heir = await startCopy({ DATABASE_URL, PAYMENT_TIMEOUT_MS });
+  const survivor = await startCopy({ DATABASE_URL, PAYMENT_TIMEOUT_MS });
   const post = (origin: string, path: string, body: object) =>
     fetch(origin + path, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),
     });
-  await post(heir.url, "/register", { phone_number: "+998901234567" });
+  await post(survivor.url, "/register", { phone_number: "+998901234567" });
   const waits: number[] = [];
   for (let round = 0; round < rounds; round++) {
     const slow = { DATABASE_URL, PAYMENT_TIMEOUT_MS, PAYMENT_STUB_DELAY_MS: "60000" };
-    const mortal = await startCopy(slow);
+    const killed = await startCopy(slow);
     const body = { user_id: 1, tariff_code: "standard_300" };
-    post(mortal.url, "/create_order", body).catch(() => {});
+    post(killed.url, "/create_order", body).catch(() => {});
     while ((await unpaid(DATABASE_URL)) === 0) await Bun.sleep(5);
-    process.kill(mortal.pid, "SIGKILL");
+    process.kill(killed.pid, "SIGKILL");
     const diedAt = performance.now();
     while ((await unpaid(DATABASE_URL)) > 0) await Bun.sleep(20);
     waits.push(performance.now() - diedAt - TAKE_OVER_TIMEOUT_MS);
   }
   console.log(
-    `A dead copy's order is taken over and paid PAYMENT_TIMEOUT_MS and ${spread(waits.map((ms) => ms / 1000))} s later.`,
+    `Another copy pays a dead copy's order after PAYMENT_TIMEOUT_MS plus ${spread(waits.map((ms) => ms / 1000))} s.`,
   );
-  await heir.end();
+  await survivor.end();
 }
 
 async function unpaid(url: string): Promise<number> {

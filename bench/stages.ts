@@ -15,12 +15,13 @@ import { REGISTER } from "../src/users/routes.ts";
 import { TURNS } from "../src/store/sqlite/group-commit.ts";
 import { openStore } from "../test/support/store.ts";
 
-// The service up to a stage, each a contender of the bench: what one costs more than the one before is
-// what its stage costs. Argument: "guard", "flow" (with a store that answers at once) or "sql" (in memory).
+// The service up to one stage; each is a contender of the bench. The difference between two of them
+// is the cost of a stage. Argument: "guard", "observed" (with metrics), "flow" (with an instant
+// store) or "sql" (in memory).
 
 const config = readConfig(process.env);
 const log = createLog({ level: "error", json: true, write: console.log, now: Date.now });
-const outside = {
+const dependencies = {
   sms: createSmsStub(log),
   payment: createPaymentStub(log, 0),
   dispatcher: createDispatcherStub(log),
@@ -38,15 +39,15 @@ const [stage] = process.argv.slice(2);
 const http =
   stage === "guard" || stage === "observed"
     ? guarded(stage === "observed")
-    : createApp({ ...outside, store: storeOf(stage) }).http;
+    : createApp({ ...dependencies, store: storeOf(stage) }).http;
 http.listen({ hostname: "127.0.0.1", port: 0, reusePort: false, development: false });
 console.log(`listening on http://127.0.0.1:${http.server?.port}`);
 
 function guarded(isObserved: boolean) {
   const access = createAccess(config);
   return new Elysia({ normalize: false, systemRouter: false })
-    .use(isObserved ? logRequests({ ...outside, access }) : (app: Elysia) => app)
-    .use(guard({ ...outside, access }))
+    .use(isObserved ? logRequests({ ...dependencies, access }) : (app: Elysia) => app)
+    .use(guard({ ...dependencies, access }))
     .post(
       "/register",
       () => ({
@@ -71,7 +72,7 @@ function storeOf(name: string | undefined): Store {
   return name === "sql" ? openStore() : instantStore();
 }
 
-/** Keeps nothing, and answers each item as if all went well, when a group commit would begin. */
+/** Stores nothing, and returns a success for each item when a group commit would begin. */
 function instantStore(): Store {
   let gathering: Promise<void> | undefined;
   async function gather() {
@@ -83,9 +84,9 @@ function instantStore(): Store {
     isShared: false,
     run: nothing,
     read: nothing,
-    // `as`: the result that each of the service's batches has for such an item.
+    // `as`: the result that the service's batches return for such an item.
     batch: () => (item) => (gathering ??= gather()).then(() => resultOf(item) as never),
-    measure: async () => ({ waiting: 0, databaseBytes: 0, walBytes: 0 }),
+    measure: async () => ({ queuedTransactions: 0, databaseBytes: 0, walBytes: 0 }),
     ping: async () => {},
     close: async () => {},
   };

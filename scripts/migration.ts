@@ -1,4 +1,5 @@
-// Writes the SQL for a change of src/store/schema.ts, for each dialect; arguments go to drizzle-kit.
+// Generates the migrations for a change of src/store/schema.ts in both dialects. Arguments are
+// passed to drizzle-kit.
 
 const args = process.argv.slice(2);
 for (const dialect of ["sqlite", "postgresql"]) {

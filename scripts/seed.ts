@@ -6,14 +6,14 @@ import { createMetrics } from "../src/metrics.ts";
 import { DatabaseUnusable } from "../src/store/errors.ts";
 import { openSqliteStore } from "../src/store/sqlite/store.ts";
 
-// Fills the database of the config with some weeks of orders to look at: by the service itself, on a clock
-// that runs ahead, with a provider and a dispatcher that fail now and then. The same each time.
+// Fills the configured database with two weeks of demo orders. Runs the service itself on a fast
+// clock, with a provider and a dispatcher that sometimes fail. The result is always the same.
 
 const USERS = 60;
-/** Some of them repeat one that is in doubt. */
+/** Includes repeats of orders in doubt. */
 const ORDERS = 400;
 
-/** Between two orders, so that all of them take two weeks. */
+/** Spreads the orders over two weeks. */
 const PAUSE_MS = (14 * 86_400_000) / ORDERS;
 
 const NAMES = ["Aziza Karimova", "Bobur Aliyev", "Dilnoza Yusupova", "Жасур Рахимов", "Ольга Ким"];
@@ -26,9 +26,7 @@ const TARIFFS = [
 
 const config = readConfig(process.env);
 if (config.database.kind !== "sqlite") {
-  console.error(
-    "Only a database of SQLite is filled: a shared one might be, by a slip of the hand.",
-  );
+  console.error("seed only fills SQLite databases, so that it can't fill a shared one by mistake.");
   process.exit(1);
 }
 const { path } = config.database;
@@ -36,7 +34,7 @@ const log = createLog({ level: "error", json: false, write: console.error, now: 
 
 try {
   const count = await seed();
-  console.log(`${path} has ${count} orders of ${USERS} users to look at.`);
+  console.log(`Filled ${path} with ${count} orders of ${USERS} users.`);
 } catch (error) {
   if (!(error instanceof DatabaseUnusable)) throw error;
   console.error(error.message);
@@ -48,7 +46,7 @@ async function seed(): Promise<number> {
   const [order] = await store.read((tx) => tx.select().from(tx.tables.orders).limit(1));
   if (order !== undefined) {
     await store.close();
-    throw new DatabaseUnusable(`The database ${path} has orders already.`);
+    throw new DatabaseUnusable(`The database ${path} already has orders.`);
   }
 
   let nowMs = Date.now() - ORDERS * PAUSE_MS;
@@ -64,7 +62,7 @@ async function seed(): Promise<number> {
     },
     dispatcher: {
       async notify({ orderId }) {
-        if (orderId % 50 === 0) throw new Error("the dispatcher is away");
+        if (orderId % 50 === 0) throw new Error("the dispatcher is unreachable");
       },
     },
     log,

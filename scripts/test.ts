@@ -1,19 +1,20 @@
 import { serviceCommand } from "../test/support/service-command.ts";
 
-// `bun scripts/test.ts FOLDER…` runs the tests in these folders of test/, and prints what they cost.
+// `bun scripts/test.ts FOLDER…` runs the tests in these folders of test/, and prints their CPU
+// time.
 
-/** `bun run test` costs less than 100; above this it warns. */
+/** `bun run test` needs less than 100; above this it warns. */
 const MAX_CPU_SECONDS = 120;
 
 const folders = process.argv.slice(2);
 
-// Here, so that the two workers do not build it at the same time.
+// Built here, so that the two workers do not both build it.
 await serviceCommand();
 
 const tests = Bun.spawn(
   [
     ...[process.execPath, "test", "--timeout=60000"],
-    // A third worker saves no time on two cores. `bun test` alone does not isolate the files either.
+    // A third worker saves no time on two cores. Plain `bun test` does not isolate files either.
     ...["--parallel=2", "--no-isolate"],
     ...folders.map((folder) => `./test/${folder}/`),
   ],
@@ -22,9 +23,9 @@ const tests = Bun.spawn(
 process.exitCode = await tests.exited;
 
 const seconds = Math.round(performance.now() / 1000);
-// Includes the processes that the tests have started and waited for.
+// Includes child processes that the tests waited for.
 const cpuSeconds = Math.round(Number(tests.resourceUsage()?.cpuTime.total ?? 0) / 1e6);
 console.log(`tests: ${seconds} s, ${cpuSeconds} CPU-seconds`);
 if (cpuSeconds > MAX_CPU_SECONDS && !folders.includes("proofs")) {
-  console.warn(`The fast tests should cost at most ${MAX_CPU_SECONDS} CPU-seconds.`);
+  console.warn(`The fast tests should need at most ${MAX_CPU_SECONDS} CPU-seconds.`);
 }

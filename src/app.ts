@@ -15,13 +15,13 @@ import { tariffRoutes } from "./tariffs/routes.ts";
 import { createUserService } from "./users/register-user.ts";
 import { userRoutes } from "./users/routes.ts";
 
-/** For what goes on beside the requests when the last of them is answered. */
+/** Time for background work after the last response. */
 const DRAIN_MARGIN_MS = 500;
 
-/** The service's HTTP interface, for a typed client (Eden). */
+/** The HTTP interface, for tests. */
 export type App = ReturnType<typeof createApp>["http"];
 
-/** The whole service, which does not listen yet. */
+/** Creates the service, without listening. */
 export function createApp(dependencies: Dependencies) {
   const { store, config } = dependencies;
   const cutoff = new AbortController();
@@ -31,12 +31,12 @@ export function createApp(dependencies: Dependencies) {
   const orders = createOrders(dependencies, cutoff.signal);
   const workers = Object.values(orders.workers);
 
-  /** Resolves when nothing runs beside the requests. */
+  /** Resolves when no background work is running. */
   const idle = () => Promise.all([userService.idle(), ...workers.map((worker) => worker.idle())]);
 
   async function readWaiting(madeBy: number) {
     const [waiting] = await store.read((tx) => waitingOrders(tx, { madeBy }));
-    if (waiting === undefined) throw new Error("a count has no row");
+    if (waiting === undefined) throw new Error("a count returned no row");
     return waiting;
   }
 
@@ -45,10 +45,10 @@ export function createApp(dependencies: Dependencies) {
   const access = createAccess(config);
   const http = new Elysia({
     normalize: false,
-    // Bun's router reads the path as it was sent, the guard as the URL standard normalizes it: with
-    // both, `/orders/..` would be let in as `/` and served as `/orders/:order_id`.
+    // Bun's router uses the raw path, the guard the path normalized by the URL standard. With both,
+    // the guard would allow `/orders/..` as `/`, and Bun would route it to `/orders/:order_id`.
     systemRouter: false,
-    // Finds the path also behind a host of fewer than four characters.
+    // Finds the path even if the host has fewer than four characters.
     handler: { standardHostname: false },
   })
     .use(logRequests({ ...dependencies, access }))
@@ -61,21 +61,23 @@ export function createApp(dependencies: Dependencies) {
     .use(board.http);
 
   return {
-    /** Answers requests. */
     http,
     workers: orders.workers,
-    /** Runs the workers until the signal aborts. They begin with everything that an earlier process has left. */
+    /**
+     * Runs the workers until the signal aborts. They begin with the unfinished work of earlier
+     * processes.
+     */
     run: (signal: AbortSignal) => Promise.all(workers.map((worker) => worker.run(signal))),
     idle,
-    /** Ends the board's streams, which would never end by themselves. */
+    /** Ends the board's event streams, which never end otherwise. */
     closeStreams: board.close,
-    /** Ends what goes on: the payments that are unanswered are in doubt, and each order has its answer. */
+    /** Aborts running payments, which leaves them in doubt, and waits for all responses. */
     async drain() {
       cutoff.abort();
       await orders.requestsIdle();
-      // Their answers are written in the same turn.
+      // Their responses are written in the same turn.
       await new Promise((resolve) => setImmediate(resolve));
-      // What is left is due already: the next process will find it.
+      // Remaining work is due already: the next process will find it.
       await Promise.race([idle(), new Promise((resolve) => setTimeout(resolve, DRAIN_MARGIN_MS))]);
     },
   };

@@ -1,33 +1,33 @@
 import { LOG_LEVELS, type LogLevel } from "./log.ts";
 
-/** A setting that an environment variable has, in one row: how it is read, and how it is shown. */
+/** How to read and show the setting of one environment variable. */
 interface Setting<Value> {
   readonly variable: string;
   readonly defaultValue: Value;
-  /** Undefined where the text is no value. */
+  /** Returns undefined if the text is invalid. */
   readonly parse: (text: string) => Value | undefined;
-  /** What the text must be, to stand after "must be". */
+  /** Completes the message "must be …". */
   readonly expected: string;
-  /** As it stands in the log, with no key in it. */
+  /** Formats the value for the log, without secrets. */
   readonly show: (value: Value) => string | number;
-  /** What was given is not repeated in an error. */
+  /** Error messages do not quote the value. */
   readonly isSecret?: true;
 }
 
-/** A payment that takes longer helps nobody, and a connection may be silent for 255 s at most. */
+/** Longer payments are pointless, and Bun's idle timeout is at most 255 s. */
 const MAX_TIMEOUT_MS = 120_000;
 const DAY_S = 86_400;
 
-/** A limit beyond this is none. */
+/** Higher limits would have no effect. */
 const MAX_PER_HOUR = 1_000_000;
 
-/** Telegram counts messages, and topics by their first message, in 32 bits. */
+/** Telegram's message ids, which also identify topics, have 32 bits. */
 const MAX_THREAD_ID = 2 ** 31 - 1;
 
-/** What a header can hold, and no comma, which parts one key from the next. */
+/** Visible ASCII, as a header allows, without the separator `,`. */
 const KEY = /^[!-+\--~]+$/;
 const HOST_NAME = /^([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d+)?$/i;
-/** Letters of any script; neither a colon nor a dot, which part it from what follows. */
+/** The name may contain letters of any script, but not the separators `:` and `.`. */
 const DISPATCHER = /^([\p{L}\p{N}][\p{L}\p{N} '’‘_-]{0,39}):([!-+\--~]{16,})$/u;
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/i;
 const LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"];
@@ -41,7 +41,7 @@ export const SETTINGS = {
     expected: "an address",
     show: String,
   },
-  port: whole("PORT", 8000, 0, 65_535),
+  port: wholeNumber("PORT", 8000, 0, 65_535),
   database: setting<DatabaseConfig>({
     variable: "DATABASE_URL",
     defaultValue: { kind: "sqlite", path: "data/nmservis.db" },
@@ -49,14 +49,14 @@ export const SETTINGS = {
     expected: "file: and a path, such as file:data/nmservis.db, or postgres://user@host/database",
     show: (database) =>
       database.kind === "sqlite" ? `file:${database.path}` : withoutPassword(database.url),
-    // A password may stand in it.
+    // It may contain a password.
     isSecret: true,
   }),
-  /** The clients' keys; without any, everybody may do everything. */
+  /** Clients' keys. Without any, there is no authentication. */
   apiKeys: keys("API_KEY"),
-  /** The owner's keys. */
+  /** Owner's keys. */
   adminApiKeys: keys("ADMIN_API_KEY"),
-  /** The names that are served; null for any, or for the default that follows from the host. */
+  /** Accepted `Host` names. Null means any; `readConfig` replaces it on loopback. */
   allowedHosts: setting<readonly string[] | null>({
     variable: "ALLOWED_HOSTS",
     defaultValue: null,
@@ -64,7 +64,7 @@ export const SETTINGS = {
     expected: "one or more host names, comma-separated",
     show: (names) => names?.join(",") ?? "any",
   }),
-  /** Whose pages may call from a browser. */
+  /** Origins of web pages that may call the API. */
   corsOrigins: setting<readonly string[]>({
     variable: "CORS_ORIGINS",
     defaultValue: [],
@@ -72,17 +72,17 @@ export const SETTINGS = {
     expected: "one or more origins such as https://app.example.uz, comma-separated",
     show: (origins) => origins.join(",") || "none",
   }),
-  /** Who may work orders on the board, each by a key of his own. */
+  /** Users of the board, each with their own key. */
   dispatchers: setting<readonly Dispatcher[]>({
     variable: "DISPATCHERS",
     defaultValue: [],
     parse: parseDispatchers,
     expected:
-      "name:key, one or more, comma-separated, each name once, each key its own and of 16 characters or more",
+      "name:key pairs, comma-separated, with unique names, and unique keys of at least 16 characters",
     show: (dispatchers) => dispatchers.map(({ name }) => name).join(",") || "none",
     isSecret: true,
   }),
-  /** Where browsers find the service; null where nobody has said so. */
+  /** The service's public origin; null if unknown. */
   publicUrl: setting<string | null>({
     variable: "PUBLIC_URL",
     defaultValue: null,
@@ -90,12 +90,12 @@ export const SETTINGS = {
     expected: "an origin such as https://orders.example.uz",
     show: (origin) => origin ?? "none",
   }),
-  /** The bot that tells dispatchers in a Telegram chat; without it a stub does. */
+  /** The bot that notifies dispatchers in a Telegram chat; null for the stub. */
   telegramBotToken: setting<string | null>({
     variable: "TELEGRAM_BOT_TOKEN",
     defaultValue: null,
     parse: (text) => (/^\d+:[\w-]{10,}$/.test(text) ? text : undefined),
-    expected: "a bot's token, such as BotFather gives it",
+    expected: "a bot's token from BotFather",
     show: (token) => (token === null ? "none" : "one"),
     isSecret: true,
   }),
@@ -103,15 +103,15 @@ export const SETTINGS = {
     variable: "TELEGRAM_DISPATCH_CHAT_ID",
     defaultValue: null,
     parse: (text) => (/^(-?\d+|@\w+)$/.test(text) ? text : undefined),
-    expected: "the number of a chat, or @ and its name",
+    expected: "a chat id, or @ and the chat's name",
     show: (chat) => chat ?? "none",
   }),
-  /** The topic of that chat; null for a chat without topics, or for its first. */
+  /** The chat's topic; null if it has no topics, or for the first one. */
   telegramDispatchThreadId: setting<number | null>({
     variable: "TELEGRAM_DISPATCH_THREAD_ID",
     defaultValue: null,
     parse: (text) => parseWhole(text, 1, MAX_THREAD_ID),
-    expected: "the number of a topic, a whole number from 1",
+    expected: "a topic id, a whole number from 1",
     show: (thread) => thread ?? "none",
   }),
   telegramApiUrl: setting<string>({
@@ -121,14 +121,14 @@ export const SETTINGS = {
     expected: "an origin such as https://api.telegram.org",
     show: String,
   }),
-  /** Where the bot hears what becomes of its orders; null where it does not want to. */
+  /** The bot's webhook; null for none. */
   webhookUrl: setting<string | null>({
     variable: "WEBHOOK_URL",
     defaultValue: null,
     parse: parseWebhookUrl,
-    expected: "an https address, or an http address of this machine",
+    expected: "an https URL, or an http URL on this machine",
     show: (url) => (url === null ? "none" : new URL(url).host),
-    // A token may stand in it.
+    // It may contain a token.
     isSecret: true,
   }),
   webhookSecret: setting<Uint8Array | null>({
@@ -139,13 +139,13 @@ export const SETTINGS = {
     show: (secret) => (secret === null ? "none" : "one"),
     isSecret: true,
   }),
-  paymentTimeoutMs: whole("PAYMENT_TIMEOUT_MS", 8000, 1, MAX_TIMEOUT_MS),
-  paymentStubDelayMs: whole("PAYMENT_STUB_DELAY_MS", 1000, 0, MAX_TIMEOUT_MS),
+  paymentTimeoutMs: wholeNumber("PAYMENT_TIMEOUT_MS", 8000, 1, MAX_TIMEOUT_MS),
+  paymentStubDelayMs: wholeNumber("PAYMENT_STUB_DELAY_MS", 1000, 0, MAX_TIMEOUT_MS),
   orderRepeatWindowMs: seconds("ORDER_REPEAT_WINDOW_S", 120),
   smsCooldownMs: seconds("SMS_COOLDOWN_S", 60),
-  smsPerHour: whole("SMS_PER_HOUR", 500, 0, MAX_PER_HOUR),
-  ordersPerUserPerHour: whole("ORDERS_PER_USER_PER_HOUR", 30, 0, MAX_PER_HOUR),
-  /** Where backups are made by themselves; null for nowhere. */
+  smsPerHour: wholeNumber("SMS_PER_HOUR", 500, 0, MAX_PER_HOUR),
+  ordersPerUserPerHour: wholeNumber("ORDERS_PER_USER_PER_HOUR", 30, 0, MAX_PER_HOUR),
+  /** Folder for scheduled backups; null for none. */
   backupDir: setting<string | null>({
     variable: "BACKUP_DIR",
     defaultValue: null,
@@ -153,8 +153,8 @@ export const SETTINGS = {
     expected: "a folder",
     show: (folder) => folder ?? "none",
   }),
-  backupEveryH: whole("BACKUP_EVERY_H", 24, 1, 24 * 365),
-  backupKeep: whole("BACKUP_KEEP", 7, 1, 10_000),
+  backupEveryH: wholeNumber("BACKUP_EVERY_H", 24, 1, 24 * 365),
+  backupKeep: wholeNumber("BACKUP_KEEP", 7, 1, 10_000),
   logLevel: setting<LogLevel>({
     variable: "LOG_LEVEL",
     defaultValue: "info",
@@ -164,12 +164,12 @@ export const SETTINGS = {
   }),
 };
 
-/** Where the data is: a file of SQLite, its path absolute or from the working directory; or PostgreSQL. */
+/** The database to use. A SQLite path may be relative to the working directory. */
 export type DatabaseConfig =
   | { readonly kind: "sqlite"; readonly path: string }
   | { readonly kind: "postgres"; readonly url: string };
 
-/** Somebody who works orders. */
+/** A user of the board. */
 export interface Dispatcher {
   readonly name: string;
   readonly key: string;
@@ -177,106 +177,109 @@ export interface Dispatcher {
 
 type ValueOf<Row> = Row extends { readonly defaultValue: infer Value } ? Value : never;
 
-/** What the owner can set. */
+/** The values of all settings. */
 export type Config = {
   readonly [Name in keyof typeof SETTINGS]: ValueOf<(typeof SETTINGS)[Name]>;
 };
 
-// `as`: a row is only ever asked to show the value that it has read.
+// `as`: each row only shows values that it has read.
 const ROWS = Object.entries(SETTINGS) as [keyof Config, Setting<unknown>][];
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The config is wrong; the message names every fault. */
+/** The config is invalid. The message lists every problem. */
 export class InvalidConfig extends Error {
   override readonly name = "InvalidConfig";
 }
 
-/** Reads the config; what is absent or empty has its default. Throws `InvalidConfig`. */
+/** Reads the config. Absent or empty variables get their default. Throws `InvalidConfig`. */
 export function readConfig(environment: Environment): Config {
-  const faults: string[] = [];
-  const config = readRows(environment, ROWS, faults);
+  const problems: string[] = [];
+  const config = readRows(environment, ROWS, problems);
 
   const isLoopback = LOOPBACK.test(config.host);
   if (environment["ADMIN_API_KEY"] && !environment["API_KEY"]) {
-    faults.push("ADMIN_API_KEY needs API_KEY beside it: without that, everything is open");
+    problems.push("ADMIN_API_KEY needs API_KEY: without it, there is no authentication");
   }
   if (config.adminApiKeys.some((key) => config.apiKeys.includes(key))) {
-    faults.push("ADMIN_API_KEY and API_KEY must not have a key in common");
+    problems.push("ADMIN_API_KEY and API_KEY must not have a key in common");
   }
   if (environment["DISPATCHERS"] && !environment["API_KEY"]) {
-    faults.push("DISPATCHERS needs API_KEY beside it: without that, everybody is a dispatcher");
+    problems.push("DISPATCHERS needs API_KEY: without it, anyone can use the board");
   }
   if (!environment["TELEGRAM_BOT_TOKEN"] !== !environment["TELEGRAM_DISPATCH_CHAT_ID"]) {
-    faults.push("TELEGRAM_BOT_TOKEN and TELEGRAM_DISPATCH_CHAT_ID must be set together");
+    problems.push("TELEGRAM_BOT_TOKEN and TELEGRAM_DISPATCH_CHAT_ID must be set together");
   }
   const hasTelegram = environment["TELEGRAM_BOT_TOKEN"] && environment["TELEGRAM_DISPATCH_CHAT_ID"];
   if (environment["TELEGRAM_DISPATCH_THREAD_ID"] && !hasTelegram) {
-    faults.push(
+    problems.push(
       "TELEGRAM_DISPATCH_THREAD_ID needs TELEGRAM_BOT_TOKEN and TELEGRAM_DISPATCH_CHAT_ID",
     );
   }
   if (hasTelegram && config.publicUrl !== null && !hasDottedHost(config.publicUrl)) {
-    faults.push(
+    problems.push(
       `PUBLIC_URL must have a dot in its host name, such as https://orders.example.uz, not ` +
-        `"${config.publicUrl}": Telegram takes no button to another`,
+        `"${config.publicUrl}": Telegram rejects buttons to other hosts`,
     );
   }
   if (!environment["WEBHOOK_URL"] !== !environment["WEBHOOK_SECRET"]) {
-    faults.push("WEBHOOK_URL and WEBHOOK_SECRET must be set together");
+    problems.push("WEBHOOK_URL and WEBHOOK_SECRET must be set together");
   }
   if (!isLoopback && !environment["API_KEY"]) {
-    faults.push(
-      "HOST must be a loopback address, such as 127.0.0.1, as long as there is no API_KEY",
-    );
+    problems.push("HOST must be a loopback address, such as 127.0.0.1, unless API_KEY is set");
   }
-  if (faults.length > 0) throw new InvalidConfig(`Wrong settings: ${faults.join("; ")}.`);
+  if (problems.length > 0) throw new InvalidConfig(`Invalid settings: ${problems.join("; ")}.`);
   if (config.allowedHosts !== null || !isLoopback) return config;
   return { ...config, allowedHosts: [...new Set([...LOOPBACK_NAMES, authority(config.host)])] };
 }
 
-/** Reads these settings alone, whatever the others are. Throws `InvalidConfig`. */
+/** Reads only these settings, even if others are invalid. Throws `InvalidConfig`. */
 export function readSettings<Name extends keyof Config>(
   environment: Environment,
   names: readonly Name[],
 ): Pick<Config, Name> {
-  const faults: string[] = [];
+  const problems: string[] = [];
   const wanted: readonly string[] = names;
   const rows = ROWS.filter(([name]) => wanted.includes(name));
-  const settings = readRows(environment, rows, faults);
-  if (faults.length > 0) throw new InvalidConfig(`Wrong settings: ${faults.join("; ")}.`);
+  const settings = readRows(environment, rows, problems);
+  if (problems.length > 0) throw new InvalidConfig(`Invalid settings: ${problems.join("; ")}.`);
   return settings;
 }
 
-function readRows(environment: Environment, rows: typeof ROWS, faults: string[]): Config {
+function readRows(environment: Environment, rows: typeof ROWS, problems: string[]): Config {
   function read<Value>(row: Setting<Value>): Value {
     const { variable, defaultValue, parse, expected, isSecret } = row;
     const text = environment[variable];
     if (text === undefined || text === "") return defaultValue;
     const value = parse(text);
     if (value === undefined) {
-      faults.push(
+      problems.push(
         `${variable} must be ${expected}${isSecret ? "" : `, not ${JSON.stringify(text)}`}`,
       );
     }
     return value ?? defaultValue;
   }
   const values = rows.map(([name, row]) => [name, read(row)]);
-  // `as`: each name has the value of its own row, and nobody reads another than was asked for.
+  // `as`: each name has its own row's value, and callers only read the requested names.
   return Object.fromEntries(values) as Config;
 }
 
-/** The config in force, by the names of its variables, with no key in it. */
+/** Returns the settings by variable name, without secrets. */
 export function describeConfig(config: Config): Record<string, string | number> {
   return Object.fromEntries(ROWS.map(([name, row]) => [row.variable, row.show(config[name])]));
 }
 
-/** Has the compiler hold a row's functions to its type. */
+/** Lets the compiler infer and check the row's type. */
 function setting<Value>(row: Setting<Value>): Setting<Value> {
   return row;
 }
 
-function whole(variable: string, defaultValue: number, min: number, max: number): Setting<number> {
+function wholeNumber(
+  variable: string,
+  defaultValue: number,
+  min: number,
+  max: number,
+): Setting<number> {
   return {
     variable,
     defaultValue,
@@ -286,9 +289,9 @@ function whole(variable: string, defaultValue: number, min: number, max: number)
   };
 }
 
-/** A setting in seconds, up to a day, whose value is in milliseconds. */
+/** Defines a setting in seconds, at most a day. Its value is in ms. */
 function seconds(variable: string, defaultValue: number): Setting<number> {
-  const row = whole(variable, defaultValue, 0, DAY_S);
+  const row = wholeNumber(variable, defaultValue, 0, DAY_S);
   return {
     ...row,
     defaultValue: defaultValue * 1000,
@@ -315,7 +318,7 @@ function countKeys({ length }: readonly string[]): string {
   return length === 0 ? "none" : length === 1 ? "one key" : `${length} keys`;
 }
 
-/** The host as it stands in a URL: an IPv6 address in brackets. */
+/** Formats a host for a URL: puts an IPv6 address in brackets. */
 function authority(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }
@@ -335,11 +338,11 @@ function parseDispatchers(text: string): Dispatcher[] | undefined {
     const [, name, key] = DISPATCHER.exec(one.trim()) ?? [];
     return name !== undefined && key !== undefined ? [{ name, key }] : [];
   });
-  const isWhole = dispatchers.length === text.split(",").length;
+  const areValid = dispatchers.length === text.split(",").length;
   const names = new Set(dispatchers.map(({ name }) => name));
   const keys = new Set(dispatchers.map(({ key }) => key));
-  const areTheirOwn = names.size === dispatchers.length && keys.size === dispatchers.length;
-  return isWhole && areTheirOwn ? dispatchers : undefined;
+  const areUnique = names.size === dispatchers.length && keys.size === dispatchers.length;
+  return areValid && areUnique ? dispatchers : undefined;
 }
 
 function parseWebhookUrl(text: string): string | undefined {
@@ -357,27 +360,29 @@ function parseWebhookSecret(text: string): Uint8Array | undefined {
   return bytes.length >= 24 && bytes.length <= 64 ? bytes : undefined;
 }
 
-/** Origins as browsers write them: anything else would never be equal to one. */
+/** Parses origins. Accepts only the form that browsers send, because others would never match. */
 function parseOrigins(text: string): string[] | undefined {
   const origins = parseList(text, /^https?:/);
   return origins?.every((origin) => URL.parse(origin)?.origin === origin) ? origins : undefined;
 }
 
-/** Whether Telegram takes a button to it; one to an http origin is never sent. */
+/**
+ * Returns whether Telegram accepts a button to the origin. Buttons to http origins are never sent.
+ */
 function hasDottedHost(origin: string): boolean {
   const { protocol, hostname } = new URL(origin);
   return protocol === "http:" || /[^.]\.[^.]/.test(hostname);
 }
 
-/** The database that the text names; undefined where it is none. */
+/** Parses a `DATABASE_URL`. Returns undefined if it is invalid. */
 export function parseDatabaseUrl(text: string): DatabaseConfig | undefined {
   if (/^postgres(ql)?:\/\//.test(text)) {
     const url = URL.parse(text);
-    const isWhole = url !== null && url.hostname !== "" && /^\/[^/]+$/.test(url.pathname);
-    return isWhole ? { kind: "postgres", url: text } : undefined;
+    const isValid = url !== null && url.hostname !== "" && /^\/[^/]+$/.test(url.pathname);
+    return isValid ? { kind: "postgres", url: text } : undefined;
   }
-  // Neither a host (file://host/path) nor SQLite's name for a database that ends with the process. bun:sqlite
-  // trims the path, so with a space at either end the locked file would be another than the opened one.
+  // Rejects a host (file://host/path) and `:memory:`. Rejects a space at either end, because
+  // bun:sqlite trims paths, so the lock would be on a different file.
   const path = /^file:(?:\/\/(?=\/))?((?!\/\/|:memory:|\s).*[^/\s])$/.exec(text)?.[1];
   return path === undefined ? undefined : { kind: "sqlite", path };
 }

@@ -1,4 +1,4 @@
-/** What went wrong, in one word for programs; clients rely on these words. */
+/** Error codes of the API. Clients rely on them. */
 export type ErrorCode =
   | "invalid_json"
   | "invalid_idempotency_key"
@@ -20,12 +20,12 @@ export type ErrorCode =
   | "internal_error"
   | "unavailable";
 
-/** Nothing can be stored now (disk full, failing, closed), and nothing of what was asked was kept. */
+/** Nothing can be stored now (disk full, failing, closed), and nothing was stored for this call. */
 export class Unavailable extends Error {
   override readonly name = "Unavailable";
 }
 
-/** `instanceof` that never throws: a thrown value may be a proxy. */
+/** Works like `instanceof`, but never throws: a thrown value may be a proxy. */
 export function isError<Kind extends Error>(
   thrown: unknown,
   kind: abstract new (...args: never[]) => Kind,

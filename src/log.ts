@@ -1,12 +1,12 @@
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** What a machine reads of a line beside its words. */
+/** Fields of a JSON log line, in addition to the message. */
 export type Fields = Readonly<Record<string, string | number>>;
 
-/** Lines for the owner, in plain words. A fault is printed whole, with its stack and its causes. */
+/** A log for the owner. Prints errors with their stack and causes. */
 export interface Log {
-  /** Whether lines of this level are printed at all. */
+  /** Returns whether lines of this level are printed. */
   prints(level: LogLevel): boolean;
   debug(message: string): void;
   info(message: string, fields?: Fields): void;
@@ -16,14 +16,14 @@ export interface Log {
 
 export interface LogOptions {
   readonly level: LogLevel;
-  /** JSON, one object a line, for machines; else plain text for people. */
+  /** Prints one JSON object per line; otherwise plain text. */
   readonly json: boolean;
   readonly write: (line: string) => void;
   /** The time in ms since 1970. */
   readonly now: () => number;
 }
 
-/** A log of every line at or above the level, with each phone number in it masked. */
+/** Creates a log of the lines at or above the level. Masks phone numbers in every line. */
 export function createLog({ level, json, write, now }: LogOptions): Log {
   const prints = (own: LogLevel) => LOG_LEVELS.indexOf(own) >= LOG_LEVELS.indexOf(level);
 
@@ -49,20 +49,21 @@ export function createLog({ level, json, write, now }: LogOptions): Log {
 }
 
 /**
- * A plus (or what a URL makes of it) and at least six digits, however they are grouped; and twelve
- * digits that begin with the Uzbek 998, which is how providers write a number without the plus.
+ * Matches a plus (or its URL encoding) and at least six digits, however they are grouped. Also
+ * matches twelve digits that begin with the Uzbek 998, because providers write numbers without the
+ * plus.
  */
 const PHONE_NUMBER = /(?:\+|%2B)(?:[ ().-]*\d){6,15}|(?<!\d)998(?:[ ().-]*\d){9}(?!\d)/gi;
 
 /**
- * `+998901234567` becomes `+998*****67`: enough for the owner to tell customers apart. It is done to
- * every line, because a provider's error may repeat what it was sent.
+ * Replaces `+998901234567` with `+998*****67`, so that the owner can still tell customers apart.
+ * Applied to every line, because a provider's error may quote the number.
  */
 export function maskPhoneNumbers(line: string): string {
   return line.replace(PHONE_NUMBER, (number) => `${number.slice(0, 4)}*****${number.slice(-2)}`);
 }
 
-/** The fault in a few words, for a line that needs no stack. Never throws, whatever was thrown. */
+/** Describes an error in one line, without its stack. Accepts any thrown value and never throws. */
 export function reasonOf(fault: unknown): string {
   try {
     return fault instanceof Error ? String(fault) : Bun.inspect(fault);
@@ -71,12 +72,12 @@ export function reasonOf(fault: unknown): string {
   }
 }
 
-const UNPRINTABLE = "a fault that can't be printed";
+const UNPRINTABLE = "an error that can't be printed";
 
-/** Causes that are printed with a fault: a chain may lead back to itself. */
+/** Maximum causes to print: a chain may be circular. */
 const MAX_CAUSES = 8;
 
-/** The fault with its stack, and what caused it with theirs. Never throws, whatever was thrown. */
+/** Describes an error and its causes, with stacks. Accepts any thrown value and never throws. */
 function describe(fault: unknown, causes = MAX_CAUSES): string {
   try {
     if (!(fault instanceof Error)) return Bun.inspect(fault);

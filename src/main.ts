@@ -27,7 +27,7 @@ const COMMANDS = { serve, orders, tariffs, check, backup, restore, move } satisf
   Command
 >;
 
-// Whatever this process makes is the owner's alone: phone numbers stand in it.
+// Makes new files accessible to the owner only: they contain phone numbers.
 process.umask(0o077);
 
 const writeToStdout = promisify(write);
@@ -35,19 +35,19 @@ const writeToStdout = promisify(write);
 const writeBytes = async (bytes: Uint8Array) => (await writeToStdout(STDOUT, bytes)).bytesWritten;
 const output = createLineWriter(writeBytes, () => {}, Number.POSITIVE_INFINITY);
 
-// No await at the top, which bytecode does not know.
+// No top-level await: bytecode does not support it.
 void main();
 
 async function main() {
   try {
     await run();
     await exit(EXIT_DONE);
-  } catch (fault) {
-    if (fault instanceof UsageError) {
-      await exit(EXIT_USAGE, `${fault.message}; nmservis --help shows what there is.`);
+  } catch (error) {
+    if (error instanceof UsageError) {
+      await exit(EXIT_USAGE, `${error.message}; see nmservis --help.`);
     }
-    if (!isRefusal(fault)) throw fault;
-    await exit(EXIT_REFUSED, fault.message);
+    if (!isOwnersError(error)) throw error;
+    await exit(EXIT_REFUSED, error.message);
   }
 }
 
@@ -79,21 +79,24 @@ async function run(): Promise<void> {
   }
 }
 
-/** Ends the process, once what it has said is written. */
-async function exit(status: number, lastWords?: string): Promise<never> {
+/** Ends the process once all output is written. */
+async function exit(status: number, message?: string): Promise<never> {
   await output.end();
-  if (lastWords !== undefined) console.error(`nmservis: ${lastWords}`);
-  const fault = output.fault();
-  // The reader has closed the pipe, as `head` does: that is no error.
-  if (fault === undefined || systemCode(fault) === "EPIPE") return process.exit(status);
-  console.error(`nmservis: The output is incomplete: ${describeFileFault(fault)}.`);
+  if (message !== undefined) console.error(`nmservis: ${message}`);
+  const error = output.fault();
+  // EPIPE: the reader, such as `head`, has closed the pipe. That is not an error.
+  if (error === undefined || systemCode(error) === "EPIPE") return process.exit(status);
+  console.error(`nmservis: The output is incomplete: ${describeFileFault(error)}.`);
   return process.exit(status === EXIT_DONE ? EXIT_REFUSED : status);
 }
 
-/** The owner can mend it: a sentence serves better than a stack. */
-function isRefusal(fault: unknown): fault is Error {
+/**
+ * Returns whether the owner can fix the problem, so that the message is enough and a stack is not
+ * needed.
+ */
+function isOwnersError(error: unknown): error is Error {
   return (
-    systemCode(fault) !== undefined ||
-    [InvalidConfig, DatabaseUnusable, AddressUnavailable].some((kind) => fault instanceof kind)
+    systemCode(error) !== undefined ||
+    [InvalidConfig, DatabaseUnusable, AddressUnavailable].some((kind) => error instanceof kind)
   );
 }

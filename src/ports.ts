@@ -1,19 +1,19 @@
 import type { CallOptions } from "./lib/with-timeout.ts";
 
-// The outside world, as the service needs it. An adapter is one implementation of one of these.
+// Interfaces to external systems. Adapters implement them.
 
-/** Tells the time in ms since 1970, UTC. */
+/** Returns the time in ms since 1970, UTC. */
 export type Clock = () => number;
 
-/** What `fetch` is told; Bun's own types lack `decompress`. */
+/** Options of `fetch`. Bun's types lack `decompress`. */
 export interface FetchInit extends RequestInit {
   readonly decompress?: boolean;
 }
 
-/** Sends a request over the network, as the platform's own `fetch` does. */
+/** Sends a request, like the platform's `fetch`. */
 export type Fetch = (url: string, init: FetchInit) => Promise<Response>;
 
-/** A charge that the provider is asked for; the same `paymentKey` is the same charge. */
+/** A charge by the payment provider, identified by `paymentKey`. */
 export interface Charge {
   readonly paymentKey: string;
   readonly orderId: number;
@@ -22,49 +22,51 @@ export interface Charge {
   readonly payer: string;
 }
 
-/** `paid`: the money is taken. `declined`: it is not, and will not be. Neither ever changes. */
+/** `paid`: the money was taken. `declined`: it was not, and will not be. Both are final. */
 export type ChargeOutcome = "paid" | "declined";
 
 export interface PaymentGateway {
   /**
-   * Takes the money once for each `paymentKey`, however often it is asked, and answers with the same
-   * outcome each time. A provider that can't say for certain what became of the money rejects, or
-   * doesn't answer: the order is then in doubt, and the same charge is asked for again later. The
-   * signal says that nobody waits for the answer any more; it takes nothing back.
+   * Takes the money once per `paymentKey`, however often it is called, and returns the same outcome
+   * each time. Rejects, or never settles, if the outcome is uncertain: the order is then in doubt,
+   * and the charge is retried later. The signal aborts if the caller no longer waits. It does not
+   * cancel the charge.
    */
   charge(charge: Charge, options: CallOptions): Promise<ChargeOutcome>;
 }
 
 export interface SmsSender {
-  /** Hands a code to the gateway for this E.164 number. Resolved means accepted, not delivered. */
+  /**
+   * Passes a code for this E.164 number to the gateway. Resolves if it is accepted, not delivered.
+   */
   sendCode(phoneNumber: string, options: CallOptions): Promise<void>;
 }
 
-/** Something that has become of an order. */
+/** A change of an order. */
 export interface WebhookEvent {
   readonly eventId: number;
   readonly type: "order.stage_changed" | "order.refunded" | "order.settled";
-  /** When, in ms. */
+  /** In ms since 1970. */
   readonly at: number;
-  /** The order as clients see it now; no phone number is in it. */
+  /** The order as the API returns it now, without a phone number. */
   readonly data: object;
 }
 
 export interface WebhookSender {
-  /** Tells the bot of an event; may come again for the same `eventId`. Resolved means that the bot has it. */
+  /** Sends an event to the bot, perhaps more than once. Resolves if the bot has accepted it. */
   send(event: WebhookEvent, options: CallOptions): Promise<void>;
 }
 
-/** What a dispatcher hears of an order; who has ordered it, and where, is no part of it. */
+/** The part of an order that notifications contain: neither customer nor address. */
 export interface PaidOrder {
   readonly orderId: number;
   readonly amountTiyin: number;
   readonly tariffTitle: string;
-  /** When, in ms. */
+  /** In ms since 1970. */
   readonly paidAt: number;
 }
 
-/** Nothing was sent: the other side wants no call for the next `pauseMs`, an hour at most. */
+/** Nothing was sent: the recipient accepts no calls for the next `pauseMs`, an hour at most. */
 export class Postponed extends Error {
   override readonly name = "Postponed";
 
@@ -77,11 +79,11 @@ export class Postponed extends Error {
 }
 
 export interface DispatcherNotifier {
-  /** It takes one call at a time. */
+  /** Whether calls must not overlap. */
   readonly isSerial?: true;
   /**
-   * Notifies of one paid order; may come again for the same `orderId`, which is there to notice it by.
-   * Rejects with `Postponed` if the order has to wait; that is not a failed attempt.
+   * Notifies the dispatcher of a paid order, perhaps more than once; `orderId` identifies repeats.
+   * Rejects with `Postponed` if the order must wait; that is not a failed attempt.
    */
   notify(order: PaidOrder, options: CallOptions): Promise<void>;
 }

@@ -1,4 +1,5 @@
-// The library's classes by their files: its index loads what we don't use, which takes 40 ms of each start.
+// Types for importing single classes: the package's index loads unused code, which adds 40 ms to
+// each start.
 
 declare module "prom-client/lib/counter.js" {
   export { Counter as default } from "prom-client";

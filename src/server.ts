@@ -1,30 +1,33 @@
 import { type App, createApp } from "./app.ts";
 import type { Dependencies } from "./dependencies.ts";
 
-/** Bun refuses what is larger by itself, before the guard could say why. */
+/** Bun rejects larger requests with an empty response, before the guard runs. */
 const MAX_REQUEST_BYTES = 1024 * 1024;
 
-/** What a connection may be silent for beyond the longest answer, before it is closed. */
+/** Idle timeout of a connection, in addition to the longest response time. */
 const IDLE_MARGIN_S = 5;
 
-/** The service can't listen; the message says why in a sentence for the owner. */
+/** The service can't listen. The message is a sentence for the owner. */
 export class AddressUnavailable extends Error {
   override readonly name = "AddressUnavailable";
 }
 
 export interface Server {
-  /** Such as `http://127.0.0.1:8000`, with the port that was picked where the configured one is 0. */
+  /** Such as `http://127.0.0.1:8000`, with the actual port if the configured one is 0. */
   readonly url: string;
-  /** Takes no more connections, answers the running requests, then closes the store. */
+  /** Stops accepting connections, answers running requests, then closes the store. */
   stop(): Promise<void>;
 }
 
-/** Serves requests from when this resolves on. Rejects with `AddressUnavailable` where it can't listen. */
+/**
+ * Starts the service. Resolves once it serves requests. Rejects with `AddressUnavailable` if it
+ * can't listen.
+ */
 export async function startServer(dependencies: Dependencies): Promise<Server> {
   const { host, port, paymentTimeoutMs } = dependencies.config;
   const app = createApp(dependencies);
   const stopping = new AbortController();
-  // They look for what an earlier process has left before the first request can leave something.
+  // Before listening, so that workers look for an earlier process's unfinished work first.
   const workers = app.run(stopping.signal);
   const server = listen(app.http, host, port, paymentTimeoutMs);
 
@@ -35,7 +38,7 @@ export async function startServer(dependencies: Dependencies): Promise<Server> {
       app.closeStreams();
       const drained = server.stop();
       await Promise.race([drained, Bun.sleep(paymentTimeoutMs)]);
-      // What is left was received just now, or not at all: the first is answered, the second is cut.
+      // Answer requests that were just received; drop incomplete ones.
       await app.drain();
       await server.stop(true);
       await workers;
@@ -49,7 +52,7 @@ function listen(http: App, hostname: string, port: number, paymentTimeoutMs: num
     http.listen({
       hostname,
       port,
-      // With it a second copy would start and silently take half of the requests.
+      // Otherwise a second copy would start, and silently receive half of the requests.
       reusePort: false,
       development: false,
       idleTimeout: Math.ceil(paymentTimeoutMs / 1000) + IDLE_MARGIN_S,
@@ -59,6 +62,6 @@ function listen(http: App, hostname: string, port: number, paymentTimeoutMs: num
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new AddressUnavailable(`Can't listen on ${hostname}, port ${port}: ${reason}`, { cause });
   }
-  if (http.server === null) throw new Error("Elysia listens without a server");
+  if (http.server === null) throw new Error("Elysia has no server after listen()");
   return http.server;
 }

@@ -7,29 +7,32 @@ import type { Clock } from "../ports.ts";
 import { removeAbandonedParts } from "../store/sqlite/backup.ts";
 import { backupName, backupTime, lastBackupAt, expiredBackups } from "./schedule.ts";
 
-/** How often to look whether a backup is due. */
-const LOOK_MS = 60_000;
+/** Poll interval. */
+const POLL_MS = 60_000;
 
-/** How long after one that has failed the next is tried. */
+/** Pause after a failed backup. */
 const RETRY_MS = 3_600_000;
 
 export interface BackupOptions {
   readonly folder: string;
   readonly everyMs: number;
-  /** So many stay. */
+  /** How many backups to keep. */
   readonly keep: number;
-  /** Makes a backup in another process, where it holds up no order; resolves to what is wrong, if anything is. */
+  /**
+   * Makes a backup in another process, so that orders do not wait. Resolves to the error, if any.
+   */
   readonly makeBackup: (file: string) => Promise<string | undefined>;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly now: Clock;
-  /** Waits between two looks at the folder. Tests replace it. */
+  /** Waits for the next poll. Tests replace it. */
   readonly pause?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
 /**
- * Makes a backup whenever one is due, which follows from the name of the newest and not from how long this
- * process runs, and removes the oldest after each success. Never rejects. Ends when the signal aborts.
+ * Makes a backup whenever one is due, and deletes the oldest after each success. The due time
+ * depends on the name of the newest backup, not on the process's uptime. Never rejects. Resolves
+ * when the signal aborts.
  */
 export async function runBackups(options: BackupOptions, signal: AbortSignal): Promise<void> {
   const { folder, everyMs, log, metrics, now, pause = realPause } = options;
@@ -42,8 +45,8 @@ export async function runBackups(options: BackupOptions, signal: AbortSignal): P
       metrics.setLastBackup(last ?? 0);
       if (isPast(last, everyMs, now()) && isPast(failedAt, RETRY_MS, now())) {
         const name = backupName(now());
-        const fault = await backUp(options, name);
-        if (fault !== undefined) throw new Error(fault);
+        const failure = await backUp(options, name);
+        if (failure !== undefined) throw new Error(failure);
         failedAt = undefined;
         metrics.countBackup("success");
         metrics.setLastBackup(backupTime(name) ?? 0);
@@ -52,23 +55,26 @@ export async function runBackups(options: BackupOptions, signal: AbortSignal): P
     } catch (error) {
       if (signal.aborted) return;
       metrics.countBackup("failure");
-      log.error("The backup has failed; it is tried again in an hour.", error);
+      log.error("The backup failed; it will be retried in an hour.", error);
       failedAt = now();
     }
-    await pause(LOOK_MS, signal);
+    await pause(POLL_MS, signal);
   }
 }
 
-/** Returns whether `ms` have passed since `at`. An `at` in the future counts: the clock was set back. */
+/**
+ * Returns whether `ms` have passed since `at`, or `at` is in the future because the clock was set
+ * back.
+ */
 function isPast(at: number | undefined, ms: number, now: number): boolean {
   return at === undefined || now < at || now >= at + ms;
 }
 
 async function backUp({ folder, makeBackup, log }: BackupOptions, name: string) {
   const file = join(folder, name);
-  const fault = await makeBackup(file);
-  if (fault === undefined) log.info(`Backed up to ${file}.`);
-  return fault;
+  const failure = await makeBackup(file);
+  if (failure === undefined) log.info(`Backed up to ${file}.`);
+  return failure;
 }
 
 function removeOldest({ folder, keep, now }: BackupOptions, madeLast: string) {

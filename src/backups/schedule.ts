@@ -1,20 +1,20 @@
 const NAME = /^nmservis-(\d{4}-\d\d-\d\dT)(\d\d)-(\d\d)-(\d\d)Z\.db$/;
 
-/** The name of the backup that is made now; the time in it is UTC. */
+/** Returns the name of a backup made at `now`, with the time in UTC. */
 export function backupName(now: number): string {
   const [time = ""] = new Date(now).toISOString().split(".");
   return `nmservis-${time.replaceAll(":", "-")}Z.db`;
 }
 
-/** When the backup of this name was made, in ms; undefined where the file is another's. */
+/** Returns the time in a backup's name, in ms since 1970; undefined for any other name. */
 export function backupTime(name: string): number | undefined {
   const [, day, hours, minutes, seconds] = NAME.exec(name) ?? [];
   return day === undefined ? undefined : Date.parse(`${day}${hours}:${minutes}:${seconds}Z`);
 }
 
 /**
- * When the newest of these files was made, in ms; undefined where none of them is a backup. What a clock that
- * was wrong has named for the future is none: no other would be made until then.
+ * Returns the time of the newest backup, in ms since 1970; undefined without any. Ignores backups
+ * that a wrong clock has dated in the future: they would delay the next backup until then.
  */
 export function lastBackupAt(names: readonly string[], now: number): number | undefined {
   const times = names.map(backupTime).filter((time) => time !== undefined);
@@ -23,8 +23,8 @@ export function lastBackupAt(names: readonly string[], now: number): number | un
 }
 
 /**
- * Returns the backups to remove so that `keep` remain: first those dated in the future by a wrong clock, then
- * the oldest. `madeLast` always remains. Other files are ignored.
+ * Returns the backups to delete so that `keep` remain: first those dated in the future by a wrong
+ * clock, then the oldest. Never returns `madeLast`. Ignores other files.
  */
 export function expiredBackups(
   names: readonly string[],

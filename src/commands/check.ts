@@ -13,15 +13,15 @@ import { withReader } from "./database.ts";
 
 const MINUTE_MS = 60_000;
 
-/** `nmservis check`: whether the database is whole, and what is left to do. */
+/** `nmservis check`: verifies the database and counts unfinished orders. */
 export const check: Command = {
   usage: "",
-  summary: "says whether the database is whole, and what waits",
+  summary: "verifies the database and counts unfinished orders",
   positionals: 0,
   async run({ environment, print, now }) {
     const { database, backupDir } = readSettings(environment, ["database", "backupDir"]);
-    const isNew = database.kind === "sqlite" && examine(database.path, print);
-    if (!isNew) await countWaiting(database, print, now);
+    const isNew = database.kind === "sqlite" && verify(database.path, print);
+    if (!isNew) await printUnfinished(database, print, now);
     if (database.kind !== "sqlite") return;
     const { bavail, bsize } = statfsSync(dirname(database.path));
     print(`Free disk: ${((bavail * bsize) / 1024 ** 3).toFixed(1)} GiB.`);
@@ -31,8 +31,8 @@ export const check: Command = {
 
 type Print = (line: string) => void;
 
-/** Returns whether the database is new. */
-function examine(path: string, print: Print): boolean {
+/** Prints the database's state, and returns whether it is new. */
+function verify(path: string, print: Print): boolean {
   requireDatabase(path);
   const { isNew, findings } = verifyDatabase(path);
   if (isNew) {
@@ -45,22 +45,22 @@ function examine(path: string, print: Print): boolean {
   if (findings.length > 0) {
     throw new DatabaseUnusable(`The database ${path} is damaged: restore a backup.`);
   }
-  print(`The database ${path} is whole.`);
+  print(`The database ${path} is intact.`);
   return false;
 }
 
-async function countWaiting(database: DatabaseConfig, print: Print, now: Clock): Promise<void> {
+async function printUnfinished(database: DatabaseConfig, print: Print, now: Clock): Promise<void> {
   const [[count], [waiting]] = await withReader(database, (reader) =>
     reader.read(async (tx) => [
       await countOrders(tx),
       await waitingOrders(tx, { madeBy: Number.MAX_SAFE_INTEGER }),
     ]),
   );
-  if (count === undefined || waiting === undefined) throw new Error("a count has no row");
+  if (count === undefined || waiting === undefined) throw new Error("a count returned no row");
   const { pending, pendingSince, unnotified, unnotifiedSince } = waiting;
   print(`Orders: ${count.orders}.`);
   print(`Pending, being paid or in doubt: ${pending}${age(pendingSince, now())}.`);
-  print(`Paid, and the dispatcher not told: ${unnotified}${age(unnotifiedSince, now())}.`);
+  print(`Paid, and the dispatcher not notified: ${unnotified}${age(unnotifiedSince, now())}.`);
 }
 
 function lastBackup(folder: string, now: number): string {
@@ -81,7 +81,7 @@ function namesIn(folder: string): string[] {
 }
 
 function age(since: number | null, now: number): string {
-  // Orders may be dated in the future if the clock was ahead.
+  // An order may be dated in the future if the clock was ahead.
   const minutes = Math.floor(Math.max(0, now - (since ?? now)) / MINUTE_MS);
   return since === null ? "" : `, the oldest for ${minutes} minutes`;
 }

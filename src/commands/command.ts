@@ -2,43 +2,43 @@ import type { ParseArgsConfig } from "node:util";
 import type { Environment } from "../config.ts";
 import type { Clock, Fetch } from "../ports.ts";
 
-/** What a command is given of the process. */
+/** The process, as commands see it. */
 export interface Context {
   readonly environment: Environment;
-  /** Prints a line of what was asked for, however long the reader takes. */
+  /** Prints a line of the command's output, however slow the reader is. */
   readonly print: (line: string) => void;
-  /** Writes to stdout the bytes or the first of them; resolves to how many. */
+  /** Writes bytes to stdout, perhaps only the first; resolves to how many. */
   readonly writeBytes: (bytes: Uint8Array) => Promise<number>;
-  /** Whether a person reads stdout. */
+  /** Whether stdout is a terminal. */
   readonly isTerminal: boolean;
   readonly now: Clock;
-  /** Ms from any instant on, by a clock that nobody sets. */
+  /** A monotonic clock, in ms. */
   readonly elapsed: Clock;
   readonly fetch: Fetch;
   readonly randomId: () => string;
-  /** How this program is started, for a process of its own beside this one. */
+  /** The command line that starts this program, for child processes. */
   readonly command: readonly string[];
 }
 
 export type Options = Readonly<Record<string, string | boolean | undefined>>;
 
-/** One thing that the program can do. */
+/** A command of the program. */
 export interface Command {
-  /** What may follow its name, as the help shows it. */
+  /** Its arguments, as the help shows them. */
   readonly usage: string;
-  /** In a few words. */
   readonly summary: string;
   readonly options?: NonNullable<ParseArgsConfig["options"]>;
-  /** How many words it takes that are no options. */
+  /** Number of positional arguments. */
   readonly positionals: number;
   /**
-   * Resolves when all is done. Rejects with `UsageError` where the words are wrong, and where the owner can
-   * mend it with `InvalidConfig`, `DatabaseUnusable` or `AddressUnavailable`.
+   * Resolves when the command has finished. Rejects with `UsageError` if the arguments are invalid,
+   * and with `InvalidConfig`, `DatabaseUnusable` or `AddressUnavailable` if the owner can fix the
+   * problem.
    */
   run(context: Context, options: Options, positionals: readonly string[]): Promise<void>;
 }
 
-/** The words are wrong; the message says how, in a sentence. */
+/** The arguments are invalid. The message says why. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }

@@ -4,15 +4,19 @@ import { openPostgresReader } from "../store/postgres/store.ts";
 import { openSqliteReader } from "../store/sqlite/store.ts";
 import type { Reader } from "../store/store.ts";
 
-/** The path of a SQLite database. Throws `DatabaseUnusable` for another, which has `tool` to be `done`. */
+/**
+ * Returns the path of a SQLite database. Throws `DatabaseUnusable` for PostgreSQL; the message
+ * names the `tool` to use instead.
+ */
 export function sqlitePathOf(database: DatabaseConfig, done: string, tool: string): string {
   if (database.kind === "sqlite") return database.path;
-  throw new DatabaseUnusable(
-    `A PostgreSQL database is ${done} by ${tool} and the server's own tools.`,
-  );
+  throw new DatabaseUnusable(`A PostgreSQL database can't be ${done} by nmservis: use ${tool}.`);
 }
 
-/** Runs `work` on what the database has, beside a service that may be running. Rejects with `DatabaseUnusable`. */
+/**
+ * Runs `work` with read-only access to the database, even while a service is using it. Rejects with
+ * `DatabaseUnusable`.
+ */
 export async function withReader<T>(
   database: DatabaseConfig,
   work: (reader: Reader) => Promise<T>,

@@ -4,20 +4,20 @@ import { moveDatabase } from "../store/move.ts";
 import { type Command, UsageError } from "./command.ts";
 import { createProgress } from "./terminal.ts";
 
-/** `nmservis move --to URL`: from SQLite to PostgreSQL, while the service is stopped. */
+/** `nmservis move --to URL`: works only while the service is stopped. */
 export const move: Command = {
   usage: "--to postgres://user:password@host/database",
-  summary: "copies the SQLite database into an empty one of PostgreSQL",
+  summary: "copies the SQLite database into an empty PostgreSQL database",
   options: { to: { type: "string" } },
   positionals: 0,
   async run({ environment, print, now, elapsed }, { to }) {
     const target = parseDatabaseUrl(String(to ?? ""));
     if (target?.kind !== "postgres") {
-      throw new UsageError("move: --to must name a PostgreSQL database");
+      throw new UsageError("move: --to must be the URL of a PostgreSQL database");
     }
     const { database } = readSettings(environment, ["database"]);
     if (database.kind !== "sqlite") {
-      throw new UsageError("move: DATABASE_URL must name the SQLite database");
+      throw new UsageError("move: DATABASE_URL must be the SQLite database to copy");
     }
     const write = (line: string) => void process.stderr.write(`${line}\n`);
     const log = createLog({ level: "warn", json: false, write, now });
@@ -26,14 +26,14 @@ export const move: Command = {
       log,
       elapsed,
       onProgress(done, total) {
-        if (done === undefined) progress.end("All rows are there; the indexes are made.");
+        if (done === undefined) progress.end("All rows are copied; creating the indexes.");
         else progress.show(done, total);
       },
     });
-    if (moved === null) return print("Moved already: both have the same rows.");
+    if (moved === null) return print("Moved already: both databases have the same rows.");
     const { orders, users, tariffs } = moved;
     print(
-      `Moved ${orders} orders, ${users} users and ${tariffs} tariffs. Start the service with the new DATABASE_URL, and never again with the old one.`,
+      `Moved ${orders} orders, ${users} users and ${tariffs} tariffs. Start the service with the new DATABASE_URL, and never with the old one again.`,
     );
   },
 };

@@ -6,25 +6,27 @@ import { type Command, UsageError } from "./command.ts";
 import { withReader } from "./database.ts";
 import { formatTable } from "./terminal.ts";
 
-const LAST = 20;
+const DEFAULT_LAST = 20;
 
-/** `nmservis orders`: the newest orders, without phone numbers. */
+/** `nmservis orders`: shows the newest orders, without phone numbers. */
 export const orders: Command = {
   usage: "[--status STATUS] [--last N] [--json]",
-  summary: `shows the newest orders, ${LAST} if not told otherwise`,
+  summary: `shows the newest orders (default: ${DEFAULT_LAST})`,
   options: {
     status: { type: "string" },
-    last: { type: "string", default: String(LAST) },
+    last: { type: "string", default: String(DEFAULT_LAST) },
     json: { type: "boolean" },
   },
   positionals: 0,
   async run({ environment, print }, { status, last, json }) {
     const wanted = ORDER_STATUSES.find((one) => one === status) ?? null;
     if (status !== undefined && wanted === null) {
-      throw new UsageError(`orders: --status must be one of ${ORDER_STATUSES.join(", ")}`);
+      throw new UsageError(
+        `orders: --status must be one of ${ORDER_STATUSES.join(", ")}, not "${status}"`,
+      );
     }
     if (!/^[1-9]\d{0,8}$/.test(String(last))) {
-      throw new UsageError("orders: --last must be a whole number from 1 on");
+      throw new UsageError(`orders: --last must be a whole number from 1, not "${last}"`);
     }
     const { database } = readSettings(environment, ["database"]);
     const found = await withReader(database, (reader) =>

@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { type Command, type Options, UsageError } from "./command.ts";
 
-/** What the words of the command line ask for. */
+/** A parsed command line. */
 export type Request =
   | { readonly kind: "help" }
   | { readonly kind: "version" }
@@ -12,20 +12,20 @@ export type Request =
       readonly positionals: readonly string[];
     };
 
-/** Reads the words after the program's name; without any they ask for `defaultValue`. Throws `UsageError`. */
+/** Parses the arguments after the program's name. Throws `UsageError`. */
 export function parseCommandLine(
-  words: readonly string[],
+  args: readonly string[],
   commands: Readonly<Record<string, Command>>,
-  defaultValue: string,
+  defaultCommand: string,
 ): Request {
-  const [first = defaultValue, ...rest] = words;
-  if (words.includes("--help") || words.includes("-h")) return { kind: "help" };
+  const [first = defaultCommand, ...rest] = args;
+  if (args.includes("--help") || args.includes("-h")) return { kind: "help" };
   if (first === "--version") return { kind: "version" };
   const command = Object.hasOwn(commands, first) ? commands[first] : undefined;
-  if (command === undefined) throw new UsageError(`there is no command ${first}`);
+  if (command === undefined) throw new UsageError(`unknown command ${first}`);
   const { values, positionals } = parse(first, command, rest);
   // bun:sqlite trims file names, and opens an in-memory database for an empty one.
-  const areNames = positionals.every((word) => word !== "" && word === word.trim());
+  const areNames = positionals.every((name) => name !== "" && name === name.trim());
   if (positionals.length !== command.positionals || !areNames) {
     throw new UsageError(`usage: nmservis ${first} ${command.usage}`.trimEnd());
   }
@@ -35,28 +35,28 @@ export function parseCommandLine(
 function parse(name: string, { options = {} }: Command, args: string[]) {
   try {
     const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
-    // `as`: no option may be given more than once, so none is a list.
+    // `as`: no option is `multiple`, so no value is an array.
     return { values: values as Options, positionals };
   } catch (error) {
-    // Of several sentences the first says what is wrong.
+    // Only the first sentence states the problem.
     const [reason] = (error instanceof Error ? error.message : "").split(/\. |\n/);
     throw new UsageError(`${name}: ${reason}`);
   }
 }
 
-/** What the program can do, in a line for each command. */
+/** Returns the help, with a line for each command. */
 export function helpText(commands: Readonly<Record<string, Command>>): string {
   const rows = Object.entries(commands).map(([name, { usage, summary }]) => ({
-    words: `${name} ${usage}`.trimEnd(),
+    syntax: `${name} ${usage}`.trimEnd(),
     summary,
   }));
-  const width = Math.max(...rows.map(({ words }) => words.length));
+  const width = Math.max(...rows.map(({ syntax }) => syntax.length));
   return [
-    "nmservis takes orders of the NoMus bot. Without a command it serves.",
+    "nmservis: order backend for the NoMus bot. The default command is serve.",
     "",
-    ...rows.map(({ words, summary }) => `  nmservis ${words.padEnd(width)}  ${summary}`),
+    ...rows.map(({ syntax, summary }) => `  nmservis ${syntax.padEnd(width)}  ${summary}`),
     "",
     "Settings are environment variables; see docs/configuration.md.",
-    "Exit status: 0 done, 1 refused or damaged, 2 wrong words.",
+    "Exit status: 0 success, 1 refused or damaged, 2 usage error.",
   ].join("\n");
 }

@@ -1,21 +1,21 @@
 import { readSettings } from "../config.ts";
-import { restoreSteps } from "../store/sqlite/restore.ts";
+import { checkpointedRestore } from "../store/sqlite/restore.ts";
 import type { Command } from "./command.ts";
 import { describeLastOrder } from "./terminal.ts";
 import { runUntilSignal } from "./run-until-signal.ts";
 import { sqlitePathOf } from "./database.ts";
 
-/** `nmservis restore FILE`: while the service is stopped. */
+/** `nmservis restore FILE`: works only while the service is stopped. */
 export const restore: Command = {
   usage: "FILE",
-  summary: "puts a backup in the place of the database, which is kept",
+  summary: "replaces the database with a backup, and keeps the old one",
   positionals: 1,
   async run({ environment, print, now }, _options, [from = ""]) {
     const { database } = readSettings(environment, ["database"]);
     const path = sqlitePathOf(database, "restored", "pg_restore");
     const time = new Date(now()).toISOString().replaceAll(/[:.]/g, "-");
     const { restored, isRawCopy, former, kept } = await runUntilSignal(
-      restoreSteps(from, path, time),
+      checkpointedRestore(from, path, time),
     );
     print(`Restored ${from}: ${describeLastOrder(restored)}.`);
     if (isRawCopy) {
@@ -24,9 +24,11 @@ export const restore: Command = {
       );
     }
     if (kept === undefined) return;
-    print(`Before: ${describeLastOrder(former)}. That database is ${kept}.`);
+    print(`Before: ${describeLastOrder(former)}. The old database is ${kept}.`);
     if (former !== undefined && former.id > (restored?.id ?? 0)) {
-      print("Orders in between are gone, and their keys: a repeat of one would be charged again.");
+      print(
+        "Orders in between are gone, and so are their keys: a repeat of one would be charged again.",
+      );
     }
   },
 };

@@ -1,25 +1,25 @@
 import { DatabaseUnusable } from "../store/errors.ts";
-import type { Steps } from "../store/sqlite/checkpoints.ts";
+import type { Checkpointed } from "../store/sqlite/checkpoints.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**
- * Runs the steps. A signal ends them at their next pause: they clean up, and the promise rejects with
- * `DatabaseUnusable`.
+ * Runs the work. A signal interrupts it at its next checkpoint: it cleans up, and the promise
+ * rejects with `DatabaseUnusable`.
  */
-export async function runUntilSignal<Result>(steps: Steps<Result>): Promise<Result> {
-  let heard: NodeJS.Signals | undefined;
-  const hear = (signal: NodeJS.Signals) => (heard ??= signal);
-  for (const signal of SIGNALS) process.on(signal, hear);
+export async function runUntilSignal<Result>(work: Checkpointed<Result>): Promise<Result> {
+  let received: NodeJS.Signals | undefined;
+  const onSignal = (signal: NodeJS.Signals) => (received ??= signal);
+  for (const signal of SIGNALS) process.on(signal, onSignal);
   try {
     for (;;) {
-      // Signals are delivered by the event loop, which a step blocks.
+      // The event loop delivers signals, and the work blocks it.
       await new Promise((resolve) => setTimeout(resolve, 0));
-      const step = heard === undefined ? steps.next() : steps.throw(interruption(heard));
-      if (step.done) return step.value;
+      const next = received === undefined ? work.next() : work.throw(interruption(received));
+      if (next.done) return next.value;
     }
   } finally {
-    for (const signal of SIGNALS) process.off(signal, hear);
+    for (const signal of SIGNALS) process.off(signal, onSignal);
   }
 }
 

@@ -16,23 +16,23 @@ import type { Store } from "../store/store.ts";
 import type { Command, Context } from "./command.ts";
 import { runBackups } from "../backups/runner.ts";
 
-/** Fewer characters than these can be tried out, at some thousand requests a second. */
-const SHORT_KEY = 16;
+/** Shorter keys can be brute-forced, at a few thousand requests per second. */
+const MIN_KEY_LENGTH = 16;
 
 const HOUR_MS = 3_600_000;
 
-/** Long enough for a pipe that is read; one that nobody reads must not hold up the stop. */
+/** Timeout for the last log lines: an unread pipe must not delay the stop. */
 const LAST_LINES_MS = 1000;
 
-/** `nmservis serve`: serves until a signal ends it. It alone makes a database. */
+/** `nmservis serve`: runs until a signal. The only command that creates a database. */
 export const serve: Command = {
   usage: "",
-  summary: "serves requests; makes the database where there is none",
+  summary: "serves requests; creates the database if needed",
   positionals: 0,
   async run(context) {
     const config = readConfig(context.environment);
     const output = createLineWriter(context.writeBytes, (lines) =>
-      log.error(`${lines} lines were lost: nobody has read them.`),
+      log.error(`${lines} lines were lost: stdout was not read in time.`),
     );
     const log = createLog({
       level: config.logLevel,
@@ -68,16 +68,16 @@ async function serveUntilSignal(
     config,
   });
   print(`NMservis is listening on ${service.url}`);
-  const ending = new AbortController();
-  const backups = startBackups(config, log, metrics, context, ending.signal);
+  const stopping = new AbortController();
+  const backups = startBackups(config, log, metrics, context, stopping.signal);
   const signal = await nextSignal();
-  log.info(`${signal}: answering what is running, then ending.`);
-  ending.abort();
+  log.info(`${signal}: finishing running requests, then stopping.`);
+  stopping.abort();
   await service.stop();
   await backups;
 }
 
-/** Makes backups by this program's own command in another process, where the config wants them. */
+/** Runs scheduled backups, if configured, as child processes of this program. */
 async function startBackups(
   { database, backupDir, backupEveryH, backupKeep }: Config,
   log: Log,
@@ -87,7 +87,7 @@ async function startBackups(
 ): Promise<void> {
   if (backupDir === null) return;
   if (database.kind !== "sqlite") {
-    return log.warn("BACKUP_DIR is for SQLite: PostgreSQL's own tools back this database up.");
+    return log.warn("BACKUP_DIR only works with SQLite: use PostgreSQL's tools for backups.");
   }
   const DATABASE_URL = `file:${database.path}`;
   await runBackups(
@@ -105,8 +105,8 @@ async function startBackups(
           stderr: "pipe",
           signal,
         });
-        const complaints = await child.stderr.text();
-        return (await child.exited) === 0 ? undefined : complaints.trim();
+        const errors = await child.stderr.text();
+        return (await child.exited) === 0 ? undefined : errors.trim();
       },
     },
     signal,
@@ -114,20 +114,22 @@ async function startBackups(
 }
 
 function describe(config: Config, log: Log) {
-  const inForce = describeConfig(config);
-  const words = Object.entries(inForce).map(([name, value]) => `${name}=${value}`);
-  log.info(`Settings: ${words.join(" ")}`, inForce);
-  if ([...config.apiKeys, ...config.adminApiKeys].some(({ length }) => length < SHORT_KEY)) {
+  const settings = describeConfig(config);
+  const pairs = Object.entries(settings).map(([name, value]) => `${name}=${value}`);
+  log.info(`Settings: ${pairs.join(" ")}`, settings);
+  if ([...config.apiKeys, ...config.adminApiKeys].some(({ length }) => length < MIN_KEY_LENGTH)) {
     log.warn(
-      `A key in API_KEY or ADMIN_API_KEY is shorter than ${SHORT_KEY} characters: it may be guessed.`,
+      `A key in API_KEY or ADMIN_API_KEY is shorter than ${MIN_KEY_LENGTH} characters: it may be guessed.`,
     );
   }
-  // With a key it looks like a real deployment.
+  // A key suggests a real deployment.
   if (config.apiKeys.length > 0) {
     log.warn("Payments are simulated by the payment stub: every order is marked as paid.");
   }
   if (config.apiKeys.length === 0) {
-    log.warn("There is no API_KEY: everybody on this machine may do everything, prices too.");
+    log.warn(
+      "API_KEY is not set: anyone on this machine can do everything, including changing prices.",
+    );
   }
 }
 
@@ -159,10 +161,10 @@ function createWebhookOf({ webhookUrl: url, webhookSecret: secret }: Config, con
   return createWebhook({ url, secret, fetch: context.fetch, now: context.now });
 }
 
-/** Resolves with the first signal that asks the process to end. */
+/** Resolves with the first signal that asks the process to stop. */
 function nextSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    // SIGHUP is what a terminal sends that is closed. Ctrl-C comes twice under npx: the second changes nothing.
+    // A closing terminal sends SIGHUP. Under npx, Ctrl-C arrives twice; the second is ignored.
     process.on("SIGTERM", resolve).on("SIGINT", resolve).on("SIGHUP", resolve);
   });
 }

@@ -4,7 +4,7 @@ import type { Command } from "./command.ts";
 import { withReader } from "./database.ts";
 import { formatTable } from "./terminal.ts";
 
-/** `nmservis tariffs`: all tariffs, also those that can't be ordered. */
+/** `nmservis tariffs`: shows all tariffs, including inactive ones. */
 export const tariffs: Command = {
   usage: "",
   summary: "shows the tariffs and their prices",

@@ -2,9 +2,9 @@ import type { LastOrder } from "../store/sqlite/integrity.ts";
 import { inSum } from "../lib/format.ts";
 import type { Clock } from "../ports.ts";
 
-/** An order, by its number and its time. */
+/** Describes an order by its id and time. */
 export function describeLastOrder(order: LastOrder | undefined): string {
-  if (order === undefined) return "there is no order in it";
+  if (order === undefined) return "it has no orders";
   return `its last order is ${order.id} of ${new Date(order.createdAt).toISOString()}`;
 }
 
@@ -19,7 +19,7 @@ function textOf(cell: Cell | undefined): string {
   return typeof cell === "object" ? inSum(cell.tiyin) : String(cell);
 }
 
-/** Rows under their headings, in columns of one width; numbers and amounts are right-aligned. */
+/** Formats rows under headings, in aligned columns. Numbers and amounts are right-aligned. */
 export function formatTable(
   headings: readonly string[],
   rows: readonly (readonly Cell[])[],
@@ -39,15 +39,15 @@ export function formatTable(
   return [line(headings), ...rows.map(line)];
 }
 
-/** How often a line is written anew, and how often a new one is begun where none can be. */
+/** Update intervals: of the bar on a terminal, and of lines elsewhere. */
 const TERMINAL_MS = 200;
 const LINES_MS = 5000;
 
 const WIDTH = 30;
 
 /**
- * Says on stderr how far a work is, with its rate and the time that is left: as a bar on a
- * terminal, elsewhere as a line now and then. The first second is silent.
+ * Shows progress on stderr, with rate and remaining time: as a bar on a terminal, otherwise as
+ * occasional lines. Prints nothing in the first second.
  */
 export function createProgress(unit: string, elapsed: Clock) {
   const { isTTY } = process.stderr;
@@ -62,13 +62,13 @@ export function createProgress(unit: string, elapsed: Clock) {
       const rate = done / ((at - startedAt) / 1000);
       const leftS = Math.ceil((total - done) / Math.max(rate, 1));
       const percent = Math.floor((done / Math.max(total, 1)) * 100);
-      const words = `${percent} %, ${done} of ${total} ${unit}, ${Math.round(rate)}/s, ${leftS} s left`;
-      if (!isTTY) return void process.stderr.write(`${words}\n`);
+      const text = `${percent} %, ${done} of ${total} ${unit}, ${Math.round(rate)}/s, ${leftS} s left`;
+      if (!isTTY) return void process.stderr.write(`${text}\n`);
       hasBar = true;
       const bar = "#".repeat(Math.floor((percent / 100) * WIDTH)).padEnd(WIDTH, ".");
-      process.stderr.write(`\r[${bar}] ${words}\u001b[K`);
+      process.stderr.write(`\r[${bar}] ${text}\u001b[K`);
     },
-    /** `next` is what goes on then, where it takes its time. */
+    /** Removes the bar. Prints `next`, the following work, if the first part took over a second. */
     end(next?: string) {
       if (hasBar) process.stderr.write("\r\u001b[K");
       const isLong = elapsed() - startedAt > 1000;

@@ -47,7 +47,7 @@ export async function readGauges(dependencies: GaugeDependencies): Promise<Gauge
 
 function sizesOf(sizes: StoreSizes | undefined) {
   return {
-    commitQueue: sizes?.waiting,
+    commitQueue: sizes?.queuedTransactions,
     databaseBytes: sizes?.databaseBytes,
     walBytes: sizes?.walBytes,
   };

@@ -1,23 +1,23 @@
-/** Writes lines to an output that may be slow, or unread; the caller never waits for it. */
+/** A writer for an output that may be slow or unread. Callers never wait for it. */
 export interface LineWriter {
   write(line: string): void;
-  /** Resolves when every line is written, or after `withinMs`, if given, where the output is slower. */
+  /** Resolves when all lines are written, or after `withinMs` if given. */
   end(withinMs?: number): Promise<void>;
-  /** Returns the last error that made the output lose lines; undefined if it has lost no lines. */
+  /** Returns the last error that lost lines; undefined if no lines were lost. */
   fault(): unknown;
 }
 
-/** Some 10 000 lines: memory for an output that pauses, and a bound for one that has stopped. */
+/** About 10,000 lines: bridges a pause of the output, and bounds memory if it has stopped. */
 const MAX_WAITING_CHARS = 1024 * 1024;
 
-/** An output in non-blocking mode says so when it is full; this is when to try again. */
+/** Pause before a retry if a non-blocking output is full. */
 const RETRY_MS = 10;
 
 /**
- * Writes lines in order, one write at a time; `writeBytes` writes the bytes or the first of them, and
- * resolves to how many. Lines that the output does not take in time are dropped and counted, for a log
- * must not stop the service; `onLoss` hears how many they were once the output takes lines again. What
- * somebody has asked for may wait without bound: `maxWaitingChars` says so.
+ * Writes lines in order, one write at a time. `writeBytes` may write only the first bytes, and
+ * resolves to their number. Drops lines beyond `maxWaitingChars`, so that a slow reader of the log
+ * never blocks the service, and passes their number to `onLoss` once the output works again. Pass
+ * `Infinity` for the output of a command.
  */
 export function createLineWriter(
   writeBytes: (bytes: Uint8Array) => Promise<number>,
@@ -27,7 +27,7 @@ export function createLineWriter(
   let waiting: string[] = [];
   let chars = 0;
   let lost = 0;
-  let lastFault: unknown;
+  let lastError: unknown;
   let flushing: Promise<void> | undefined;
 
   function write(line: string) {
@@ -54,15 +54,15 @@ export function createLineWriter(
     flushing = undefined;
   }
 
-  /** False where the output takes nothing any more, such as a pipe whose reader is gone. */
+  /** Returns false if the output has failed, such as a pipe whose reader is gone. */
   async function writeAll(text: string): Promise<boolean> {
     let bytes: Uint8Array = Buffer.from(text);
     while (bytes.length > 0) {
       try {
         bytes = bytes.subarray(await writeBytes(bytes));
-      } catch (fault) {
-        if (!(fault instanceof Error && "code" in fault && fault.code === "EAGAIN")) {
-          lastFault = fault;
+      } catch (error) {
+        if (!(error instanceof Error && "code" in error && error.code === "EAGAIN")) {
+          lastError = error;
           return false;
         }
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
@@ -80,11 +80,11 @@ export function createLineWriter(
   async function end(withinMs?: number) {
     if (flushing === undefined) return;
     if (withinMs === undefined) return flushing;
-    const { promise: tooLate, resolve } = Promise.withResolvers<void>();
+    const { promise: timeout, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, withinMs);
-    await Promise.race([flushing, tooLate]);
+    await Promise.race([flushing, timeout]);
     clearTimeout(timer);
   }
 
-  return { write, end, fault: () => lastFault };
+  return { write, end, fault: () => lastError };
 }

@@ -1,22 +1,22 @@
-/** So many at most in each window; a key's window begins with the first that it takes. */
+/** A limit per key and window. A key's window begins with its first use. */
 export interface RateLimit<Key> {
-  /** Takes one; false where the key has none left in its window. */
+  /** Counts one use. Returns false, without counting it, if the key has reached the limit. */
   take(key: Key): boolean;
-  /** Gives one back that was taken, and not used. */
+  /** Undoes one `take`. */
   giveBack(key: Key): void;
-  /** When the key has all again, in ms. */
+  /** Returns when the key's window ends, in ms since 1970. */
   renewsAt(key: Key): number;
 }
 
 export interface RateLimitOptions {
-  /** How many in a window; 0 for any number. */
+  /** Uses per window; 0 for no limit. */
   readonly limit: number;
   readonly windowMs: number;
   /** The time in ms since 1970. */
   readonly now: () => number;
 }
 
-/** Some 10 MB; beyond it the oldest window is forgotten, which errs on the side of the caller. */
+/** About 10 MB. Beyond this the oldest window is dropped, in favor of its caller. */
 const MAX_KEYS = 100_000;
 
 interface Window {
@@ -24,9 +24,9 @@ interface Window {
   taken: number;
 }
 
-/** A limit that is counted in memory: by each process alone, and from nothing after a restart. */
+/** Creates a limit in memory: each process counts separately, and from 0 after a restart. */
 export function createRateLimit<Key>({ limit, windowMs, now }: RateLimitOptions): RateLimit<Key> {
-  // In the order in which the windows end, for all are equally long.
+  // Ordered by `endsAt`, because all windows have the same length.
   const windows = new Map<Key, Window>();
 
   function take(key: Key): boolean {
@@ -60,7 +60,7 @@ export function createRateLimit<Key>({ limit, windowMs, now }: RateLimitOptions)
     return window !== undefined && isRunning(window) ? window : undefined;
   }
 
-  /** Where the clock was set back, a window would last longer than it is long. */
+  /** If the clock was set back, a window would last too long; it counts as ended. */
   function isRunning({ endsAt }: Window): boolean {
     const leftMs = endsAt - now();
     return leftMs > 0 && leftMs <= windowMs;

@@ -1,8 +1,11 @@
-/** Work that goes on beside the requests: so many tasks at a time, and each once at a time. */
+/** Background tasks with limited concurrency, each running at most once at a time. */
 export interface TaskQueue<Task> {
-  /** Takes the task, unless one with its key is waiting or running. False where the queue is full. */
+  /**
+   * Adds the task unless one with its key is waiting or running. Returns false if the queue is
+   * full.
+   */
   add(task: Task): boolean;
-  /** How many tasks are waiting or running. */
+  /** Returns the number of waiting and running tasks. */
   size(): number;
   /** Resolves when no task is waiting or running. */
   idle(): Promise<void>;
@@ -13,14 +16,16 @@ export interface TaskQueueOptions<Task> {
   readonly keyOf: (task: Task) => unknown;
   /** Runs one task, and handles the errors that it expects. */
   readonly run: (task: Task) => Promise<unknown>;
-  /** Hears of the errors that `run` did not expect. */
+  /** Receives errors that `run` does not handle. */
   readonly onError: (error: unknown) => void;
 }
 
 /** Bounds memory when a third party hangs. */
 export const MAX_WAITING = 10_000;
 
-/** A queue in memory; whatever must survive the process stands in the database as well. */
+/**
+ * Creates a queue in memory. Anything that must survive the process must also be in the database.
+ */
 export function createTaskQueue<Task>(options: TaskQueueOptions<Task>): TaskQueue<Task> {
   const { concurrency, keyOf, run, onError } = options;
   const keys = new Set<unknown>();

@@ -8,50 +8,53 @@ interface Call<Item, Result> {
 }
 
 /**
- * `Store.batch` on a store's `run`. The group commit has steps share a COMMIT; this has calls share a step,
- * and so one statement. Each tries its own part again one by one: where one mechanism did both, an order
- * cost 7 % more. Where `isOfOneItem` says that a fault is none of the items', none is tried again.
+ * Implements `Store.batch` on a store's `run`. Group commit shares one COMMIT among transactions.
+ * This shares one transaction, and so one statement, among calls. Each retries its own part one by
+ * one: an order cost 7 % more when one mechanism did both.
  */
-export function createBatch(on: BatchOptions): Store["batch"] {
-  return (work) => batchOn(on, work);
+export function createBatch(options: BatchOptions): Store["batch"] {
+  return (work) => batchOn(options, work);
 }
 
 interface BatchOptions extends Pick<Store, "run"> {
-  readonly isOfOneItem?: (fault: unknown) => boolean;
+  /** Whether to retry the calls of a failed batch one by one; by default always. */
+  readonly retriesCalls?: (error: unknown) => boolean;
   readonly metrics?: CommitMetrics;
 }
 
 function batchOn<Item, Result>(
-  { run, isOfOneItem = () => true, metrics = NO_COMMIT_METRICS }: BatchOptions,
+  { run, retriesCalls = () => true, metrics = NO_COMMIT_METRICS }: BatchOptions,
   work: BatchWork<Item, Result>,
 ): (item: Item) => Promise<Result> {
-  /** The calls that the next step answers. */
-  let open: Call<Item, Result>[] | undefined;
+  /** The calls collected for the next transaction. */
+  let collecting: Call<Item, Result>[] | undefined;
 
-  function begin(): Call<Item, Result>[] {
+  function startBatch(): Call<Item, Result>[] {
     const calls: Call<Item, Result>[] = [];
     const close = () => {
-      if (open === calls) open = undefined;
+      if (collecting === calls) collecting = undefined;
     };
-    runStep(calls, close).catch((reason) => {
-      // A step may fail without having begun: no call may join it after that.
+    runBatch(calls, close).catch((error) => {
+      // `run` may fail before it calls `work`: no call may join this batch after that.
       close();
       for (const call of calls) {
-        if (calls.length === 1 || !isOfOneItem(reason)) call.reject(reason);
-        else runStep([call]).catch(call.reject);
+        if (calls.length === 1 || !retriesCalls(error)) call.reject(error);
+        else runBatch([call]).catch(call.reject);
       }
     });
     return calls;
   }
 
-  async function runStep(calls: readonly Call<Item, Result>[], begun = () => {}): Promise<void> {
+  async function runBatch(calls: readonly Call<Item, Result>[], onBegin = () => {}): Promise<void> {
     const results = await run(async (tx) => {
-      begun();
+      onBegin();
       const answers = await work(
         tx,
         calls.map(({ item }) => item),
       );
-      if (answers.length !== calls.length) throw new Error("a batch has not answered each item");
+      if (answers.length !== calls.length) {
+        throw new Error(`a batch of ${calls.length} items returned ${answers.length} results`);
+      }
       return answers;
     });
     metrics.countBatch(calls.length);
@@ -64,7 +67,7 @@ function batchOn<Item, Result>(
   // No async function or closure per call: it would cost more than the rest of this file.
   return (item) => {
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
-    (open ??= begin()).push({ item, resolve, reject });
+    (collecting ??= startBatch()).push({ item, resolve, reject });
     return promise;
   };
 }

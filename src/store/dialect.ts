@@ -5,13 +5,13 @@ import * as sqlite from "drizzle-orm/sqlite-core";
 /** The differences between the engines that the query builders don't cover. */
 export interface Dialect {
   /**
-   * The database is on a server: other processes may work on it, and a commit's acknowledgement can be lost,
-   * so inserts must be found by key, not repeated.
+   * Whether the database is on a server: other processes may use it, and a commit's acknowledgement
+   * can be lost. An insert with an unknown outcome must be looked up by key, not repeated.
    */
   readonly isShared: boolean;
-  /** The items of a JSON array as rows of one column, `value`. */
+  /** Expands a JSON array to rows with one column, `value`. */
   readonly jsonEach: (json: SQLWrapper) => SQL;
-  /** The id of the next row of a table. */
+  /** The id of a table's next row. */
   readonly nextId: (table: "users" | "orders") => SQL;
   /** The boolean true. */
   readonly set: SQL;
@@ -24,41 +24,40 @@ export const sqliteDialect: Dialect = {
   jsonEach: (json) => sql`json_each(${json})`,
   nextId: () => sql`NULL`,
   set: sql`1`,
-  // There is one transaction at a time.
+  // SQLite runs one writing transaction at a time.
   skipLocked: sql``,
 };
 
 export const postgresDialect: Dialect = {
   isShared: true,
-  // As text first: the driver would encode a parameter of JSON once more.
+  // As text first: the driver would encode a JSON parameter twice.
   jsonEach: (json) => sql`jsonb_array_elements(CAST(CAST(${json} AS text) AS jsonb))`,
   nextId: (table) => sql`nextval(${sql.raw(`'${table}_id_seq'`)})`,
   set: sql`true`,
   skipLocked: sql`FOR UPDATE SKIP LOCKED`,
 };
 
-// What the tables are made of, once for each dialect. PostgreSQL's makers are the smaller surface, and the
-// type of both.
+// Column builders for each dialect. Both have the types of PostgreSQL's builders, which do less.
 
 const id = () => postgres.bigint({ mode: "number" }).primaryKey().generatedByDefaultAsIdentity();
 const integer = () => postgres.bigint({ mode: "number" });
 
-/** The makers of one dialect. */
+/** Table, column and index builders of one dialect. */
 export interface Columns {
   readonly dialect: Dialect;
   readonly table: typeof postgres.pgTable;
-  /** The number of a row, never given twice. */
+  /** A generated primary key. Ids are never reused. */
   readonly id: typeof id;
-  /** An integer up to 2^53 - 1: an amount, or an instant in ms. */
+  /** An integer up to 2^53 - 1: an id, an amount, or a time in ms. */
   readonly integer: typeof integer;
   readonly flag: typeof postgres.boolean;
   readonly text: typeof postgres.text;
   readonly check: typeof postgres.check;
   readonly index: typeof postgres.index;
   readonly uniqueIndex: typeof postgres.uniqueIndex;
-  /** A text that begins with a plus and another digit than 0. */
+  /** The condition that a text begins with `+` and a digit other than 0. */
   readonly beginsAsE164: (column: unknown) => SQL;
-  /** Whether a column of flags needs a check that keeps other numbers out. */
+  /** Whether flags are stored as numbers, so that they need a check constraint. */
   readonly flagsAreNumbers: boolean;
 }
 
@@ -76,7 +75,7 @@ export const postgresColumns: Columns = {
   flagsAreNumbers: false,
 };
 
-const sqliteMakers = {
+const sqliteBuilders = {
   dialect: sqliteDialect,
   table: sqlite.sqliteTable,
   id: () => sqlite.integer().primaryKey({ autoIncrement: true }),
@@ -90,5 +89,5 @@ const sqliteMakers = {
   flagsAreNumbers: true,
 };
 
-// `as`: SQLite's makers take and make the same, as far as the tables and the queries use it.
-export const sqliteColumns = sqliteMakers as unknown as Columns;
+// `as`: SQLite's builders are compatible as far as the tables and queries use them.
+export const sqliteColumns = sqliteBuilders as unknown as Columns;

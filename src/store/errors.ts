@@ -1,4 +1,4 @@
-/** The database can't be opened; the message says why in a sentence for the owner. */
+/** The database can't be used as requested. The message is a full sentence for the owner. */
 export class DatabaseUnusable extends Error {
   override readonly name = "DatabaseUnusable";
 }

@@ -1,17 +1,17 @@
 import { join } from "node:path";
 import { type MigrationMeta, readMigrationFiles } from "drizzle-orm/migrator";
 
-/** The executable has them inside. */
+/** The executable embeds the migrations. */
 const FOLDER = join(import.meta.dir, Bun.isStandaloneExecutable ? "drizzle" : "../../drizzle");
 
-/** The migrations that this program knows for a dialect, the oldest first. */
+/** Returns this version's migrations for a dialect, oldest first. */
 export function readMigrations(dialect: "sqlite" | "postgres"): MigrationMeta[] {
   return readMigrationFiles({ migrationsFolder: join(FOLDER, dialect) });
 }
 
 /**
- * Throws, with a sentence for the owner, where a database with these migrations has not been made by this
- * program or an older version of it. `hasTables`: whether it has any table at all.
+ * Throws, with a reason for the owner, if the database was not created by this version or an older
+ * one. `hasTables`: whether the database has any tables.
  */
 export function checkApplied(
   applied: readonly string[],
@@ -20,16 +20,16 @@ export function checkApplied(
 ): void {
   const isOurs = migrations.every(({ hash }, at) => (applied[at] ?? hash) === hash);
   if (!isOurs || (applied.length === 0 && hasTables)) {
-    throw new Error("it was not made by NMservis, or by another line of versions");
+    throw new Error("it was not created by NMservis, or its migration history differs");
   }
   if (applied.length > migrations.length) {
     throw new Error(
-      `a newer version of NMservis has changed it (${applied.length} migrations, this version knows ${migrations.length}): start that version`,
+      `a newer version of NMservis has migrated it (${applied.length} migrations, this version has ${migrations.length}): start that version`,
     );
   }
 }
 
-/** Throws like `checkApplied`, and also where the database is older than this program. */
+/** Throws like `checkApplied`, and also if the database is older than this version. */
 export function checkCurrent(
   applied: readonly string[],
   migrations: readonly MigrationMeta[],
@@ -40,5 +40,5 @@ export function checkCurrent(
   if (applied.length === 0) {
     throw new Error("it has no tables yet: start the service, which creates them");
   }
-  throw new Error("it is older than this version: start the service, which brings it up to date");
+  throw new Error("it is older than this version: start the service, which migrates it");
 }

@@ -11,16 +11,16 @@ import { MIGRATION_LOCK } from "./postgres/migrations.ts";
 import { openPostgresStore } from "./postgres/store.ts";
 import { openSqliteStore } from "./sqlite/store.ts";
 
-/** The rows that are read and written at a time. */
+/** Rows per read and write. */
 const PAGE = 5000;
 
 const CONNECT_TIMEOUT_MS = 5000;
 
-/** The order in which rows may refer to rows. */
+/** Each table follows the tables that its foreign keys refer to. */
 const TABLES = ["tariffs", "users", "orders", "order_events"] as const;
 type Table = (typeof TABLES)[number];
 
-/** What is the same on both sides once all is copied. */
+/** Aggregates that must be equal on both sides after the copy. */
 const TOTALS: Record<Table, string> = {
   tariffs: "count(*), coalesce(sum(price_tiyin), 0), coalesce(sum(length(title)), 0)",
   users:
@@ -31,15 +31,18 @@ const TOTALS: Record<Table, string> = {
     "count(*), coalesce(max(id), 0), coalesce(max(at), 0), coalesce(sum(order_id), 0), coalesce(sum(length(note)), 0)",
 };
 
-/** Hears how far the move is: rows that are copied, and rows in all; `undefined` once only the indexes are left. */
+/**
+ * Receives the number of copied rows and the total. `done` is undefined once only the indexes
+ * remain.
+ */
 export type OnProgress = (done: number | undefined, total: number) => void;
 
-/** How much was moved; null where the target has all of it already. */
+/** Moved rows per table; null if the target already had all of them. */
 export type Moved = { readonly [Name in Table]: number } | null;
 
 /**
- * Copies the SQLite database at `from`, which no service may have, into the empty PostgreSQL database at `to`:
- * whole, or not at all. Rejects with `DatabaseUnusable`.
+ * Copies the SQLite database at `from` into the empty PostgreSQL database at `to`, in one
+ * transaction. Rejects with `DatabaseUnusable`, also if a service is using the SQLite database.
  */
 export async function moveDatabase(
   from: string,
@@ -51,7 +54,7 @@ export async function moveDatabase(
   if (verifyDatabase(from).isNew) {
     throw new DatabaseUnusable(`The database ${from} has no tables yet: there is nothing to move.`);
   }
-  // Has the lock, and both are up to date.
+  // Opening both stores takes the lock and applies missing migrations.
   const source = openSqliteStore(from, log);
   try {
     await (await openPostgresStore(to, log, elapsed)).close();
@@ -69,7 +72,7 @@ export async function moveDatabase(
       const isUnknown = isCommitting && classifyError(error).kind === "lost";
       throw new DatabaseUnusable(
         isUnknown
-          ? `PostgreSQL did not confirm the move (${reasonFor(error)}): run it again, which says if all was moved.`
+          ? `PostgreSQL did not confirm the move (${reasonFor(error)}): run it again to see whether it succeeded.`
           : `Nothing was moved: ${reasonFor(error)}.`,
       );
     }
@@ -80,14 +83,16 @@ export async function moveDatabase(
 
 async function copyAll(database: Database, tx: SQL, onProgress: OnProgress): Promise<Moved> {
   await tx`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`;
-  // A copy of the service that runs already waits, rather than write in between.
+  // A service that already runs on the target must wait, not write in between.
   await tx.unsafe(`LOCK TABLE ${TABLES.join(", ")}`);
   const source = totalsOf(database);
   const [{ isUsed }] = await tx`
     SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM orders) AS "isUsed"`;
   if (isUsed) {
     if (isSame(source, await totalsIn(tx))) return null;
-    throw new DatabaseUnusable("The PostgreSQL database has users or orders of its own.");
+    throw new DatabaseUnusable(
+      "The PostgreSQL database already has other users or orders: use an empty one.",
+    );
   }
   await tx`DELETE FROM tariffs`;
   const restore = await dropIndexes(tx);
@@ -121,8 +126,8 @@ async function copyAll(database: Database, tx: SQL, onProgress: OnProgress): Pro
 }
 
 /**
- * Drops indexes and references, which cost more row by row than all at once in the end; what it resolves to
- * makes them anew. Nobody else sees the tables without them.
+ * Drops indexes and foreign keys; the returned function recreates them. Building them once at the
+ * end is cheaper than updating them per row. Other sessions never see the tables without them.
  */
 async function dropIndexes(tx: SQL): Promise<() => Promise<void>> {
   const dropped: { drop: string; create: string }[] = await tx`
@@ -142,7 +147,10 @@ async function dropIndexes(tx: SQL): Promise<() => Promise<void>> {
   };
 }
 
-/** Copies a table in pages, the next of which is read while one is written; says how many rows each has. */
+/**
+ * Copies a table page by page, reading the next page while one is written. Yields the rows per
+ * page.
+ */
 async function* copyTable(database: Database, tx: SQL, table: Table): AsyncGenerator<number> {
   const rows = database.query<object, [number]>(
     `SELECT rowid AS page_key, * FROM ${table} WHERE rowid > ? ORDER BY rowid LIMIT ${PAGE}`,
@@ -154,13 +162,13 @@ async function* copyTable(database: Database, tx: SQL, table: Table): AsyncGener
     const text = JSON.stringify(page);
     await writing;
     if (page.length === 0) return;
-    // `as`: the query names it.
+    // `as`: the query selects this column.
     last = (page.at(-1) as { page_key: number }).page_key;
     writing = tx.unsafe(
       `INSERT INTO ${table} SELECT * FROM json_populate_recordset(NULL::${table}, CAST($1 AS text)::json)`,
       [text],
     );
-    // Where it fails, the next turn hears of it.
+    // The next iteration awaits it and throws its error.
     writing.catch(() => {});
     yield page.length;
   }

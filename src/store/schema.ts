@@ -1,16 +1,19 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { Columns } from "./dialect.ts";
 
-/** An order is `pending` until the provider has said `paid` or `declined`, and then stays that. */
+/** The payment's status; `paid` and `declined` are final. */
 export const ORDER_STATUSES = ["pending", "paid", "declined"] as const;
 
-/** Where a paid order is with the dispatcher. */
+/** The dispatcher's progress on a paid order. */
 export const STAGES = ["new", "accepted", "in_progress", "completed", "cancelled"] as const;
 
-/** Money of a cancelled order that is to be given back, and was given back by hand. */
+/** The refund of a cancelled order. Dispatchers mark it as given after paying it back by hand. */
 export const REFUNDS = ["owed", "given"] as const;
 
-/** What is done with a paid order, that its customer's number was looked at, and that its payment is no longer in doubt. */
+/**
+ * Dispatchers' actions on a paid order, their look-ups of the phone number, and the settlement of a
+ * payment in doubt.
+ */
 export const EVENT_KINDS = [
   "accept",
   "start",
@@ -22,7 +25,7 @@ export const EVENT_KINDS = [
   "settled",
 ] as const;
 
-/** Why an order was cancelled. */
+/** Reasons for a cancellation. */
 export const CANCEL_REASONS = [
   "customer",
   "no_answer",
@@ -41,8 +44,8 @@ export type Order = Tables["orders"]["$inferSelect"];
 export type OrderEvent = Tables["orderEvents"]["$inferSelect"];
 
 /**
- * The whole database on one page, for each dialect. Instants are milliseconds since 1970 in UTC, money is in
- * tiyin (1 sum = 100 tiyin). After a change here: `bun run migration`.
+ * Defines the tables for a dialect. Times are in ms since 1970 (UTC), money is in tiyin (1 sum =
+ * 100 tiyin). After a change here, run `bun run migration`.
  */
 export function createTables(columns: Columns) {
   const { table, id, integer, flag, text, check, index, uniqueIndex } = columns;
@@ -56,7 +59,7 @@ export function createTables(columns: Columns) {
       chatId: integer(),
       fullName: text(),
       createdAt: integer().notNull(),
-      /** When an SMS to this number was last tried: the cooldown counts from here. */
+      /** When an SMS to this number was last attempted; the cooldown starts here. */
       smsTriedAt: integer().notNull(),
     },
     (user) => [
@@ -91,22 +94,22 @@ export function createTables(columns: Columns) {
       tariffCode: text()
         .notNull()
         .references(() => tariffs.code),
-      /** The tariff's price at the moment of the order; a later price does not touch it. */
+      /** The tariff's price when the order was created; later price changes do not affect it. */
       amountTiyin: integer().notNull(),
       status: text({ enum: ORDER_STATUSES }).notNull(),
-      /** The client's name for the request; null when it gave none. */
+      /** The client's `Idempotency-Key`; null if it sent none. */
       idempotencyKey: text(),
-      /** Our name for the payment, random: ids come again after a restore, this never does. */
+      /** Random key of the payment. Unlike ids, it can't recur after a restore. */
       paymentKey: text().notNull(),
       createdAt: integer().notNull(),
       settledAt: integer(),
-      /** When the dispatcher had been told. */
+      /** When the dispatcher's notification succeeded. */
       notifiedAt: integer(),
-      /** When something is to be done next: ask the provider (pending), tell the dispatcher (paid). */
+      /** When the next attempt is due: to charge (pending) or to notify the dispatcher (paid). */
       dueAt: integer(),
-      /** How often the provider was asked, or the dispatcher told, in this status. */
+      /** Attempts to charge or to notify in the current status. */
       attempts: integer().notNull(),
-      /** An order without a key may repeat this one: it has none itself, and was not declined. */
+      /** Whether an order without a key may repeat this one: it has no key and was not declined. */
       repeatable: flag().notNull(),
       /** Null unless the order is paid. */
       stage: text({ enum: STAGES }),
@@ -118,7 +121,7 @@ export function createTables(columns: Columns) {
     },
     (order) => [
       check("orders_amount_is_positive", sql`${order.amountTiyin} >= 1`),
-      // Not with IN, for which SQLite would build a table at every write.
+      // Not IN: SQLite would build a temporary table for it on every write.
       check(
         "orders_status_is_known",
         sql`${order.status} = 'pending' OR ${order.status} = 'paid' OR ${order.status} = 'declined'`,
@@ -147,14 +150,15 @@ export function createTables(columns: Columns) {
         "orders_only_cancelled_has_refund",
         sql`(${order.stage} IS NOT NULL AND ${order.stage} = 'cancelled') OR (${order.refund} IS NULL AND ${order.cancelReason} IS NULL)`,
       ),
-      // Orders without a key are in it too, and not alike: a user's orders are found by it.
+      // Not partial, because it also serves look-ups of a user's orders. Null keys never conflict.
       uniqueIndex("orders_idempotency_key").on(order.userId, order.idempotencyKey),
       ...(columns.dialect.isShared ? [uniqueIndex("orders_payment_key").on(order.paymentKey)] : []),
-      // Rows that need no entry cost none: an order is repeatable for a while, and due until it is done.
+      // Partial indexes are cheap: an order is repeatable only for a while, and due only until
+      // done.
       uniqueIndex("orders_repeat")
         .on(order.userId, order.tariffCode)
         .where(sql`${order.repeatable} = ${columns.dialect.set}`),
-      // The status comes first: many orders of one are not to hide the few of the other.
+      // Status first: many due orders of one status must not slow down look-ups of the other.
       index("orders_due")
         .on(order.status, order.dueAt)
         .where(sql`${order.dueAt} IS NOT NULL`),
@@ -167,7 +171,7 @@ export function createTables(columns: Columns) {
     ],
   );
 
-  /** What was done with orders, by whom: never changed but for its delivery to the webhook. */
+  /** Audit log of orders. Only the webhook delivery columns of a row ever change. */
   const orderEvents = table(
     "order_events",
     {
@@ -183,7 +187,7 @@ export function createTables(columns: Columns) {
       toStage: text({ enum: STAGES }),
       reason: text({ enum: CANCEL_REASONS }),
       note: text(),
-      /** When it is to be delivered next; null where it is not, or was. */
+      /** When the next webhook delivery is due; null if none is. */
       dueAt: integer(),
       attempts: integer().notNull(),
     },

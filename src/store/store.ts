@@ -4,86 +4,89 @@ import type { Dialect } from "./dialect.ts";
 import type { Tables } from "./schema.ts";
 
 /**
- * What a step may do with the data: build and run queries on the tables of its engine, and nothing that ends
- * the step. The builders are PostgreSQL's, the smaller surface.
+ * Query builders and tables for use within a transaction; without commit and rollback. The types
+ * are those of PostgreSQL's builders, which do less than SQLite's.
  */
 export interface Tx extends Pick<BunSQLDatabase, "select" | "insert" | "update" | "delete"> {
   readonly tables: Tables;
   readonly sqlDialect: Dialect;
 }
 
-/** What a query may do that changes nothing. */
+/** The read-only part of `Tx`. */
 export type ReadTx = Pick<Tx, "select" | "tables" | "sqlDialect">;
 
-/** Does something for several items by one statement, which costs a third of as many statements. */
+/**
+ * Processes many items in one statement, at a third of the cost of one statement each. Returns one
+ * result per item, in the same order.
+ */
 export type BatchWork<Item, Result> = (
   tx: Tx,
   items: readonly Item[],
 ) => Promise<readonly Result[]>;
 
 export interface StoreSizes {
-  /** Steps that wait. */
-  readonly waiting: number;
+  readonly queuedTransactions: number;
   readonly databaseBytes: number;
-  /** Undefined where the write-ahead log is not ours to look after. */
+  /** Undefined if the server manages the write-ahead log. */
   readonly walBytes: number | undefined;
 }
 
-/** The one way to the data; an engine is one implementation of this. */
+/** Access to the database; implemented once per engine. */
 export interface Store {
   /**
-   * Whether the data is on a server: other processes may be at work on it, and a step whose answer was lost
-   * runs again, though it may have been kept.
+   * Whether the database is on a server: other processes may use it. A transaction runs again if
+   * its commit's acknowledgement was lost, although it may have committed.
    */
   readonly isShared: boolean;
   /**
-   * Runs `work` as one atomic step. When the promise resolves, all that the work has written is on
-   * disk; when it rejects, nothing of it is. The work may run twice, so it changes nothing but data. It
-   * awaits nothing but its `tx`: whatever it awaits holds up every other step. Rejects with
-   * `Unavailable` when the data can't be written now, else with what the work threw.
+   * Runs `work` in one transaction. Resolves once its writes are on disk. If it rejects, nothing
+   * was written, except that after `OutcomeUnknown` (PostgreSQL) it may have been. Rejects with
+   * `Unavailable` if the database can't be written now, otherwise with the error of `work`. `work`
+   * may run more than once, so it must not have other effects. It must await only `tx`, because it
+   * holds up all other transactions.
    */
   run<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /**
-   * Runs one query on what is committed, and waits for no step. Two queries may see two moments. Rejects
-   * with `Unavailable` where the data is gone.
+   * Runs one query on committed data; on SQLite it does not wait for transactions. Two queries may
+   * see different states. Rejects with `Unavailable` if the database can't be read.
    */
   read<T>(query: (tx: ReadTx) => Promise<T>): Promise<T>;
   /**
-   * Gathers the calls that come until the next step begins, does them by one call of `work`, and answers
-   * each in its place. One that fails takes no other with it: where `work` fails for several, it runs
-   * again for each alone. Each statement of `work` is whole alone, and may be kept where a later one fails.
+   * Returns a function that collects items until the next transaction begins, and passes them to
+   * one call of `work`. Each call resolves with its item's result. If `work` fails for several
+   * items, it runs again for each item alone, so a failing item does not affect the others.
+   * Statements are individually atomic: earlier ones may persist if a later one fails.
    */
   batch<Item, Result>(work: BatchWork<Item, Result>): (item: Item) => Promise<Result>;
-  /** How the data stands now. */
   measure(): Promise<StoreSizes>;
-  /** Resolves when a write that changes nothing has reached the disk; rejects like `run`. */
+  /** Resolves once a write without effect has reached the disk. Rejects like `run`. */
   ping(): Promise<void>;
-  /** Lets the steps in progress finish, rejects new ones and closes the data. */
+  /** Finishes running transactions, rejects new ones and closes the database. */
   close(): Promise<void>;
 }
 
-/** What a database has, for one who only looks. */
+/** Read-only access to a database. */
 export interface Reader extends Pick<Store, "read"> {
   close(): Promise<void>;
 }
 
 /**
- * The SELECT list of `insert(table).select(…)`, which goes by the order of the table's columns: one
- * expression for each column by its name, so that a missing or unknown one is a compile error.
+ * Returns the SELECT list for `insert(table).select(…)`, which assigns by column order. Takes one
+ * expression per column name, so a missing or unknown column is a compile error.
  */
 export function selectList<Table extends Tables[keyof Tables]>(
   table: Table,
   values: Record<keyof Table["_"]["columns"], SQL>,
 ): SQL {
   const names = Object.keys(getTableColumns(table));
-  // `as`: the compiler has checked that each column is there.
+  // `as`: the type of `values` requires every column.
   return sql.join(
     names.map((name) => values[name as keyof typeof values]),
     sql`, `,
   );
 }
 
-/** What the query builders have in common. */
+/** A query builder, as far as `prepared` uses it. */
 interface Builder<Result> {
   prepare(name: string): { execute(values: Record<string, unknown>): Promise<Result> };
 }
@@ -91,8 +94,8 @@ interface Builder<Result> {
 let lastQuery = 0;
 
 /**
- * A query that is called with the values of its placeholders. It is built once for each connection:
- * building it costs ten times as much as running it.
+ * Returns a query that takes the values of its placeholders. It is built once per connection,
+ * because building it costs ten times as much as running it.
  */
 export function prepared<Result, On extends ReadTx = Tx>(
   build: (tx: On, tables: Tables, dialect: Dialect) => Builder<Result>,

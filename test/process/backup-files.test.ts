@@ -13,11 +13,11 @@ import { join } from "node:path";
 import { runUntilSignal } from "../../src/commands/run-until-signal.ts";
 import {
   backupDatabase,
-  backupSteps,
+  checkpointedBackup,
   removeAbandonedParts,
 } from "../../src/store/sqlite/backup.ts";
 import { verifyDatabase } from "../../src/store/sqlite/integrity.ts";
-import { restoreDatabase, restoreSteps } from "../../src/store/sqlite/restore.ts";
+import { checkpointedRestore, restoreDatabase } from "../../src/store/sqlite/restore.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { addUser, databaseRefusal } from "../support/rows.ts";
@@ -74,7 +74,7 @@ describe("a backup on a file system without hard links", () => {
         },
       ),
     );
-    expect(message).toContain("is there already");
+    expect(message).toContain("already exists");
     expect(readFileSync(file, "utf8")).toBe("precious");
   });
 
@@ -163,7 +163,7 @@ describe("a backup that can't be made says why in a sentence:", () => {
         expect(await restore(backup, path)).toEndWith(": permission denied (EACCES).");
       }
     }
-    expect(await restore(made.folder, made.path)).toEndWith(" is no backup: it is a folder.");
+    expect(await restore(made.folder, made.path)).toEndWith(" is not a backup: it is a folder.");
     expect(await restore(join(backup, "x"), made.path)).toEndWith(": not a directory (ENOTDIR).");
     expect(countUsers(made.path)).toBe(1);
   });
@@ -195,7 +195,7 @@ describe.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("%s", (signal) => {
       using made = await makeDatabase();
       const file = join(made.folder, "backup");
       const message = await databaseRefusal(() =>
-        runUntilSignal(backupSteps(made.path, file, raise(step))),
+        runUntilSignal(checkpointedBackup(made.path, file, raise(step))),
       );
       const isDone = step === "linked";
       expect([step, message]).toEqual([
@@ -216,7 +216,7 @@ describe.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("%s", (signal) => {
       await store.run(addUser("+998901234567"));
       await store.close();
       const message = await databaseRefusal(() =>
-        runUntilSignal(restoreSteps(file, made.path, "then", raise(step))),
+        runUntilSignal(checkpointedRestore(file, made.path, "then", raise(step))),
       );
       const isDone = ["kept", "renamed"].includes(step);
       expect([step, message]).toEqual([step, isDone ? "none" : expect.stringContaining(signal)]);

@@ -95,7 +95,7 @@ describe("a backup", () => {
     expect(refusal(() => backupDatabase(path, file))).toBe(`There is no database ${path}.`);
     await makeDatabase(path, 1);
     writeFileSync(file, "precious");
-    expect(refusal(() => backupDatabase(path, file))).toContain("is there already");
+    expect(refusal(() => backupDatabase(path, file))).toContain("already exists");
     expect(readFileSync(file, "utf8")).toBe("precious");
     expect(refusal(() => backupDatabase(path, join(folder.path, "no/where")))).toContain(
       "no folder",
@@ -142,10 +142,10 @@ describe("a restored database", () => {
     });
     expect(status).toBe(0);
     expect(printed).toMatch(
-      /^Restored .*: its last order is 3 of \S+\.\nBefore: its last order is 5 of \S+\. That database is (.*)\.\nOrders in between are gone, and their keys: .*\n$/,
+      /^Restored .*: its last order is 3 of \S+\.\nBefore: its last order is 5 of \S+\. The old database is (.*)\.\nOrders in between are gone, and so are their keys: .*\n$/,
     );
     expect(countOrders(path)).toBe(3);
-    expect(countOrders(/That database is (.*)\.\n/.exec(printed)?.[1] ?? "")).toBe(5);
+    expect(countOrders(/The old database is (.*)\.\n/.exec(printed)?.[1] ?? "")).toBe(5);
     const restored = openStore(path);
     await addOrders(restored, 1);
     const [last] = await restored.read((tx) =>
@@ -231,7 +231,9 @@ describe("a restored database", () => {
     );
     const foreign = join(folder.path, "foreign");
     new Database(foreign).run("CREATE TABLE theirs (id)");
-    expect(refusal(() => restoreDatabase(foreign, path, "then"))).toContain("not made by NMservis");
+    expect(refusal(() => restoreDatabase(foreign, path, "then"))).toContain(
+      "not created by NMservis",
+    );
     const empty = join(folder.path, "empty");
     writeFileSync(empty, "");
     expect(refusal(() => restoreDatabase(empty, path, "then"))).toContain("there is nothing in it");
@@ -276,7 +278,7 @@ describe("the check of a database", () => {
     expect([whole.status, whole.printed]).toEqual([
       0,
       expect.stringMatching(
-        /is whole\.\nOrders: 300\.\nPending, being paid or in doubt: 300, the oldest for \d+ minutes\.\nPaid, and the dispatcher not told: 0\.\nFree disk: \d+\.\d GiB\.\n$/,
+        /is intact\.\nOrders: 300\.\nPending, being paid or in doubt: 300, the oldest for \d+ minutes\.\nPaid, and the dispatcher not notified: 0\.\nFree disk: \d+\.\d GiB\.\n$/,
       ),
     ]);
     truncateSync(path, statSync(path).size - 8192);
@@ -293,7 +295,9 @@ describe("the check of a database", () => {
       const DATABASE_URL = "postgres://u:s3cret@127.0.0.1:1/shop";
       expect(await runCommand([command, "file"], { DATABASE_URL })).toMatchObject({
         status: 1,
-        complaints: expect.stringMatching(/^nmservis: A PostgreSQL database is .* by pg_/),
+        complaints: expect.stringMatching(
+          /^nmservis: A PostgreSQL database can't be .* by nmservis: use pg_/,
+        ),
       });
     },
   );

@@ -45,12 +45,15 @@ describe("the program", () => {
   });
 
   test.each([
-    [["nope"], "there is no command nope"],
-    [["--nope"], "there is no command --nope"],
+    [["nope"], "unknown command nope"],
+    [["--nope"], "unknown command --nope"],
     [["orders", "--nope"], "orders: Unknown option '--nope'"],
     [["orders", "--last"], "orders: Option '--last <value>' argument missing"],
-    [["orders", "--last", "0"], "orders: --last must be a whole number from 1 on"],
-    [["orders", "--status", "free"], "orders: --status must be one of pending, paid, declined"],
+    [["orders", "--last", "0"], 'orders: --last must be a whole number from 1, not "0"'],
+    [
+      ["orders", "--status", "free"],
+      'orders: --status must be one of pending, paid, declined, not "free"',
+    ],
     [["orders", "x"], "usage: nmservis orders [--status STATUS] [--last N] [--json]"],
     [["serve", "x"], "usage: nmservis serve"],
     [["backup"], "usage: nmservis backup FILE"],
@@ -62,7 +65,7 @@ describe("the program", () => {
     expect(await runCommand(words, {}, folder.path)).toEqual({
       status: 2,
       printed: "",
-      complaints: `nmservis: ${says}; nmservis --help shows what there is.\n`,
+      complaints: `nmservis: ${says}; see nmservis --help.\n`,
     });
   });
 });

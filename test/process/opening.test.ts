@@ -90,7 +90,7 @@ describe("the lock", () => {
     }
     chmodSync(`${path}.lock`, 0o444);
     using _nobody = becomeNobody();
-    expect(() => openStore(path)).toThrow(/x\.db\.lock, which keeps .* off, can't be written/);
+    expect(() => openStore(path)).toThrow(/lock file .*x\.db\.lock can't be written/);
   });
 
   /** What may not be written root writes all the same. */
@@ -116,7 +116,7 @@ describe("a database", () => {
     const path = join(folder.path, "x.db");
     await makeDatabase(path, 1);
     execute(path, "INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('next', 9e12)");
-    expectRefusal(path, /a newer version of NMservis has changed it \(5 migrations, .* knows 4\)/);
+    expectRefusal(path, /a newer version of NMservis has migrated it \(5 migrations, .* has 4\)/);
   });
 
   test("of another history is refused, and left as it is", async () => {
@@ -124,14 +124,14 @@ describe("a database", () => {
     const path = join(folder.path, "x.db");
     await makeDatabase(path, 1);
     execute(path, "UPDATE __drizzle_migrations SET hash = 'other' WHERE rowid = 1");
-    expectRefusal(path, /was not made by NMservis, or by another line of versions/);
+    expectRefusal(path, /was not created by NMservis, or its migration history differs/);
   });
 
   test("of another program is refused, and left as it is", () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     execute(path, "CREATE TABLE songs (title TEXT)");
-    expectRefusal(path, /was not made by NMservis/);
+    expectRefusal(path, /was not created by NMservis/);
   });
 
   test("that an older version has made is brought up to date, and each row keeps its meaning", async () => {
@@ -210,7 +210,7 @@ describe("a database", () => {
     execute(backup, "DROP TABLE orders", "VACUUM");
     copyFileSync(backup, `${path}.killed`);
     expect(() => openStore(`${path}.killed`)).toThrow(
-      /is damaged \(.+\)\. Restore a backup; remove \S+-wal first/,
+      /is damaged \(.+\)\. Delete \S+-wal, .* then restore a backup/,
     );
   });
 

@@ -79,8 +79,8 @@ const inBatch = (store: Store) =>
     return items;
   })(1);
 
-const UNAVAILABLE = "Unavailable: the data can't be reached";
-const UNKNOWN = "OutcomeUnknown: it may be kept or not";
+const UNAVAILABLE = "Unavailable: the database is unavailable";
+const UNKNOWN = "OutcomeUnknown: the transaction may or may not have committed";
 
 describe("a write that gets no answer before its deadline", () => {
   test.each([
@@ -128,7 +128,7 @@ describe("a write that can't connect", () => {
       const error = await write(far.store).catch((reason: unknown) => reason);
       expect(error).toMatchObject({
         name: "Unavailable",
-        cause: { message: `PostgreSQL says ${code}: refused` },
+        cause: { message: `PostgreSQL error ${code}: refused` },
       });
     }
   });

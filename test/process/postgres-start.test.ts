@@ -71,7 +71,7 @@ test.each<Refusal>([
   {
     what: "the URL is none",
     prepare: unknown(() => "postgres://user:s3cret@:5432"),
-    says: /^nmservis: Wrong settings: DATABASE_URL must be file: and a path, .*\.$/,
+    says: /^nmservis: Invalid settings: DATABASE_URL must be file: and a path, .*\.$/,
   },
   {
     what: "there is no such database",
@@ -99,7 +99,7 @@ test.each<Refusal>([
         .replace("//", "//")
         .replace("@", ":s3cret@"),
     ),
-    says: /^nmservis: The database test_\w+ on 127\.0\.0\.1:1 can't be opened: the connection to PostgreSQL has failed: .+\.$/,
+    says: /^nmservis: The database test_\w+ on 127\.0\.0\.1:1 can't be opened: the connection to PostgreSQL failed: .+\.$/,
   },
   {
     what: "the server is too old",
@@ -109,12 +109,12 @@ test.each<Refusal>([
          SELECT CASE $1 WHEN 'server_version_num' THEN '130014' ELSE 'on' END $$;
        ALTER DATABASE THIS SET search_path = old, pg_catalog, public`,
     ),
-    says: /: PostgreSQL 13\.14 is too old: 14 is the oldest that will do\.$/,
+    says: /: PostgreSQL 13\.14 is too old: use 14 or later\.$/,
   },
   {
     what: "the server answers before it has written",
     prepare: altered("ALTER DATABASE THIS SET synchronous_commit = off"),
-    says: /: its synchronous_commit is off: what is answered could be lost\.$/,
+    says: /: its synchronous_commit is off, so confirmed orders could be lost: turn it on\.$/,
   },
   ...["LATIN1", "WIN1251", "SQL_ASCII"].map((encoding) => ({
     what: `the database has the encoding ${encoding}`,
@@ -124,7 +124,7 @@ test.each<Refusal>([
   {
     what: "the database is of another program",
     prepare: altered("CREATE TABLE theirs (id int)"),
-    says: /: it was not made by NMservis, or by another line of versions\.$/,
+    says: /: it was not created by NMservis, or its migration history differs\.$/,
   },
   {
     what: "a newer version has changed the database",
@@ -134,12 +134,12 @@ test.each<Refusal>([
       await execute(url, "INSERT INTO nmservis_migrations VALUES (99, 'later')");
       return url;
     },
-    says: /: a newer version of NMservis has changed it \(3 migrations, this version knows 2\): start that version\.$/,
+    says: /: a newer version of NMservis has migrated it \(3 migrations, this version has 2\): start that version\.$/,
   },
   {
     what: "a password would travel in clear text",
     prepare: unknown(() => "postgres://user:s3cret@db.example.uz/shop"),
-    says: /^nmservis: The database shop on db\.example\.uz can't be opened: a host that is not this machine needs sslmode=require or sslmode=verify-full\.$/,
+    says: /^nmservis: The database shop on db\.example\.uz can't be opened: a remote host needs sslmode=require or sslmode=verify-full\.$/,
   },
   {
     what: "the server has no TLS, and shall",

@@ -252,7 +252,7 @@ describe("a step", () => {
       // Nor is it tried once more for each item, which would take as long again.
       expect(sizes).toEqual([]);
       expect(await Promise.all(["a", "b"].map((item) => refusal(add(item))))).toEqual(
-        Array(2).fill("Unavailable: the data can't be reached"),
+        Array(2).fill("Unavailable: the database is unavailable"),
       );
       expect(sizes).toEqual([2]);
     });

@@ -142,7 +142,7 @@ describe("the process", () => {
     // Some 200 bytes each: more than the megabyte that waits, and what the pipe and this process hold.
     const ask = () => fetch(url).then((response) => response.text());
     for (let i = 0; i < 400; i++) await Promise.all(Array.from({ length: 50 }, ask));
-    await readUntil("lines were lost: nobody has read them.");
+    await readUntil("lines were lost: stdout was not read in time.");
     expect(printed).toMatch(/^\{"time":.*"level":"error".*"\d+ lines were lost/m);
     child.kill("SIGTERM");
     expect(await child.stderr.text()).toBe("");
@@ -262,7 +262,7 @@ describe("on SIGTERM the process", () => {
     const status = service.end("SIGINT");
     expect((await running).status).toBe(200);
     expect(await status).toBe(0);
-    expect(service.printed().match(/answering what is running, then ending/g)).toHaveLength(1);
+    expect(service.printed().match(/finishing running requests, then stopping/g)).toHaveLength(1);
   });
 
   test("takes no more connections", async () => {

@@ -83,7 +83,7 @@ describe("settings", () => {
     ...["https://board", "https://localhost:8443", "https://board.", "https://[::1]"].map(
       (PUBLIC_URL): [Record<string, string>, RegExp] => [
         { ...TELEGRAM, PUBLIC_URL },
-        /^Wrong settings: PUBLIC_URL must have a dot in its host name, [^;]*$/,
+        /^Invalid settings: PUBLIC_URL must have a dot in its host name, [^;]*$/,
       ],
     ),
     [{ TELEGRAM_DISPATCH_THREAD_ID: "42" }, /TELEGRAM_DISPATCH_THREAD_ID needs TELEGRAM_BOT_TOKEN/],

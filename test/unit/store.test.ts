@@ -225,7 +225,7 @@ describe("database", () => {
     for (let i = 0; i < 20; i++) await write(i);
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatch(
-      /^Warning: \S+x\.db-wal has \d\d MiB: some reader has \S+ open for long/,
+      /^Warning: \S+x\.db-wal has grown to \d\d MiB: a reader has kept \S+ open for too long/,
     );
     reader.close();
     // The first write checkpoints the WAL, the second restarts it.

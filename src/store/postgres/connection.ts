@@ -9,46 +9,47 @@ import type { Tx } from "../store.ts";
 
 const tables = createTables(postgresColumns);
 
-/** One session of the server. It never reconnects: once it is closed, every query on it rejects. */
+/** A server session that never reconnects: once it is closed, every query rejects. */
 export interface Session extends Disposable {
   readonly sql: SQL;
   isOpen(): boolean;
 }
 
-/** One connection, on which one step runs at a time. */
+/** A connection that runs one transaction at a time. */
 export interface Connection {
-  /** Queries that commit one by one; in `transact` they are in its transaction. */
+  /** Queries that commit one by one, or within the transaction of `transact`. */
   readonly tx: Tx;
-  /** Whether the server refused writes when the lane was opened. */
+  /** Whether the server refused writes when the connection was opened. */
   readonly isReadOnly: boolean;
-  /** Commits what `work` did. Calls `beforeCommit` before COMMIT is sent; if that throws, it is not sent. */
+  /**
+   * Runs `work` in a transaction. Calls `beforeCommit` before it sends COMMIT; rolls back if that
+   * throws.
+   */
   transact<T>(work: (tx: Tx) => Promise<T>, beforeCommit: () => void): Promise<T>;
-  readonly connection: SQL;
+  readonly sql: SQL;
   isOpen(): boolean;
   /** Closes the connection at once. Running queries reject. */
   end(): void;
 }
 
-/** Opens a connection that is ready for queries. Rejects with `Unreachable`, after `timeoutMs` at the latest. */
+/** Opens a connection. Rejects with `Unreachable`, after `timeoutMs` at the latest. */
 export function connect(url: string, timeoutMs: number): Promise<Session> {
-  return connectFor(url, timeoutMs, async (connection) => connection);
+  return connectFor(url, timeoutMs, async (session) => session);
 }
 
-/** Opens a lane whose statements the server cancels after `statementTimeoutMs`. Rejects like `connect`. */
+/** Opens a connection with a server-side `statementTimeoutMs`. Rejects like `connect`. */
 export function openConnection(
   url: string,
   statementTimeoutMs: number,
   timeoutMs: number,
 ): Promise<Connection> {
-  return connectFor(url, timeoutMs, (connection) =>
-    createConnection(connection, statementTimeoutMs),
-  );
+  return connectFor(url, timeoutMs, (session) => createConnection(session, statementTimeoutMs));
 }
 
 async function connectFor<T>(
   url: string,
   timeoutMs: number,
-  prepare: (connection: Session) => Promise<T>,
+  prepare: (session: Session) => Promise<T>,
 ): Promise<T> {
   let isOpen = true;
   let end = () => {};
@@ -65,7 +66,7 @@ async function connectFor<T>(
       pool.close({ timeout: 0 }).catch(() => {});
     };
     return await withTimeout(timeoutMs, async () => {
-      // The pool itself would replace a lost connection silently, in the middle of a step.
+      // Reserved: the pool would silently replace a lost connection, even within a transaction.
       const sql = await pool.reserve();
       return await prepare({ sql, isOpen: () => isOpen, [Symbol.dispose]: end });
     });
@@ -75,21 +76,18 @@ async function connectFor<T>(
   }
 }
 
-async function createConnection(
-  connection: Session,
-  statementTimeoutMs: number,
-): Promise<Connection> {
-  const { sql } = connection;
+async function createConnection(session: Session, statementTimeoutMs: number): Promise<Connection> {
+  const { sql } = session;
   // Not as a startup parameter, which PgBouncer refuses.
   const [{ isReadOnly }] = await sql`
     SELECT set_config('statement_timeout', ${String(Math.round(statementTimeoutMs))}, false),
       current_setting('transaction_read_only')::bool AS "isReadOnly"`;
   let current: Pick<SQL, "unsafe"> = sql;
-  // One object for the lane's life: the library's own transaction would make one each time, and with it
-  // every prepared query anew.
-  const window = { unsafe: (text: string, values?: unknown[]) => current.unsafe(text, values) };
-  // `as`: of a client the builders use `unsafe` alone.
-  const builders = drizzle({ client: window as SQL, casing: "snake_case" });
+  // One set of builders per connection: Drizzle's `transaction` creates new ones each time, and
+  // would prepare every query again.
+  const client = { unsafe: (text: string, values?: unknown[]) => current.unsafe(text, values) };
+  // `as`: the builders only use the client's `unsafe`.
+  const builders = drizzle({ client: client as SQL, casing: "snake_case" });
   const tx: Tx = Object.assign(builders, { tables, sqlDialect: postgresDialect });
   return {
     tx,
@@ -105,8 +103,8 @@ async function createConnection(
           current = sql;
         }
       }),
-    connection: sql,
-    isOpen: connection.isOpen,
-    end: connection[Symbol.dispose],
+    sql,
+    isOpen: session.isOpen,
+    end: session[Symbol.dispose],
   };
 }

@@ -4,12 +4,12 @@ import { Unavailable } from "../../errors.ts";
 import { reasonOf } from "../../log.ts";
 import { TimeoutExceeded } from "../../lib/with-timeout.ts";
 
-/** The step may or may not have committed: its answer was lost. */
+/** The transaction may or may not have committed: the server's answer was lost. */
 export class OutcomeUnknown extends Error {
   override readonly name = "OutcomeUnknown";
 }
 
-/** There was no connection to a server that can run the step; the cause says why. */
+/** No usable server could be reached; `cause` is the reason. */
 export class Unreachable extends Error {
   override readonly name = "Unreachable";
 
@@ -18,33 +18,33 @@ export class Unreachable extends Error {
   }
 }
 
-/** What a step that has failed is refused with, and what it says of the connection. */
+/** A classified error of a transaction or query. */
 export interface StoreError {
   /**
-   * `lost`: the connection failed, or the answer did not come in time. `unreachable`: there was no
-   * connection, or only one to a server that refuses writes. `conflict`: another transaction was in the
-   * way. `refused`: the step is at fault, or the server can't run it now. Only a lost step may have
-   * committed.
+   * `lost`: the connection failed, or the answer was late. `unreachable`: there was no connection,
+   * or only one to a read-only server. `conflict`: another transaction conflicts. `refused`: the
+   * transaction is at fault, or the server can't run it now. Only after `lost` may the transaction
+   * have committed.
    */
   readonly kind: "lost" | "unreachable" | "conflict" | "refused";
   readonly error: Error;
 }
 
-/** read_only_sql_transaction: after a failover a new connection may lead to the new primary. */
+/** read_only_sql_transaction: after a failover, a new connection may reach the new primary. */
 const READ_ONLY = "25006";
 
-/** Deadlock, and a conflict of transactions. */
+/** Deadlock and serialization failure. */
 const CONFLICT = /^(40P01|40001)$/;
 
-/** The connection, or the server with it. */
+/** Connection failure and server shutdown. */
 const LOST = /^(08|57P0)/;
 
-/** The server's resources, a time that is over, its disk. */
+/** Insufficient resources, operator intervention (such as a statement timeout), system error. */
 const UNAVAILABLE = /^(53|57|58)/;
 
 /**
- * Reads what the driver has thrown. Only the code and the message of the server go on: its details and the
- * builders' error hold values, phone numbers among them.
+ * Classifies an error of the driver. Keeps only the server's code and message: its details and
+ * Drizzle's error contain values, such as phone numbers.
  */
 export function classifyError(thrown: unknown): StoreError {
   const error = thrown instanceof DrizzleQueryError ? thrown.cause : thrown;
@@ -56,17 +56,17 @@ export function classifyError(thrown: unknown): StoreError {
   if (error instanceof TimeoutExceeded) return { kind: "lost", error: unavailable(error) };
   if (!(error instanceof SQL.PostgresError)) return { kind: "refused", error: asError(error) };
   const state = String(error.errno ?? "");
-  const isOfServer = /^[0-9A-Z]{5}$/.test(state);
-  const code = isOfServer ? state : error.code;
-  const teller = isOfServer ? "PostgreSQL says" : "the connection to PostgreSQL has failed:";
-  const plain = new Error(`${teller} ${code}: ${error.message}`);
+  const isFromServer = /^[0-9A-Z]{5}$/.test(state);
+  const code = isFromServer ? state : error.code;
+  const prefix = isFromServer ? "PostgreSQL error" : "the connection to PostgreSQL failed:";
+  const plain = new Error(`${prefix} ${code}: ${error.message}`);
   if (code === READ_ONLY) return { kind: "unreachable", error: unavailable(plain) };
-  if (!isOfServer || LOST.test(code)) return { kind: "lost", error: unavailable(plain) };
+  if (!isFromServer || LOST.test(code)) return { kind: "lost", error: unavailable(plain) };
   if (CONFLICT.test(code)) return { kind: "conflict", error: unavailable(plain) };
   return { kind: "refused", error: UNAVAILABLE.test(code) ? unavailable(plain) : plain };
 }
 
-/** Says in a few words what the driver has thrown, without values. */
+/** Describes an error of the driver in a few words, without values. */
 export function reasonFor(thrown: unknown): string {
   const { error } = classifyError(thrown);
   const cause = error instanceof Unavailable ? error.cause : error;
@@ -74,9 +74,9 @@ export function reasonFor(thrown: unknown): string {
 }
 
 function unavailable(cause: Error): Unavailable {
-  return new Unavailable("the data can't be reached", { cause });
+  return new Unavailable("the database is unavailable", { cause });
 }
 
 function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error("a step has thrown what is no error");
+  return thrown instanceof Error ? thrown : new Error("a non-Error value was thrown");
 }

@@ -3,40 +3,40 @@ import { checkApplied, checkCurrent, readMigrations } from "../migrations.ts";
 
 const MIN_MAJOR = 14;
 
-/** The advisory lock under which a database is changed as a whole. */
+/** The advisory lock for migrations and for the `move` command. */
 export const MIGRATION_LOCK = 6_770_401;
 
 const migrations = readMigrations("postgres");
 
 /**
- * Which of two connections asks in each of these turns. A pooler that hands out its latest session gives both
- * the same one. One that rotates gives a connection that asks twice two of them. More turns are for pools
- * that other clients use at the same time.
+ * The connection that runs each query. A pooler that reuses its latest session gives both
+ * connections the same one. A rotating pooler gives one connection two different sessions. The
+ * later turns are for pools with other clients.
  */
 const TURNS = [0, 0, 1, 1, 0, 1, 1, 0, 0, 1, 0, 0, 1, 1, 0, 1];
 
 /**
- * Throws, with a sentence for the owner, if the two connections do not keep one session of the server each:
- * then prepared statements and settings get lost, or reach the wrong client.
+ * Throws, with a reason for the owner, unless each connection keeps its own server session.
+ * Otherwise prepared statements and settings would get lost, or reach the wrong client.
  */
 export async function checkSessions(first: SQL, second: SQL): Promise<void> {
-  const known: (string | undefined)[] = [];
+  const sessions: (string | undefined)[] = [];
   for (const turn of TURNS) {
-    const asked = turn === 0 ? first : second;
-    // Without parameters, and so without a prepared statement. A pid alone may repeat on another server.
-    const [{ session }] = await asked.unsafe(
+    const connection = turn === 0 ? first : second;
+    // No parameters, so no prepared statement. A pid alone may recur on another server.
+    const [{ session }] = await connection.unsafe(
       "SELECT concat_ws(' ', pg_backend_pid(), pg_postmaster_start_time()) AS session",
     );
-    if (known[1 - turn] === session || (known[turn] ?? session) !== session) {
+    if (sessions[1 - turn] === session || (sessions[turn] ?? session) !== session) {
       throw new Error(
         "a pooler in transaction or statement mode is in between: set its mode to session (PgBouncer: pool_mode = session), or connect to PostgreSQL directly",
       );
     }
-    known[turn] = session;
+    sessions[turn] = session;
   }
 }
 
-/** Throws, with a sentence for the owner, if the server or the database does not suit the service. */
+/** Throws, with a reason for the owner, if the service can't use the server or the database. */
 export async function checkServer(sql: SQL): Promise<void> {
   const [{ version, encoding, commit }] = await sql`
     SELECT current_setting('server_version_num')::int AS version,
@@ -44,9 +44,7 @@ export async function checkServer(sql: SQL): Promise<void> {
       current_setting('synchronous_commit') AS commit`;
   if (version < MIN_MAJOR * 10_000) {
     const [major, minor] = [Math.floor(version / 10_000), version % 10_000];
-    throw new Error(
-      `PostgreSQL ${major}.${minor} is too old: ${MIN_MAJOR} is the oldest that will do`,
-    );
+    throw new Error(`PostgreSQL ${major}.${minor} is too old: use ${MIN_MAJOR} or later`);
   }
   if (encoding !== "UTF8") {
     throw new Error(
@@ -54,11 +52,11 @@ export async function checkServer(sql: SQL): Promise<void> {
     );
   }
   if (commit === "off") {
-    throw new Error("its synchronous_commit is off: what is answered could be lost");
+    throw new Error("its synchronous_commit is off, so confirmed orders could be lost: turn it on");
   }
 }
 
-/** Brings the database up to date; of several processes one after the other does. */
+/** Applies missing migrations. Simultaneous callers take turns. */
 export async function migrate(sql: SQL): Promise<void> {
   await sql.begin(async (tx) => {
     await tx`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`;
@@ -75,13 +73,15 @@ export async function migrate(sql: SQL): Promise<void> {
   });
 }
 
-/** Throws, with a sentence for the owner, where another version than this has made the database. */
+/**
+ * Throws, with a reason for the owner, if the database does not have exactly this version's schema.
+ */
 export async function assertUpToDate(sql: SQL): Promise<void> {
   const { hashes, hasTables } = await readApplied(sql);
   checkCurrent(hashes, migrations, hasTables);
 }
 
-/** The migrations that the database has. */
+/** Reads the applied migrations. */
 async function readApplied(sql: SQL) {
   const [{ known, count }] = await sql`
     SELECT to_regclass('nmservis_migrations') IS NOT NULL AS known,

@@ -1,9 +1,9 @@
-/** How often what has been written is sent to the disk. */
-const EVERY_MS = 20;
+/** Interval between syncs. */
+const INTERVAL_MS = 20;
 
 /**
- * Has a file that is being written go to the disk bit by bit, by a thread of its own, until the block ends:
- * all at once in the end it would hold up the syncs of others for half a second.
+ * Syncs a growing file to disk from another thread, until disposed. A single sync at the end would
+ * delay the syncs of other processes by half a second.
  */
 export async function syncInBackground(path: string) {
   const script = `
@@ -14,12 +14,12 @@ export async function syncInBackground(path: string) {
         fdatasyncSync(file);
         closeSync(file);
       } catch {
-        // It is not there yet, or no more.
+        // The file does not exist yet, or was deleted.
       }
-    }, ${EVERY_MS});
+    }, ${INTERVAL_MS});
     postMessage("ready");
   `;
-  // Not a file of its own, which the executable would have to be told of.
+  // Not a separate file, which the executable would have to embed.
   const url = URL.createObjectURL(new Blob([script], { type: "application/javascript" }));
   const worker = new Worker(url);
   await new Promise((resolve, reject) => {

@@ -17,61 +17,62 @@ import { DatabaseUnusable } from "../errors.ts";
 import { requireDatabase } from "./safe-path.ts";
 import { type LastOrder, verifyOrThrow, rollBackJournal } from "./integrity.ts";
 import { describeFileFault, systemCode } from "./file-errors.ts";
-import { type OnStep, runSteps, type Steps } from "./checkpoints.ts";
+import { type Checkpointed, type OnCheckpoint, runCheckpointed } from "./checkpoints.ts";
 
-/** Gives a file a second name, or throws if the file system has no hard links. */
+/** Creates a hard link. Throws if the file system has none. */
 type Link = (existing: string, name: string) => void;
 
 /** Content of the file that reserves a backup's name until the rename. A kill may leave it. */
 const PLACEHOLDER = "This backup is not finished.\n";
 
-/** The longest name on the usual file systems. */
+/** Longest file name on common file systems. */
 const MAX_NAME_BYTES = 255;
 
 /**
- * Copies the SQLite database at `from`, which a service may be writing to, to the file `to`: whole as it was at
- * one moment after the call, or not at all. It never overwrites. Answers with the last order in it. Throws
- * `DatabaseUnusable`. Nothing else goes on in this process meanwhile.
+ * Copies the SQLite database at `from`, which a service may be writing to, to the new file `to`.
+ * The file appears only when it is complete, as a snapshot of one moment after the call. Never
+ * overwrites a file. Returns the last order in the copy. Throws `DatabaseUnusable`. Blocks the
+ * event loop.
  */
 export function backupDatabase(
   from: string,
   to: string,
-  onStep: OnStep = () => {},
+  onCheckpoint: OnCheckpoint = () => {},
   link: Link = linkSync,
 ): LastOrder | undefined {
-  return runSteps(backupSteps(from, to, onStep, link));
+  return runCheckpointed(checkpointedBackup(from, to, onCheckpoint, link));
 }
 
-/** The steps of `backupDatabase`. */
-export function* backupSteps(
+/** Works like `backupDatabase`, with checkpoints. */
+export function* checkpointedBackup(
   from: string,
   to: string,
-  onStep: OnStep = () => {},
+  onCheckpoint: OnCheckpoint = () => {},
   link: Link = linkSync,
-): Steps<LastOrder | undefined> {
+): Checkpointed<LastOrder | undefined> {
   requireDatabase(from);
-  const isThere = `${to} is there already, and is not overwritten.`;
+  const exists = `${to} already exists, and is never overwritten.`;
   const folder = dirname(to);
   if (!existsSync(folder)) throw new DatabaseUnusable(`There is no folder ${folder}.`);
   const part = partOf(to);
   requireShortName(to, part);
   try {
     removeAbandonedParts(folder, (name) => name === basename(to));
-    if (existsSync(to)) throw new DatabaseUnusable(isThere);
+    if (existsSync(to)) throw new DatabaseUnusable(exists);
     removePart(part);
-    // If the file can't be created, this error has a reason and SQLite's has none.
+    // If the file can't be created, this error states the reason. SQLite's does not.
     closeSync(openSync(part, "wx", 0o600));
     try {
       copyDatabase(from, part);
-      onStep("copied");
+      onCheckpoint("copied");
       yield;
       const lastOrder = verifyOrThrow(part, `The copy of ${from}`);
       yield;
       sync(part);
-      onStep("synced");
+      onCheckpoint("synced");
       yield;
-      giveName(part, to, link, onStep);
-      onStep("linked");
+      publish(part, to, link, onCheckpoint);
+      onCheckpoint("linked");
       removePart(part);
       sync(folder);
       return lastOrder;
@@ -80,7 +81,7 @@ export function* backupSteps(
     }
   } catch (error) {
     if (error instanceof DatabaseUnusable) throw error;
-    if (systemCode(error) === "EEXIST") throw new DatabaseUnusable(isThere);
+    if (systemCode(error) === "EEXIST") throw new DatabaseUnusable(exists);
     throw new DatabaseUnusable(
       `${from} can't be backed up to ${to}: ${describeFileFault(error)}.`,
       { cause: error },
@@ -88,7 +89,7 @@ export function* backupSteps(
   }
 }
 
-/** Where this process writes a backup until it is whole. */
+/** Returns the path that this process writes a backup to until it is complete. */
 export function partOf(to: string): string {
   return `${to}.${process.pid}.part`;
 }
@@ -96,25 +97,25 @@ export function partOf(to: string): string {
 function requireShortName(to: string, part: string) {
   const excess = Buffer.byteLength(`${basename(part)}-journal`) - MAX_NAME_BYTES;
   if (excess <= 0) return;
-  const most = Buffer.byteLength(basename(to)) - excess;
+  const maxBytes = Buffer.byteLength(basename(to)) - excess;
   throw new DatabaseUnusable(
-    `The name of ${to} is too long: choose one of ${most} bytes or fewer.`,
+    `The name of ${to} is too long: choose one of at most ${maxBytes} bytes.`,
   );
 }
 
-/** Gives the part its final name. Throws EEXIST if another process has created that file meanwhile. */
-function giveName(part: string, to: string, link: Link, onStep: OnStep) {
+/** Moves the part to its final name. Throws EEXIST if another process has created that file. */
+function publish(part: string, to: string, link: Link, onCheckpoint: OnCheckpoint) {
   try {
-    // A rename would overwrite a file that was created meanwhile.
+    // A rename would overwrite a file that another process has just created.
     return link(part, to);
   } catch (error) {
     if (systemCode(error) === "EEXIST") throw error;
-    // exFAT and SMB have no hard links. Any other error occurs again below.
+    // exFAT and SMB have no hard links. Other errors occur again below.
   }
   closeSync(openSync(to, "wx", 0o600));
   try {
     writeFileSync(to, PLACEHOLDER);
-    onStep("reserved");
+    onCheckpoint("reserved");
     renameSync(part, to);
   } catch (error) {
     rmSync(to);
@@ -129,7 +130,7 @@ export function copyDatabase(from: string, to: string) {
   database.query("VACUUM INTO ?").run(to);
 }
 
-/** Has what is in the file, or which files are in the folder, be on disk. */
+/** Syncs a file or folder to disk. */
 export function sync(path: string) {
   const file = openSync(path, "r");
   try {
@@ -139,7 +140,7 @@ export function sync(path: string) {
   }
 }
 
-/** Removes what backups have left in the folder that were ended before they were whole, of files that are `ours`. */
+/** Deletes the leftovers of interrupted backups whose file name satisfies `isOurs`. */
 export function removeAbandonedParts(folder: string, isOurs: (name: string) => boolean): void {
   for (const part of readdirSync(folder)) {
     const [, name, pid] = /^(.+)\.(\d+)\.part(-journal)?$/.exec(part) ?? [];
@@ -163,7 +164,7 @@ function isRunning(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // Another user's process is one as well.
+    // EPERM: it runs, but as another user.
     return error instanceof Error && "code" in error && error.code === "EPERM";
   }
 }

@@ -1,16 +1,17 @@
 /**
- * Work that pauses at points where it can be ended. An error thrown into a pause ends it, and it removes its
- * temporary files. It does not pause after the point of no return.
+ * Work that yields at checkpoints where it can be interrupted. An error thrown into a checkpoint
+ * ends it and makes it delete its temporary files. It has no checkpoints after the point of no
+ * return.
  */
-export type Steps<Result> = Generator<void, Result, void>;
+export type Checkpointed<Result> = Generator<void, Result, void>;
 
-/** Called after each step. Tests end the process there. */
-export type OnStep = (step: string) => void;
+/** Test hook, called at named points. Tests end the process there. */
+export type OnCheckpoint = (checkpoint: string) => void;
 
-/** Runs all steps. */
-export function runSteps<Result>(steps: Steps<Result>): Result {
+/** Runs the work to its end, without interruption. */
+export function runCheckpointed<Result>(work: Checkpointed<Result>): Result {
   for (;;) {
-    const step = steps.next();
-    if (step.done) return step.value;
+    const next = work.next();
+    if (next.done) return next.value;
   }
 }

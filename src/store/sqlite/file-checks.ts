@@ -1,10 +1,16 @@
 import { statSync } from "node:fs";
 import { Unavailable } from "../../errors.ts";
 
-/** Some reader has been open for long when the log is this large: SQLite can't begin it anew meanwhile. */
+/**
+ * At this size, a reader has been open for too long: SQLite can't restart the log until the reader
+ * closes.
+ */
 const LARGE_LOG_BYTES = 64 * 1024 * 1024;
 
-/** `sharedMemory` is SQLite's index of the write-ahead log, shared by all processes that use the database. */
+/**
+ * The files of a database. `sharedMemory` is SQLite's index of the write-ahead log, shared by all
+ * processes that use the database.
+ */
 export interface DatabasePaths {
   readonly database: string;
   readonly log: string;
@@ -13,10 +19,10 @@ export interface DatabasePaths {
 }
 
 /**
- * Remembers the files at these paths. The check throws `Unavailable` if one of them was deleted or replaced
- * since: SQLite would go on writing to a file that no longer has a name or, without the shared memory,
- * would overwrite the log while another process reads it. `onLargeLog` is called with the log's size each time
- * it becomes large.
+ * Returns a check that throws `Unavailable` if one of the files was deleted or replaced since this
+ * call. SQLite would keep writing to a deleted file or, without the shared memory, overwrite the
+ * log while another process reads it. The check calls `onLargeLog` with the log's size each time it
+ * becomes large.
  */
 export function watchDatabaseFiles(
   paths: DatabasePaths,
@@ -29,7 +35,7 @@ export function watchDatabaseFiles(
     for (const { path, file } of opened) {
       const found = fileAt(path);
       if (found === undefined || found.ino !== file?.ino || found.dev !== file.dev) {
-        throw new Unavailable(`the file ${path} was deleted or replaced while it is in use`);
+        throw new Unavailable(`the file ${path} was deleted or replaced while in use`);
       }
       if (path !== paths.log) continue;
       const isLarge = found.size >= LARGE_LOG_BYTES;

@@ -1,24 +1,24 @@
 import { SQLiteError } from "bun:sqlite";
 import { reasonOf } from "../../log.ts";
 
-/** Matches "EACCES: permission denied, open '/x'". Our sentences name the file themselves. */
+/** Matches "EACCES: permission denied, open '/x'". Our messages name the file already. */
 const SYSTEM_MESSAGE = /^(E[A-Z0-9]+): (.+?), \w+/;
 
-/** Describes an error with a file, without a full stop, such as `permission denied (EACCES)`. */
-export function describeFileFault(fault: unknown): string {
-  if (!(fault instanceof Error)) return reasonOf(fault);
+/** Describes a file error without a full stop, such as `permission denied (EACCES)`. */
+export function describeFileFault(error: unknown): string {
+  if (!(error instanceof Error)) return reasonOf(error);
   // The cause is more specific than the error that wraps it.
-  if (fault.cause !== undefined) return describeFileFault(fault.cause);
-  const [, code, words] = SYSTEM_MESSAGE.exec(fault.message) ?? [];
-  if (words !== undefined) return `${words} (${code})`;
-  if (fault instanceof SQLiteError && fault.code === "SQLITE_CANTOPEN") {
+  if (error.cause !== undefined) return describeFileFault(error.cause);
+  const [, code, reason] = SYSTEM_MESSAGE.exec(error.message) ?? [];
+  if (reason !== undefined) return `${reason} (${code})`;
+  if (error instanceof SQLiteError && error.code === "SQLITE_CANTOPEN") {
     return "SQLite can't open it, or can't create its -wal and -shm: check the permissions of its folder";
   }
-  return fault.message;
+  return error.message;
 }
 
 /** Returns the operating system's error code, such as `ENOENT`; undefined for any other error. */
-export function systemCode(fault: unknown): string | undefined {
-  const isSystem = fault instanceof Error && "code" in fault && "syscall" in fault;
-  return isSystem ? String(fault.code) : undefined;
+export function systemCode(error: unknown): string | undefined {
+  const isSystem = error instanceof Error && "code" in error && "syscall" in error;
+  return isSystem ? String(error.code) : undefined;
 }

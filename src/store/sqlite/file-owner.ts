@@ -1,10 +1,10 @@
 import { chmodSync, readFileSync, statSync } from "node:fs";
 import { DatabaseUnusable } from "../errors.ts";
 
-/** What anybody but the owner may do with a file. */
+/** Permission bits of group and others. */
 const OTHERS = 0o077;
 
-/** Lets nobody but the owner read or write what stands at these paths; what is not there, or not ours, stays. */
+/** Makes the files accessible to their owner only. Skips missing files and files of other users. */
 export function keepPrivate(paths: readonly string[]): void {
   for (const path of paths) {
     const file = statSync(path, { throwIfNoEntry: false });
@@ -14,8 +14,8 @@ export function keepPrivate(paths: readonly string[]): void {
 }
 
 /**
- * Throws `DatabaseUnusable` where root is about to open another user's database: the files that SQLite makes
- * beside it would be root's, and stop the service later.
+ * Throws `DatabaseUnusable` if root is about to open another user's database. The files that SQLite
+ * creates next to it would belong to root, and stop the service later.
  */
 export function refuseRoot(databasePath: string): void {
   const uid = statSync(databasePath, { throwIfNoEntry: false })?.uid;

@@ -3,37 +3,43 @@ import { Unavailable } from "../../errors.ts";
 import type { CommitMetrics } from "../../metrics.ts";
 import type { Tx } from "../store.ts";
 
-/** A step waits for the disk only; with this many waiting, the disk has hung for seconds. */
+/** Transactions only wait for the disk: if this many are queued, the disk has hung for seconds. */
 const MAX_WAITING = 100_000;
 
-/** What SQLite says of the disk and the file; all else it says is a mistake of ours. */
-const DISK_FAULT = /^SQLITE_(FULL|IOERR|BUSY|LOCKED|READONLY|CANTOPEN|CORRUPT|NOTADB|NOMEM)/;
+/** SQLite error codes caused by the disk or the file. Any other is a bug. */
+const DISK_ERROR = /^SQLITE_(FULL|IOERR|BUSY|LOCKED|READONLY|CANTOPEN|CORRUPT|NOTADB|NOMEM)/;
 
 /**
- * How many turns of the event loop a step waits for others. In one the answers to the batch before go out,
- * in the next the requests that follow on them are read, in a third they ask for their steps. Each takes
- * microseconds, and a batch that is a quarter larger (29 orders, not 24, at 64 connections) saves waits.
+ * Turns of the event loop in which a batch collects transactions. In the first, the previous
+ * batch's responses are sent; in the second, the clients' next requests are read; in the third,
+ * those queue their transactions. A turn takes microseconds. Batches become a quarter larger (29
+ * orders instead of 24 at 64 connections), which saves syncs.
  */
 export const TURNS = 3;
 
-/** Another process may write to the file, though none should: this often, and this far apart, a batch tries. */
+/**
+ * Attempts to begin, and the pause between them, if another process writes to the file. None
+ * should.
+ */
 const BEGIN_ATTEMPTS = 100;
 const BEGIN_PAUSE_MS = 5;
 
-/** Never read; writing it is a transaction that changes nothing, and reaches the disk like any other. */
+/**
+ * Never read. Writing it is a transaction without effect, which reaches the disk like any other.
+ */
 const USER_VERSION = 0;
 
-interface Step {
+interface QueuedTransaction {
   readonly work: (tx: Tx) => Promise<unknown>;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
 
 /**
- * Runs all steps that arrive in a few turns of the event loop in one transaction, so that many share one
- * wait for the disk. A step settles only after the COMMIT. Where anything fails, the batch is rolled back
- * and each of its steps runs again in a transaction of its own: one that fails takes no other with it.
- * Before each transaction `checkFiles` throws if what is written would be lost.
+ * Runs all transactions that arrive within a few turns of the event loop as one SQLite transaction,
+ * so that they share one sync. Each settles only after the COMMIT. If one fails, the batch is
+ * rolled back and each runs again alone, so a failing one does not affect the others. `checkFiles`
+ * runs before each SQLite transaction, and throws if writes would be lost.
  */
 export function createGroupCommit(
   database: Database,
@@ -45,36 +51,38 @@ export function createGroupCommit(
   const commit = database.prepare("COMMIT");
   const rollback = database.prepare("ROLLBACK");
 
-  let waiting: Step[] = [];
+  let queue: QueuedTransaction[] = [];
   let flushing: Promise<void> | undefined;
   let closed = false;
 
   function run<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (closed) return reject(new Unavailable("the store is closed"));
-      if (waiting.length >= MAX_WAITING) return reject(new Unavailable("too many steps wait"));
-      // `as`: only what this step's own work returns is ever handed to its resolve.
-      waiting.push({ work, resolve: resolve as (value: unknown) => void, reject });
+      if (queue.length >= MAX_WAITING) {
+        return reject(new Unavailable("too many queued transactions"));
+      }
+      // `as`: only the result of this `work` is passed to its `resolve`.
+      queue.push({ work, resolve: resolve as (value: unknown) => void, reject });
       flushing ??= flush();
     });
   }
 
   async function flush(): Promise<void> {
-    while (waiting.length > 0) {
+    while (queue.length > 0) {
       for (let turn = 0; turn < TURNS; turn++) await endOfTurn();
-      const batch = waiting;
-      waiting = [];
+      const batch = queue;
+      queue = [];
       if (!(await beginFor(batch)) || (await commitTogether(batch))) continue;
-      for (const [at, step] of batch.entries()) {
+      for (const [at, transaction] of batch.entries()) {
         if (!(await beginFor(batch.slice(at)))) break;
-        await commitTogether([step]);
+        await commitTogether([transaction]);
       }
     }
     flushing = undefined;
   }
 
-  /** Begins a transaction. Where none can begin, rejects all steps: none could begin for one alone. */
-  async function beginFor(steps: Step[]): Promise<boolean> {
+  /** Begins a transaction. On failure rejects the batch: retrying one by one would fail too. */
+  async function beginFor(batch: QueuedTransaction[]): Promise<boolean> {
     for (let attempt = 1; ; attempt++) {
       try {
         checkFiles();
@@ -82,22 +90,24 @@ export function createGroupCommit(
         return true;
       } catch (error) {
         if (!isBusy(error) || attempt === BEGIN_ATTEMPTS) {
-          rejectAll(steps, error);
+          rejectAll(batch, error);
           return false;
         }
       }
-      // Not SQLite's own time-out, which would hold up the event loop.
+      // Not SQLite's busy timeout, which would block the event loop.
       await new Promise((resolve) => setTimeout(resolve, BEGIN_PAUSE_MS));
     }
   }
 
-  /** Settles all steps of the batch, or none where one of several has failed: then nothing was kept. */
-  async function commitTogether(batch: Step[]): Promise<boolean> {
+  /**
+   * Settles the batch and returns true; false if one of several failed and nothing was committed.
+   */
+  async function commitTogether(batch: QueuedTransaction[]): Promise<boolean> {
     const values: unknown[] = [];
     try {
       for (const { work } of batch) values.push(await work(tx));
     } catch (error) {
-      undo();
+      rollBack();
       if (batch.length > 1) return false;
       rejectAll(batch, error);
       return true;
@@ -107,62 +117,65 @@ export function createGroupCommit(
       commit.run();
       endCommit();
     } catch (error) {
-      undo();
-      overwrite();
+      rollBack();
+      overwriteFailedCommit();
       if (batch.length > 1) return false;
       rejectAll(batch, error);
       return true;
     }
-    for (const [at, step] of batch.entries()) step.resolve(values[at]);
+    for (const [at, { resolve }] of batch.entries()) resolve(values[at]);
     return true;
   }
 
-  function rejectAll(steps: Step[], error: unknown) {
+  function rejectAll(batch: QueuedTransaction[], error: unknown) {
     const reason = toUnavailable(error);
-    for (const step of steps) step.reject(reason);
+    for (const { reject } of batch) reject(reason);
   }
 
-  function undo() {
+  function rollBack() {
     try {
-      // A full or failing disk makes SQLite give up the transaction by itself.
+      // SQLite may have rolled back already if the disk is full or failing.
       if (database.inTransaction) rollback.run();
     } catch {
-      // The error that led here says more, and is what the steps are rejected with; the next BEGIN will fail.
+      // The batch is rejected with the original error, which is more useful. The next BEGIN will
+      // fail.
     }
   }
 
   /**
-   * A COMMIT whose sync has failed may stand in the log all the same, and would come back after a crash.
-   * The next transaction takes its place there: this one.
+   * Overwrites a failed COMMIT with an empty transaction. After a failed sync, the commit may still
+   * be in the log, and would be replayed after a crash.
    */
-  function overwrite() {
+  function overwriteFailedCommit() {
     try {
-      touch();
+      writeUserVersion();
     } catch {
-      // Where nothing can be written, what is void could not be written either.
+      // If nothing can be written, the failed commit was not written either.
     }
   }
 
-  function touch() {
+  function writeUserVersion() {
     database.run(`PRAGMA user_version = ${USER_VERSION}`);
   }
 
-  /** Resolves when a write that changes nothing has reached the disk. */
-  const ping = () => run(async () => touch());
+  /** Resolves once a write without effect has reached the disk. */
+  const ping = () => run(async () => writeUserVersion());
 
-  /** Rejects new steps; resolves when those in progress have settled. */
+  /** Rejects new transactions. Resolves once the running ones have settled. */
   async function close(): Promise<void> {
     closed = true;
     await flushing;
   }
 
-  return { run, ping, close, countWaiting: () => waiting.length };
+  return { run, ping, close, countQueued: () => queue.length };
 }
 
-/** `Unavailable` where the disk or the file is to blame, else the error itself. */
+/**
+ * Returns `Unavailable` for an error caused by the disk or the file, otherwise the error itself.
+ */
 export function toUnavailable(error: unknown): unknown {
-  const isDiskFault = error instanceof SQLiteError && DISK_FAULT.test(error.code ?? "");
-  return isDiskFault ? new Unavailable("the data can't be reached", { cause: error }) : error;
+  const isDiskError = error instanceof SQLiteError && DISK_ERROR.test(error.code ?? "");
+  return isDiskError ? new Unavailable("the database is unavailable", { cause: error }) : error;
 }
 
 function isBusy(error: unknown): boolean {

@@ -5,27 +5,30 @@ import { DatabaseUnusable } from "../errors.ts";
 import { assertOurs, isNew } from "./migrations.ts";
 import { describeFileFault } from "./file-errors.ts";
 
-/** Throws if this program can't or must not write to the database. Changes nothing but an interrupted transaction. */
+/**
+ * Throws if this version can't or must not write to the database. Its only change is to roll back
+ * an interrupted transaction.
+ */
 export function checkOnOpen(path: string, log: Log): void {
   rollBackJournal(path);
   if (statSync(path).size === 0) return;
   const finding = findDamage(path, log);
   if (finding === "ok") return;
   throw new DatabaseUnusable(
-    `The database ${path} is damaged (${finding}). Restore a backup; remove ${logPath(path)} first, which belongs to what was there before.`,
+    `The database ${path} is damaged (${finding}). Delete ${logPath(path)}, which belongs to the damaged database, then restore a backup.`,
   );
 }
 
-/** Throws where the history is another's; else what SQLite finds in the file, "ok" if that is nothing. */
+/** Returns SQLite's first finding, or "ok". Throws if the database is not ours. */
 function findDamage(path: string, log: Log): unknown {
   using database = new Database(path, { readonly: true, strict: true });
   try {
     assertOurs(database);
     const wasClosed = (statSync(logPath(path), { throwIfNoEntry: false })?.size ?? 0) === 0;
     if (wasClosed) return "ok";
-    log.info(`The database ${path} was not closed: it is checked first.`);
+    log.info(`The database ${path} was not closed properly; checking it.`);
     const [finding] = database.query("PRAGMA integrity_check(1)").values()[0] ?? [];
-    // Before the finding SQLite may name the database in a line of its own.
+    // SQLite may print a line with the database's name before the finding.
     return String(finding).split("\n").at(-1);
   } catch (error) {
     if (error instanceof SQLiteError && error.code === "SQLITE_CORRUPT") return error.message;
@@ -34,8 +37,8 @@ function findDamage(path: string, log: Log): unknown {
 }
 
 /**
- * Rolls back an interrupted transaction from before the write-ahead log, such as the one that turns the log
- * on. Until then, read-only connections fail with `SQLITE_READONLY_ROLLBACK`.
+ * Rolls back a transaction that was interrupted before WAL mode was on, such as the one that turns
+ * it on. Until then, read-only connections fail with `SQLITE_READONLY_ROLLBACK`.
  */
 export function rollBackJournal(path: string): void {
   if (!existsSync(journalPath(path))) return;
@@ -48,36 +51,37 @@ export function journalPath(path: string): string {
   return `${realpathSync(path)}-journal`;
 }
 
-/** Where SQLite has the write-ahead log of the database at this path, which must exist. */
+/** Returns the path of SQLite's write-ahead log. The database must exist. */
 export function logPath(path: string): string {
   return `${realpathSync(path)}-wal`;
 }
 
-/** How many faults of a database are worth reading. */
+/** Maximum findings of an integrity check. */
 const MAX_FINDINGS = 10;
 
-/** SQLite's words for a file that is none of its own, or torn. */
+/** SQLite error codes for a corrupt file, and for one that is not a database. */
 const DAMAGE = /^SQLITE_(CORRUPT|NOTADB)/;
 
-/** The last order of a database. */
+/** The newest order in a database. */
 export interface LastOrder {
   readonly id: number;
-  /** In ms. */
+  /** In ms since 1970. */
   readonly createdAt: number;
 }
 
-/** What a database is worth. */
+/** Result of a verification. */
 export interface Verification {
   /** Whether it has no tables yet, for example after an interrupted first start. */
   readonly isNew: boolean;
-  /** What is wrong with it, a sentence each; none where it is whole. */
+  /** Faults, one sentence each; empty if the database is intact. */
   readonly findings: readonly string[];
   readonly lastOrder: LastOrder | undefined;
 }
 
 /**
  * Reads every row of the SQLite database at `path`. Its only change is to roll back an interrupted
- * transaction. Throws `DatabaseUnusable` if another program or a newer version has made the database.
+ * transaction. Throws `DatabaseUnusable` if another program or a newer version created the
+ * database.
  */
 export function verifyDatabase(path: string): Verification {
   try {
@@ -88,7 +92,7 @@ export function verifyDatabase(path: string): Verification {
     const damage = database.query(`PRAGMA integrity_check(${MAX_FINDINGS})`).values();
     const orphans = database.query("PRAGMA foreign_key_check").values();
     const findings = damage.map(([finding]) => String(finding)).filter((one) => one !== "ok");
-    if (orphans.length > 0) findings.push(`${orphans.length} rows refer to rows that are missing`);
+    if (orphans.length > 0) findings.push(`${orphans.length} rows refer to missing rows`);
     const lastOrder = findings.length > 0 ? undefined : lastOrderOf(database);
     return { isNew: false, findings, lastOrder };
   } catch (error) {
@@ -99,14 +103,14 @@ export function verifyDatabase(path: string): Verification {
   }
 }
 
-/** Whether SQLite says that the file is torn, or none of its own. */
+/** Returns whether SQLite considers the file corrupt, or not a database. */
 export function isDamage(error: unknown): error is SQLiteError {
   return error instanceof SQLiteError && DAMAGE.test(error.code ?? "");
 }
 
 /**
- * Returns the last order. Throws `DatabaseUnusable` like `verifyDatabase`, and also if the database has no
- * tables or is damaged. `name` is the subject of the message.
+ * Returns the newest order. Throws `DatabaseUnusable` like `verifyDatabase`, and also if the
+ * database has no tables or is damaged. `name` is the subject of the message.
  */
 export function verifyOrThrow(path: string, name: string): LastOrder | undefined {
   const { isNew, findings, lastOrder } = verifyDatabase(path);

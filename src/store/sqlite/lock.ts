@@ -2,26 +2,28 @@ import { DatabaseUnusable } from "../errors.ts";
 import { Database, SQLiteError } from "bun:sqlite";
 import { realpathSync } from "node:fs";
 
-/** Where the lock on the database at this path, which must exist, has its file. */
+/** Returns the path of the lock file. The database must exist. */
 export function lockPath(databasePath: string): string {
   return `${realpathSync(databasePath)}.lock`;
 }
 
 /**
- * Keeps a second process off the database, from before it is migrated until this process is gone. The
- * lock is SQLite's own on an empty file beside it: the system frees it however the process ends, and the
- * database itself stays open to readers such as a backup. Of several that ask at once one gets it.
- * Throws `DatabaseUnusable` where another process has it.
+ * Locks the database against other processes, and returns a function that unlocks it. The lock is
+ * SQLite's lock on an empty file next to the database. The system releases it however the process
+ * ends, and readers such as a backup can still open the database. Exactly one of several
+ * simultaneous callers gets it. Throws `DatabaseUnusable` if another process has it.
  */
 export function lockDatabase(databasePath: string): () => void {
   let holder: Database | undefined;
   try {
     holder = new Database(lockPath(databasePath), { create: true, readwrite: true });
-    // Nothing is ever written to it, so it wants no journal beside it.
+    // Nothing is ever written, so no journal file is needed.
     holder.run("PRAGMA journal_mode = MEMORY");
-    // Taken by one system call. An EXCLUSIVE lock takes several: two processes can stop each other.
+    // Takes one system call. An EXCLUSIVE lock takes several, so two processes could block each
+    // other.
     holder.run("BEGIN IMMEDIATE");
-    // A file that can't be written SQLite opens for reading, and many may have that lock.
+    // Fails if the file is read-only: SQLite then opens it for reading, and locks do not exclude
+    // others.
     holder.run("PRAGMA user_version = 1");
   } catch (cause) {
     holder?.close();
@@ -40,7 +42,7 @@ function explain(databasePath: string, cause: unknown): unknown {
     case "SQLITE_CANTOPEN":
     case "SQLITE_READONLY":
       return new DatabaseUnusable(
-        `The file ${lockPath(databasePath)}, which keeps a second process off, can't be written.`,
+        `The lock file ${lockPath(databasePath)} can't be written: check its permissions.`,
         { cause },
       );
     default:

@@ -4,20 +4,20 @@ import { checkApplied, checkCurrent, readMigrations } from "../migrations.ts";
 
 const MIGRATIONS = readMigrations("sqlite");
 
-/** The first migration was rewritten once; what it makes is the same but for the wording of a CHECK. */
+/** The first migration was rewritten once; only the wording of a CHECK differs. */
 const FORMER_HASHES = new Map([
   ["43448d759ce523757b6c1866ea8a9df72fade5c7c9b6c8a141938966e0d9727f", MIGRATIONS[0]?.hash],
 ]);
 
 /**
- * Throws, with a sentence for the owner, where the database has not been made by this program or an
- * older version of it. Only reads.
+ * Throws, with a reason for the owner, if the database was not created by this version or an older
+ * one. Only reads.
  */
 export function assertOurs(database: Database): void {
   checkApplied(appliedMigrations(database), MIGRATIONS, hasTables(database));
 }
 
-/** Throws like `assertOurs`, and also where the database is older than this program. Only reads. */
+/** Throws like `assertOurs`, and also if the database is older than this version. Only reads. */
 export function assertUpToDate(database: Database): void {
   checkCurrent(appliedMigrations(database), MIGRATIONS, hasTables(database));
 }
@@ -26,7 +26,7 @@ export function assertUpToDate(database: Database): void {
 export function migrate(database: Database): boolean {
   const missing = missingMigrations(database);
   if (missing.length === 0) return false;
-  // The library's own migrator hides the reason if the disk is full: its ROLLBACK fails.
+  // Drizzle's migrator hides the reason if the disk is full, because its ROLLBACK fails.
   database.transaction(() => {
     database.run(
       "CREATE TABLE IF NOT EXISTS __drizzle_migrations (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)",
@@ -47,12 +47,12 @@ export function isNew(database: Database): boolean {
   return appliedMigrations(database).length === 0 && !hasTables(database);
 }
 
-/** The migrations that the database has not. */
+/** Returns the migrations that are not applied yet. */
 export function missingMigrations(database: Database): readonly MigrationMeta[] {
   return MIGRATIONS.slice(appliedMigrations(database).length);
 }
 
-/** The hashes of the migrations that the database has. */
+/** Returns the hashes of the applied migrations. */
 export function appliedMigrations(database: Database): string[] {
   const table = database.query("SELECT 1 FROM sqlite_master WHERE name = '__drizzle_migrations'");
   if (table.get() === null) return [];
@@ -63,7 +63,8 @@ export function appliedMigrations(database: Database): string[] {
 }
 
 function hasTables(database: Database): boolean {
-  // Earlier versions committed that table before the others, so an interrupted first start may have left it.
+  // Earlier versions committed that table first, so an interrupted first start may leave only that
+  // one.
   const others = "SELECT 1 FROM sqlite_master WHERE tbl_name <> '__drizzle_migrations'";
   return database.query(others).get() !== null;
 }

@@ -24,60 +24,61 @@ import {
   verifyOrThrow,
 } from "./integrity.ts";
 import { describeFileFault } from "./file-errors.ts";
-import { type OnStep, runSteps, type Steps } from "./checkpoints.ts";
+import { type Checkpointed, type OnCheckpoint, runCheckpointed } from "./checkpoints.ts";
 
-/** How many numbers are left out where nobody can say which have been given. */
-const UNKNOWN_NUMBERS = 1_000_000;
+/** Ids to skip if the former database is unreadable, so that none is reused. */
+const SKIPPED_IDS = 1_000_000;
 
-/** The tables whose rows have numbers that are never given twice. */
-const NUMBERED = ["users", "orders", "order_events"];
+/** Tables whose ids are never reused. */
+const TABLES_WITH_IDS = ["users", "orders", "order_events"];
 
-/** What has become of a database. */
+/** Result of a restore. */
 export interface Restoration {
-  /** The last order that is there now. */
+  /** The newest order in the restored database. */
   readonly restored: LastOrder | undefined;
   /** Whether the backup is a database file in WAL mode that was copied without its log. */
   readonly isRawCopy: boolean;
-  /** The last order that was there before; undefined where there was none, or none to read. */
+  /** The newest order in the former database; undefined if it had none, or was unreadable. */
   readonly former: LastOrder | undefined;
-  /** Where the former database is; undefined where there was none. */
+  /** Path of the former database; undefined if it did not exist. */
   readonly kept: string | undefined;
 }
 
 /**
- * Puts the backup at `from` in the place of the SQLite database at `path`, which stays beside it under another
- * name with `time` in it. At any moment there is the one or the other, whole. Numbers that the former database
- * has given are not given again. Throws `DatabaseUnusable`, also where a service has the database.
+ * Replaces the SQLite database at `path` with the backup at `from`. Keeps the former database next
+ * to it, under a name that contains `time`. At any moment, `path` is the complete former or the
+ * complete new database. Ids of the former database are not reused. Throws `DatabaseUnusable`, also
+ * if a service is using the database.
  */
 export function restoreDatabase(
   from: string,
   path: string,
   time: string,
-  onStep: OnStep = () => {},
+  onCheckpoint: OnCheckpoint = () => {},
 ): Restoration {
-  return runSteps(restoreSteps(from, path, time, onStep));
+  return runCheckpointed(checkpointedRestore(from, path, time, onCheckpoint));
 }
 
-/** The steps of `restoreDatabase`. */
-export function* restoreSteps(
+/** Works like `restoreDatabase`, with checkpoints. */
+export function* checkpointedRestore(
   from: string,
   path: string,
   time: string,
-  onStep: OnStep = () => {},
-): Steps<Restoration> {
+  onCheckpoint: OnCheckpoint = () => {},
+): Checkpointed<Restoration> {
   try {
     const isRawCopy = inspectBackup(from);
     const restored = verifyOrThrow(from, `The database ${from}`);
     yield;
     refuseUnsafePlace(path);
     mkdirSync(dirname(path), { recursive: true });
-    // The lock needs the file to exist; it keeps services from starting meanwhile.
+    // The lock needs the file to exist. It prevents a service from starting meanwhile.
     closeSync(openSync(path, "a", 0o600));
     const unlock = lockDatabase(path);
     try {
-      onStep("locked");
+      onCheckpoint("locked");
       // A rename to a symbolic link would replace the link, not the database.
-      const replaced = yield* replaceDatabase(from, realpathSync(path), time, onStep);
+      const replaced = yield* replaceDatabase(from, realpathSync(path), time, onCheckpoint);
       return { restored, isRawCopy, ...replaced };
     } finally {
       unlock();
@@ -95,42 +96,48 @@ function* replaceDatabase(
   from: string,
   path: string,
   time: string,
-  onStep: OnStep,
-): Steps<Pick<Restoration, "former" | "kept">> {
+  onCheckpoint: OnCheckpoint,
+): Checkpointed<Pick<Restoration, "former" | "kept">> {
   const next = `${path}.restoring`;
   try {
-    // A log without its database has orders too, and SQLite would apply it to the restored database.
-    const isThere = [path, logPath(path)].some((file) => sizeOf(file) > 0);
-    const former = isThere ? readFormer(path) : NOTHING;
+    // A log without its database may hold orders, and SQLite would apply it to the restored
+    // database.
+    const exists = [path, logPath(path)].some((file) => sizeOf(file) > 0);
+    const former = exists ? readFormer(path) : NOTHING;
     rmSync(next, { force: true });
     copyDatabase(from, next);
-    onStep("copied");
+    onCheckpoint("copied");
     yield;
-    raiseNumbers(next, former.numbers);
+    raiseSequences(next, former.sequences);
     sync(next);
-    onStep("raised");
+    onCheckpoint("raised");
     yield;
-    const kept = isThere ? `${path}.before-${time}` : undefined;
+    const kept = exists ? `${path}.before-${time}` : undefined;
     if (kept !== undefined) keepFormer(path, kept);
-    onStep("kept");
+    onCheckpoint("kept");
     renameSync(next, path);
     sync(dirname(path));
-    onStep("renamed");
+    onCheckpoint("renamed");
     return { former: former.lastOrder, kept };
   } finally {
     for (const file of [next, `${next}-journal`]) rmSync(file, { force: true });
   }
 }
 
-/** SQLite's read and write versions of the file format: both are 2 in WAL mode, and 1 in a backup. */
+/**
+ * SQLite's read and write versions in the file header: both are 2 in WAL mode, and 1 in a backup.
+ */
 const WAL_FORMAT = 2;
 const FORMAT_OFFSET = 18;
 
-/** Returns whether the backup is a raw copy without its log. Throws `DatabaseUnusable` if it is not a file. */
+/**
+ * Returns whether the backup is a raw copy without its log. Throws `DatabaseUnusable` if it is not
+ * a file.
+ */
 function inspectBackup(path: string): boolean {
   const file = statSync(path, { throwIfNoEntry: false });
   if (file === undefined) throw new DatabaseUnusable(`There is no backup ${path}.`);
-  if (!file.isFile()) throw new DatabaseUnusable(`${path} is no backup: ${kindOf(file)}.`);
+  if (!file.isFile()) throw new DatabaseUnusable(`${path} is not a backup: ${kindOf(file)}.`);
   const header = Buffer.alloc(FORMAT_OFFSET + 2);
   const descriptor = openSync(path, "r");
   try {
@@ -146,41 +153,43 @@ function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
-interface Numbers {
+/** A row of SQLite's `sqlite_sequence`: `seq` is the highest id that the table has used. */
+interface Sequence {
   readonly name: string;
   readonly seq: number;
 }
 
 interface Former {
   /** Undefined if unreadable. */
-  readonly numbers: readonly Numbers[] | undefined;
+  readonly sequences: readonly Sequence[] | undefined;
   readonly lastOrder: LastOrder | undefined;
 }
 
-const NOTHING: Former = { numbers: [], lastOrder: undefined };
+const NOTHING: Former = { sequences: [], lastOrder: undefined };
 
-/** Reads the ids that the former database has used, and its last order. */
+/** Reads the former database's sequences and newest order. */
 function readFormer(path: string): Former {
   // Opening an empty database would delete its log.
-  if (sizeOf(path) === 0) return { numbers: undefined, lastOrder: undefined };
+  if (sizeOf(path) === 0) return { sequences: undefined, lastOrder: undefined };
   try {
     const { isNew, findings, lastOrder } = verifyDatabase(path);
     if (isNew) return NOTHING;
-    if (findings.length > 0) return { numbers: undefined, lastOrder };
+    if (findings.length > 0) return { sequences: undefined, lastOrder };
     using database = new Database(path, { readonly: true });
-    return { numbers: readNumbers(database), lastOrder };
+    return { sequences: readSequences(database), lastOrder };
   } catch {
-    // It may be of another version or none of ours: what it has given nobody knows.
-    return { numbers: undefined, lastOrder: undefined };
+    // Another version's or another program's database: the used ids are unknown.
+    return { sequences: undefined, lastOrder: undefined };
   }
 }
 
-function raiseNumbers(path: string, former: readonly Numbers[] | undefined) {
+/** Raises the sequences so that no id of the former database is reused. */
+function raiseSequences(path: string, former: readonly Sequence[] | undefined) {
   using database = new Database(path, { readwrite: true, strict: true });
   database.run("PRAGMA synchronous = FULL");
-  const own = new Map(readNumbers(database).map(({ name, seq }) => [name, seq]));
+  const own = new Map(readSequences(database).map(({ name, seq }) => [name, seq]));
   const least =
-    former ?? NUMBERED.map((name) => ({ name, seq: (own.get(name) ?? 0) + UNKNOWN_NUMBERS }));
+    former ?? TABLES_WITH_IDS.map((name) => ({ name, seq: (own.get(name) ?? 0) + SKIPPED_IDS }));
   for (const { name, seq } of least) {
     const change = own.has(name)
       ? "UPDATE sqlite_sequence SET seq = max(seq, $seq) WHERE name = $name"
@@ -189,16 +198,16 @@ function raiseNumbers(path: string, former: readonly Numbers[] | undefined) {
   }
 }
 
-function readNumbers(database: Database): Numbers[] {
-  return database.query<Numbers, []>("SELECT name, seq FROM sqlite_sequence").all();
+function readSequences(database: Database): Sequence[] {
+  return database.query<Sequence, []>("SELECT name, seq FROM sqlite_sequence").all();
 }
 
-/** Copies the former database, all that its write-ahead log has included, to stand beside the new one. */
+/** Copies the former database, including its write-ahead log, to `kept`. */
 function keepFormer(path: string, kept: string) {
-  const isReadable = takeInLog(path);
-  // Copies, not other names: two names of one database would be two logs for it.
+  const isReadable = checkpointLog(path);
+  // A copy, not a hard link: each name of a database has its own log.
   copyFileSync(path, kept);
-  if (isReadable) markWhole(kept);
+  if (isReadable) turnWalOff(kept);
   sync(kept);
   // SQLite would apply leftovers of the former database to the new one.
   for (const [file, name] of [
@@ -214,13 +223,16 @@ function keepFormer(path: string, kept: string) {
 }
 
 /** Turns WAL mode off, so that a later restore of the copy does not warn of a missing log. */
-function markWhole(kept: string) {
+function turnWalOff(kept: string) {
   using database = new Database(kept, { readwrite: true });
   database.run("PRAGMA journal_mode = DELETE");
 }
 
-/** Has the database take in its log; false where it is damaged. Throws where somebody is in the way of that. */
-function takeInLog(path: string): boolean {
+/**
+ * Checkpoints the write-ahead log. Returns false if the database is corrupt; throws if it is being
+ * read.
+ */
+function checkpointLog(path: string): boolean {
   // Opening an empty database would delete its log.
   if (sizeOf(path) === 0) return false;
   try {
@@ -232,6 +244,6 @@ function takeInLog(path: string): boolean {
     throw error;
   }
   throw new DatabaseUnusable(
-    `The database ${path} is being read by another program: stop that first.`,
+    `The database ${path} is being read by another program: stop that program first.`,
   );
 }

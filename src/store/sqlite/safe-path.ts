@@ -4,19 +4,22 @@ import { DatabaseUnusable } from "../errors.ts";
 import { describeFileFault } from "./file-errors.ts";
 import { refuseRoot } from "./file-owner.ts";
 
-/** Linux: a descriptor without access to the file. Closing any other kind would release SQLite's locks on it. */
+/**
+ * Linux: opens a descriptor without access to the file. Closing any other kind would release
+ * SQLite's locks on it.
+ */
 const O_PATH = 0o10000000;
 
-/** Like `refuseUnsafePlace`, but throws `DatabaseUnusable` also if there is no file at `path`. */
+/** Throws `DatabaseUnusable` like `refuseUnsafePlace`, and also if there is no file at `path`. */
 export function requireDatabase(path: string): void {
   if (!refuseUnsafePlace(path)) throw new DatabaseUnusable(`There is no database ${path}.`);
 }
 
 /**
- * Returns whether there is a file at `path`. Throws `DatabaseUnusable` if opening it is unsafe: if it is not a
- * regular file, if root would open another user's file, or if the file has a second path. The names of SQLite's
- * log and of our lock derive from the path. With two paths, two processes could write at the same time, and
- * commits in one log would be lost to the other.
+ * Returns whether there is a file at `path`. Throws `DatabaseUnusable` if opening it is unsafe: if
+ * it is not a regular file, if root would open another user's file, or if the file has a second
+ * path. SQLite's log and our lock are named after the path. With two paths, two processes could
+ * write at the same time, and commits in one log would be missing from the other.
  */
 export function refuseUnsafePlace(path: string): boolean {
   const refuse = (reason: string) => new DatabaseUnusable(`The database ${path} ${reason}.`);
@@ -26,7 +29,7 @@ export function refuseUnsafePlace(path: string): boolean {
   refuseRoot(path);
   if (file.nlink > 1) {
     throw refuse(
-      `has ${file.nlink} names (hard links), each with another log, so orders could be lost: remove all names but one`,
+      `has ${file.nlink} names (hard links), each with its own log, so orders could be lost: remove all names but one`,
     );
   }
   if (isMountedAlone(realpathSync(path))) {
@@ -55,7 +58,7 @@ function isMountedAlone(realPath: string): boolean {
   return mountOf(realPath) !== mountOf(dirname(realPath));
 }
 
-/** Returns the id of the mount that the path is on; undefined if the system does not provide it. */
+/** Returns the id of the path's mount; undefined if the system does not provide it. */
 function mountOf(path: string): string | undefined {
   if (process.platform !== "linux") return undefined;
   const descriptor = openSync(path, O_PATH);

@@ -25,18 +25,21 @@ import {
 import { createTables } from "../schema.ts";
 import type { Reader, Store, Tx } from "../store.ts";
 
-/** How long an opening waits for a reader. Nothing else goes on meanwhile, so later nothing waits so. */
+/** How long opening waits for a reader. This blocks the event loop, so it is 0 after opening. */
 const OPENING_TIMEOUT_MS = 500;
 
-/** What stays of the write-ahead log after a reader, such as a backup, has let it grow: twice its usual size. */
+/**
+ * Size that the write-ahead log is truncated to after a reader, such as a backup, has let it grow:
+ * twice its usual size.
+ */
 const LOG_SIZE_LIMIT_BYTES = 8 * 1024 * 1024;
 
 const tables = createTables(sqliteColumns);
 
 /**
- * Opens the SQLite database at `path` (`:memory:` for one that ends with the process), made or brought
- * up to date first. Throws `DatabaseUnusable` when another process has it or it can't be used; then it is
- * as it was.
+ * Opens the SQLite database at `path`, or one in memory if it is `:memory:`. Creates or migrates it
+ * first. Throws `DatabaseUnusable`, and leaves the database unchanged, if another process has it or
+ * it can't be used.
  */
 export function openSqliteStore(path: string, log: Log, metrics = NO_COMMIT_METRICS): Store {
   try {
@@ -57,7 +60,7 @@ function unusable(path: string, cause: unknown): DatabaseUnusable {
 }
 
 /**
- * Opens the SQLite database at `path` for one who only looks, also beside a service that has it. Throws
+ * Opens the SQLite database at `path` read-only, even while a service is using it. Throws
  * `DatabaseUnusable`.
  */
 export function openSqliteReader(path: string): Reader {
@@ -90,14 +93,18 @@ export function openSqliteReader(path: string): Reader {
 function openInMemory(metrics: CommitMetrics): Store {
   const database = openConnection(":memory:");
   const commits = createGroupCommit(database, drizzleOn(database), () => {}, metrics);
-  const { run, ping, close, countWaiting } = commits;
+  const { run, ping, close, countQueued } = commits;
   return {
     isShared: sqliteDialect.isShared,
     run,
-    // Nothing but this connection knows the data.
+    // No other connection can see the data.
     read: run,
     batch: createBatch({ run, metrics }),
-    measure: async () => ({ waiting: countWaiting(), databaseBytes: 0, walBytes: 0 }),
+    measure: async () => ({
+      queuedTransactions: countQueued(),
+      databaseBytes: 0,
+      walBytes: 0,
+    }),
     ping,
     async close() {
       await close();
@@ -109,12 +116,12 @@ function openInMemory(metrics: CommitMetrics): Store {
 function openFile(path: string, log: Log, metrics: CommitMetrics): Store {
   refuseUnsafePlace(path);
   mkdirSync(dirname(path), { recursive: true });
-  // The lock is found by the file's real name, which a link to nowhere has not.
+  // The lock is named after the file's real path, which a dangling link does not have.
   closeSync(openSync(path, "a"));
   const unlock = lockDatabase(path);
   try {
     checkOnOpen(path, log);
-    keepOlder(path, log);
+    keepOldVersion(path, log);
     return openLocked(path, log, metrics, unlock);
   } catch (error) {
     unlock();
@@ -122,19 +129,19 @@ function openFile(path: string, log: Log, metrics: CommitMetrics): Store {
   }
 }
 
-/** Before a database is changed by a migration, it is kept as it is under another name. */
-function keepOlder(path: string, log: Log): void {
-  const migrations = statSync(path).size === 0 ? undefined : olderThanThis(path);
+/** Keeps a copy of an older version's database before it is migrated. */
+function keepOldVersion(path: string, log: Log): void {
+  const migrations = statSync(path).size === 0 ? undefined : appliedIfOld(path);
   if (migrations === undefined) return;
   const kept = `${path}.before-schema-${migrations + 1}`;
-  // There from an earlier start that was ended before it had migrated, if it is there.
+  // Kept by an earlier start that was interrupted before the migration.
   if (existsSync(kept)) return;
   backupDatabase(path, kept);
-  log.info(`The database ${path} is brought up to date; as it was it is kept in ${kept}.`);
+  log.info(`Migrating the database ${path}; the old version is kept in ${kept}.`);
 }
 
-/** Returns the number of migrations of an older database; undefined if it is new or up to date. */
-function olderThanThis(path: string): number | undefined {
+/** Returns the number of applied migrations; undefined if the database is new or up to date. */
+function appliedIfOld(path: string): number | undefined {
   using database = new Database(path, { readonly: true, strict: true });
   if (isNew(database)) return undefined;
   return missingMigrations(database).length > 0 ? appliedMigrations(database).length : undefined;
@@ -152,10 +159,12 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
     keepPrivate(Object.values(paths));
     const checkFiles = watchDatabaseFiles(paths, (bytes) => {
       const mebibytes = Math.round(bytes / 1024 ** 2);
-      log.warn(`${paths.log} has ${mebibytes} MiB: some reader has ${path} open for long.`);
+      log.warn(
+        `${paths.log} has grown to ${mebibytes} MiB: a reader has kept ${path} open for too long.`,
+      );
     });
     const commits = createGroupCommit(database, drizzleOn(database), checkFiles, metrics);
-    const { run, ping, close, countWaiting } = commits;
+    const { run, ping, close, countQueued } = commits;
     const reader = new Database(path, { readonly: true, strict: true });
     const readerTx = drizzleOn(reader);
     return {
@@ -171,7 +180,7 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
       },
       batch: createBatch({ run, metrics }),
       measure: async () => ({
-        waiting: countWaiting(),
+        queuedTransactions: countQueued(),
         databaseBytes: sizeOf(paths.database),
         walBytes: sizeOf(paths.log),
       }),
@@ -180,12 +189,13 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
         await close();
         reader.close();
         try {
-          // Readers with another -shm are invisible to the checkpoint, which would truncate their log.
+          // Readers with another -shm are invisible to the checkpoint, which would truncate their
+          // log.
           checkFiles();
-          // All is in the one file then; what may stay beside it is empty.
+          // Moves all data into the database file; a remaining log is empty.
           database.run("PRAGMA wal_checkpoint(TRUNCATE)");
         } catch {
-          // The data is in two files then, and as safe.
+          // Not needed for safety: the data is then in two files.
         } finally {
           database.close();
           unlock();
@@ -198,7 +208,7 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
   }
 }
 
-/** A connection that writes, to a database that is up to date and has a write-ahead log. */
+/** Opens a connection for writing, in WAL mode, and migrates the database. */
 function openConnection(path: string): Database {
   const database = new Database(path, { create: true, readwrite: true, strict: true });
   try {
@@ -207,12 +217,13 @@ function openConnection(path: string): Database {
     database.run("PRAGMA journal_mode = WAL");
     database.run("PRAGMA synchronous = FULL");
     database.run(`PRAGMA journal_size_limit = ${LOG_SIZE_LIMIT_BYTES}`);
-    // With foreign keys on, a migration that rebuilds a table would delete the rows that refer to it.
+    // With foreign keys on, a migration that rebuilds a table would delete the rows that refer to
+    // it.
     const isChanged = migrate(database);
-    // It reads every row, which only a migration is worth.
+    // Only after a migration, because it reads every row.
     if (isChanged) checkForeignKeys(database);
     database.run("PRAGMA foreign_keys = ON");
-    // The write-ahead log is there from the first write on.
+    // The first write creates the write-ahead log.
     database.run("PRAGMA user_version = 0");
     database.run("PRAGMA busy_timeout = 0");
     return database;
@@ -224,7 +235,7 @@ function openConnection(path: string): Database {
 
 function drizzleOn(database: Database): Tx {
   const builders = drizzle({ client: database, casing: "snake_case" });
-  // `as`: SQLite's builders do the same, as far as the queries use them.
+  // `as`: SQLite's builders are compatible as far as the queries use them.
   return Object.assign(builders, { tables, sqlDialect: sqliteDialect }) as unknown as Tx;
 }
 
@@ -234,5 +245,5 @@ function sizeOf(path: string): number {
 
 function checkForeignKeys(database: Database): void {
   const orphans = database.query("PRAGMA foreign_key_check").all();
-  if (orphans.length > 0) throw new Error(`${orphans.length} rows refer to rows that are missing`);
+  if (orphans.length > 0) throw new Error(`${orphans.length} rows refer to missing rows`);
 }
