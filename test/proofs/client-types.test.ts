@@ -12,7 +12,7 @@ const API = readFileSync(join(ROOT, "docs/api.md"), "utf8");
 const SNIPPET = /```ts\n(.*?)```/s.exec(API)?.[1] ?? "";
 const FLAGS = /`tsc (--[^`]+)`/.exec(API)?.[1]?.split(" ") ?? [];
 
-/** What the types must not let pass, with what is wrong with it. */
+/** Calls that must not compile, with the expected error code. */
 const WRONG = [
   ["await api.register.post({ phone_number: 5 });", "TS2322"],
   ["await api.registre.post({});", "TS2551"],
@@ -26,7 +26,7 @@ test("the TypeScript client in docs/api.md compiles in a separate project, and w
   const bunInit = ["--target", "esnext", "--module", "preserve", "--lib", "esnext"];
   const [asDocumented, asInBunInit] = await Promise.all([
     complaints(bot.path, [...tsc, "--noEmit", ...FLAGS, "bot.ts"]),
-    // The compiler of the next generation, with what `bun init` writes.
+    // Bun's built-in type checker, with the options that `bun init` writes.
     complaints(bot.path, [
       process.execPath,
       "check",
@@ -43,7 +43,7 @@ test("the TypeScript client in docs/api.md compiles in a separate project, and w
   expect(asInBunInit).toEqual(expected);
 });
 
-test("client-types wants the one file to write", async () => {
+test("client-types: requires exactly one output file", async () => {
   for (const paths of [[], ["a.d.ts", "b.d.ts"]]) {
     const { exitCode, stderr } = Bun.spawnSync(
       [process.execPath, join(ROOT, "scripts/client-types.ts"), ...paths],
@@ -56,7 +56,7 @@ test("client-types wants the one file to write", async () => {
   }
 });
 
-/** A project beside this one, with packages of its own. */
+/** Creates a separate project with its own packages. */
 async function createBot() {
   const folder = temporaryFolder();
   copyPackages(["@elysiajs/eden", "bun-types"], folder.path);
@@ -70,7 +70,7 @@ async function createBot() {
   return folder;
 }
 
-/** Copies the packages and all that they need, as an installation would. */
+/** Copies the packages with their dependencies, as an install would. */
 function copyPackages(names: readonly string[], to: string, copied = new Set<string>()) {
   for (const name of names) {
     if (copied.has(name)) continue;
@@ -81,7 +81,7 @@ function copyPackages(names: readonly string[], to: string, copied = new Set<str
       readFileSync(join(from, "package.json"), "utf8"),
     );
     const needed = Object.keys({ ...dependencies, ...peerDependencies });
-    // `typescript` and `@types/bun` are peers that may be missing, and are missing here.
+    // The optional peers `typescript` and `@types/bun` are not installed here.
     copyPackages(needed.filter(isInstalled), to, copied);
   }
 }
@@ -90,7 +90,7 @@ function isInstalled(name: string): boolean {
   return existsSync(join(ROOT, "node_modules", name));
 }
 
-/** The errors that the compiler finds, by line and code. */
+/** Returns the compiler's errors as "file:line code". */
 async function complaints(cwd: string, command: string[]): Promise<string[]> {
   const compiler = Bun.spawn(command, { cwd, stdout: "pipe", stderr: "pipe" });
   const printed = await compiler.stdout.text();
