@@ -57,7 +57,7 @@ const inEncoding = (encoding: string) => async (_server: PostgresServer, url: st
 /** Reloads the server's settings; resolves when that is done. */
 async function reload(url: string) {
   const loadedAt = async () => {
-    // On an open connection the time changes before all settings are loaded, so connect anew.
+    // A new connection each time: on an open one the time changes before all settings are loaded.
     await using sql = new SQL({ url, max: 1 });
     const [row] = await sql`SELECT pg_conf_load_time()::text AS at`;
     return row.at;

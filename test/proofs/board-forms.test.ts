@@ -2,7 +2,13 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Page } from "playwright-core";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import type { Verdict } from "../support/http-proxy.ts";
-import { badGateway, FAILURES, openLiveBoard, shows, stepButton } from "../support/live-board.ts";
+import {
+  badGateway,
+  FAILURES,
+  openLiveBoard,
+  shows,
+  nextStageButton,
+} from "../support/live-board.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
@@ -75,7 +81,7 @@ suite("board form", () => {
     const [page, id] = [await profile.open(), await order()];
     await shows(id)(page);
     profile.proxy.judge = judgePosts(badGateway);
-    await stepButton(page, id).click();
+    await nextStageButton(page, id).click();
     await shows(await order())(page);
     expect(await page.locator(`#order-${id} .failure`).isVisible()).toBe(true);
   });
@@ -93,7 +99,7 @@ suite("board form", () => {
       });
       return badGateway();
     };
-    await stepButton(page, id).click();
+    await nextStageButton(page, id).click();
     await page.locator(`.accepted #order-${id}`).waitFor();
     expect(await page.locator(".failure").count()).toBe(0);
   });

@@ -7,7 +7,7 @@ import {
   HOSTNAMES,
   openLiveBoard,
   shows,
-  stepButton,
+  nextStageButton,
 } from "../support/live-board.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
@@ -58,7 +58,7 @@ suite.each(HOSTNAMES)("board tabs in one browser on http://%s", (hostname) => {
     await expectTakeover(undefined);
     const [id, last] = [await order(), tabs.at(-1)];
     if (last === undefined) throw new Error("no tab");
-    await stepButton(last, id).click();
+    await nextStageButton(last, id).click();
     await last.locator(`.accepted #order-${id}`).waitFor();
     await inAll(tabs, (page) => page.locator(`.accepted #order-${id}`).waitFor());
 

@@ -25,7 +25,7 @@ export function findOverlaps(ledger: readonly Entry[]): string[] {
   return Array.from(violations);
 }
 
-/** Returns the entries written so far. */
+/** Returns all complete entries. */
 export function readLedger(path: string): Entry[] {
   // Drops the text after the last newline: it is empty or an incomplete line.
   const lines = readFileSync(path, "utf8").split("\n").slice(0, -1);

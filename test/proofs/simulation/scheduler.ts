@@ -72,7 +72,7 @@ export function createScheduler(random: Random, onEvent: (name: string) => void)
     throw new Error("setInterval is not simulated");
   }
 
-  /** Removes and returns a random ready event; undefined if there is none. */
+  /** Removes and returns a random ready event; undefined if no event is ready. */
   function takeReady(): Timed | undefined {
     const immediate = () => ({
       atMs: nowMs,
