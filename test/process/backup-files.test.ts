@@ -25,7 +25,7 @@ import { openStore } from "../support/store.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-/** Makes a database with this number of users in a temporary folder. */
+/** Creates a database with this many users in a temporary folder. */
 async function makeDatabase(users = 1) {
   const folder = temporaryFolder();
   const path = join(folder.path, "x.db");
@@ -40,7 +40,7 @@ function countUsers(path: string): number {
   return database.query<{ n: number }, []>("SELECT count(*) AS n FROM users").get()?.n ?? -1;
 }
 
-/** What `link` does on a file system without hard links. */
+/** Returns a `link` that fails as on a file system without hard links. */
 function failToLink(code: string) {
   return () => {
     throw Object.assign(new Error(`${code}: no hard links, link 'a' -> 'b'`), {
@@ -50,8 +50,8 @@ function failToLink(code: string) {
   };
 }
 
-describe("a backup on a file system without hard links", () => {
-  test.each(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])("is made after %s", async (code) => {
+describe("backup on a file system without hard links", () => {
+  test.each(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])("succeeds after %s", async (code) => {
     using made = await makeDatabase();
     const file = join(made.folder, "backup");
     backupDatabase(made.path, file, () => {}, failToLink(code));
@@ -59,7 +59,7 @@ describe("a backup on a file system without hard links", () => {
     expect(readdirSync(made.folder).filter((name) => name.includes("part"))).toEqual([]);
   });
 
-  test("overwrites no file that came meanwhile", async () => {
+  test("does not overwrite a file created meanwhile", async () => {
     using made = await makeDatabase();
     const file = join(made.folder, "backup");
     const fail = failToLink("EPERM");
@@ -78,34 +78,34 @@ describe("a backup on a file system without hard links", () => {
     expect(readFileSync(file, "utf8")).toBe("precious");
   });
 
-  test("is made after a kill at any step", async () => {
-    for (const step of ["copied", "synced", "reserved"]) {
+  test("succeeds after an earlier one was killed at any checkpoint", async () => {
+    for (const checkpoint of ["copied", "synced", "reserved"]) {
       using made = await makeDatabase();
       const [file, killed] = [join(made.folder, "backup"), join(made.folder, "killed")];
       const copy = (at: string) => {
-        if (at !== step) return;
+        if (at !== checkpoint) return;
         mkdirSync(killed);
         for (const name of readdirSync(made.folder).filter((one) => one.startsWith("backup"))) {
-          const ofGone = name.replace(`.${process.pid}.`, ".999999999.");
-          copyFileSync(join(made.folder, name), join(killed, ofGone));
+          const nameOfDead = name.replace(`.${process.pid}.`, ".999999999.");
+          copyFileSync(join(made.folder, name), join(killed, nameOfDead));
         }
       };
       backupDatabase(made.path, file, copy, failToLink("EPERM"));
       backupDatabase(made.path, join(killed, "backup"));
-      expect([step, readdirSync(killed)]).toEqual([step, ["backup"]]);
+      expect([checkpoint, readdirSync(killed)]).toEqual([checkpoint, ["backup"]]);
       expect(countUsers(join(killed, "backup"))).toBe(1);
     }
   });
 
-  test("leaves nothing if the file can't be made at all", async () => {
+  test("leaves no file behind if it fails", async () => {
     using made = await makeDatabase();
     const file = join(made.folder, "backup");
     const message = await databaseRefusal(() =>
       backupDatabase(
         made.path,
         file,
-        (step) => {
-          if (step === "reserved") throw new Error("no room");
+        (checkpoint) => {
+          if (checkpoint === "reserved") throw new Error("no room");
         },
         failToLink("EPERM"),
       ),
@@ -115,8 +115,8 @@ describe("a backup on a file system without hard links", () => {
   });
 });
 
-describe("a backup that can't be made says why in a sentence:", () => {
-  test("a name that is too long for the unfinished copy", async () => {
+describe("backup and restore errors", () => {
+  test("name the longest possible file name", async () => {
     using made = await makeDatabase();
     const refused = (length: number) =>
       databaseRefusal(() => backupDatabase(made.path, join(made.folder, "x".repeat(length))));
@@ -129,7 +129,7 @@ describe("a backup that can't be made says why in a sentence:", () => {
     );
   });
 
-  test("a folder that can't be written, or is a file", async () => {
+  test("say why a backup folder cannot be written", async () => {
     using made = await makeDatabase();
     const locked = join(made.folder, "locked");
     mkdirSync(locked, { mode: 0o555 });
@@ -147,7 +147,7 @@ describe("a backup that can't be made says why in a sentence:", () => {
     }
   });
 
-  test("a restore into a folder that can't be written, and from what is no file", async () => {
+  test("say why a restore cannot read the backup or write the folder", async () => {
     using made = await makeDatabase();
     const backup = join(made.folder, "backup");
     const locked = join(made.folder, "locked");
@@ -168,7 +168,7 @@ describe("a backup that can't be made says why in a sentence:", () => {
     expect(countUsers(made.path)).toBe(1);
   });
 
-  /** Root may write everywhere. */
+  /** Drops root's privileges: root may write everywhere. */
   function becomeNobody() {
     const uid = process.geteuid?.();
     if (uid === 0) process.seteuid?.(65534);
@@ -176,30 +176,30 @@ describe("a backup that can't be made says why in a sentence:", () => {
   }
 });
 
-test("removing unfinished backups removes no other file", async () => {
+test("removeAbandonedParts removes no other file", async () => {
   using made = await makeDatabase();
   const names = readdirSync(made.folder);
-  // As in the root folder, whose own name is empty.
+  // The file name is empty if the backup path is in the root folder.
   removeAbandonedParts(made.folder, (name) => name === "");
   removeAbandonedParts(made.folder, () => true);
   expect(readdirSync(made.folder)).toEqual(names);
 });
 
 describe.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("%s", (signal) => {
-  const raise = (at: string) => (step: string) => {
-    if (step === at) process.kill(process.pid, signal);
+  const raise = (at: string) => (checkpoint: string) => {
+    if (checkpoint === at) process.kill(process.pid, signal);
   };
 
-  test("ends a backup at any step, and leaves nothing or a complete file", async () => {
-    for (const step of ["copied", "synced", "linked"]) {
+  test("stops a backup at any checkpoint and leaves no file or a complete one", async () => {
+    for (const checkpoint of ["copied", "synced", "linked"]) {
       using made = await makeDatabase();
       const file = join(made.folder, "backup");
       const message = await databaseRefusal(() =>
-        runUntilSignal(checkpointedBackup(made.path, file, raise(step))),
+        runUntilSignal(checkpointedBackup(made.path, file, raise(checkpoint))),
       );
-      const isDone = step === "linked";
-      expect([step, message]).toEqual([
-        step,
+      const isDone = checkpoint === "linked";
+      expect([checkpoint, message]).toEqual([
+        checkpoint,
         isDone ? "none" : `Stopped by ${signal}; nothing was changed.`,
       ]);
       const left = readdirSync(made.folder).filter((name) => name.startsWith("backup"));
@@ -207,8 +207,8 @@ describe.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("%s", (signal) => {
     }
   });
 
-  test("ends a restore at any step, and leaves the former database or the new one", async () => {
-    for (const step of ["locked", "copied", "raised", "kept", "renamed"]) {
+  test("stops a restore at any checkpoint and leaves the old database or the new one", async () => {
+    for (const checkpoint of ["locked", "copied", "raised", "kept", "renamed"]) {
       using made = await makeDatabase(2);
       const file = join(made.folder, "backup");
       backupDatabase(made.path, file);
@@ -216,10 +216,13 @@ describe.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("%s", (signal) => {
       await store.run(addUser("+998901234567"));
       await store.close();
       const message = await databaseRefusal(() =>
-        runUntilSignal(checkpointedRestore(file, made.path, "then", raise(step))),
+        runUntilSignal(checkpointedRestore(file, made.path, "then", raise(checkpoint))),
       );
-      const isDone = ["kept", "renamed"].includes(step);
-      expect([step, message]).toEqual([step, isDone ? "none" : expect.stringContaining(signal)]);
+      const isDone = ["kept", "renamed"].includes(checkpoint);
+      expect([checkpoint, message]).toEqual([
+        checkpoint,
+        isDone ? "none" : expect.stringContaining(signal),
+      ]);
       expect(countUsers(made.path)).toBe(isDone ? 2 : 3);
       expect(readdirSync(made.folder).filter((name) => name.includes("restoring"))).toEqual([]);
       await openStore(made.path).close();

@@ -26,7 +26,7 @@ import { openStore } from "../support/store.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-/** A database with so many orders of one user. */
+/** Creates a database with one user and this many orders. */
 async function makeDatabase(path: string, orders: number) {
   const store = openStore(path);
   await store.run(addUser("+998901234567"));
@@ -57,16 +57,16 @@ function refusal(work: () => unknown): string {
   }
 }
 
-describe("a backup", () => {
-  test("of a database that is served holds every order that was answered before, three times of three", async () => {
+describe("backup", () => {
+  test("of a live database contains every order answered before it started", async () => {
     using folder = temporaryFolder();
     const DATABASE_URL = `file:${join(folder.path, "x.db")}`;
     await using service = await spawnService({ DATABASE_URL, ORDERS_PER_USER_PER_HOUR: "0" });
     const user = await service.userId();
     let answered = 0;
-    let isOver = false;
+    let isStopped = false;
     const clients = Array.from({ length: 8 }, async (_, client) => {
-      for (let n = 0; !isOver; n++) {
+      for (let n = 0; !isStopped; n++) {
         const { status } = await service.order(user, { "idempotency-key": `${client}-${n}` });
         if (status === 200) answered += 1;
       }
@@ -85,11 +85,11 @@ describe("a backup", () => {
       expect(countOrders(file)).toBeGreaterThanOrEqual(before);
       expect(statSync(file).mode & 0o777).toBe(0o600);
     }
-    isOver = true;
+    isStopped = true;
     await Promise.all(clients);
   });
 
-  test("overwrites nothing, and says what is missing", async () => {
+  test("overwrites nothing and names a missing database or folder", async () => {
     using folder = temporaryFolder();
     const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     expect(refusal(() => backupDatabase(path, file))).toBe(`There is no database ${path}.`);
@@ -102,34 +102,34 @@ describe("a backup", () => {
     );
   });
 
-  test("that a kill has ended leaves the next to succeed, and nothing else", async () => {
+  test("succeeds after an earlier one was killed, and removes its leftovers", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     await makeDatabase(path, 3);
-    for (const step of ["copied", "synced", "linked"]) {
-      const file = join(folder.path, `backup-${step}`);
-      expect(await dieAt(step, "backup", path, file)).toBe("SIGKILL");
+    for (const checkpoint of ["copied", "synced", "linked"]) {
+      const file = join(folder.path, `backup-${checkpoint}`);
+      expect(await dieAt(checkpoint, "backup", path, file)).toBe("SIGKILL");
       if (!existsSync(file)) backupDatabase(path, file);
       expect(countOrders(file)).toBe(3);
-      if (step !== "linked") {
+      if (checkpoint !== "linked") {
         expect(readdirSync(folder.path).filter((name) => name.includes(".part"))).toEqual([]);
       }
     }
   });
 
-  test("for which there is no room leaves nothing", async () => {
+  test("to a full disk leaves no file behind", async () => {
     using folder = temporaryFolder();
     const [path, full] = [join(folder.path, "x.db"), join(folder.path, "full")];
     await makeDatabase(path, 500);
     using disk = mountDisk(full, "40k");
-    if (disk === undefined) return skip("the full disk, which needs the right to mount one");
+    if (disk === undefined) return skip("the full disk, which needs permission to mount a tmpfs");
     expect(refusal(() => backupDatabase(path, join(full, "backup")))).toMatch(/full/);
     expect(readdirSync(full)).toEqual([]);
   });
 });
 
-describe("a restored database", () => {
-  test("has the backup's orders, gives no number twice, and keeps the former one", async () => {
+describe("restore", () => {
+  test("restores the backup's orders, reuses no order id, and keeps the old database", async () => {
     using folder = temporaryFolder();
     const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     await makeDatabase(path, 3);
@@ -155,12 +155,12 @@ describe("a restored database", () => {
     await restored.close();
   });
 
-  test("takes the place of one that can't be read, and leaves a million numbers out", async () => {
+  test("over an unreadable database skips 1,000,000 ids", async () => {
     using folder = temporaryFolder();
     const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     await makeDatabase(path, 3);
     backupDatabase(path, file);
-    writeFileSync(path, "this is no database at all, but it is long enough to be one".repeat(100));
+    writeFileSync(path, "this is not a database, but as long as one".repeat(100));
     restoreDatabase(file, path, "then");
     const store = openStore(path);
     await addOrders(store, 1);
@@ -168,38 +168,38 @@ describe("a restored database", () => {
     const orders = await store.read((tx) => tx.select().from(tx.tables.orders).offset(3).limit(9));
     expect(orders.map(({ id }) => id)).toEqual([1_000_004]);
     await store.close();
-    expect(readFileSync(`${path}.before-then`, "utf8")).toContain("no database at all");
+    expect(readFileSync(`${path}.before-then`, "utf8")).toContain("not a database");
   });
 
-  test("has no number of the lost ones where the backup has none to go by", async () => {
+  test("of an empty backup over an unreadable database skips 1,000,000 ids too", async () => {
     using folder = temporaryFolder();
     const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     await openStore(path).close();
     backupDatabase(path, file);
-    writeFileSync(path, "this is no database at all, but it is long enough to be one".repeat(100));
+    writeFileSync(path, "this is not a database, but as long as one".repeat(100));
     restoreDatabase(file, path, "then");
     const store = openStore(path);
     expect(await store.run(addUser("+998901234567"))).toMatchObject([{ id: 1_000_001 }]);
     await store.close();
   });
 
-  test("is nobody else's from the first step on, also where there was none before", async () => {
+  test("holds the database lock from the first checkpoint on, even if there was no database", async () => {
     using folder = temporaryFolder();
     const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     await makeDatabase(path, 1);
     backupDatabase(path, file);
     const fresh = join(folder.path, "fresh.db");
     const seen: string[] = [];
-    restoreDatabase(file, fresh, "then", (step) => {
-      seen.push(`${step}: ${refusal(() => openStore(fresh)).replace(/.* is /, "")}`);
+    restoreDatabase(file, fresh, "then", (checkpoint) => {
+      seen.push(`${checkpoint}: ${refusal(() => openStore(fresh)).replace(/.* is /, "")}`);
     });
-    const steps = ["locked", "copied", "raised", "kept", "renamed"];
-    expect(seen).toEqual(steps.map((step) => `${step}: in use by another process.`));
+    const checkpoints = ["locked", "copied", "raised", "kept", "renamed"];
+    expect(seen).toEqual(checkpoints.map((name) => `${name}: in use by another process.`));
     expect(countOrders(fresh)).toBe(1);
     expect(existsSync(`${fresh}.before-then`)).toBe(false);
   });
 
-  test("waits for no reader of the former one, and the former one is a file of its own", async () => {
+  test("fails while another process reads the database, and keeps the old one as a separate file", async () => {
     using folder = temporaryFolder();
     const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     await makeDatabase(path, 1);
@@ -218,7 +218,7 @@ describe("a restored database", () => {
     expect(statSync(`${path}.before-then`).nlink).toBe(1);
   });
 
-  test("is refused while a service has it, and where the backup is torn or of another program", async () => {
+  test("refuses a database in use and a torn, foreign, empty or missing backup", async () => {
     using folder = temporaryFolder();
     const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     await makeDatabase(path, 300);
@@ -248,8 +248,8 @@ describe("a restored database", () => {
     expect(existsSync(`${path}.before-then`)).toBe(false);
   });
 
-  test("that a kill has ended is the former or the new one, whole, and the next try succeeds", async () => {
-    for (const step of ["locked", "copied", "raised", "kept", "renamed"]) {
+  test("is atomic when killed at any checkpoint, and can be retried", async () => {
+    for (const checkpoint of ["locked", "copied", "raised", "kept", "renamed"]) {
       using folder = temporaryFolder();
       const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
       await makeDatabase(path, 2);
@@ -257,9 +257,10 @@ describe("a restored database", () => {
       const store = openStore(path);
       await addOrders(store, 3);
       await store.close();
-      expect(await dieAt(step, "restore", file, path)).toBe("SIGKILL");
+      expect(await dieAt(checkpoint, "restore", file, path)).toBe("SIGKILL");
       await openStore(path).close();
-      expect([step, countOrders(path)]).toEqual([step, step === "renamed" ? 2 : 5]);
+      const orders = checkpoint === "renamed" ? 2 : 5;
+      expect([checkpoint, countOrders(path)]).toEqual([checkpoint, orders]);
       expect(statSync(path).nlink).toBe(1);
       restoreDatabase(file, path, "later");
       await openStore(path).close();
@@ -268,14 +269,14 @@ describe("a restored database", () => {
   });
 });
 
-describe("the check of a database", () => {
-  test("says that it is whole and what waits, or what is wrong with it", async () => {
+describe("check", () => {
+  test("reports an intact database with its waiting orders, or the damage", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const check = () => runCommand(["check"], { DATABASE_URL: `file:${path}` });
     await makeDatabase(path, 300);
-    const whole = await check();
-    expect([whole.status, whole.printed]).toEqual([
+    const intact = await check();
+    expect([intact.status, intact.printed]).toEqual([
       0,
       expect.stringMatching(
         /is intact\.\nOrders: 300\.\nPending, being paid or in doubt: 300, the oldest for \d+ minutes\.\nPaid, and the dispatcher not notified: 0\.\nFree disk: \d+\.\d GiB\.\n$/,
@@ -288,23 +289,23 @@ describe("the check of a database", () => {
       `nmservis: The database ${path} is damaged: restore a backup.\n`,
     ]);
   });
-
-  test.each(["backup", "restore"])(
-    "on PostgreSQL %s names the server's own tools",
-    async (command) => {
-      const DATABASE_URL = "postgres://u:s3cret@127.0.0.1:1/shop";
-      expect(await runCommand([command, "file"], { DATABASE_URL })).toMatchObject({
-        status: 1,
-        complaints: expect.stringMatching(
-          /^nmservis: A PostgreSQL database can't be .* by nmservis: use pg_/,
-        ),
-      });
-    },
-  );
 });
 
-describe("the backups that the service makes by itself", () => {
-  test("are due by the newest one's name, and other files stay when the oldest go", async () => {
+test.each(["backup", "restore"])(
+  "%s on PostgreSQL refers to PostgreSQL's own tools",
+  async (command) => {
+    const DATABASE_URL = "postgres://u:s3cret@127.0.0.1:1/shop";
+    expect(await runCommand([command, "file"], { DATABASE_URL })).toMatchObject({
+      status: 1,
+      complaints: expect.stringMatching(
+        /^nmservis: A PostgreSQL database can't be .* by nmservis: use pg_/,
+      ),
+    });
+  },
+);
+
+describe("scheduled backups", () => {
+  test("are scheduled by the newest file name; only expired backups are deleted", async () => {
     const DAY_MS = 86_400_000;
     const first = Date.UTC(2026, 10, 25, 3, 4, 5);
     const names = [0, 1, 2].map((day) => backupName(first + day * DAY_MS));
@@ -312,20 +313,20 @@ describe("the backups that the service makes by itself", () => {
     const others = ["nmservis.db", `${names[0]}.77.part`, "nmservis-2026.db", "a.txt"];
     const now = first + 2 * DAY_MS;
     expect(lastBackupAt([...others, ...names], now)).toBe(now);
-    // One that a wrong clock has named for the future holds up no other.
+    // A backup dated in the future by a wrong clock does not delay the next one.
     expect(lastBackupAt([...others, ...names], now - 1)).toBe(now - DAY_MS);
     expect(lastBackupAt(others, now)).toBeUndefined();
-    const superfluous = (keep: number, at = now, last = names[2] ?? "") =>
+    const expired = (keep: number, at = now, last = names[2] ?? "") =>
       expiredBackups([...others, ...names.toReversed()], keep, at, last);
-    expect(superfluous(2)).toEqual(names.slice(0, 1));
-    expect(superfluous(7)).toEqual([]);
-    // Backups dated in the future go first, but never the one that was just made.
-    expect(superfluous(2, first, names[0])).toEqual(names.slice(1, 2));
-    expect(superfluous(1, first, names[0])).toEqual(names.slice(1, 3));
-    expect(superfluous(2, first - 1, names[0])).toEqual(names.slice(1, 2));
+    expect(expired(2)).toEqual(names.slice(0, 1));
+    expect(expired(7)).toEqual([]);
+    // Backups dated in the future expire first, but never the one just made.
+    expect(expired(2, first, names[0])).toEqual(names.slice(1, 2));
+    expect(expired(1, first, names[0])).toEqual(names.slice(1, 3));
+    expect(expired(2, first - 1, names[0])).toEqual(names.slice(1, 2));
   });
 
-  test("are made when one is due, tried again later where one fails, and old ones go after a success", async () => {
+  test("are made when due, retried after a failure, and expired ones are deleted after a success", async () => {
     using folder = temporaryFolder();
     const [old, newer] = [backupName(0), backupName(1000)];
     for (const name of [old, newer, "other"]) writeFileSync(join(folder.path, name), "");
@@ -352,7 +353,7 @@ describe("the backups that the service makes by itself", () => {
           async makeBackup(file) {
             made.push(file);
             if (fault === undefined) writeFileSync(file, "");
-            // The service is stopped just now.
+            // The service is stopped at this moment.
             if (fault === undefined) ending.abort();
             else setImmediate(() => ending.abort());
             return fault;
@@ -361,7 +362,7 @@ describe("the backups that the service makes by itself", () => {
         ending.signal,
       );
     };
-    // One was ended in the middle, by a process that is gone.
+    // The first belongs to a dead process, so it is a leftover.
     const [left, mine] = [`${newer}.999999999.part`, `${newer}.${process.pid}.part`];
     const foreign = "theirs.999999999.part";
     for (const name of [left, mine, foreign]) writeFileSync(join(folder.path, name), "");
@@ -376,7 +377,7 @@ describe("the backups that the service makes by itself", () => {
     expect(files()).toEqual([newer, backupName(11_000), ...others].toSorted());
   });
 
-  test("come from the running service, and the check says when the last was", async () => {
+  test("are made by the running service, and `check` reports the time of the last one", async () => {
     using folder = temporaryFolder();
     const BACKUP_DIR = join(folder.path, "backups");
     const DATABASE_URL = `file:${join(folder.path, "x.db")}`;
@@ -390,7 +391,7 @@ describe("the backups that the service makes by itself", () => {
   });
 });
 
-test("a database of an older version is kept as it was, once, before it is brought up to date", async () => {
+test("migration keeps one copy of the old database", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   {
@@ -404,10 +405,12 @@ test("a database of an older version is kept as it was, once, before it is broug
   expect(readdirSync(folder.path).filter((name) => name.includes(".before-"))).toEqual([kept]);
 });
 
-/** The signal that has ended a process which does this up to the step. */
-async function dieAt(step: string, what: string, from: string, to: string) {
+/** Runs a backup or restore that kills itself at the checkpoint; returns the signal. */
+async function dieAt(checkpoint: string, action: string, from: string, to: string) {
   const script = join(import.meta.dir, "../support/die-at-step.ts");
-  const child = Bun.spawn([process.execPath, script, what, from, to, step], { stderr: "pipe" });
+  const child = Bun.spawn([process.execPath, script, action, from, to, checkpoint], {
+    stderr: "pipe",
+  });
   await child.exited;
   return child.signalCode;
 }

@@ -7,7 +7,7 @@ import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-/** A Python that has the module, if there is one: Debian's packages are not in every Python. */
+/** Returns a Python with the module, if there is one. Debian's packages are not in every Python. */
 function pythonWith(module: string): string | undefined {
   return ["python3", "/usr/bin/python3", "python"].find((python) => {
     if (Bun.which(python) === null) return false;
@@ -16,11 +16,11 @@ function pythonWith(module: string): string | undefined {
 }
 
 test.each(["requests", "aiohttp"])(
-  "a bot holds its conversation with Python's %s",
+  "bot in Python with %s can register, order and look up users and orders",
   async (module) => {
     const python = pythonWith(module);
     if (python === undefined) {
-      return skip(`the bot's conversation with Python's ${module}, which is not installed`);
+      return skip(`the bot in Python with ${module}, which is not installed`);
     }
     using folder = temporaryFolder();
     await using service = await spawnService({ DATABASE_URL: `file:${join(folder.path, "x.db")}` });
@@ -31,17 +31,17 @@ test.each(["requests", "aiohttp"])(
         stderr: "pipe",
       },
     );
-    const [heard, complaints] = await Promise.all([bot.stdout.text(), bot.stderr.text()]);
-    expect(complaints).toBe("");
-    expect(heard.trim().split("\n")).toEqual([
+    const [output, errors] = await Promise.all([bot.stdout.text(), bot.stderr.text()]);
+    expect(errors).toBe("");
+    expect(output.trim().split("\n")).toEqual([
       "health 200 NoMus API is running",
       "register 200 ok 1",
       "register again 200 ok 1",
       "order 200 ok 1",
       "declined 402 payment_declined 2",
-      "who is it 200 1 Азиза",
-      "whose number 200 1 123456789",
-      "nobody 404 user_not_found",
+      "user by chat 200 1 Азиза",
+      "user by phone 200 1 123456789",
+      "unknown chat 404 user_not_found",
       "my orders 200 [[1, 'paid']]",
       "unknown tariff 404 tariff_not_found",
       "invalid 422 validation_failed",
@@ -55,11 +55,11 @@ test.each([
   ["requests", /^Paid, order 1\n$/],
   ["aiohttp", /^\(200, \{'status': 'ok', 'order_id': 1, .*\}\)\n$/],
 ])(
-  "the client for Python's %s in docs/api.md registers a user and orders",
+  "docs/api.md: the Python client with %s registers a user and orders",
   async (module, printed) => {
     const python = pythonWith(module);
     if (python === undefined) {
-      return skip(`the client for Python's ${module} in docs/api.md, which is not installed`);
+      return skip(`docs/api.md's Python client with ${module}, which is not installed`);
     }
     const snippets = Array.from(API.matchAll(/```python\n(.*?)```/gs), ([, code = ""]) => code);
     const snippet = snippets.find((code) => code.includes(`import ${module}`)) ?? "";

@@ -30,8 +30,8 @@ beforeAll(async () => {
 });
 afterAll(async () => server?.[Symbol.asyncDispose]());
 
-describe("the program", () => {
-  test("says what it can do, and which version it is", async () => {
+describe("command line", () => {
+  test("prints help and version", async () => {
     const help = await runCommand(["--help"]);
     expect(help).toMatchObject({ status: 0, complaints: "" });
     expect(help.printed.split("\n").length).toBeLessThanOrEqual(20);
@@ -60,17 +60,17 @@ describe("the program", () => {
     [["backup", ""], "usage: nmservis backup FILE"],
     [["restore", ""], "usage: nmservis restore FILE"],
     [["restore", "x "], "usage: nmservis restore FILE"],
-  ])("refuses %p in a sentence", async (words, says) => {
+  ])("rejects %p with status 2 and a message", async (words, message) => {
     using folder = temporaryFolder();
     expect(await runCommand(words, {}, folder.path)).toEqual({
       status: 2,
       printed: "",
-      complaints: `nmservis: ${says}; see nmservis --help.\n`,
+      complaints: `nmservis: ${message}; see nmservis --help.\n`,
     });
   });
 });
 
-/** On each engine: orders that are paid, declined and in doubt, beside the service that has them. */
+/** Runs `look` beside a running service with a paid, a declined and an in-doubt order. */
 async function withOrders(url: string | undefined, look: (DATABASE_URL: string) => Promise<void>) {
   if (url === undefined) return skip("PostgreSQL, which is not installed (Debian's postgresql)");
   const first = await spawnService({ DATABASE_URL: url, PAYMENT_STUB_DELAY_MS: "0" });
@@ -78,7 +78,7 @@ async function withOrders(url: string | undefined, look: (DATABASE_URL: string) 
     await first.order(await first.userId(number));
   }
   await first.end();
-  // A provider that never answers in time: what is in doubt stays so, however long the commands take.
+  // The provider never answers in time, so the order stays in doubt while the commands run.
   const never = { PAYMENT_TIMEOUT_MS: "200", PAYMENT_STUB_DELAY_MS: "120000" };
   await using service = await spawnService({ DATABASE_URL: url, ...never });
   await service.order(await service.userId("+998900000003"));
@@ -86,7 +86,7 @@ async function withOrders(url: string | undefined, look: (DATABASE_URL: string) 
   await look(url);
 }
 
-describe.each(["SQLite", "PostgreSQL"])("on %s the owner", (engine) => {
+describe.each(["SQLite", "PostgreSQL"])("orders and tariffs commands on %s", (engine) => {
   const folder = temporaryFolder();
   afterAll(() => folder[Symbol.dispose]());
   const database = async () =>
@@ -94,9 +94,9 @@ describe.each(["SQLite", "PostgreSQL"])("on %s the owner", (engine) => {
       ? `file:${join(folder.path, "x.db")}`
       : server && (await createDatabase(server.urlOf("postgres")));
 
-  test("looks at the newest orders and the tariffs, without a phone number", async () => {
+  test("list the newest orders and the tariffs without phone numbers", async () => {
     await withOrders(await database(), async (DATABASE_URL) => {
-      // Other settings do not matter to it.
+      // Invalid settings that the commands do not need are ignored.
       const run = (...words: string[]) => runCommand(words, { DATABASE_URL, PORT: "nonsense" });
       const { status, printed } = await run("orders", "--last", "2");
       expect(status).toBe(0);
@@ -115,7 +115,7 @@ describe.each(["SQLite", "PostgreSQL"])("on %s the owner", (engine) => {
   });
 });
 
-test("a table shows amounts exactly, right-aligned", () => {
+test("formatTable right-aligns amounts and prints them exactly", () => {
   const rows = [9_007_199_254_740_991, 9_007_199_254_740_990, 15_050, 1, 30_000].map((tiyin) => [
     { tiyin },
   ]);
@@ -129,7 +129,7 @@ test("a table shows amounts exactly, right-aligned", () => {
   ]);
 });
 
-test("a list is printed whole, however long it is and however slow its reader", async () => {
+test("orders prints a long list completely to a slow reader, and fails on a full disk", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   const store = openStore(path);
@@ -153,7 +153,7 @@ test("a list is printed whole, however long it is and however slow its reader", 
   const printed = await child.stdout.text();
   expect(printed.length).toBeGreaterThan(3 * 1024 * 1024);
   expect(printed.split("\n").length).toBe(20_001);
-  // A reader who has seen enough holds up nothing.
+  // A reader that closes the pipe early causes no error.
   const program = await serviceCommand();
   const run = (pipeline: string) =>
     Bun.spawnSync(["sh", "-c", pipeline, "sh", ...program, ...words], {
@@ -164,7 +164,7 @@ test("a list is printed whole, however long it is and however slow its reader", 
   expect(head.stderr.toString()).toBe("");
   const disk = join(folder.path, "disk");
   using mounted = mountDisk(disk, "1m");
-  if (mounted === undefined) return skip("the full disk, which needs the right to mount one");
+  if (mounted === undefined) return skip("the full disk, which needs permission to mount a tmpfs");
   const cut = run(`"$@" > ${disk}/list`);
   expect(statSync(join(disk, "list")).size).toBeGreaterThan(0);
   expect([cut.exitCode, cut.stderr.toString()]).toEqual([1, INCOMPLETE]);
@@ -172,8 +172,8 @@ test("a list is printed whole, however long it is and however slow its reader", 
 
 const INCOMPLETE = "nmservis: The output is incomplete: no space left on device (ENOSPC).\n";
 
-test("output to a full disk ends every command with status 1 and a sentence", async () => {
-  if (!existsSync("/dev/full")) return skip("the full device, which only Linux has");
+test("every command exits with status 1 and a message if its output is lost", async () => {
+  if (!existsSync("/dev/full")) return skip("lost output, which needs Linux's /dev/full");
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   await openStore(path).close();
@@ -187,7 +187,7 @@ test("output to a full disk ends every command with status 1 and a sentence", as
   }
 });
 
-test("a signal ends a backup without a trace, or it is complete", async () => {
+test("backup stopped by a signal leaves no file, or a complete one", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   const store = openStore(path);
@@ -213,12 +213,12 @@ test("a signal ends a backup without a trace, or it is complete", async () => {
   const complaints = await child.stderr.text();
   const status = await child.exited;
   expect(parts()).toEqual([]);
-  // A busy machine may be late with the signal.
+  // On a busy machine the signal may arrive after the backup has finished.
   if (existsSync(file)) return;
   expect([status, complaints]).toEqual([1, "nmservis: Stopped by SIGINT; nothing was changed.\n"]);
 });
 
-test("a damaged database is reported in a sentence, whatever is read", async () => {
+test("orders and tariffs report a damaged database", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   await openStore(path).close();
@@ -242,7 +242,7 @@ test("a damaged database is reported in a sentence, whatever is read", async () 
   }
 });
 
-test("the check says if BACKUP_DIR is no folder", async () => {
+test("check reports a BACKUP_DIR that is not a folder", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   await openStore(path).close();
@@ -256,7 +256,7 @@ test("the check says if BACKUP_DIR is no folder", async () => {
   ]);
 });
 
-test("a database that is not there is made by nobody but the service", async () => {
+test("orders and tariffs do not create a missing database", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   for (const command of ["orders", "tariffs"]) {
@@ -269,8 +269,8 @@ test("a database that is not there is made by nobody but the service", async () 
   expect(await Bun.file(path).exists()).toBe(false);
 });
 
-test("root is refused on another user's database, and told how to do it", async () => {
-  if (process.getuid?.() !== 0) return skip("root on another user's database, which takes root");
+test("root is refused on another user's database, with the command to use", async () => {
+  if (process.getuid?.() !== 0) return skip("root on another user's database, which needs root");
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   await openStore(path).close();
@@ -287,7 +287,7 @@ test("root is refused on another user's database, and told how to do it", async 
   }
 });
 
-test("files that others may read are the owner's alone once the service has them", async () => {
+test("serve restricts existing database files to mode 0600", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   {

@@ -31,7 +31,7 @@ const withoutTimes = (json: string): unknown =>
 
 describe("documentation", () => {
   test.each(["README.md", "docs/api.md"])(
-    "%s: curl gets the answers that follow it",
+    "%s: curl snippets get the documented responses",
     async (page) => {
       if (Bun.which("curl") === null) return skip("the curl snippets, without curl");
       const snippets = Array.from(
@@ -50,7 +50,7 @@ describe("documentation", () => {
     },
   );
 
-  test("the deployment recipe makes keys for the bot, a dispatcher and the owner", async () => {
+  test("docs/operations.md: the deployment recipe creates working keys for bot, dispatcher and owner", async () => {
     const tools = ["openssl", "curl"].filter((tool) => Bun.which(tool) === null);
     if (tools.length > 0) return skip(`the deployment recipe, without ${tools.join(", ")}`);
     const page = read("docs/operations.md");
@@ -90,24 +90,24 @@ describe("documentation", () => {
     expect(board.status).toBe(200);
   });
 
-  test("links lead to files and headings that exist", () => {
+  test("contains no broken links to files or headings", () => {
     const broken = PAGES.flatMap((page) =>
       Array.from(read(page).matchAll(/\]\(([^)\s]+)\)/g), ([, link = ""]) => link)
-        .filter((link) => !link.includes("://") && !isThere(page, link))
+        .filter((link) => !link.includes("://") && !exists(page, link))
         .map((link) => `${page}: ${link}`),
     );
     expect(broken).toEqual([]);
   });
 });
 
-function isThere(page: string, link: string): boolean {
+function exists(page: string, link: string): boolean {
   const [path = "", heading] = link.split("#");
   const target = path === "" ? page : join(dirname(page), path);
   if (!existsSync(join(ROOT, target))) return false;
   return heading === undefined || headingsOf(read(target)).includes(heading);
 }
 
-/** The anchors that GitHub gives to headings. */
+/** Returns the anchors that GitHub generates for the headings. */
 function headingsOf(text: string): string[] {
   return Array.from(text.matchAll(/^#+ (.+)$/gm), ([, heading = ""]) =>
     heading

@@ -27,19 +27,19 @@ function execute(path: string, ...statements: string[]) {
   for (const statement of statements) database.run(statement);
 }
 
-describe("an interrupted first start", () => {
+describe("interrupted first start", () => {
   const MIGRATIONS_TABLE =
     "CREATE TABLE __drizzle_migrations (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)";
 
   test.each<[string, (path: string) => void]>([
     ["an empty file", (path) => writeFileSync(path, "")],
-    ["the mode of the log", (path) => execute(path, "PRAGMA journal_mode = WAL")],
-    ["the mode of the log and its rollback journal", (path) => killInTransaction(path, [])],
+    ["a file in WAL mode", (path) => execute(path, "PRAGMA journal_mode = WAL")],
+    ["a rollback journal", (path) => killInTransaction(path, [])],
     [
-      "an empty migrations table, by an earlier version",
+      "an earlier version's empty migrations table",
       (path) => execute(path, "PRAGMA journal_mode = WAL", MIGRATIONS_TABLE),
     ],
-  ])("that left %s leaves a new database", async (_what, leave) => {
+  ])("that left %s counts as a new database", async (_name, leave) => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     leave(path);
@@ -64,7 +64,7 @@ describe("an interrupted first start", () => {
     expect(verifyDatabase(path)).toMatchObject({ isNew: false, findings: [] });
   });
 
-  test("by an earlier version, after some migrations, goes on with the next one", async () => {
+  test("of an earlier version continues with the next migration", async () => {
     const journal = readFileSync(join(ROOT, "drizzle/sqlite/meta/_journal.json"), "utf8");
     const { entries }: { entries: { tag: string; when: number }[] } = JSON.parse(journal);
     for (let count = 1; count < entries.length; count++) {
@@ -87,7 +87,7 @@ describe("an interrupted first start", () => {
     }
   });
 
-  test("creates all tables or none, wherever the disk is full", () => {
+  test("creates all tables or none when the disk fills up at any page", () => {
     let pages = 1;
     for (let isDone = false; !isDone; pages++) {
       using database = new Database(":memory:");
@@ -102,12 +102,13 @@ describe("an interrupted first start", () => {
     expect(pages).toBeGreaterThan(10);
   });
 
-  test("on a full disk succeeds once there is room", async () => {
+  test("on a full disk succeeds once there is space", async () => {
     for (const size of ["4k", "8k", "16k", "48k", "80k", "120k"]) {
       using folder = temporaryFolder();
       const disk = join(folder.path, "disk");
       using mounted = mountDisk(disk, size);
-      if (mounted === undefined) return skip("the full disk, which needs the right to mount one");
+      if (mounted === undefined)
+        return skip("the full disk, which needs permission to mount a tmpfs");
       const path = join(disk, "x.db");
       expect(await databaseRefusal(() => openStore(path))).toMatch(
         /can't be opened: .*(full|I\/O error)/,
@@ -120,7 +121,7 @@ describe("an interrupted first start", () => {
     }
   });
 
-  test("is not reported as damage by the check", async () => {
+  test("is not reported as damage by `check`", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     execute(path, "PRAGMA journal_mode = WAL");
@@ -134,7 +135,7 @@ describe("an interrupted first start", () => {
   });
 });
 
-/** Makes the files that a kill leaves in a transaction that was partly written without a log. */
+/** Creates the files that a kill leaves within a rollback-journal transaction. */
 function killInTransaction(path: string, before: readonly string[]) {
   const living = `${path}.living`;
   using database = new Database(living);
@@ -146,8 +147,8 @@ function killInTransaction(path: string, before: readonly string[]) {
   database.run("ROLLBACK");
 }
 
-describe("a rollback journal", () => {
-  test("that a kill left beside a restored database is rolled back by every command", async () => {
+describe("rollback journal", () => {
+  test("left by a kill is rolled back by every command", async () => {
     using folder = temporaryFolder();
     const [path, backup] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     {

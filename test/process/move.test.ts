@@ -23,9 +23,9 @@ afterAll(async () => server?.[Symbol.asyncDispose]());
 const move = (from: string, ...args: string[]) =>
   runCommand(["move", ...args], { DATABASE_URL: from, PORT: "nonsense" });
 
-/** The status with which the board answers the step. */
-async function changeStage(url: string, id: number, verb: string, seen: string): Promise<number> {
-  const { status } = await fetch(`${url}/board/orders/${id}/${verb}`, {
+/** Submits the action on the board and returns the response's status. */
+async function changeStage(url: string, id: number, action: string, seen: string): Promise<number> {
+  const { status } = await fetch(`${url}/board/orders/${id}/${action}`, {
     method: "POST",
     body: new URLSearchParams({ seen }),
     headers: { "sec-fetch-site": "same-origin" },
@@ -34,7 +34,7 @@ async function changeStage(url: string, id: number, verb: string, seen: string):
   return status;
 }
 
-test("a shop that has moved to PostgreSQL goes on there: its users, orders, keys, debts and numbers", async () => {
+test("move to PostgreSQL keeps users, orders, events, keys, pending payments and id sequences", async () => {
   if (server === undefined) return skip("PostgreSQL, which is not installed (Debian's postgresql)");
   using folder = temporaryFolder();
   const from = `file:${join(folder.path, "x.db")}`;
@@ -71,7 +71,7 @@ test("a shop that has moved to PostgreSQL goes on there: its users, orders, keys
 
   await using service = await spawnService({ ...environment, DATABASE_URL: to });
   expect((await service.get("/orders/1")).body["stage"]).toBe("accepted");
-  // The event has come along, and numbers go on after it.
+  // The event was moved, and event ids continue after it.
   expect(await changeStage(service.url, 1, "undo", "accepted")).toBe(303);
   expect((await service.get("/orders/1")).body["stage"]).toBe("new");
   const repeat = await service.order(1, key("a"), "plumber");
@@ -93,7 +93,7 @@ test("a shop that has moved to PostgreSQL goes on there: its users, orders, keys
   ]);
 });
 
-test("nothing is moved where the target takes less than all, and the next try succeeds", async () => {
+test("move is rolled back if the target drops rows, and can be retried", async () => {
   if (server === undefined) return skip("PostgreSQL, which is not installed (Debian's postgresql)");
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
@@ -107,19 +107,19 @@ test("nothing is moved where the target takes less than all, and the next try su
   await using service = await spawnService({ DATABASE_URL: to });
   await execute(
     to,
-    `CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
-     CREATE TRIGGER lose BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION lose()`,
+    `CREATE FUNCTION drop_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+     CREATE TRIGGER drop_row BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION drop_row()`,
   );
   const failed = await move(from, "--to", to);
   expect([failed.status, failed.complaints]).toEqual([1, expect.stringMatching(/totals/)]);
   expect((await service.get("/tariffs")).body).toHaveLength(1);
-  await execute(to, "DROP TRIGGER lose ON users");
+  await execute(to, "DROP TRIGGER drop_row ON users");
   expect((await move(from, "--to", to)).status).toBe(0);
-  // A copy that runs already goes on behind what has moved.
+  // A copy that is already running continues after the moved ids.
   expect(await service.userId("+998901234569")).toBe(3);
 });
 
-test("a database in another encoding than UTF8 is refused", async () => {
+test("move refuses a target database with an encoding other than UTF8", async () => {
   if (server === undefined) return skip("PostgreSQL, which is not installed (Debian's postgresql)");
   using folder = temporaryFolder();
   await openStore(join(folder.path, "x.db")).close();
@@ -133,7 +133,7 @@ test("a database in another encoding than UTF8 is refused", async () => {
   expect(await execute(url, "SELECT FROM pg_tables WHERE schemaname = 'public'")).toHaveLength(0);
 });
 
-test("the command says what it is missing", async () => {
+test("move reports missing arguments and databases without the password", async () => {
   using folder = temporaryFolder();
   const file = `file:${join(folder.path, "x.db")}`;
   const to = "postgres://u:s3cret@127.0.0.1:1/shop";
@@ -144,7 +144,7 @@ test("the command says what it is missing", async () => {
   const nothing = await move(file, "--to", to);
   expect(nothing).toMatchObject({ status: 1, complaints: expect.stringMatching(/no database/) });
   await openStore(join(folder.path, "x.db")).close();
-  const nobody = await move(file, "--to", to);
-  expect(nobody.complaints).toMatch(/can't be opened/);
-  expect(nobody.complaints).not.toContain("s3cret");
+  const unreachable = await move(file, "--to", to);
+  expect(unreachable.complaints).toMatch(/can't be opened/);
+  expect(unreachable.complaints).not.toContain("s3cret");
 });

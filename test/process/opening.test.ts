@@ -19,9 +19,9 @@ import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-// What may be wrong with the files when the database is opened, and while it is open.
+// Problems with the database files when they are opened and while they are open.
 
-/** A database with some users, closed. */
+/** Creates a closed database with this many users. */
 async function makeDatabase(path: string, count: number) {
   const store = openStore(path);
   await store.run((tx) =>
@@ -36,8 +36,8 @@ async function makeDatabase(path: string, count: number) {
   await store.close();
 }
 
-describe("the lock", () => {
-  test("goes to one of two that ask at the same moment, always", async () => {
+describe("lock", () => {
+  test("exactly one of two simultaneous openers gets it", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     writeFileSync(path, "");
@@ -70,17 +70,17 @@ describe("the lock", () => {
     };
   }
 
-  test("is had also while another process is about to ask for it", async () => {
+  test("can be acquired while another process is trying to acquire it", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
-    // Before it has the lock a process reads the file for a moment.
+    // A process reads the lock file briefly before it locks it.
     using halfway = new Database(`${path}.lock`, { create: true });
     halfway.run("BEGIN");
     halfway.query("SELECT * FROM sqlite_master").all();
     await openStore(path).close();
   });
 
-  test("is refused where its file can't be written, for many may read it", async () => {
+  test("fails if its file is read-only: a read lock can be shared", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     await makeDatabase(path, 1);
@@ -93,14 +93,14 @@ describe("the lock", () => {
     expect(() => openStore(path)).toThrow(/lock file .*x\.db\.lock can't be written/);
   });
 
-  /** What may not be written root writes all the same. */
+  /** Drops root's privileges: root may write everywhere. */
   function becomeNobody() {
     const uid = process.geteuid?.();
     if (uid === 0) process.seteuid?.(65534);
     return { [Symbol.dispose]: () => void (uid === 0 && process.seteuid?.(0)) };
   }
 
-  test("is free again when the opening has failed", async () => {
+  test("is released if opening fails", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     writeFileSync(path, "This is a letter to my aunt.\n".repeat(100));
@@ -110,8 +110,8 @@ describe("the lock", () => {
   });
 });
 
-describe("a database", () => {
-  test("that a newer version has changed is refused, and left as it is", async () => {
+describe("opening a database", () => {
+  test("refuses one migrated by a newer version and does not change it", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     await makeDatabase(path, 1);
@@ -119,7 +119,7 @@ describe("a database", () => {
     expectRefusal(path, /a newer version of NMservis has migrated it \(5 migrations, .* has 4\)/);
   });
 
-  test("of another history is refused, and left as it is", async () => {
+  test("refuses one with a different migration history and does not change it", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     await makeDatabase(path, 1);
@@ -127,21 +127,21 @@ describe("a database", () => {
     expectRefusal(path, /was not created by NMservis, or its migration history differs/);
   });
 
-  test("of another program is refused, and left as it is", () => {
+  test("refuses one of another program and does not change it", () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     execute(path, "CREATE TABLE songs (title TEXT)");
     expectRefusal(path, /was not created by NMservis/);
   });
 
-  test("that an older version has made is brought up to date, and each row keeps its meaning", async () => {
+  test("migrates one of an older version with all its rows", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const first = readFileSync(
       join(import.meta.dir, "../../drizzle/sqlite/0000_first.sql"),
       "utf8",
     );
-    // The first migration as it was when it was first released.
+    // The first migration in its original, released form.
     const released = first.replace(
       `"orders"."status" = 'pending' OR "orders"."status" = 'paid' OR "orders"."status" = 'declined'`,
       `"orders"."status" IN ('pending', 'paid', 'declined')`,
@@ -190,13 +190,13 @@ describe("a database", () => {
         .values({ ...next, createdAt: 0, dueAt: 1, attempts: 0, repeatable: false })
         .returning(),
     );
-    // Ids never come again, also those of rows that are gone.
+    // Ids are never reused, including those of deleted rows.
     expect(row?.id).toBe(10);
     await store.close();
     await openStore(path).close();
   });
 
-  test("that a backup was copied over beside the old log is refused in a sentence", async () => {
+  test("refuses a backup copied over a database whose -wal remains", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const backup = join(folder.path, "backup.db");
@@ -204,7 +204,7 @@ describe("a database", () => {
     copyFileSync(path, backup);
     const store = openStore(path);
     await store.run((tx) => tx.delete(tx.tables.users));
-    // What kill -9 leaves: the changes are in the log alone.
+    // As after kill -9: the changes are only in the WAL.
     for (const suffix of ["", "-wal"]) copyFileSync(path + suffix, `${path}.killed${suffix}`);
     await store.close();
     execute(backup, "DROP TABLE orders", "VACUUM");
@@ -214,7 +214,7 @@ describe("a database", () => {
     );
   });
 
-  test("that was not closed is checked, and opened where nothing is wrong", async () => {
+  test("checks one that was not closed, and opens it if it is intact", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const store = openStore(path);
@@ -230,11 +230,12 @@ describe("a database", () => {
     await again.close();
   });
 
-  test("on a full disk is refused with the reason", async () => {
+  test("fails with the reason on a full disk", async () => {
     using folder = temporaryFolder();
     const disk = join(folder.path, "disk");
     using mounted = mountDisk(disk, "64k");
-    if (mounted === undefined) return skip("the full disk, which needs the right to mount one");
+    if (mounted === undefined)
+      return skip("the full disk, which needs permission to mount a tmpfs");
     const { status, printed } = await failToStart({ DATABASE_URL: `file:${join(disk, "x.db")}` });
     expect(status).toBe(1);
     expect(printed).toEndWith("x.db can't be opened: database or disk is full.\n");
@@ -252,20 +253,20 @@ describe("a database", () => {
   }
 });
 
-describe("a file that is taken away while it is in use", () => {
+describe("database file removed while in use", () => {
   test.each([
     ["the database is deleted", (path: string) => rmSync(path)],
-    ["another file takes the database's place", replace],
-    ["its log is deleted", (path: string) => rmSync(`${path}-wal`)],
-    ["its shared memory is deleted", (path: string) => rmSync(`${path}-shm`)],
-    ["its lock is deleted", (path: string) => rmSync(`${path}.lock`)],
-  ])("stops the service from accepting anything, where %s", async (_what, takeAway) => {
+    ["the database is replaced", replace],
+    ["the -wal file is deleted", (path: string) => rmSync(`${path}-wal`)],
+    ["the -shm file is deleted", (path: string) => rmSync(`${path}-shm`)],
+    ["the .lock file is deleted", (path: string) => rmSync(`${path}.lock`)],
+  ])("%s: every request that needs the data gets 503", async (_name, remove) => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     await using service = await spawnService({ DATABASE_URL: `file:${path}` });
     const user = await service.userId();
     const { body } = await service.order(user, { "idempotency-key": "a" });
-    takeAway(path);
+    remove(path);
     for (const answer of [
       await service.get("/health"),
       await service.order(user, { "idempotency-key": "b" }),
@@ -284,7 +285,7 @@ describe("a file that is taken away while it is in use", () => {
     renameSync(`${path}.new`, path);
   }
 
-  test("may come back: the service goes on with it", async () => {
+  test("the service continues once the file is back", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     await using service = await spawnService({ DATABASE_URL: `file:${path}` });

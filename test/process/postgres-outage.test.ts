@@ -15,11 +15,11 @@ import { refusal } from "../support/rows.ts";
 import { skip } from "../support/skip.ts";
 import { type Fate, startProxy } from "../support/tcp-proxy.ts";
 
-// A write during an outage: it is unavailable, unless it may have committed.
+// Writes during an outage fail with `Unavailable`, or with `OutcomeUnknown` if they may have committed.
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-/** For steps that get no answer: none has to be done within it. */
+/** For transactions that must time out. */
 const SHORT_MS = 300;
 
 const NO_POSTGRES = "PostgreSQL, which is not installed (Debian's postgresql)";
@@ -36,12 +36,12 @@ const log = createLog({ level: "error", json: false, write: () => {}, now: Date.
 
 const realClock: Clock = () => performance.now();
 
-/** A store that has no connection yet, and reaches the server through a proxy. */
-async function openBehindProxy(port: number, stepTimeoutMs: number, elapsed: Clock) {
+/** Opens a store, not connected yet, that reaches the server through a proxy. */
+async function openBehindProxy(port: number, timeoutMs: number, elapsed: Clock) {
   const network = { port, judge: (_data: string): Fate => "pass" };
   const proxy = startProxy(() => network.port, { judge: (data) => network.judge(data) });
   const far = url.replace(/:\d+\//, `:${proxy.port}/`);
-  const store = await openPostgresStore(far, log, elapsed, undefined, stepTimeoutMs);
+  const store = await openPostgresStore(far, log, elapsed, undefined, timeoutMs);
   return {
     store,
     network,
@@ -52,7 +52,7 @@ async function openBehindProxy(port: number, stepTimeoutMs: number, elapsed: Clo
   };
 }
 
-/** A server that answers a login with an error, if there is a code for it, and closes the connection. */
+/** Starts a server that answers logins with this error code, if given, and closes the connection. */
 function startRefuser(code: string | undefined, onLogin: () => void) {
   const fields = `SFATAL\0VFATAL\0C${code}\0Mrefused\0\0`;
   const length = Buffer.alloc(4);
@@ -82,15 +82,15 @@ const inBatch = (store: Store) =>
 const UNAVAILABLE = "Unavailable: the database is unavailable";
 const UNKNOWN = "OutcomeUnknown: the transaction may or may not have committed";
 
-describe("a write that gets no answer before its deadline", () => {
+describe("write without a response before its deadline", () => {
   test.each([
-    { to: "its login", held: /./s, write: inBatch, outcome: UNAVAILABLE },
-    { to: "the settings of its session", held: /isReadOnly/, write: inBatch, outcome: UNAVAILABLE },
+    { to: "login", held: /./s, write: inBatch, outcome: UNAVAILABLE },
+    { to: "session settings", held: /isReadOnly/, write: inBatch, outcome: UNAVAILABLE },
     { to: "BEGIN", held: /BEGIN\0/, write: inTransaction, outcome: UNAVAILABLE },
-    { to: "its statement", held: /UPDATE 1\0/, write: inTransaction, outcome: UNAVAILABLE },
+    { to: "statement", held: /UPDATE 1\0/, write: inTransaction, outcome: UNAVAILABLE },
     { to: "COMMIT", held: /COMMIT\0/, write: inTransaction, outcome: UNKNOWN },
-    { to: "a statement that commits", held: /UPDATE 1\0/, write: inBatch, outcome: UNKNOWN },
-  ])("to $to: $outcome", async ({ held, write, outcome }) => {
+    { to: "statement that commits", held: /UPDATE 1\0/, write: inBatch, outcome: UNKNOWN },
+  ])("no response to $to: $outcome", async ({ held, write, outcome }) => {
     if (server === undefined) return skip(NO_POSTGRES);
     await using far = await openBehindProxy(server.port, SHORT_MS, realClock);
     let isHeld = false;
@@ -101,13 +101,13 @@ describe("a write that gets no answer before its deadline", () => {
     let refused = "";
     do {
       refused = await refusal(write(far.store));
-      // On a busy machine the deadline may come before the answer that the test holds.
+      // On a busy machine the deadline may pass before the response that the test holds back.
     } while (!isHeld && refused !== outcome);
     expect(refused).toBe(outcome);
   });
 });
 
-describe("a write that can't connect", () => {
+describe("write without a connection", () => {
   test.each([
     { why: "wrong password", code: "28P01" },
     { why: "role may not log in", code: "28000" },
@@ -117,11 +117,11 @@ describe("a write that can't connect", () => {
     { why: "database takes no connections", code: "55000" },
     { why: "PgBouncer has no server", code: "08P01" },
     { why: "role may not use the database", code: "42501" },
-  ])("is unavailable, and its cause says why: $why", async ({ code }) => {
+  ])("fails with Unavailable and the cause: $why", async ({ code }) => {
     if (server === undefined) return skip(NO_POSTGRES);
     let nowMs = 0;
     await using far = await openBehindProxy(server.port, BUSY_MACHINE_MS, () => nowMs);
-    // Time passes at a login, so that there is one try.
+    // The clock advances at each login, so there is one attempt.
     using refuser = startRefuser(code, () => void (nowMs += BUSY_MACHINE_MS));
     far.network.port = refuser.port;
     for (const write of [inTransaction, inBatch]) {
@@ -133,7 +133,7 @@ describe("a write that can't connect", () => {
     }
   });
 
-  test("is unavailable if the connection is closed at the login, or never made", async () => {
+  test("fails with Unavailable if the connection is refused or closed at login", async () => {
     if (server === undefined) return skip(NO_POSTGRES);
     await using far = await openBehindProxy(server.port, SHORT_MS, realClock);
     using refuser = startRefuser(undefined, () => {});
@@ -146,7 +146,7 @@ describe("a write that can't connect", () => {
   });
 });
 
-test("a write is not sent to a server that only reads, and is tried with growing pauses", async () => {
+test("write to a read-only server is not sent, and connecting is retried with backoff", async () => {
   if (server === undefined) return skip(NO_POSTGRES);
   await using far = await openBehindProxy(server.port, 5 * SHORT_MS, realClock);
   const name = new URL(url).pathname.slice(1);
@@ -166,6 +166,6 @@ test("a write is not sent to a server that only reads, and is tried with growing
     );
   }
   expect(refusals).toBe(0);
-  // After 0, 100, 300 and 700 ms; with pauses of 100 ms there are twice as many before 750 ms.
+  // Attempts at 0, 100, 300 and 700 ms; without backoff there would be twice as many by 750 ms.
   expect(logins).toBeLessThanOrEqual(5);
 });

@@ -21,7 +21,7 @@ import { skip } from "../support/skip.ts";
 import { openStore } from "../support/store.ts";
 import { createDependencies, createWorld } from "../support/world.ts";
 
-// A pooler between the service and PostgreSQL: one session for each connection, or none at all.
+// A connection pooler between the service and PostgreSQL must work in session mode.
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
@@ -40,28 +40,28 @@ const elapsed = () => performance.now();
 
 const POOLER = /a pooler in transaction or statement mode .* pool_mode = session/;
 
-/** A client of the pool that asks again and again, until the end of the block. */
+/** Starts a client that keeps querying the pool until the end of the block. */
 function startOtherClient(url: string) {
   const client = new SQL({ url, max: 1, prepare: false });
-  let isOver = false;
+  let isStopped = false;
   const running = (async () => {
-    while (!isOver) await client.unsafe("SELECT 1");
+    while (!isStopped) await client.unsafe("SELECT 1");
     await client.close();
   })();
   return {
     async [Symbol.asyncDispose]() {
-      isOver = true;
+      isStopped = true;
       await running;
     },
   };
 }
 
-describe("a pooler that shares sessions among connections", () => {
+describe("pooler in transaction or statement mode", () => {
   test.each([
     { pool_mode: "transaction" },
     { pool_mode: "statement" },
     { pool_mode: "transaction", default_pool_size: 1 },
-    // Each transaction gets the session that has rested longest.
+    // Round robin: each transaction gets the least recently used session.
     ...[2, 3, 4].map((size) => ({
       pool_mode: "transaction",
       server_round_robin: 1,
@@ -85,7 +85,7 @@ describe("a pooler that shares sessions among connections", () => {
     }
   });
 
-  test("stops each command with one sentence", async () => {
+  test("stops each command with one message", async () => {
     if (server === undefined) return skip(NO_POSTGRES);
     await using pool = await startPgBouncer(server, { pool_mode: "transaction" });
     if (pool === undefined) return skip(NO_PGBOUNCER);
@@ -98,7 +98,7 @@ describe("a pooler that shares sessions among connections", () => {
     }
   });
 
-  test("keeps the settings of its sessions", async () => {
+  test("keeps its sessions' settings unchanged", async () => {
     if (server === undefined) return skip(NO_POSTGRES);
     const settings = { pool_mode: "transaction", default_pool_size: 1 };
     await using pool = await startPgBouncer(server, settings);
@@ -110,8 +110,8 @@ describe("a pooler that shares sessions among connections", () => {
   });
 });
 
-describe("a pooler in session mode", () => {
-  test("serves orders, and each session has its statement timeout, also after a cut", async () => {
+describe("pooler in session mode", () => {
+  test("works for orders; sessions keep their statement timeout after connections are cut", async () => {
     if (server === undefined) return skip(NO_POSTGRES);
     await using pool = await startPgBouncer(server, { pool_mode: "session" });
     if (pool === undefined) return skip(NO_PGBOUNCER);
@@ -137,7 +137,7 @@ describe("a pooler in session mode", () => {
     }
   });
 
-  test("serves move and the reading commands", async () => {
+  test("works for move and the reading commands", async () => {
     if (server === undefined) return skip(NO_POSTGRES);
     await using pool = await startPgBouncer(server, { pool_mode: "session" });
     if (pool === undefined) return skip(NO_PGBOUNCER);
@@ -155,7 +155,7 @@ describe("a pooler in session mode", () => {
   });
 });
 
-/** The statement timeouts of both lanes. */
+/** Returns the statement timeouts of both of the store's connections. */
 async function timeouts(store: Store): Promise<unknown[]> {
   const setting = sql<string>`current_setting('statement_timeout')`;
   const rows = await Promise.all(
@@ -164,7 +164,7 @@ async function timeouts(store: Store): Promise<unknown[]> {
   return rows.flat().map((row) => row.setting);
 }
 
-test("names in every script are stored, whatever client encoding the URL or the database wants", async () => {
+test("names in any script are stored correctly if URL and database set client_encoding=LATIN1", async () => {
   if (server === undefined) return skip(NO_POSTGRES);
   const url = await createDatabase(server.urlOf("postgres"));
   const name = new URL(url).pathname.slice(1);
@@ -175,7 +175,7 @@ test("names in every script are stored, whatever client encoding the URL or the 
     const full_name = "Ольга Oʻktam 李 ğ 😀";
     const { status } = await register("+998901234567", { full_name });
     expect(status).toBe(200);
-    // Read back through the same encoding, a name that is stored wrong would look right.
+    // Read through another connection: with the same encoding, a wrongly stored name would look right.
     expect([...(await execute(url, "SELECT full_name FROM users"))]).toEqual([{ full_name }]);
   } finally {
     await store.close();

@@ -22,7 +22,7 @@ import { failToStart, spawnService } from "../support/process.ts";
 import { allUsers, refusal } from "../support/rows.ts";
 import { skip } from "../support/skip.ts";
 
-// What the owner is told where the service can't start on PostgreSQL.
+// Error messages if the service can't start on PostgreSQL.
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
@@ -32,14 +32,14 @@ beforeAll(async () => {
 });
 afterAll(async () => server?.[Symbol.asyncDispose]());
 
-/** What is done to the database, which is at `url`, and what is said then. `DATABASE_URL` may be another. */
 interface Refusal {
-  readonly what: string;
+  readonly problem: string;
+  /** Causes the problem in the database at `url` and returns the DATABASE_URL. */
   readonly prepare: (server: PostgresServer, url: string) => Promise<string>;
-  readonly says: RegExp;
+  readonly message: RegExp;
 }
 
-const unknown = (change: (url: string) => string) => async (_server: PostgresServer, url: string) =>
+const withUrl = (change: (url: string) => string) => async (_server: PostgresServer, url: string) =>
   change(url);
 
 const altered = (statements: string) => async (_server: PostgresServer, url: string) => {
@@ -47,17 +47,17 @@ const altered = (statements: string) => async (_server: PostgresServer, url: str
   return url;
 };
 
-/** Another database on the server, in this encoding. */
+/** Creates another database with this encoding. */
 const inEncoding = (encoding: string) => async (_server: PostgresServer, url: string) => {
   const name = `${new URL(url).pathname.slice(1)}_encoded`;
   await execute(url, `CREATE DATABASE ${name} ENCODING '${encoding}' TEMPLATE template0`);
   return url.replace(/[^/]*$/, name);
 };
 
-/** Has the server read its settings again; resolves when it has. */
+/** Reloads the server's settings; resolves when that is done. */
 async function reload(url: string) {
   const loadedAt = async () => {
-    // A new connection each time: the server tells an open one before it has read all of them.
+    // A new connection each time: on an open one the time changes before all settings are loaded.
     await using sql = new SQL({ url, max: 1 });
     const [row] = await sql`SELECT pg_conf_load_time()::text AS at`;
     return row.at;
@@ -69,17 +69,18 @@ async function reload(url: string) {
 
 test.each<Refusal>([
   {
-    what: "the URL is none",
-    prepare: unknown(() => "postgres://user:s3cret@:5432"),
-    says: /^nmservis: Invalid settings: DATABASE_URL must be file: and a path, .*\.$/,
+    problem: "invalid URL",
+    prepare: withUrl(() => "postgres://user:s3cret@:5432"),
+    message: /^nmservis: Invalid settings: DATABASE_URL must be file: and a path, .*\.$/,
   },
   {
-    what: "there is no such database",
-    prepare: unknown((url) => url.replace(/[^/]*$/, "nowhere")),
-    says: /^nmservis: The database nowhere on 127\.0\.0\.1:\d+ can't be opened: .*database "nowhere" does not exist\.$/,
+    problem: "no such database",
+    prepare: withUrl((url) => url.replace(/[^/]*$/, "nowhere")),
+    message:
+      /^nmservis: The database nowhere on 127\.0\.0\.1:\d+ can't be opened: .*database "nowhere" does not exist\.$/,
   },
   {
-    what: "the password is wrong",
+    problem: "wrong password",
     async prepare(server, url) {
       const rules = join(server.data, "pg_hba.conf");
       const others = readFileSync(rules, "utf8");
@@ -89,66 +90,72 @@ test.each<Refusal>([
       await reload(url);
       return url.replace(/\/\/postgres@/, "//guarded:s3cret@");
     },
-    says: /^nmservis: The database test_\w+ on .* can't be opened: .*password authentication failed for user "guarded"\.$/,
+    message:
+      /^nmservis: The database test_\w+ on .* can't be opened: .*password authentication failed for user "guarded"\.$/,
   },
   {
-    what: "nobody is there",
-    prepare: unknown((url) =>
+    problem: "no server at the address",
+    prepare: withUrl((url) =>
       url
         .replace(/:\d+\//, ":1/")
         .replace("//", "//")
         .replace("@", ":s3cret@"),
     ),
-    says: /^nmservis: The database test_\w+ on 127\.0\.0\.1:1 can't be opened: the connection to PostgreSQL failed: .+\.$/,
+    message:
+      /^nmservis: The database test_\w+ on 127\.0\.0\.1:1 can't be opened: the connection to PostgreSQL failed: .+\.$/,
   },
   {
-    what: "the server is too old",
+    problem: "unsupported server version",
     prepare: altered(
       `CREATE SCHEMA old;
        CREATE FUNCTION old.current_setting(text) RETURNS text LANGUAGE sql AS $$
          SELECT CASE $1 WHEN 'server_version_num' THEN '130014' ELSE 'on' END $$;
        ALTER DATABASE THIS SET search_path = old, pg_catalog, public`,
     ),
-    says: /: PostgreSQL 13\.14 is too old: use 14 or later\.$/,
+    message: /: PostgreSQL 13\.14 is too old: use 14 or later\.$/,
   },
   {
-    what: "the server answers before it has written",
+    problem: "synchronous_commit is off",
     prepare: altered("ALTER DATABASE THIS SET synchronous_commit = off"),
-    says: /: its synchronous_commit is off, so confirmed orders could be lost: turn it on\.$/,
+    message: /: its synchronous_commit is off, so confirmed orders could be lost: turn it on\.$/,
   },
   ...["LATIN1", "WIN1251", "SQL_ASCII"].map((encoding) => ({
-    what: `the database has the encoding ${encoding}`,
+    problem: `encoding ${encoding}`,
     prepare: inEncoding(encoding),
-    says: new RegExp(`: its encoding is ${encoding}, .* create the database with ENCODING 'UTF8'`),
+    message: new RegExp(
+      `: its encoding is ${encoding}, .* create the database with ENCODING 'UTF8'`,
+    ),
   })),
   {
-    what: "the database is of another program",
+    problem: "database of another program",
     prepare: altered("CREATE TABLE theirs (id int)"),
-    says: /: it was not created by NMservis, or its migration history differs\.$/,
+    message: /: it was not created by NMservis, or its migration history differs\.$/,
   },
   {
-    what: "a newer version has changed the database",
+    problem: "database migrated by a newer version",
     async prepare(_server, url) {
       await using service = await spawnService({ DATABASE_URL: url });
       await service.end();
       await execute(url, "INSERT INTO nmservis_migrations VALUES (99, 'later')");
       return url;
     },
-    says: /: a newer version of NMservis has migrated it \(3 migrations, this version has 2\): start that version\.$/,
+    message:
+      /: a newer version of NMservis has migrated it \(3 migrations, this version has 2\): start that version\.$/,
   },
   {
-    what: "a password would travel in clear text",
-    prepare: unknown(() => "postgres://user:s3cret@db.example.uz/shop"),
-    says: /^nmservis: The database shop on db\.example\.uz can't be opened: a remote host needs sslmode=require or sslmode=verify-full\.$/,
+    problem: "remote host without TLS",
+    prepare: withUrl(() => "postgres://user:s3cret@db.example.uz/shop"),
+    message:
+      /^nmservis: The database shop on db\.example\.uz can't be opened: a remote host needs sslmode=require or sslmode=verify-full\.$/,
   },
   {
-    what: "the server has no TLS, and shall",
-    prepare: unknown((url) => `${url.replace("@", ":s3cret@")}?sslmode=require`),
-    says: /^nmservis: The database test_\w+ on .* can't be opened: .+\.$/,
+    problem: "sslmode=require but the server has no TLS",
+    prepare: withUrl((url) => `${url.replace("@", ":s3cret@")}?sslmode=require`),
+    message: /^nmservis: The database test_\w+ on .* can't be opened: .+\.$/,
   },
 ])(
-  "where $what, the service says so in a sentence, without a password",
-  async ({ prepare, says }) => {
+  "start on PostgreSQL fails with one message without the password: $problem",
+  async ({ prepare, message }) => {
     if (server === undefined)
       return skip("PostgreSQL, which is not installed (Debian's postgresql)");
     const url = await prepare(server, await createDatabase(server.urlOf("postgres")));
@@ -156,11 +163,11 @@ test.each<Refusal>([
     expect(status).toBe(1);
     expect(printed).not.toContain("s3cret");
     const lines = printed.split("\n").filter((line) => line !== "");
-    expect(lines).toEqual([expect.stringMatching(says)]);
+    expect(lines).toEqual([expect.stringMatching(message)]);
   },
 );
 
-test("a server shows its certificate where the URL wants to see it", async () => {
+test("TLS: the server's certificate is verified at start and on reconnect if the URL requires it", async () => {
   if (server === undefined) return skip("PostgreSQL, which is not installed (Debian's postgresql)");
   const { data } = server;
   const certificate = makeCertificate(server, "server");
@@ -177,7 +184,7 @@ test("a server shows its certificate where the URL wants to see it", async () =>
     await using service = await spawnService({ DATABASE_URL: good });
     expect((await service.get("/health")).status).toBe(200);
   }
-  // Signed by nobody that is known, and for another name.
+  // An unknown issuer, and a certificate for another name.
   for (const bad of [`${local}?sslmode=verify-full`, `${url}?${trusted}`]) {
     const { status, printed } = await failToStart({ DATABASE_URL: bad, LOG_LEVEL: "error" });
     expect([status, printed]).toEqual([
@@ -186,7 +193,7 @@ test("a server shows its certificate where the URL wants to see it", async () =>
     ]);
   }
 
-  // While the service runs, the server gets a certificate that is not trusted, and then has no TLS at all.
+  // While the store is open, the server switches to an untrusted certificate, then turns TLS off.
   const log = createLog({ level: "error", json: false, write: () => {}, now: Date.now });
   const elapsed = () => performance.now();
   const far = `${local}?${trusted}`;
@@ -205,7 +212,7 @@ test("a server shows its certificate where the URL wants to see it", async () =>
   }
 });
 
-/** Creates a self-signed certificate for localhost in the folder of the server. */
+/** Creates a self-signed certificate for localhost in the server's data folder. */
 function makeCertificate({ data }: PostgresServer, name: string): string {
   const [key, certificate] = [join(data, `${name}.key`), join(data, `${name}.crt`)];
   const made = Bun.spawnSync([

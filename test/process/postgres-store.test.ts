@@ -26,11 +26,11 @@ import { skip } from "../support/skip.ts";
 import { type Fate, startProxy } from "../support/tcp-proxy.ts";
 import { createDependencies, createWorld } from "../support/world.ts";
 
-// What can happen to a database that others run, and at the other end of a wire.
+// Faults of a database server reached over a network.
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-/** For steps that the server gives up after 1 s: its answer then has 1.5 s to arrive. */
+/** For transactions that hang: the server cancels them after 1 s and has 1.5 s left to answer. */
 const HANGING_MS = 2500;
 
 let server: PostgresServer | undefined;
@@ -53,38 +53,38 @@ const log = createLog({
   now: Date.now,
 });
 
-async function open(url: string, stepTimeoutMs?: number): Promise<PostgresStore> {
-  const store = await openPostgresStore(url, log, Date.now, undefined, stepTimeoutMs);
+async function open(url: string, timeoutMs?: number): Promise<PostgresStore> {
+  const store = await openPostgresStore(url, log, Date.now, undefined, timeoutMs);
   opened.push(store);
   return store;
 }
 
 /**
- * A store on a clock that stands still: no step is late, however busy the machine is. After `hurry` each look at
- * the clock takes a tenth of a step's time, until `calm`.
+ * Opens a store whose clock stands still, so that no transaction times out on a busy machine. Between
+ * `hurry` and `calm` each read of the clock advances it by a tenth of the timeout.
  */
 async function openOnClock(url: string) {
-  let [nowMs, lookMs] = [Date.now(), 0];
+  let [nowMs, advanceMs] = [Date.now(), 0];
   const store = await openPostgresStore(
     url,
     log,
-    () => (nowMs += lookMs),
+    () => (nowMs += advanceMs),
     undefined,
     BUSY_MACHINE_MS,
   );
   opened.push(store);
   return {
     store,
-    hurry: () => void (lookMs = BUSY_MACHINE_MS / 10),
-    calm: () => void (lookMs = 0),
+    hurry: () => void (advanceMs = BUSY_MACHINE_MS / 10),
+    calm: () => void (advanceMs = 0),
   };
 }
 
-/** Has both lanes notice what happened to their connections: a read is safe to be sent on a dead one. */
-const touchLanes = (store: Store) =>
+/** Makes the store notice that its two connections are dead; reads can be retried safely. */
+const touchConnections = (store: Store) =>
   Promise.all([1, 2].map(() => refusal(store.read((tx) => tx.select().from(tx.tables.tariffs)))));
 
-/** A test of what needs a server, which is said to be skipped where there is none. */
+/** Registers a test with a new database; it is skipped if PostgreSQL is not installed. */
 function onServer(name: string, body: (server: PostgresServer, url: string) => Promise<void>) {
   test(name, async () => {
     if (server === undefined)
@@ -93,14 +93,13 @@ function onServer(name: string, body: (server: PostgresServer, url: string) => P
   });
 }
 
-/** The service on a store that is open, in a played world. */
+/** Returns the service on an open store, with a simulated outside world. */
 function serve(store: Store, environment: Record<string, string> = {}) {
   const world = createWorld();
   const dependencies = { ...createDependencies(world), store };
   return { world, ...createServiceOn(dependencies, environment) };
 }
 
-/** Cuts all connections to the database. */
 function cutConnections(url: string) {
   return execute(
     url,
@@ -108,9 +107,9 @@ function cutConnections(url: string) {
   );
 }
 
-describe("an answer that is lost on its way, though the server has kept what it was asked", () => {
+describe("connection cut after the server has committed", () => {
   onServer(
-    "makes no second order, with a key or without, and the first is charged",
+    "creates no second order, with or without a key, and charges the first",
     async (server, url) => {
       let cut: RegExp | undefined;
       const judge = (data: string): Fate => {
@@ -133,7 +132,7 @@ describe("an answer that is lost on its way, though the server has kept what it 
       expect(world.charges.map(({ paymentKey }) => paymentKey).toSorted()).toEqual(
         rows.map(({ paymentKey }) => paymentKey).toSorted(),
       );
-      // As is an answer to COMMIT.
+      // The same for a lost response to COMMIT.
       cut = /COMMIT\0/;
       await store.run((tx) => tx.update(tx.tables.tariffs).set({ priceTiyin: 5 }));
       expect(cut).toBeUndefined();
@@ -144,52 +143,51 @@ describe("an answer that is lost on its way, though the server has kept what it 
   );
 });
 
-describe("an order whose answer is lost for good", () => {
-  onServer(
-    "is answered as a fault of ours, not as refused, and its repeat finds it",
-    async (server, url) => {
-      const judge = (data: string): Fate => {
-        if (!/INSERT 0 1\0/.test(data)) return "pass";
-        clock.hurry();
-        // Connections are refused from now on.
-        proxy[Symbol.dispose]();
-        return "cut";
-      };
-      const user = await serve(await open(url)).userId();
-      using proxy = startProxy(server.port, { judge });
-      const clock = await openOnClock(url.replace(/:\d+\//, `:${proxy.port}/`));
-      const far = serve(clock.store);
-      const answers = await Promise.all([far.order(user), far.order(user)]);
-      expect(answers.map(({ body }) => body["code"])).toEqual(Array(2).fill("internal_error"));
-      expect(far.world.lines.join()).toContain("OutcomeUnknown");
-      // What changes nothing has kept nothing.
-      expect((await far.get("/orders/1")).body["code"]).toBe("unavailable");
-      const near = serve(await open(url));
-      near.world.nowMs += 60_000;
-      await near.app.workers.charge.runOnce();
-      await near.app.idle();
-      const repeat = await near.order(user);
-      expect([repeat.status, repeat.body["order_id"]]).toEqual([200, 1]);
-    },
-  );
+describe("server unreachable after it has committed an order", () => {
+  onServer("answers 500 instead of 503, and a repeat finds the order", async (server, url) => {
+    const judge = (data: string): Fate => {
+      if (!/INSERT 0 1\0/.test(data)) return "pass";
+      clock.hurry();
+      // New connections are refused from now on.
+      proxy[Symbol.dispose]();
+      return "cut";
+    };
+    const user = await serve(await open(url)).userId();
+    using proxy = startProxy(server.port, { judge });
+    const clock = await openOnClock(url.replace(/:\d+\//, `:${proxy.port}/`));
+    const far = serve(clock.store);
+    const answers = await Promise.all([far.order(user), far.order(user)]);
+    expect(answers.map(({ body }) => body["code"])).toEqual(Array(2).fill("internal_error"));
+    expect(far.world.lines.join()).toContain("OutcomeUnknown");
+    // Reads have no unknown outcome.
+    expect((await far.get("/orders/1")).body["code"]).toBe("unavailable");
+    const near = serve(await open(url));
+    near.world.nowMs += 60_000;
+    await near.app.workers.charge.runOnce();
+    await near.app.idle();
+    const repeat = await near.order(user);
+    expect([repeat.status, repeat.body["order_id"]]).toEqual([200, 1]);
+  });
 });
 
-describe("a step", () => {
-  onServer("whose connection is cut is done on another", async (_server, url) => {
+describe("transaction", () => {
+  onServer("is retried on a new connection if its connection is cut", async (_server, url) => {
     const store = await open(url);
-    const steps: Promise<unknown>[] = [];
+    const transactions: Promise<unknown>[] = [];
     for (let i = 0; i < 20; i++) {
       const user = { phoneNumber: `+9989000000${10 + i}`, createdAt: 0, smsTriedAt: 0 };
-      // A step that is kept and cut before its answer is done twice.
-      steps.push(store.run((tx) => tx.insert(tx.tables.users).values(user).onConflictDoNothing()));
+      // A transaction that committed but lost its response runs twice.
+      transactions.push(
+        store.run((tx) => tx.insert(tx.tables.users).values(user).onConflictDoNothing()),
+      );
       await cutConnections(url);
     }
-    await Promise.all(steps);
+    await Promise.all(transactions);
     expect(await store.run(allUsers)).toHaveLength(20);
   });
 
   onServer(
-    "that is cut in the middle, or before its COMMIT, is kept whole",
+    "is retried completely if it is cut midway or before its COMMIT",
     async (_server, url) => {
       const store = await open(url);
       for (const cutAfter of [1, 2]) {
@@ -207,35 +205,32 @@ describe("a step", () => {
     },
   );
 
-  onServer(
-    "that another transaction stands in the way of is tried up to five times",
-    async (_server, url) => {
-      const store = await open(url);
-      // A sequence forgets nothing when its transaction is rolled back.
-      await execute(
-        url,
-        `CREATE SEQUENCE tries;
+  onServer("is tried up to five times on deadlocks", async (_server, url) => {
+    const store = await open(url);
+    // Sequences are not rolled back, so this one counts the attempts.
+    await execute(
+      url,
+      `CREATE SEQUENCE tries;
        CREATE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
          IF nextval('tries') % 5 <> 0 THEN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END IF;
          RETURN NEW;
        END $$;
        CREATE TRIGGER conflict BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION conflict()`,
-      );
-      await store.run(addUser("+998900000001"));
-      await execute(url, "SELECT nextval('tries')");
-      await execute(url, "ALTER SEQUENCE tries INCREMENT BY 5");
-      const tries = async () => {
-        await using sql = new SQL({ url, max: 1 });
-        return Number((await sql`SELECT last_value FROM tries`)[0].last_value);
-      };
-      const before = await tries();
-      expect(await refusal(store.run(addUser("+998900000002")))).toContain("Unavailable");
-      expect(await tries()).toBe(before + 5 * 5);
-      expect(await store.run(allUsers)).toHaveLength(1);
-    },
-  );
+    );
+    await store.run(addUser("+998900000001"));
+    await execute(url, "SELECT nextval('tries')");
+    await execute(url, "ALTER SEQUENCE tries INCREMENT BY 5");
+    const tries = async () => {
+      await using sql = new SQL({ url, max: 1 });
+      return Number((await sql`SELECT last_value FROM tries`)[0].last_value);
+    };
+    const before = await tries();
+    expect(await refusal(store.run(addUser("+998900000002")))).toContain("Unavailable");
+    expect(await tries()).toBe(before + 5 * 5);
+    expect(await store.run(allUsers)).toHaveLength(1);
+  });
 
-  onServer("that hangs is given up, and those behind it as well", async (_server, url) => {
+  onServer("times out if it hangs, and so do those queued behind it", async (_server, url) => {
     const store = await open(url, HANGING_MS);
     await using blocker = new SQL({ url, max: 1 });
     await blocker.begin(async (tx) => {
@@ -246,10 +241,10 @@ describe("a step", () => {
         await addUser("+998900000009")(tx);
         return items;
       });
-      const steps = Array.from({ length: 50 }, () => store.run(addUser("+998900000009")));
-      const refused = await Promise.all([...steps, add("a"), add("b")].map(refusal));
+      const queued = Array.from({ length: 50 }, () => store.run(addUser("+998900000009")));
+      const refused = await Promise.all([...queued, add("a"), add("b")].map(refusal));
       expect(refused.filter((reason) => !reason.startsWith("Unavailable: "))).toEqual([]);
-      // Nor is it tried once more for each item, which would take as long again.
+      // Nor is it retried item by item, which would take as long again.
       expect(sizes).toEqual([]);
       expect(await Promise.all(["a", "b"].map((item) => refusal(add(item))))).toEqual(
         Array(2).fill("Unavailable: the database is unavailable"),
@@ -260,30 +255,33 @@ describe("a step", () => {
     expect(await store.run(allUsers)).toHaveLength(1);
   });
 
-  onServer("is refused while the server is down, and done once it is back", async (server, url) => {
-    const user = await serve(await open(url)).userId();
-    const { store, hurry, calm } = await openOnClock(url);
-    const { order, get, world } = serve(store);
-    await touchLanes(store);
-    await server.crash();
-    hurry();
-    try {
-      await touchLanes(store);
-      const refused = await order(user);
-      expect([refused.status, refused.body["code"]]).toEqual([503, "unavailable"]);
-      expect((await get("/orders/1")).status).toBe(503);
-      expect((await get("/health")).status).toBe(503);
-      expect(world.charges).toEqual([]);
-    } finally {
-      await server.start();
-    }
-    calm();
-    expect((await order(user)).status).toBe(200);
-    expect(world.charges).toHaveLength(1);
-  });
+  onServer(
+    "fails with 503 while the server is down, and works once it is back",
+    async (server, url) => {
+      const user = await serve(await open(url)).userId();
+      const { store, hurry, calm } = await openOnClock(url);
+      const { order, get, world } = serve(store);
+      await touchConnections(store);
+      await server.crash();
+      hurry();
+      try {
+        await touchConnections(store);
+        const refused = await order(user);
+        expect([refused.status, refused.body["code"]]).toEqual([503, "unavailable"]);
+        expect((await get("/orders/1")).status).toBe(503);
+        expect((await get("/health")).status).toBe(503);
+        expect(world.charges).toEqual([]);
+      } finally {
+        await server.start();
+      }
+      calm();
+      expect((await order(user)).status).toBe(200);
+      expect(world.charges).toHaveLength(1);
+    },
+  );
 
   onServer(
-    "is refused as unavailable where the server only reads, and done once it writes",
+    "fails with 503 while the server is read-only, and works once it is writable",
     async (server, url) => {
       const name = new URL(url).pathname.slice(1);
       const { order, userId, get, world } = serve(await open(url));
@@ -292,7 +290,7 @@ describe("a step", () => {
       const short = serve(clock.store);
       await execute(url, `ALTER DATABASE ${name} SET default_transaction_read_only = on`);
       await cutConnections(url);
-      await touchLanes(clock.store);
+      await touchConnections(clock.store);
       clock.hurry();
       const refused = await short.order(user);
       expect([refused.status, refused.body["code"]]).toEqual([503, "unavailable"]);
@@ -308,7 +306,7 @@ describe("a step", () => {
     },
   );
 
-  onServer("that is refused tells the log its reason, and no values", async (_server, url) => {
+  onServer("logs why the server rejected it, without row values", async (_server, url) => {
     const store = await open(url);
     const { register, world } = serve(store);
     await execute(url, "ALTER TABLE users ADD CONSTRAINT few CHECK (id < 1)");
@@ -319,7 +317,7 @@ describe("a step", () => {
   });
 });
 
-onServer("a database of the first version comes forward with its orders", async (_server, url) => {
+onServer("migration from the first PostgreSQL schema keeps the orders", async (_server, url) => {
   const [first] = readMigrations("postgres");
   const day = 86_400_000;
   const [old, recent] = [Date.now() - 2 * day, Date.now() - day / 2];
@@ -360,24 +358,21 @@ onServer("a database of the first version comes forward with its orders", async 
 });
 
 describe("several copies", () => {
-  onServer(
-    "make an empty database ready together, and each step is done once",
-    async (_server, url) => {
-      const stores = await Promise.all(Array.from({ length: 10 }, () => open(url)));
-      await Promise.all(stores.map((store, i) => store.run(addUser(`+9989000000${10 + i}`))));
-      expect(await stores[0]?.run(allUsers)).toHaveLength(10);
-      await using sql = new SQL({ url, max: 1 });
-      expect(await sql`SELECT number::text FROM nmservis_migrations`).toHaveLength(2);
-    },
-  );
+  onServer("migrate an empty database concurrently, each migration once", async (_server, url) => {
+    const stores = await Promise.all(Array.from({ length: 10 }, () => open(url)));
+    await Promise.all(stores.map((store, i) => store.run(addUser(`+9989000000${10 + i}`))));
+    expect(await stores[0]?.run(allUsers)).toHaveLength(10);
+    await using sql = new SQL({ url, max: 1 });
+    expect(await sql`SELECT number::text FROM nmservis_migrations`).toHaveLength(2);
+  });
 
-  onServer("have one clock, the server's", async (_server, url) => {
+  onServer("use the server's clock", async (_server, url) => {
     const ahead = await openPostgresStore(url, log, () => Date.now() + 86_400_000);
     opened.push(ahead);
     expect(Math.abs(ahead.now() - Date.now())).toBeLessThan(BUSY_MACHINE_MS);
   });
 
-  onServer("let a repeat wait for the copy that has the order paid", async (_server, url) => {
+  onServer("let a repeat wait for the copy that charges the order", async (_server, url) => {
     const [first, second] = [serve(await open(url)), serve(await open(url))];
     const user = await first.userId();
     const answer = Promise.withResolvers<"paid">();
@@ -396,7 +391,7 @@ describe("several copies", () => {
   });
 
   onServer(
-    "let a repeat wait no longer than the lease, or until the order is in doubt",
+    "let a repeat wait until the order is in doubt or the lease expires",
     async (_server, url) => {
       const slow = { PAYMENT_TIMEOUT_MS: "120000" };
       const [first, second] = [serve(await open(url), slow), serve(await open(url), slow)];
@@ -419,7 +414,7 @@ describe("several copies", () => {
   );
 
   onServer(
-    "hasten what no lease explains, and leave to others what they have claimed",
+    "pull forward a due date later than any lease or backoff, but not an earlier one",
     async (_server, url) => {
       const store = await open(url);
       const { order, userId, world, app } = serve(store);
@@ -449,7 +444,7 @@ describe("several copies", () => {
   onServer("claim each due order once", async (_server, url) => {
     const copies = await Promise.all([1, 2, 3].map(async () => serve(await open(url))));
     const [first] = copies;
-    if (first === undefined) throw new Error("there are three");
+    if (first === undefined) throw new Error("no copy");
     first.world.charge = () => Promise.reject(new Error("502"));
     for (let i = 0; i < 60; i++) {
       const { body } = await first.register(`+99890${1_000_000 + i}`);

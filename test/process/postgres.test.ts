@@ -10,7 +10,7 @@ const ROOT = join(import.meta.dir, "../..");
 
 const PRELOAD = "--preload=./test/support/close-stores.ts";
 
-test("the service behaves on PostgreSQL as on SQLite", async () => {
+test("test/behaviour passes on PostgreSQL", async () => {
   await using server = await startPostgres();
   if (server === undefined) return skip("PostgreSQL, which is not installed (Debian's postgresql)");
   const tests = Bun.spawn(
@@ -24,7 +24,7 @@ test("the service behaves on PostgreSQL as on SQLite", async () => {
   );
   const [printed, complaints] = await Promise.all([tests.stdout.text(), tests.stderr.text()]);
   const failed = `${printed}${complaints}`.split("\n").filter((line) => !line.startsWith("(pass)"));
-  // Each of the files has opened some there; a run that went past the server would prove nothing.
+  // Proves that the tests used the server.
   const [{ n }] = await execute(
     server.urlOf("postgres"),
     "SELECT count(*)::int AS n FROM pg_database WHERE datname LIKE 'test%'",

@@ -11,8 +11,8 @@ setDefaultTimeout(BUSY_MACHINE_MS);
 
 const urlIn = (printed: string) => /listening on (\S+)/.exec(printed)?.[1] ?? "";
 
-describe("the process", () => {
-  test("has every answered order after kill -9 and another start", async () => {
+describe("process", () => {
+  test("keeps every answered order after kill -9", async () => {
     using folder = temporaryFolder();
     const DATABASE_URL = `file:${join(folder.path, "x.db")}`;
     const answered: unknown[] = [];
@@ -29,7 +29,7 @@ describe("the process", () => {
     expect(await service.userId()).toBe(1);
   });
 
-  test("prints the address, and what the stubs do, with no phone number whole", async () => {
+  test("prints the address and the stubs' log lines with masked phone numbers", async () => {
     using folder = temporaryFolder();
     await using service = await spawnService({ DATABASE_URL: `file:${join(folder.path, "x.db")}` });
     const user = await service.userId("+998901234567");
@@ -44,7 +44,7 @@ describe("the process", () => {
   });
 
   test.each(["SIGTERM", "SIGINT", "SIGHUP"] as const)(
-    "ends with status 0 on %s, after the running request is answered",
+    "exits with status 0 on %s after answering the running request",
     async (signal) => {
       using folder = temporaryFolder();
       await using service = await spawnService({
@@ -60,7 +60,7 @@ describe("the process", () => {
     },
   );
 
-  test("won't start on a database or a port that another has, and says which", async () => {
+  test("does not start on a database or port in use, and names it", async () => {
     using folder = temporaryFolder();
     const DATABASE_URL = `file:${join(folder.path, "x.db")}`;
     await using service = await spawnService({ DATABASE_URL });
@@ -77,7 +77,7 @@ describe("the process", () => {
     expect(samePort.printed).toContain("Can't listen on 127.0.0.1, port");
   });
 
-  test("answers and stops also where nobody reads what it prints", async () => {
+  test("answers requests and stops if its output is not read", async () => {
     using folder = temporaryFolder();
     const pipe = join(folder.path, "pipe");
     expect(Bun.spawnSync(["mkfifo", pipe]).success).toBe(true);
@@ -94,7 +94,7 @@ describe("the process", () => {
       stdout,
       stderr: "inherit",
     });
-    // A stream would read on; this reads the address and nothing after it.
+    // Reads only the address; a stream would keep reading.
     let printed = "";
     while (!/listening on .*\n/.test(printed)) {
       const { bytesRead, buffer } = await promisify(read)(
@@ -108,7 +108,7 @@ describe("the process", () => {
     }
     const { userId, order } = createClient(fetch, urlIn(printed));
     const user = await userId();
-    // Some 600 bytes each, for a pipe of 64 KiB.
+    // About 600 log bytes each, more than the pipe's 64 KiB.
     for (let i = 0; i < 250; i++) {
       expect((await order(user, { "idempotency-key": `key-${i}` })).status).toBe(200);
     }
@@ -117,7 +117,7 @@ describe("the process", () => {
     closeSync(stdout);
   });
 
-  test("says in its log how many lines were lost while nobody has read it", async () => {
+  test("logs how many lines were lost while its output was not read", async () => {
     using folder = temporaryFolder();
     await using child = Bun.spawn([...(await serviceCommand())], {
       env: {
@@ -139,7 +139,7 @@ describe("the process", () => {
     };
     await readUntil("listening on");
     const url = urlIn(printed);
-    // Some 200 bytes each: more than the megabyte that waits, and what the pipe and this process hold.
+    // About 200 log bytes each: more than the 1 MiB buffer, the pipe and this process hold.
     const ask = () => fetch(url).then((response) => response.text());
     for (let i = 0; i < 400; i++) await Promise.all(Array.from({ length: 50 }, ask));
     await readUntil("lines were lost: stdout was not read in time.");
@@ -148,7 +148,7 @@ describe("the process", () => {
     expect(await child.stderr.text()).toBe("");
   });
 
-  test("won't start on wrong settings, and names every one", async () => {
+  test("does not start with invalid settings, and names each of them", async () => {
     const { status, printed } = await failToStart({
       DATABASE_URL: "postgres://localhost",
       PORT: "eighty",
@@ -169,7 +169,7 @@ describe("the process", () => {
   });
 });
 
-describe("on SIGTERM the process", () => {
+describe("SIGTERM", () => {
   async function start(environment: Record<string, string>) {
     const folder = temporaryFolder();
     const service = await spawnService({
@@ -188,20 +188,20 @@ describe("on SIGTERM the process", () => {
 
   async function connect(url: string) {
     const { hostname, port } = new URL(url);
-    const heard = { text: "" };
+    const received = { text: "" };
     const closed = Promise.withResolvers<void>();
     const socket = await Bun.connect({
       hostname,
       port: Number(port),
       socket: {
-        data: (_socket, chunk) => void (heard.text += chunk.toString()),
+        data: (_socket, chunk) => void (received.text += chunk.toString()),
         close: () => closed.resolve(),
       },
     });
-    return { socket, heard, closed: closed.promise };
+    return { socket, received, closed: closed.promise };
   }
 
-  test("ends within the payment deadline also when a client has sent half a request", async () => {
+  test("exits within the payment timeout even if a client has sent half a request", async () => {
     await using started = await start({ PAYMENT_TIMEOUT_MS: "300" });
     const { socket, closed } = await connect(started.service.url);
     socket.write(
@@ -213,7 +213,7 @@ describe("on SIGTERM the process", () => {
     await closed;
   });
 
-  test("answers what hangs at the provider as in doubt, and the next process asks about it at once", async () => {
+  test("answers 202 for a hanging payment, and the next process retries it immediately", async () => {
     await using started = await start({ PAYMENT_TIMEOUT_MS: "300" });
     const { service, folder } = started;
     const running = service.order(await service.userId("+998900000003"));
@@ -229,8 +229,8 @@ describe("on SIGTERM the process", () => {
     while (!next.printed().includes("Processing payment")) await Bun.sleep(5);
   });
 
-  test("answers a request that came in the very moment, or whose body came late", async () => {
-    // A second payment can't fit into the deadline; a body that follows the first has 4 s to arrive.
+  test("answers a request whose body arrives late", async () => {
+    // One payment fits into the deadline, two do not. After the first, 4 s remain for the late body.
     await using started = await start({
       PAYMENT_TIMEOUT_MS: "8500",
       PAYMENT_STUB_DELAY_MS: "4500",
@@ -238,7 +238,7 @@ describe("on SIGTERM the process", () => {
     const { service } = started;
     const user = await service.userId();
     const body = JSON.stringify({ user_id: user, tariff_code: "standard_300" });
-    const { socket, heard, closed } = await connect(service.url);
+    const { socket, received, closed } = await connect(service.url);
     socket.write("POST /create_order HTTP/1.1\r\nHost: localhost\r\n");
     socket.write(`Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n{`);
     const other = service.order(await service.userId("+998901234568"));
@@ -247,12 +247,12 @@ describe("on SIGTERM the process", () => {
     expect((await other).status).toBe(200);
     socket.write(body.slice(1));
     await closed;
-    // There is no time left for its payment: the order is written, and the next process sees to it.
-    expect(heard.text).toStartWith("HTTP/1.1 202 Accepted");
+    // No time is left for its payment: the order is stored, and the next process charges it.
+    expect(received.text).toStartWith("HTTP/1.1 202 Accepted");
     expect(await status).toBe(0);
   });
 
-  test("changes nothing at a second signal", async () => {
+  test("ignores further signals", async () => {
     await using started = await start({ PAYMENT_STUB_DELAY_MS: "300" });
     const { service } = started;
     const running = service.order(await service.userId());
@@ -265,7 +265,7 @@ describe("on SIGTERM the process", () => {
     expect(service.printed().match(/finishing running requests, then stopping/g)).toHaveLength(1);
   });
 
-  test("takes no more connections", async () => {
+  test("refuses new connections", async () => {
     await using started = await start({ PAYMENT_STUB_DELAY_MS: "300" });
     const { service } = started;
     const running = service.order(await service.userId());

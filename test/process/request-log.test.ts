@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { spawnService, temporaryFolder } from "../support/process.ts";
 import { createService } from "../support/service.ts";
 
-test("each request leaves one line: method, route, status, ms, its name", async () => {
+test("request log: one line per request with method, route, status, ms and request id", async () => {
   const { request, post, userId, order, world } = createService();
   const user = await userId();
   await order(user, { "x-request-id": "a" });
@@ -23,7 +23,7 @@ test("each request leaves one line: method, route, status, ms, its name", async 
   ]);
 });
 
-test("what a machine reads is JSON, with the settings first and no key or number in it", async () => {
+test("JSON log: begins with the settings and contains no keys or phone numbers", async () => {
   using folder = temporaryFolder();
   await using service = await spawnService({
     DATABASE_URL: `file:${join(folder.path, "x.db")}`,
@@ -64,7 +64,7 @@ test("what a machine reads is JSON, with the settings first and no key or number
   expect(service.printed()).not.toMatch(/secret|901234567/);
 });
 
-test("at LOG_LEVEL=error nothing is printed but the address", async () => {
+test("LOG_LEVEL=error: only the address is printed", async () => {
   using folder = temporaryFolder();
   const DATABASE_URL = `file:${join(folder.path, "x.db")}`;
   await using service = await spawnService({ DATABASE_URL, LOG_LEVEL: "error" });

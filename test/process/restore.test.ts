@@ -11,7 +11,7 @@ import { openStore } from "../support/store.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-/** A database that a service has open: two users are in a backup, a third is in the log alone. */
+/** Creates an open database: two users are in a backup, a third only in the WAL. */
 async function makeLiveDatabase(folder: string) {
   const [path, backup] = [join(folder, "x.db"), join(folder, "backup")];
   const first = openStore(path);
@@ -28,8 +28,8 @@ function countUsers(path: string): number {
   return database.query<{ n: number }, []>("SELECT count(*) AS n FROM users").get()?.n ?? -1;
 }
 
-describe("restoring a raw copy of a live database", () => {
-  test("without its log restores it and warns of missing orders", async () => {
+describe("restore of a raw copy of a live database", () => {
+  test("without its -wal warns of missing orders", async () => {
     using folder = temporaryFolder();
     const { path, store } = await makeLiveDatabase(folder.path);
     const [raw, target] = [join(folder.path, "raw"), join(folder.path, "target.db")];
@@ -45,11 +45,11 @@ describe("restoring a raw copy of a live database", () => {
       ),
     ]);
     expect(countUsers(target)).toBe(2);
-    // Reading the copy may have created an empty log.
+    // Reading the copy may have created an empty -wal.
     expect(restoreDatabase(raw, target, "then").isRawCopy).toBe(true);
   });
 
-  test("with its log restores all rows without a warning", async () => {
+  test("with its -wal restores all rows without a warning", async () => {
     using folder = temporaryFolder();
     const { path, store } = await makeLiveDatabase(folder.path);
     const [raw, target] = [join(folder.path, "raw"), join(folder.path, "target.db")];
@@ -60,7 +60,7 @@ describe("restoring a raw copy of a live database", () => {
   });
 });
 
-test("restoring a backup or a kept database does not warn", async () => {
+test("restore of a backup or a kept database does not warn", async () => {
   using folder = temporaryFolder();
   const { path, backup, store } = await makeLiveDatabase(folder.path);
   await store.close();
@@ -69,13 +69,13 @@ test("restoring a backup or a kept database does not warn", async () => {
   await openStore(path).close();
   expect(restoreDatabase(kept, path, "later").isRawCopy).toBe(false);
   expect(countUsers(path)).toBe(3);
-  const beside = readdirSync(folder.path).filter((name) =>
+  const leftovers = readdirSync(folder.path).filter((name) =>
     /before-.*-(wal|shm|journal)$/.test(name),
   );
-  expect(beside).toEqual([]);
+  expect(leftovers).toEqual([]);
 });
 
-test("a log whose database was deleted does not change the restored one", async () => {
+test("restore ignores the -wal of a deleted database", async () => {
   using folder = temporaryFolder();
   const { path, backup, store } = await makeLiveDatabase(folder.path);
   const deleted = join(folder.path, "deleted.db");
@@ -84,13 +84,13 @@ test("a log whose database was deleted does not change the restored one", async 
   restoreDatabase(backup, deleted, "then");
   expect(countUsers(deleted)).toBe(2);
   const again = openStore(deleted);
-  // Unknown ids may have been given before.
+  // The deleted database may have used unknown ids, so 1,000,000 are skipped.
   expect(await again.run(addUser("+998901234569"))).toMatchObject([{ id: 1_000_003 }]);
   await again.close();
   expect(statSync(`${deleted}.before-then-wal`).size).toBeGreaterThan(0);
 });
 
-test("a restore through a symbolic link replaces the database, not the link", async () => {
+test("restore through a symbolic link replaces the database, not the link", async () => {
   using folder = temporaryFolder();
   const { path, backup, store } = await makeLiveDatabase(folder.path);
   await store.close();

@@ -15,18 +15,18 @@ import { openStore } from "../support/store.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-/** A database with one user. */
+/** Creates a database with one user. */
 async function makeDatabase(path: string) {
   const store = openStore(path);
   await store.run(addUser("+998901234567"));
   await store.close();
 }
 
-describe("a database", () => {
+describe("database path", () => {
   const log = createLog({ level: "error", json: false, write: () => {}, now: () => 0 });
   const dependencies = { log, elapsed: () => 0, onProgress: () => {} };
 
-  /** Every way to open the database at the path. `backup` is one of another database. */
+  /** Returns every way to open the database at the path. `backup` is of another database. */
   const waysInto = (path: string, backup: string): (() => unknown)[] => [
     () => openStore(path),
     () => openSqliteReader(path),
@@ -35,7 +35,7 @@ describe("a database", () => {
     () => moveDatabase(path, "postgres://u@127.0.0.1:1/none", dependencies),
   ];
 
-  test("with two hard links is refused by all commands, by either name", async () => {
+  test("with two hard links is refused by all commands under either name", async () => {
     using folder = temporaryFolder();
     const [path, backup] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     const other = join(folder.path, "other.db");
@@ -53,14 +53,14 @@ describe("a database", () => {
     await openStore(path).close();
   });
 
-  test("that is mounted as a single file is refused by all commands", async () => {
+  test("mounted as a single file is refused by all commands", async () => {
     using folder = temporaryFolder();
     const [path, backup] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     const mountPoint = join(folder.path, "mounted.db");
     await makeDatabase(path);
     backupDatabase(path, backup);
     using mounted = mountFile(path, mountPoint);
-    if (mounted === undefined) return skip("the mounted file, which needs the right to mount");
+    if (mounted === undefined) return skip("the mounted file, which needs permission to mount");
     const link = join(folder.path, "link.db");
     symlinkSync("mounted.db", link);
     for (const open of [...waysInto(mountPoint, backup), ...waysInto(link, backup)]) {
@@ -70,11 +70,11 @@ describe("a database", () => {
     }
     const check = await runCommand(["check"], { DATABASE_URL: `file:${mountPoint}` });
     expect([check.status, check.complaints]).toEqual([1, expect.stringContaining("single file")]);
-    // A file of the mounted folder is on the same mount as the folder.
+    // The file itself is on the same mount as its folder, so it opens.
     await openStore(path).close();
   });
 
-  test("is opened through a symbolic link and in a mounted folder", async () => {
+  test("may be a symbolic link or in a mounted folder", async () => {
     using folder = temporaryFolder();
     const link = join(folder.path, "link.db");
     const disk = join(folder.path, "disk");
@@ -85,7 +85,7 @@ describe("a database", () => {
     await openStore(join(disk, "x.db")).close();
   });
 
-  test("that is no regular file is refused in a sentence", async () => {
+  test("that is not a regular file is refused with a message", async () => {
     using folder = temporaryFolder();
     const [path, backup] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     await makeDatabase(path);

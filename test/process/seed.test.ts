@@ -8,7 +8,7 @@ setDefaultTimeout(BUSY_MACHINE_MS);
 
 const ROOT = join(import.meta.dir, "../..");
 
-test("the seed fills an empty database with orders of every kind, and touches no other", async () => {
+test("seed fills an empty database with orders of every kind, and refuses a non-empty one", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   const seed = async () => {

@@ -9,7 +9,7 @@ import { openStore } from "../support/store.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-/** Begins to read, and goes on when stdin ends. */
+/** Begins a read transaction, and continues it when stdin ends. */
 const READ_TWICE = `
   const { Database } = require("bun:sqlite");
   const database = new Database(process.argv[1], { readonly: true });
@@ -22,7 +22,7 @@ const READ_TWICE = `
   console.log(found + ", " + database.query(changed).values()[0][0] + " changed");
 `;
 
-test("a deleted -shm leaves the database whole to backups, the check and other readers", async () => {
+test("a deleted -shm does not affect backups, `check` or other readers", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   const store = openStore(path);
@@ -47,7 +47,7 @@ test("a deleted -shm leaves the database whole to backups, the check and other r
   const lines = reader.stdout.pipeThrough(new TextDecoderStream()).getReader();
   expect((await lines.read()).value).toBe("reading\n");
   expect(await refusal(store.run(allUsers))).toContain("x.db-shm was deleted or replaced");
-  // Would cut off the log that the reader is in the middle of.
+  // Must not truncate the WAL while the reader is using it.
   await store.close();
   reader.stdin.end();
   expect((await lines.read()).value).toBe("ok, 5000 changed\n");

@@ -7,7 +7,7 @@ import { spawnService, temporaryFolder } from "../support/process.ts";
 import { say } from "../support/raw-socket.ts";
 import { createDependencies, createWorld } from "../support/world.ts";
 
-// In a file of its own, because it only waits: other files run meanwhile.
+// A separate file, because it mostly waits while other test files run.
 
 const PAYMENT_TIMEOUT_MS = 400;
 
@@ -15,7 +15,7 @@ const POST =
   "POST /register HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n";
 
 test(
-  "a body or a header that never comes is cut off after the longest answer and a while",
+  "connections with incomplete headers or bodies are closed after the payment timeout",
   async () => {
     using folder = temporaryFolder();
     await using service = await spawnService({
@@ -24,20 +24,20 @@ test(
     });
     const startedAt = performance.now();
     const never = () => false;
-    const heard = await Promise.all([
+    const received = await Promise.all([
       say(service.url, `${POST}\r\n{`, never),
       say(service.url, POST, never),
     ]);
     const tookMs = performance.now() - startedAt;
-    expect(heard).toEqual(["", ""]);
+    expect(received).toEqual(["", ""]);
     expect(tookMs).toBeGreaterThan(PAYMENT_TIMEOUT_MS);
     expect((await service.get("/")).status).toBe(200);
   },
   BUSY_MACHINE_MS,
 );
 
-test("a connection may be silent for 5 s longer than the longest answer takes", async () => {
-  // Bun counts in steps of 4 s, so what it is told is more exact than what can be measured.
+test("idle timeout of connections is 5 s longer than the payment timeout", async () => {
+  // Checks the setting: Bun's timer ticks every 4 s, so a measurement would be less exact.
   const serve = spyOn(Bun, "serve");
   const config = readConfig({ PORT: "0", PAYMENT_TIMEOUT_MS: "8000" });
   const service = await startServer({ ...createDependencies(createWorld()), config });

@@ -22,9 +22,9 @@ const refusal = (description: string) => Response.json({ ok: false, description 
 const tooMany = (parameters?: object) =>
   Response.json({ ok: false, description: "Too Many Requests", parameters }, { status: 429 });
 
-/** A chat whose API answers as it is told, and what it was asked. */
+/** Creates a dispatcher for a fake Telegram API, which records requests and answers `chat.answer`. */
 function createChat(publicUrl: string | null = null, threadId: number | null = null) {
-  const asked: { url: string; body: Record<string, unknown> }[] = [];
+  const requests: { url: string; body: Record<string, unknown> }[] = [];
   const lines: string[] = [];
   const chat = {
     nowMs: 0,
@@ -33,7 +33,7 @@ function createChat(publicUrl: string | null = null, threadId: number | null = n
   const dispatcher = createTelegramDispatcher({
     ...{ token: TOKEN, chatId: "-100", threadId, apiUrl: "https://telegram.example", publicUrl },
     fetch(url, init) {
-      asked.push({ url, body: JSON.parse(String(init.body)) });
+      requests.push({ url, body: JSON.parse(String(init.body)) });
       return chat.answer();
     },
     log: createLog({
@@ -46,14 +46,14 @@ function createChat(publicUrl: string | null = null, threadId: number | null = n
   });
   const notify = (order: object = {}, signal = new AbortController().signal) =>
     dispatcher.notify({ ...ORDER, ...order }, { signal });
-  return { asked, lines, chat, notify };
+  return { requests, lines, chat, notify };
 }
 
-describe("a Telegram chat", () => {
-  test("hears number, tariff, amount and time of an order", async () => {
-    const { asked, notify } = createChat();
+describe("Telegram", () => {
+  test("message contains order id, tariff, amount and time", async () => {
+    const { requests, notify } = createChat();
     await notify();
-    expect(asked).toEqual([
+    expect(requests).toEqual([
       {
         url: `https://telegram.example/bot${TOKEN}/sendMessage`,
         body: { chat_id: "-100", text: "№ 7 · Standard · 30\u00a0000 сум · 14:05" },
@@ -61,65 +61,65 @@ describe("a Telegram chat", () => {
     ]);
   });
 
-  test("has a button to the board where that is on https, and none where not", async () => {
+  test("message links to the board only over https", async () => {
     const secure = createChat("https://orders.example.uz");
     await secure.notify();
-    expect(secure.asked[0]?.body["reply_markup"]).toEqual({
+    expect(secure.requests[0]?.body["reply_markup"]).toEqual({
       inline_keyboard: [[{ text: "№ 7", url: "https://orders.example.uz/board/orders/7" }]],
     });
     const plain = createChat("http://127.0.0.1:8000");
     await plain.notify();
-    expect(plain.asked[0]?.body).not.toHaveProperty("reply_markup");
+    expect(plain.requests[0]?.body).not.toHaveProperty("reply_markup");
   });
 
   test.each([
     [15_050, "150,50"],
     [1, "0,01"],
     [Number.MAX_SAFE_INTEGER, "90\u00a0071\u00a0992\u00a0547\u00a0409,91"],
-  ])("gets %d tiyin as %s sum", async (amountTiyin, sum) => {
-    const { asked, notify } = createChat();
+  ])("message shows %d tiyin as %s sum", async (amountTiyin, sum) => {
+    const { requests, notify } = createChat();
     await notify({ amountTiyin });
-    expect(asked[0]?.body["text"]).toBe(`№ 7 · Standard · ${sum} сум · 14:05`);
+    expect(requests[0]?.body["text"]).toBe(`№ 7 · Standard · ${sum} сум · 14:05`);
   });
 
-  test("gets a title that cannot reorder the amount next to it", async () => {
-    const { asked, notify } = createChat();
+  test("title with bidi characters cannot reorder the amount next to it", async () => {
+    const { requests, notify } = createChat();
     await notify({ tariffTitle: "\u202eStan\u2066dard\u2069" });
     await notify({ tariffTitle: "ستاندرد" });
-    expect(asked.map(({ body }) => body["text"])).toEqual([
+    expect(requests.map(({ body }) => body["text"])).toEqual([
       "№ 7 · Standard · 30\u00a0000 сум · 14:05",
       "№ 7 · \u2068ستاندرد\u2069 · 30\u00a0000 сум · 14:05",
     ]);
   });
 
-  test("gets a long title cut, and no half characters", async () => {
-    const { asked, notify } = createChat();
+  test("long title is truncated at a character boundary", async () => {
+    const { requests, notify } = createChat();
     await notify({ tariffTitle: "🛠".repeat(200) });
-    const text = String(asked[0]?.body["text"]);
+    const text = String(requests[0]?.body["text"]);
     expect(text.isWellFormed()).toBe(true);
     expect(text).toContain(`· ${"🛠".repeat(100)} ·`);
   });
 
   test.each([
     [
-      "is refused",
+      "a refusal",
       async () => Response.json({ ok: false, description: "Forbidden" }, { status: 403 }),
       "403: Forbidden",
     ],
     [
-      "has lost its topic",
+      "a deleted topic",
       async () => refusal("Bad Request: message thread not found"),
       "400: Bad Request: message thread not found",
     ],
     [
-      "has a closed topic",
+      "a closed topic",
       async () => refusal("Bad Request: TOPIC_CLOSED"),
       "400: Bad Request: TOPIC_CLOSED",
     ],
-    ["meets a proxy's page", async () => new Response("<html>Bad Gateway", { status: 502 }), "502"],
-    ["is answered with nonsense", async () => new Response("null"), "200"],
-    ["breaks off", () => Promise.reject(new Error("socket closed")), "socket closed"],
-  ])("that %s has not heard, and is tried again by the service", async (_what, answer, reason) => {
+    ["a proxy's error page", async () => new Response("<html>Bad Gateway", { status: 502 }), "502"],
+    ["an invalid response", async () => new Response("null"), "200"],
+    ["a closed connection", () => Promise.reject(new Error("socket closed")), "socket closed"],
+  ])("%s fails the notification, which can be retried", async (_name, answer, reason) => {
     const { chat, notify } = createChat();
     chat.answer = answer;
     await expect(notify()).rejects.toThrow(reason);
@@ -127,7 +127,7 @@ describe("a Telegram chat", () => {
     await notify();
   });
 
-  test("has no fault with the token in it", async () => {
+  test("errors do not contain the token", async () => {
     const { chat, notify } = createChat();
     chat.answer = () =>
       Promise.reject(new Error(`can't reach https://telegram.example/bot${TOKEN}/sendMessage`));
@@ -140,42 +140,42 @@ describe("a Telegram chat", () => {
     ["30 s", { retry_after: 30 }, 30_000],
     ["1 s", { retry_after: 1 }, 1000],
     ["3 s without retry_after", undefined, 3000],
-    ["3 s with a retry_after of no use", { retry_after: "soon" }, 3000],
+    ["3 s with an invalid retry_after", { retry_after: "soon" }, 3000],
     ["an hour at most", { retry_after: 86_400 }, 3_600_000],
-  ])("gets no call for %s after a 429, for any order", async (_what, parameters, pauseMs) => {
-    const { asked, chat, notify } = createChat();
+  ])("429 stops calls for all orders for %s", async (_name, parameters, pauseMs) => {
+    const { requests, chat, notify } = createChat();
     chat.answer = async () => tooMany(parameters);
     await expect(notify()).rejects.toMatchObject({ name: "Postponed", pauseMs });
     chat.answer = async () => Response.json({ ok: true });
     chat.nowMs = pauseMs - 1;
     await expect(notify({ orderId: 8 })).rejects.toMatchObject({ name: "Postponed", pauseMs: 1 });
-    expect(asked).toHaveLength(1);
+    expect(requests).toHaveLength(1);
     chat.nowMs = pauseMs;
     await notify({ orderId: 8 });
-    expect(asked).toHaveLength(2);
+    expect(requests).toHaveLength(2);
   });
 
-  test("gets calls during the pause after a 429 if the clock was set back", async () => {
-    const { asked, chat, notify } = createChat();
+  test("429 does not stop calls if the clock is set back", async () => {
+    const { requests, chat, notify } = createChat();
     chat.answer = async () => tooMany({ retry_after: 30 });
     await expect(notify()).rejects.toThrow("429");
     chat.nowMs = -86_400_000;
     chat.answer = async () => Response.json({ ok: true });
     await notify();
-    expect(asked).toHaveLength(2);
+    expect(requests).toHaveLength(2);
   });
 
   test.each([
     "Bad Request: BUTTON_URL_INVALID",
     "Bad Request: inline keyboard button URL 'https://b.uz/board' is invalid: Wrong HTTP URL",
     "Bad Request: REPLY_MARKUP_INVALID",
-  ])("gets orders without a button after %p, with one warning", async (description) => {
-    const { asked, lines, chat, notify } = createChat("https://b.uz");
+  ])("%p: messages are sent without the button, with one warning", async (description) => {
+    const { requests, lines, chat, notify } = createChat("https://b.uz");
     chat.answer = async () =>
-      asked.at(-1)?.body["reply_markup"] ? refusal(description) : Response.json({ ok: true });
+      requests.at(-1)?.body["reply_markup"] ? refusal(description) : Response.json({ ok: true });
     await notify();
     await notify({ orderId: 8 });
-    const texts = asked.map(({ body }) => [
+    const texts = requests.map(({ body }) => [
       String(body["text"]).slice(0, 3),
       "reply_markup" in body,
     ]);
@@ -188,18 +188,18 @@ describe("a Telegram chat", () => {
     expect(lines[0]).toStartWith("Warning: Telegram refuses the button to https://b.uz/board");
   });
 
-  test("keeps its button after a 400 about something else", async () => {
-    const { asked, chat, notify } = createChat("https://b.uz");
+  test("button is kept after an unrelated 400", async () => {
+    const { requests, chat, notify } = createChat("https://b.uz");
     chat.answer = async () => refusal("Bad Request: chat not found");
     await expect(notify()).rejects.toThrow("chat not found");
     await expect(notify()).rejects.toThrow("chat not found");
-    expect(asked.map(({ body }) => "reply_markup" in body)).toEqual([true, true]);
+    expect(requests.map(({ body }) => "reply_markup" in body)).toEqual([true, true]);
   });
 
-  test("that has moved and refuses the button gets the order all the same", async () => {
-    const { asked, chat, notify } = createChat("https://b.uz");
+  test("chat that has moved and refuses the button still gets the order", async () => {
+    const { requests, chat, notify } = createChat("https://b.uz");
     chat.answer = async () => {
-      const { chat_id, reply_markup } = asked.at(-1)?.body ?? {};
+      const { chat_id, reply_markup } = requests.at(-1)?.body ?? {};
       if (reply_markup !== undefined) return refusal("Bad Request: BUTTON_URL_INVALID");
       const parameters = { migrate_to_chat_id: -200 };
       return chat_id === "-200"
@@ -207,31 +207,31 @@ describe("a Telegram chat", () => {
         : Response.json({ ok: false, parameters }, { status: 400 });
     };
     await notify();
-    expect(asked).toHaveLength(3);
+    expect(requests).toHaveLength(3);
   });
 
-  test("gets orders in its topic", async () => {
-    const { asked, notify } = createChat(null, 42);
+  test("messages are sent to the topic", async () => {
+    const { requests, notify } = createChat(null, 42);
     await notify();
-    expect(asked[0]?.body).toMatchObject({ chat_id: "-100", message_thread_id: 42 });
+    expect(requests[0]?.body).toMatchObject({ chat_id: "-100", message_thread_id: 42 });
   });
 
-  test("that has become another is followed there, with a warning", async () => {
-    const { asked, lines, chat, notify } = createChat();
+  test("chat that has moved gets messages under its new id, with one warning", async () => {
+    const { requests, lines, chat, notify } = createChat();
     chat.answer = async () =>
-      asked.length === 1
+      requests.length === 1
         ? Response.json({ ok: false, parameters: { migrate_to_chat_id: -200 } }, { status: 400 })
         : Response.json({ ok: true });
     await notify();
     await notify({ orderId: 8 });
-    expect(asked.map(({ body }) => body["chat_id"])).toEqual(["-100", "-200", "-200"]);
+    expect(requests.map(({ body }) => body["chat_id"])).toEqual(["-100", "-200", "-200"]);
     expect(
       lines.filter((line) => line.startsWith("Warning") && line.includes("-200")),
     ).toHaveLength(1);
   });
 });
 
-/** A Telegram group that takes 20 messages in any minute, and how it has answered. */
+/** Creates a fake Telegram group with a limit of 20 messages per minute. */
 function createGroup(now: () => number) {
   const group = { sentAt: [] as number[], texts: [] as string[], refusals: 0 };
   return {
@@ -250,8 +250,8 @@ function createGroup(now: () => number) {
   };
 }
 
-describe("a Telegram group that takes 20 messages a minute", () => {
-  test("gets 60 orders within three minutes, each once, with no failed attempt", async () => {
+describe("Telegram group with a limit of 20 messages per minute", () => {
+  test("gets 60 orders within three minutes, each once, without a failed attempt", async () => {
     const world = createWorld();
     const { group, fetch } = createGroup(() => world.nowMs);
     const given = createDependencies(world);
@@ -277,7 +277,7 @@ describe("a Telegram group that takes 20 messages a minute", () => {
     }
     expect(new Set(group.texts).size).toBe(60);
     expect(group.texts).toHaveLength(60);
-    // One at the end of each minute: an order that waits makes no call.
+    // One per minute: waiting orders cause no calls.
     expect(group.refusals).toBeLessThanOrEqual(3);
     expect(world.lines.filter((line) => line.startsWith("Warning"))).toEqual([]);
     const rows = await dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
@@ -287,7 +287,7 @@ describe("a Telegram group that takes 20 messages a minute", () => {
   });
 });
 
-test("the real process tells the chat of each paid order, also after a 502, and prints no token", async () => {
+test("service notifies the chat of each paid order, retries after a 502, and never prints the token", async () => {
   using folder = temporaryFolder();
   const texts: string[] = [];
   const topics = new Set<number>();
@@ -297,7 +297,7 @@ test("the real process tells the chat of each paid order, also after a 502, and 
     port: 0,
     async fetch(request) {
       if (++calls === 1) return new Response("<html>", { status: 502 });
-      // `as`: the Bot API takes such a body.
+      // `as`: sent by our own adapter.
       const body = (await request.json()) as { text: string; message_thread_id: number };
       texts.push(body.text);
       topics.add(body.message_thread_id);

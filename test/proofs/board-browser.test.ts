@@ -30,16 +30,16 @@ async function submitPlainly(page: Page, action: () => Promise<void>) {
   await loaded;
 }
 
-/** A service with two dispatchers, and a browser in front of it. */
+/** Starts a service with two dispatchers; returns undefined without a browser. */
 async function openBoard(folder: string) {
   const browser = await openBrowser("the board");
   if (browser === undefined) return undefined;
   const settings = {
     DATABASE_URL: `file:${join(folder, "x.db")}`,
-    // The same after a restart.
+    // Kept across a restart.
     PORT: String(freePort()),
     PAYMENT_STUB_DELAY_MS: "0",
-    // An end that waited for a stream would take longer than any test.
+    // A shutdown that waited for a stream would exceed the test's timeout.
     PAYMENT_TIMEOUT_MS: "120000",
     ORDERS_PER_USER_PER_HOUR: "0",
     LOG_LEVEL: "warn",
@@ -49,8 +49,8 @@ async function openBoard(folder: string) {
   let service = await spawnService(settings);
   const { url } = service;
   const headers = { "x-api-key": API_KEY };
-  /** What no page may do: talk to another host, break the policy, throw. */
-  const wrongs: string[] = [];
+  /** Requests to other hosts, CSP violations and exceptions of any page. */
+  const violations: string[] = [];
   const contexts: BrowserContext[] = [];
 
   async function signIn(name: keyof typeof KEYS, options: object = {}): Promise<Page> {
@@ -58,16 +58,16 @@ async function openBoard(folder: string) {
       viewport: { width: 1360, height: 900 },
       ...options,
     });
-    if (context === undefined) throw new Error("there is no browser");
+    if (context === undefined) throw new Error("no browser");
     contexts.push(context);
     const page = await context.newPage();
     page.on("request", (request) => {
-      if (new URL(request.url()).origin !== url) wrongs.push(request.url());
+      if (new URL(request.url()).origin !== url) violations.push(request.url());
     });
     page.on("console", (message) => {
-      if (/Content Security Policy|Uncaught/.test(message.text())) wrongs.push(message.text());
+      if (/Content Security Policy|Uncaught/.test(message.text())) violations.push(message.text());
     });
-    page.on("pageerror", (error) => wrongs.push(error.message));
+    page.on("pageerror", (error) => violations.push(error.message));
     await page.goto(`${url}/board`);
     await page.fill("input[name=key]", KEYS[name]);
     await page.click("button.primary");
@@ -77,7 +77,7 @@ async function openBoard(folder: string) {
 
   return {
     url,
-    wrongs,
+    violations,
     signIn,
     async order(phone: string, more: object = {}) {
       const user = await service.post("/register", { phone_number: phone }, headers);
@@ -101,11 +101,11 @@ async function openBoard(folder: string) {
   };
 }
 
-test("an order comes by itself, is accepted, completed, cancelled, undone, and two meet", async () => {
+test("board: an order appears live and can be accepted, undone, completed and cancelled; a conflict is shown", async () => {
   using folder = temporaryFolder();
   await using board = await openBoard(folder.path);
   if (board === undefined) return;
-  const { signIn, order, stageOf, wrongs } = board;
+  const { signIn, order, stageOf, violations } = board;
   const page = await signIn("Aziza");
   await page.locator("#status.connected").waitFor();
 
@@ -124,7 +124,7 @@ test("an order comes by itself, is accepted, completed, cancelled, undone, and t
   await page.locator(`.column.new #order-${id}`).waitFor();
   expect(await stageOf(id)).toBe("new");
 
-  // By keys alone.
+  // With the keyboard only.
   await page.keyboard.press("KeyJ");
   await submit(page, () => page.keyboard.press("KeyA"));
   await page.locator(`.column.accepted #order-${id}`).waitFor();
@@ -133,14 +133,14 @@ test("an order comes by itself, is accepted, completed, cancelled, undone, and t
   await card.waitFor({ state: "detached" });
   expect(await stageOf(id)).toBe("completed");
 
-  // Two see the same order; an open form stays as it is while the other works.
+  // Two dispatchers see the same order. An open form keeps its input while the other acts.
   const second = await order("901234568");
   const other = await signIn("Bekzod");
   const theirs = page.locator(`#order-${second}`);
   await theirs.waitFor();
   await theirs.locator("summary").click();
   await theirs.locator("input[name=note]").fill("too far away");
-  // Also while nothing of it has the focus.
+  // Even if no field has the focus.
   await theirs.locator("input[name=note]").blur();
   await other.locator(`#order-${second}`).getByRole("button", { name: "Принять" }).click();
   await other.locator(`.column.accepted #order-${second}`).waitFor();
@@ -162,11 +162,11 @@ test("an order comes by itself, is accepted, completed, cancelled, undone, and t
   await page.locator(".badge.cancelled").waitFor();
   expect(await page.locator(".history").innerText()).toContain("over the river");
   expect(await stageOf(third)).toBe("cancelled");
-  expect(wrongs).toEqual([]);
+  expect(violations).toEqual([]);
 });
 
 test.each(["light", "dark"] as const)(
-  "axe finds nothing serious on any page, %s",
+  "board: axe finds no serious accessibility issue on any page, %s",
   async (colorScheme) => {
     using folder = temporaryFolder();
     await using board = await openBoard(folder.path);
@@ -176,10 +176,10 @@ test.each(["light", "dark"] as const)(
     }
     const page = await board.signIn("Aziza", { colorScheme });
     const findings = async () => {
-      // Beside the page's policy, which lets no such script in.
+      // `evaluate` bypasses the page's CSP, which blocks injected scripts.
       await page.evaluate(axe.source);
       return page.evaluate(async () => {
-        // `as`: the script that has just run has put it there.
+        // `as`: defined by the script just evaluated.
         const { violations } = await (globalThis as unknown as { axe: typeof axe }).axe.run();
         return violations
           .filter(({ impact }) => impact === "serious" || impact === "critical")
@@ -205,13 +205,13 @@ test.each(["light", "dark"] as const)(
   },
 );
 
-test("the board says that the service is gone, and is fresh again once it is back", async () => {
+test("board: shows offline while the service is down, and catches up after a restart", async () => {
   using folder = temporaryFolder();
   await using board = await openBoard(folder.path);
   if (board === undefined) return;
   const page = await board.signIn("Aziza");
   await page.locator("#status.connected").waitFor();
-  // The open stream does not hold up the end.
+  // Shutdown does not wait for the open stream.
   await board.end();
   await page.locator("#status.offline").waitFor();
   await board.startAgain();
@@ -220,7 +220,7 @@ test("the board says that the service is gone, and is fresh again once it is bac
   await page.locator("#status.connected").waitFor();
 });
 
-test("over http on a name, texts from old rows neither reverse nor cover their neighbours", async () => {
+test("board over plain HTTP: bidi and combining characters in old rows do not affect neighbouring text", async () => {
   using folder = temporaryFolder();
   const browser = await openBrowser("the board on a name");
   if (browser === undefined) return;
@@ -247,7 +247,7 @@ test("over http on a name, texts from old rows neither reverse nor cover their n
   await page.getByRole("button", { name: "Принять" }).click();
   await page.locator(".column.accepted .card").waitFor();
 
-  /** The pixels of the line above the name, and the place of each digit of the phone number. */
+  /** Returns the pixels of the line above the name and the position of each phone number digit. */
   async function look() {
     await page.goto(`${url}/board`);
     const address = await page.locator(".address").screenshot();
@@ -275,7 +275,7 @@ test("over http on a name, texts from old rows neither reverse nor cover their n
   }
 });
 
-test("everything is done without scripts as well, on a phone, in the dark, in Uzbek", async () => {
+test("board: an order can be completed without JavaScript, on a phone, in dark mode, in Uzbek", async () => {
   using folder = temporaryFolder();
   await using board = await openBoard(folder.path);
   if (board === undefined) return;
@@ -297,7 +297,7 @@ test("everything is done without scripts as well, on a phone, in the dark, in Uz
   const widths = await page
     .locator("body")
     .evaluate((body) => [body.scrollWidth, body.clientWidth]);
-  // Nothing is wider than the phone.
+  // No horizontal scrolling.
   expect(widths[0]).toBe(widths[1]);
-  expect(board.wrongs).toEqual([]);
+  expect(board.violations).toEqual([]);
 });

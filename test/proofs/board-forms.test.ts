@@ -2,7 +2,13 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Page } from "playwright-core";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import type { Verdict } from "../support/http-proxy.ts";
-import { badGateway, FAILURES, openLiveBoard, shows, stepButton } from "../support/live-board.ts";
+import {
+  badGateway,
+  FAILURES,
+  openLiveBoard,
+  shows,
+  nextStageButton,
+} from "../support/live-board.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
@@ -12,8 +18,8 @@ const suite = describe.skipIf(!board.hasBrowser);
 
 afterAll(() => board[Symbol.asyncDispose]());
 
-suite("a form", () => {
-  /** An open cancel form with a note and a chosen reason, and its submit button. */
+suite("board form", () => {
+  /** Fills in an order's cancel form: a reason and a note. */
   async function fillCancelForm(page: Page, id: number) {
     const card = page.locator(`#order-${id}`);
     await card.locator("summary").click();
@@ -31,11 +37,11 @@ suite("a form", () => {
     };
   }
 
-  /** Answers posts alone with the verdict. */
+  /** Applies the verdict to POST requests only. */
   const judgePosts = (judge: () => Verdict | Promise<Verdict>) => (request: Request) =>
     request.method === "POST" ? judge() : "pass";
 
-  test("keeps its input after a failure, and can be sent again", async () => {
+  test("keeps its input after a failure and can be resubmitted", async () => {
     await using profile = await openProfile();
     const { proxy, context, origin } = profile;
     await context.addInitScript(`const after = AbortSignal.timeout;
@@ -56,7 +62,7 @@ suite("a form", () => {
     expect(await stageOf(id)).toBe("cancelled");
   });
 
-  test("keeps its input if the service is gone, and so does the search", async () => {
+  test("keeps its input if the service is down, like the search form", async () => {
     await using profile = await openProfile("board.test");
     const [page, id] = [await profile.open(), await order()];
     await shows(id)(page);
@@ -70,17 +76,17 @@ suite("a form", () => {
     expect(await page.locator(".search input").inputValue()).toBe("901234567");
   });
 
-  test("keeps its failure while the page is refreshed", async () => {
+  test("keeps its error message when the page refreshes", async () => {
     await using profile = await openProfile();
     const [page, id] = [await profile.open(), await order()];
     await shows(id)(page);
     profile.proxy.judge = judgePosts(badGateway);
-    await stepButton(page, id).click();
+    await nextStageButton(page, id).click();
     await shows(await order())(page);
     expect(await page.locator(`#order-${id} .failure`).isVisible()).toBe(true);
   });
 
-  test("shows that it was saved although the answer was lost", async () => {
+  test("shows the saved state if the response was lost", async () => {
     await using profile = await openProfile();
     const [page, id] = [await profile.open(), await order()];
     await shows(id)(page);
@@ -93,12 +99,12 @@ suite("a form", () => {
       });
       return badGateway();
     };
-    await stepButton(page, id).click();
+    await nextStageButton(page, id).click();
     await page.locator(`.accepted #order-${id}`).waitFor();
     expect(await page.locator(".failure").count()).toBe(0);
   });
 
-  test("is sent once by a double click, which does not reach the next step", async () => {
+  test("is submitted once by a double click, which does not trigger the next action", async () => {
     await using profile = await openProfile();
     const id = await order();
     const page = await profile.open(`/board/orders/${id}`);
@@ -122,11 +128,11 @@ suite("a form", () => {
     expect(await stageOf(id)).toBe("in_progress");
   });
 
-  test("shows the conflict page, from which Back leads to the board", async () => {
+  test("shows a conflict page from which Back leads to the board", async () => {
     await using profile = await openProfile();
     const [page, id] = [await profile.open(), await order()];
     await shows(id)(page);
-    // An open form keeps the page from being refreshed.
+    // An open form blocks page refreshes.
     const { send } = await fillCancelForm(page, id);
     const { name, value } = await signIn("Bekzod");
     await fetch(`${service.url}/board/orders/${id}/accept`, {

@@ -10,21 +10,21 @@ const KILLS = process.env["CRASH"] === "long" ? 60 : 6;
 const ORDERS = 12;
 const SECRET = `whsec_${Buffer.from("a secret of enough bytes").toString("base64")}`;
 
-/** The stages that an order goes through, and what leads on from each. */
-const STEPS = [
+/** An order's stages with the action that leads to the next one. */
+const TRANSITIONS = [
   ["new", "accept"],
   ["accepted", "start"],
   ["in_progress", "complete"],
 ] as const;
 
-test("every step that was answered is there with its event, wherever the process is killed, and the bot and the chat hear of all", async () => {
+test("kill -9 loses no answered transition or event, and the webhook and Telegram chat are notified of all", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
-  const heard = new Set<string>();
-  const told = new Set<string>();
+  const webhookIds = new Set<string>();
+  const chatOrders = new Set<string>();
   const failed = new Set<string>();
   let isFailing = true;
-  /** A fifth of what is sent fails the first time, until the last start: then nobody waits for minutes. */
+  /** A fifth of the deliveries fail the first time. Not after the last start: retries take minutes. */
   const fails = (name: string) =>
     isFailing && Number(name.replace(/\D/g, "")) % 5 === 2 && !failed.has(name) && failed.add(name);
   using outside = Bun.serve({
@@ -32,16 +32,16 @@ test("every step that was answered is there with its event, wherever the process
     port: 0,
     async fetch(request) {
       if (new URL(request.url).pathname !== "/hook") {
-        // `as`: what our own adapter has sent.
+        // `as`: sent by our own adapter.
         const { text } = (await request.json()) as { text: string };
         const [name = ""] = text.split(" · ");
         if (fails(name)) return new Response("<html>", { status: 502 });
-        told.add(name);
+        chatOrders.add(name);
         return Response.json({ ok: true });
       }
       const name = request.headers.get("webhook-id") ?? "";
       if (fails(name)) return new Response("later", { status: 503 });
-      heard.add(name);
+      webhookIds.add(name);
       return new Response();
     },
   });
@@ -58,7 +58,7 @@ test("every step that was answered is there with its event, wherever the process
   };
 
   const orders = new Set<number>();
-  /** The steps that were answered. */
+  /** The transitions that were answered. */
   const answered: string[] = [];
   for (let kill = 0; kill < KILLS; kill++) {
     const service = await spawnService(settings);
@@ -68,25 +68,25 @@ test("every step that was answered is there with its event, wherever the process
       const { body } = await service.order(user, { "idempotency-key": `${kill}-${n}` });
       const id = Number(body["order_id"]);
       orders.add(id);
-      for (const [seen, verb] of STEPS) {
+      for (const [seen, action] of TRANSITIONS) {
         if (isKilled) return;
-        const { status } = await fetch(`${service.url}/board/orders/${id}/${verb}`, {
+        const { status } = await fetch(`${service.url}/board/orders/${id}/${action}`, {
           method: "POST",
           body: new URLSearchParams({ seen }),
           headers: { "sec-fetch-site": "same-origin" },
           redirect: "manual",
         });
-        if (status !== 303) throw new Error(`${verb} was answered ${status}`);
-        answered.push(`${id} ${verb}`);
+        if (status !== 303) throw new Error(`${action} was answered with ${status}`);
+        answered.push(`${id} ${action}`);
       }
     };
-    // In the middle of some step: which, the machine decides.
+    // Kills at a random place within some transition.
     const before = answered.length;
     const running = Promise.allSettled(Array.from({ length: ORDERS }, (_, n) => work(n)));
-    let isOver = false;
-    void running.then(() => (isOver = true));
+    let isFinished = false;
+    void running.then(() => (isFinished = true));
     while (
-      !isOver &&
+      !isFinished &&
       answered.length < before + 5 * (kill + 1) &&
       answered.length < before + 2 * ORDERS
     ) {
@@ -101,14 +101,14 @@ test("every step that was answered is there with its event, wherever the process
   await using service = await spawnService(settings);
   using database = new Database(path, { readonly: true });
   const events = database
-    .query<{ id: number; step: string }, []>(
-      "SELECT id, order_id || ' ' || kind AS step FROM order_events",
+    .query<{ id: number; transition: string }, []>(
+      "SELECT id, order_id || ' ' || kind AS transition FROM order_events",
     )
     .all();
-  const steps = events.map(({ step }) => step);
-  expect(answered.filter((step) => !steps.includes(step))).toEqual([]);
-  // Each step once, and each order where its last event has led it.
-  expect(new Set(steps).size).toBe(steps.length);
+  const recorded = events.map(({ transition }) => transition);
+  expect(answered.filter((transition) => !recorded.includes(transition))).toEqual([]);
+  // Each transition happened once, and each order is in the stage of its last event.
+  expect(new Set(recorded).size).toBe(recorded.length);
   expect(
     database
       .query(
@@ -117,10 +117,10 @@ test("every step that was answered is there with its event, wherever the process
       )
       .all(),
   ).toEqual([]);
-  console.log(`${KILLS} kills: ${orders.size} orders, ${answered.length} answered steps`);
-  while (heard.size < events.length) await Bun.sleep(20);
-  expect(heard).toEqual(new Set(events.map(({ id }) => `evt_${id}`)));
+  console.log(`${KILLS} kills: ${orders.size} orders, ${answered.length} answered transitions`);
+  while (webhookIds.size < events.length) await Bun.sleep(20);
+  expect(webhookIds).toEqual(new Set(events.map(({ id }) => `evt_${id}`)));
   const paid = database.query<{ id: number }, []>("SELECT id FROM orders WHERE status = 'paid'");
-  while (paid.all().some(({ id }) => !told.has(`№ ${id}`))) await Bun.sleep(20);
+  while (paid.all().some(({ id }) => !chatOrders.has(`№ ${id}`))) await Bun.sleep(20);
   await service.end();
 });

@@ -7,7 +7,7 @@ import {
   HOSTNAMES,
   openLiveBoard,
   shows,
-  stepButton,
+  nextStageButton,
 } from "../support/live-board.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
@@ -18,7 +18,7 @@ const suite = describe.skipIf(!board.hasBrowser);
 
 afterAll(() => board[Symbol.asyncDispose]());
 
-/** Opens two tabs that follow the changes; the first has the stream. */
+/** Opens two tabs with live updates; the first holds the stream. */
 async function openTwoTabs() {
   const profile = await openProfile();
   await profile.context.clock.install();
@@ -38,7 +38,7 @@ async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await holds())) await Bun.sleep(20);
 }
 
-suite.each(HOSTNAMES)("tabs of one browser on http://%s", (hostname) => {
+suite.each(HOSTNAMES)("board tabs in one browser on http://%s", (hostname) => {
   test("share one stream, which another tab takes over", async () => {
     await using profile = await openProfile(hostname);
     const { proxy, open, context } = profile;
@@ -48,7 +48,7 @@ suite.each(HOSTNAMES)("tabs of one browser on http://%s", (hostname) => {
     await inAll(tabs, reaches("connected"));
     await until(() => proxy.streams() === 1);
 
-    /** An order reaches all tabs, by the stream of another tab than before. */
+    /** Expects that another tab has taken over the stream and a new order reaches all tabs. */
     async function expectTakeover(gone: Page | undefined) {
       tabs = tabs.filter((page) => page !== gone);
       await until(() => profile.leader !== gone && proxy.streams() === 1);
@@ -57,8 +57,8 @@ suite.each(HOSTNAMES)("tabs of one browser on http://%s", (hostname) => {
 
     await expectTakeover(undefined);
     const [id, last] = [await order(), tabs.at(-1)];
-    if (last === undefined) throw new Error("there is no tab");
-    await stepButton(last, id).click();
+    if (last === undefined) throw new Error("no tab");
+    await nextStageButton(last, id).click();
     await last.locator(`.accepted #order-${id}`).waitFor();
     await inAll(tabs, (page) => page.locator(`.accepted #order-${id}`).waitFor());
 
@@ -74,14 +74,14 @@ suite.each(HOSTNAMES)("tabs of one browser on http://%s", (hostname) => {
     const crashed = profile.leader;
     await crashed?.goto("chrome://crash").catch(() => {});
     await crashed?.close();
-    // Without Web Locks only the silence tells.
+    // Without Web Locks, tabs only detect the crash by a timeout.
     if (hostname === "board.test") await context.clock.fastForward(45_000);
     await expectTakeover(crashed);
   });
 });
 
-suite("the stream", () => {
-  test("is opened by the board and by an order, not by the days or the sign-in", async () => {
+suite("board stream", () => {
+  test("is opened by the board and order pages, not by the daily totals or sign-in", async () => {
     await using profile = await openProfile();
     const { proxy, open } = profile;
     const id = await order();
@@ -93,7 +93,7 @@ suite("the stream", () => {
     expect(proxy.seen.filter((one) => one === "GET /board/changes")).toHaveLength(1);
   });
 
-  test("is reopened after a 502, and every tab shows the state meanwhile", async () => {
+  test("is reopened after a 502; all tabs show offline meanwhile", async () => {
     await using profile = await openTwoTabs();
     const { proxy, tabs, context } = profile;
     await context.clock.pauseAt(Date.now() + 20_000);
@@ -102,13 +102,13 @@ suite("the stream", () => {
     proxy.cutStreams();
     await inAll(tabs, reaches("offline"));
     proxy.judge = () => "pass";
-    // Sooner than a stream without an event is given up.
+    // Less than the silence timeout.
     await context.clock.runFor(1_000);
     await inAll(tabs, reaches("connected"));
     await inAll(tabs, shows(await order()));
   });
 
-  test("is given up after 40 s of silence from a stopped process", async () => {
+  test("is closed after 40 s of silence from a stopped process", async () => {
     await using profile = await openTwoTabs();
     const { tabs, context } = profile;
     service.signal("SIGSTOP");
@@ -125,7 +125,7 @@ suite("the stream", () => {
     await inAll(tabs, shows(await order()));
   });
 
-  test("is reopened on every sign that its connection may be dead", async () => {
+  test("is reopened after network, visibility and freeze events", async () => {
     await using profile = await openProfile();
     const page = await profile.open();
     await reaches("connected")(page);
@@ -156,8 +156,8 @@ suite("the stream", () => {
   });
 });
 
-suite("a page of the board", () => {
-  test("is fetched again after sleep", async () => {
+suite("board page", () => {
+  test("is refreshed after the computer wakes up", async () => {
     await using profile = await openTwoTabs();
     const id = await order();
     await inAll(profile.tabs, shows(id));
@@ -191,7 +191,7 @@ suite("a page of the board", () => {
     }
   });
 
-  test("becomes the sign-in if another tab signs out", async () => {
+  test("shows the sign-in form if another tab signs out", async () => {
     await using profile = await openTwoTabs();
     const [first, second] = profile.tabs;
     await second?.locator("summary").first().click();
@@ -200,7 +200,7 @@ suite("a page of the board", () => {
     await until(() => profile.proxy.streams() === 0);
   });
 
-  test("shows the dispatcher who signed in in another tab", async () => {
+  test("shows the dispatcher who signed in on another tab", async () => {
     await using profile = await openProfile();
     const page = await profile.open();
     await reaches("connected")(page);
@@ -209,7 +209,7 @@ suite("a page of the board", () => {
     await page.locator(".who", { hasText: "Bekzod" }).waitFor();
   });
 
-  test("keeps what is typed into a form without focus", async () => {
+  test("keeps the input of a form without focus when it refreshes", async () => {
     await using profile = await openProfile();
     const id = await order();
     const page = await profile.open(`/board/orders/${id}`);

@@ -10,7 +10,7 @@ afterAll(closeBrowser);
 
 const API_KEY = "a-key-to-try";
 
-/** The body of the answer that the page shows for an operation, after "Execute". */
+/** Clicks "Execute" for an operation in Swagger UI and returns the response body it shows. */
 async function execute(page: Page, operationId: string): Promise<unknown> {
   const operation = page.locator(`[id$="${operationId}"]`);
   await operation.locator(".opblock-summary-control").click();
@@ -19,7 +19,7 @@ async function execute(page: Page, operationId: string): Promise<unknown> {
   return JSON.parse(await shown.innerText());
 }
 
-test("a foreign page can't frame Swagger UI, where a click could be an order", async () => {
+test("Swagger UI cannot be framed by another site (clickjacking)", async () => {
   const browser = await openBrowser("a page that frames Swagger UI");
   if (browser === undefined) return;
   using folder = temporaryFolder();
@@ -39,7 +39,7 @@ test("a foreign page can't frame Swagger UI, where a click could be an order", a
   expect(await frame?.locator("#swagger-ui").count()).toBe(0);
 });
 
-test("a person registers and orders in Swagger UI, in a browser that reaches no other host", async () => {
+test("Swagger UI: registering and ordering works without requests to other hosts", async () => {
   const browser = await openBrowser("Swagger UI");
   if (browser === undefined) return;
   using folder = temporaryFolder();
@@ -52,7 +52,7 @@ test("a person registers and orders in Swagger UI, in a browser that reaches no 
   await page.route("**/*", (route) => {
     const { origin } = new URL(route.request().url());
     if (origin === service.url || origin === "null") return route.continue();
-    complaints.push(`asked for ${origin}`);
+    complaints.push(`request to ${origin}`);
     return route.abort();
   });
   page.on("console", (message) => {

@@ -31,8 +31,8 @@ function createPlain(environment: Record<string, string> = ENVIRONMENT) {
 const corsHeaders = ({ headers }: Response) =>
   Array.from(headers.keys()).filter((name) => name.startsWith("access-control-"));
 
-describe("a page of an origin in CORS_ORIGINS", () => {
-  test("may ask without a key what it may send", async () => {
+describe("CORS: allowed origin", () => {
+  test("gets an answer to a preflight without a key", async () => {
     const { preflight } = createPlain();
     for (const origin of [OURS, "http://localhost:5173"]) {
       const answer = await preflight("/create_order", origin);
@@ -49,10 +49,10 @@ describe("a page of an origin in CORS_ORIGINS", () => {
   });
 
   test.each([
-    ["a success", "/", 200],
+    ["a successful request", "/", 200],
     ["a missing key", "/tariffs", 401],
     ["an unknown path", "/nope", 401],
-  ])("may read %s", async (_what, path, status) => {
+  ])("may read the response to %s", async (_name, path, status) => {
     const { send } = createPlain();
     const answer = await send("GET", path, { origin: OURS });
     expect(answer.status).toBe(status);
@@ -61,7 +61,7 @@ describe("a page of an origin in CORS_ORIGINS", () => {
     expect(answer.headers.has("access-control-allow-credentials")).toBe(false);
   });
 
-  test("may read that the service can't store data", async () => {
+  test("may read the response while the database is unavailable", async () => {
     const { app, dependencies } = createPlain({ CORS_ORIGINS: OURS });
     await dependencies.store.close();
     const answer = await app.http.handle(
@@ -70,22 +70,22 @@ describe("a page of an origin in CORS_ORIGINS", () => {
     expect(answer.headers.get("access-control-allow-origin")).toBe(OURS);
   });
 
-  test("still needs the key for anything but that question", async () => {
+  test("needs the key for requests that are not preflights", async () => {
     const { send } = createPlain();
     expect((await send("OPTIONS", "/tariffs", { origin: OURS })).status).toBe(401);
-    const posing = { origin: OURS, "access-control-request-method": "POST" };
-    expect((await send("GET", "/tariffs", posing)).status).toBe(401);
+    const fakePreflight = { origin: OURS, "access-control-request-method": "POST" };
+    expect((await send("GET", "/tariffs", fakePreflight)).status).toBe(401);
   });
 });
 
-describe("a page of another origin", () => {
+describe("CORS: other origin", () => {
   test.each([
     "https://evil.example",
     "https://app.nomus.uz.evil.example",
     "http://app.nomus.uz",
     "null",
     "",
-  ])("such as %p may neither ask nor read", async (origin) => {
+  ])("%p gets no CORS headers", async (origin) => {
     const { send, preflight } = createPlain();
     const asked = await preflight("/create_order", origin);
     expect([asked.status, corsHeaders(asked)]).toEqual([401, []]);
@@ -93,7 +93,7 @@ describe("a page of another origin", () => {
     expect([corsHeaders(read), read.headers.get("vary")]).toEqual([[], "Origin"]);
   });
 
-  test("is told nothing at all where there is no CORS_ORIGINS", async () => {
+  test("gets neither CORS headers nor Vary if CORS_ORIGINS is unset", async () => {
     const { send, preflight } = createPlain({});
     const asked = await preflight("/create_order", OURS);
     const read = await send("GET", "/", { origin: OURS });
@@ -103,7 +103,7 @@ describe("a page of another origin", () => {
   });
 });
 
-test("in a browser a page of an allowed origin orders, and one of another origin can't", async () => {
+test("CORS in a browser: a page of an allowed origin can order, a page of another origin cannot", async () => {
   const browser = await openBrowser("web pages of other origins");
   if (browser === undefined) return;
   const page = () => new Response("<!doctype html>", { headers: { "content-type": "text/html" } });
@@ -118,7 +118,7 @@ test("in a browser a page of an allowed origin orders, and one of another origin
   });
   await using tab = await browser.newPage();
 
-  /** What a page of this origin hears, in its own words. */
+  /** Posts from a page of this origin; returns the response or the error as the page sees it. */
   async function callFrom(origin: string, body: object, path: string) {
     await tab.goto(origin);
     return tab.evaluate(
@@ -147,7 +147,7 @@ test("in a browser a page of an allowed origin orders, and one of another origin
   });
   expect(await callFrom(ours.url.origin, order, "/create_order")).toMatchObject({
     status: 200,
-    // The foreign page's request never was an order.
+    // Id 1: the foreign page's request did not create an order.
     body: { status: "ok", order_id: 1 },
     id: expect.stringMatching(/^[\w-]{36}$/),
   });

@@ -10,45 +10,44 @@ import { mountDisk } from "../support/disk.ts";
 import { spawnService, temporaryFolder } from "../support/process.ts";
 import { skip } from "../support/skip.ts";
 
-// Breaks the service on purpose. The short version is part of every run; `bun run test:crash` runs the
-// long one.
+// Every run does the short version; `bun run test:crash` does the long one.
 
 const LONG = process.env["CRASH"] === "long";
 const KILLS_AT_EACH_POINT = LONG ? 112 : 4;
 
-/** One way to lose what is not synced for each cut, or every one. */
+/** Ways of losing unsynced data to try per power cut; see `cutPowerEverywhere`. */
 const VARIANTS = LONG ? [0, 1, 2, 3, 4, 5] : [0];
 const ORDERS = 300;
 
 const TIMEOUT_MS = LONG ? 1_800_000 : 120_000;
 
-/** What the kills, the clients and the outside world decide by. Real processes are not as exact. */
+/** Seeds the kills, the clients and the outside world. Real processes do not replay exactly. */
 const SEED = Number(process.env["SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0]);
-const REPLAY = `SEED=${SEED} bun test test/proofs/crash.test.ts makes the same decisions again`;
+const REPLAY = `Rerun with this seed: SEED=${SEED} bun test test/proofs/crash.test.ts`;
 console.log(REPLAY);
 
 const tools = await makeTools();
 
-describe("killed again and again, at every stage of the payment", () => {
+describe("kill -9 at every stage of a payment", () => {
   test(
-    "the service charges once, loses no answered order, and notifies of every paid order",
+    "charges once, loses no answered order, and notifies the dispatcher of every paid order",
     async () => {
       const points = Array.from({ length: KILLS_AT_EACH_POINT }, () => KILL_POINTS).flat();
       using folder = temporaryFolder();
       const database = sqliteFile(join(folder.path, "x.db"));
-      const { kills, wrongs, ...figures } = await killRepeatedly(tools.victim, database, {
+      const { kills, violations, ...figures } = await killRepeatedly(tools.service, database, {
         seed: SEED,
         points,
-        maxPasses: 24,
+        maxHits: 24,
         faultRate: 0.2,
         declineRate: 0.2,
       });
       const counts = Array.from(kills, ([point, count]) => `${count} ${point}`);
       console.log(
         `${points.length} kills (${counts.join(", ")}): ${figures.orders} orders, ${figures.answers} answers, ` +
-          `${figures.charges} charges, ${figures.notifications} notifications, ${wrongs.length} wrongs`,
+          `${figures.charges} charges, ${figures.notifications} notifications, ${violations.length} violations`,
       );
-      expect(wrongs, REPLAY).toEqual([]);
+      expect(violations, REPLAY).toEqual([]);
       for (const point of KILL_POINTS) {
         expect(kills.get(point), point).toBeGreaterThanOrEqual(KILLS_AT_EACH_POINT);
       }
@@ -58,41 +57,41 @@ describe("killed again and again, at every stage of the payment", () => {
   );
 
   test.each(SABOTAGES)(
-    "and the harness notices where it does $name",
+    "harness detects: $name",
     async ({ name, point, shows }) => {
       using folder = temporaryFolder();
       const database = sqliteFile(join(folder.path, "x.db"));
-      const { wrongs } = await killRepeatedly(tools.victim, database, {
+      const { violations } = await killRepeatedly(tools.service, database, {
         seed: SEED,
         points: [point],
-        maxPasses: 1,
+        maxHits: 1,
         faultRate: 0,
         declineRate: 0,
         sabotage: name,
       });
-      const shown = wrongs.find((wrong) => shows.test(wrong));
-      console.log(`${name}: ${wrongs.length} wrongs, such as: ${shown}`);
-      expect(shown, REPLAY).toBeDefined();
+      const expected = violations.find((violation) => shows.test(violation));
+      console.log(`${name}: ${violations.length} violations, e.g. ${expected}`);
+      expect(expected, REPLAY).toBeDefined();
     },
     TIMEOUT_MS,
   );
 });
 
-describe("with the power cut at every single write", () => {
+describe("power cut at every write", () => {
   test(
-    "no order that was answered is lost, and no database is corrupt",
+    "loses no answered order and corrupts no database",
     async () => {
       const { writeLog } = tools;
       if (writeLog === null) return skip("the power cuts, which need a C compiler");
-      const { cuts, acknowledged, syncs, wrongs } = await cutPowerEverywhere(
+      const { cuts, acknowledged, syncs, violations } = await cutPowerEverywhere(
         { ...tools, writeLog },
         ORDERS,
         VARIANTS,
       );
       console.log(
-        `${cuts} power cuts in ${acknowledged} orders with ${syncs} syncs: ${wrongs.length} wrongs`,
+        `${cuts} power cuts during ${acknowledged} orders with ${syncs} syncs: ${violations.length} violations`,
       );
-      expect(wrongs).toEqual([]);
+      expect(violations).toEqual([]);
       expect(acknowledged).toBe(ORDERS);
       expect(cuts).toBeGreaterThan(ORDERS);
     },
@@ -100,26 +99,26 @@ describe("with the power cut at every single write", () => {
   );
 
   test.each<PowerSabotage>(["synchronous off", "a disk that drops syncs"])(
-    "and the harness notices %p",
+    "harness detects %p",
     async (sabotage) => {
       const { writeLog } = tools;
       if (writeLog === null) return skip("the power cuts, which need a C compiler");
-      const { cuts, wrongs } = await cutPowerEverywhere(
+      const { cuts, violations } = await cutPowerEverywhere(
         { ...tools, writeLog },
         ORDERS,
         VARIANTS,
         sabotage,
       );
-      console.log(`${sabotage}: caught by cut ${cuts}, such as: ${wrongs[0]}`);
-      expect(wrongs).not.toEqual([]);
+      console.log(`${sabotage}: caught by cut ${cuts}: ${violations[0]}`);
+      expect(violations).not.toEqual([]);
     },
     TIMEOUT_MS,
   );
 });
 
-describe("on a disk that fails to sync", () => {
+describe("failing fsync", () => {
   test(
-    "orders are refused as unavailable, not charged, and not there after a crash either",
+    "answers orders with 503, does not charge them, and they do not reappear after a crash",
     async () => {
       const { writeLog } = tools;
       if (writeLog === null) return skip("the failing syncs, which need a C compiler");
@@ -156,14 +155,14 @@ describe("on a disk that fails to sync", () => {
   );
 });
 
-describe("on a full disk", () => {
+describe("full disk", () => {
   test(
-    "orders are refused as unavailable, none that was answered is lost, and it goes on when there is room",
+    "answers orders with 503, loses no answered order, and recovers once there is space",
     async () => {
       using folder = temporaryFolder();
       const path = join(folder.path, "disk");
       using disk = mountDisk(path, "1m");
-      if (disk === undefined) return skip("the full disk, which needs the right to mount one");
+      if (disk === undefined) return skip("the full disk, which needs permission to mount a tmpfs");
       const filler = join(path, "filler");
       writeFileSync(filler, Buffer.alloc(256 * 1024));
       const DATABASE_URL = `file:${join(path, "x.db")}`;
@@ -176,7 +175,7 @@ describe("on a full disk", () => {
         for (let i = 0; i < 20_000 && refusals < 5; i++) {
           const { status, body } = await service.order(user);
           if (status === 200) paid.push(body["order_id"]);
-          // In doubt: written, charged, and then there was no room to say so.
+          // 202: inserted and charged, then the disk was too full to record the outcome.
           else if (status !== 202) {
             expect([status, body["code"]]).toEqual([503, "unavailable"]);
             refusals += 1;
@@ -194,7 +193,7 @@ describe("on a full disk", () => {
       for (const orderId of paid) {
         expect((await service.get(`/orders/${orderId}`)).body["status"]).toBe("paid");
       }
-      console.log(`Full disk: ${paid.length} orders before and after, none lost`);
+      console.log(`Full disk: ${paid.length} paid orders, none lost`);
     },
     TIMEOUT_MS,
   );

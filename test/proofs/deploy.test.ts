@@ -13,21 +13,21 @@ setDefaultTimeout(BUSY_MACHINE_MS);
 const DEPLOY = join(import.meta.dir, "../../deploy");
 const read = (name: string) => readFileSync(join(DEPLOY, name), "utf8");
 
-/** The most that systemd may call exposed, of 10. */
+/** Upper limit for the score of `systemd-analyze security`, which goes up to 10. */
 const MAX_EXPOSURE = 1.5;
 
-describe("the unit for systemd", () => {
-  test("is understood whole, and exposes little", () => {
+describe("systemd unit", () => {
+  test("parses, and scores low on `systemd-analyze security`", () => {
     if (Bun.which("systemd-analyze") === null) return skip("the unit, without Debian's systemd");
     using folder = temporaryFolder();
     const unit = join(folder.path, "nmservis.service");
-    // What it starts must be there.
+    // The executable must exist.
     writeFileSync(
       unit,
       read("nmservis.service").replace("/usr/local/bin/nmservis", process.execPath),
     );
     const verified = Bun.spawnSync(["systemd-analyze", "verify", unit]);
-    // A misspelt key is said, and its status is 0.
+    // A misspelt key only prints a warning; the exit status is 0.
     const ours = verified.stderr
       .toString()
       .split("\n")
@@ -41,7 +41,7 @@ describe("the unit for systemd", () => {
   });
 });
 
-/** A proxy of Debian's in front of real copies: how it is started, on which port, before which. */
+/** A reverse proxy from Debian, and how to run it with a config file of deploy/. */
 interface Proxy {
   readonly program: string;
   readonly config: string;
@@ -73,7 +73,7 @@ const nginx = {
   start: (config: string, folder: string) => ["nginx", "-c", config, "-p", folder, "-e", "stderr"],
 };
 
-/** Makes a self-signed certificate under the names that certbot uses. */
+/** Creates a self-signed certificate with certbot's file names. */
 function makeCertificate(folder: string) {
   const files = ["-keyout", `${folder}/privkey.pem`, "-out", `${folder}/fullchain.pem`];
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
@@ -84,7 +84,7 @@ function makeCertificate(folder: string) {
   if (exitCode !== 0) throw new Error(stderr.toString());
 }
 
-/** The protocol that a TLS server chooses if the client offers HTTP/2. */
+/** Returns the protocol that a TLS server picks if the client offers HTTP/2. */
 function negotiate(port: number): Promise<string | false | null> {
   const { promise, resolve, reject } = Promise.withResolvers<string | false | null>();
   const options = { ALPNProtocols: ["h2", "http/1.1"], rejectUnauthorized: false };
@@ -111,7 +111,7 @@ test.each<Proxy>([
     start: (config) => ["caddy", "run", "--adapter", "caddyfile", "--config", config],
   },
 ])(
-  "behind $program with $config orders and the board's forms go through, also with one of several copies dead",
+  "$config: $program forwards orders and board forms, and tolerates a dead copy",
   async ({ program, config, copies, scheme, prepare, start }) => {
     if (Bun.which(program) === null) return skip(`${config}, without Debian's ${program}`);
     using folder = temporaryFolder();
@@ -119,7 +119,7 @@ test.each<Proxy>([
     const urls: string[] = [];
     let first: Awaited<ReturnType<typeof spawnService>> | undefined;
     for (let copy = 0; copy < copies; copy++) {
-      // Copies of one shop are on PostgreSQL; what stands before them does not see that.
+      // Real copies share one PostgreSQL database; to the proxy this makes no difference.
       const service = services.use(
         await spawnService({
           DATABASE_URL: `file:${join(folder.path, `${copy}.db`)}`,
@@ -148,7 +148,7 @@ test.each<Proxy>([
         redirect: "manual",
         tls: { rejectUnauthorized: false },
       });
-      // The proxy's own.
+      // Added by the proxy; not in the OpenAPI document.
       for (const name of ["server", "via"]) headers.delete(name);
       return new Response(body, { status, headers });
     };
@@ -164,7 +164,7 @@ test.each<Proxy>([
       expect((await register("+998901234567")).status).toBe(200);
     }
     expect((await order(1)).status).toBe(200);
-    // A form of the board names its origin with the port, and so must the Host that reaches the service.
+    // The origin of a board form includes the port, so the proxy must forward a Host with the port.
     const form = new Request(`${scheme}://127.0.0.1:${port}/board/sign-out`, {
       method: "POST",
       body: new URLSearchParams(),

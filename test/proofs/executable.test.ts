@@ -14,7 +14,7 @@ const NOBODY = 65_534;
 const folder = temporaryFolder();
 const executable = join(folder.path, "nmservis");
 beforeAll(() => {
-  // The last of two files to write counts, and dist/ is left alone.
+  // The second --outfile wins, so dist/ stays unchanged.
   const build = [process.execPath, "run", "--silent", "build", "--outfile", executable];
   const built = Bun.spawnSync(build, { cwd: ROOT });
   expect(built.exitCode, built.stderr.toString()).toBe(0);
@@ -22,12 +22,12 @@ beforeAll(() => {
 });
 afterAll(() => folder[Symbol.dispose]());
 
-test("the executable is the same program", () => {
+test("executable: --version prints the version of package.json", () => {
   const { stdout, exitCode } = Bun.spawnSync([executable, "--version"], { cwd: folder.path });
   expect([exitCode, stdout.toString()]).toEqual([0, `nmservis ${version}\n`]);
 });
 
-/** What a client inside the network sees, once the service listens. */
+/** A client inside the network namespace: prints the statuses of its requests. */
 const CONVERSATION = `
   const url = "http://127.0.0.1:8000";
   while (!(await fetch(url).catch(() => undefined))?.ok) await Bun.sleep(10);
@@ -43,14 +43,14 @@ const CONVERSATION = `
   console.log(answers.map(({ status }) => status).join());
 `;
 
-test("it serves in an empty folder, as nobody, without a network, Swagger UI and the board included", () => {
+test("executable: serves the API, Swagger UI and the board from an empty folder, unprivileged, offline", () => {
   if (process.getuid?.() !== 0 || Bun.which("ip") === null || Bun.which("unshare") === null) {
     return skip("the executable without a network, which takes root and Debian's iproute2");
   }
   const empty = join(folder.path, "empty");
   mkdirSync(empty);
   chownSync(empty, NOBODY, NOBODY);
-  // Nothing of it is read.
+  // The executable must ignore .env.
   writeFileSync(join(empty, ".env"), "PORT=nonsense\n");
   const asNobody = `setpriv --reuid=${NOBODY} --regid=${NOBODY} --clear-groups`;
   const script = `ip link set lo up && { ${asNobody} ${executable} > /dev/null & "$@"; kill $!; wait; }`;
@@ -62,7 +62,7 @@ test("it serves in an empty folder, as nobody, without a network, Swagger UI and
     "200,200,200,200,200,200,200,200,200\n",
     "",
   ]);
-  // What it makes is its owner's alone.
+  // Created files are private to their owner.
   const modeOf = (path: string) => statSync(join(empty, path)).mode & 0o777;
   expect([modeOf("data"), modeOf("data/nmservis.db")]).toEqual([0o700, 0o600]);
 });

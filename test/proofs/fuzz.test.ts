@@ -10,11 +10,11 @@ setDefaultTimeout(BUSY_MACHINE_MS);
 
 const REQUESTS = 10_000;
 
-/** The same requests each time, so that a run that fails fails again; FUZZ_SEED makes others. */
+/** Fixed, so that failures are reproducible; FUZZ_SEED generates other requests. */
 const SEED = Number(process.env["FUZZ_SEED"] ?? 20_261_123);
 
-/** Requests on their way at a time. */
-const AT_ONCE = 50;
+/** Concurrent requests. */
+const CONCURRENCY = 50;
 
 const targets = fc.oneof(
   {
@@ -51,7 +51,7 @@ const targets = fc.oneof(
   },
 );
 
-/** Anything that JSON can say, and some that makes programs stumble. */
+/** Arbitrary JSON, and values that often break programs. */
 const values = fc.oneof(
   fc.jsonValue({ maxDepth: 4 }),
   fc.constantFrom<unknown>(
@@ -99,8 +99,8 @@ const names = fc.oneof(
 
 const objects = fc.array(fc.tuple(names, values), { maxLength: 8 });
 
-/** Members as they are written, so that a name may stand twice. */
-const written = objects.map(
+/** Serialized by hand, so that names can occur twice. */
+const serialized = objects.map(
   (members) =>
     `{${members.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`).join(",")}}`,
 );
@@ -128,7 +128,7 @@ const wide = fc
 
 const bodies = fc.oneof(
   { weight: 6, arbitrary: plausible },
-  { weight: 4, arbitrary: written },
+  { weight: 4, arbitrary: serialized },
   { weight: 1, arbitrary: deep },
   { weight: 1, arbitrary: wide },
   { weight: 1, arbitrary: fc.uint8Array({ maxLength: 200 }) },
@@ -180,20 +180,20 @@ const headers = fc.record(
 
 const requests = fc.record({ target: targets, headers, body: bodies });
 
-test(`${REQUESTS} generated requests get answers of the contract, and leave the service whole`, async () => {
+test(`fuzzing: ${REQUESTS} generated requests get documented responses and leave the service working`, async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   await using service = await spawnService({
     DATABASE_URL: `file:${path}`,
     LOG_LEVEL: "error",
     PAYMENT_TIMEOUT_MS: "1000",
-    // 10,000 requests repay the time that the JIT takes.
+    // Worth its compile time for 10,000 requests.
     BUN_JSC_useJIT: "1",
   });
   const statuses = new Map<number, number>();
   await service.userId("+998901234567");
 
-  // Words that no answer has by itself: where one comes back, the input was echoed.
+  // Occurs in no regular response: if it comes back, the service has echoed input.
   const marker = "zqxjkv";
   const sample = fc.sample(requests, { numRuns: REQUESTS, seed: SEED });
   let next = 0;
@@ -218,17 +218,17 @@ test(`${REQUESTS} generated requests get answers of the contract, and leave the 
     if (status === 204 && method === "OPTIONS" && text === "") return;
     const fault = await faultOf(
       method,
-      // Bun takes slashes alone for a single one.
+      // Bun treats a path of only slashes as "/".
       new URL(response.url).pathname.replace(/^\/+$/, "/"),
       status,
       response.headers,
       JSON.parse(text),
     );
     if (status < 500 && !text.includes(marker) && fault === undefined) return;
-    const told = `${method} ${path} ${JSON.stringify(headers)} ${String(marked).slice(0, 300)}`;
-    throw new Error(`${told} -> ${status} ${text}: ${fault ?? "a fault of ours, or an echo"}`);
+    const sent = `${method} ${path} ${JSON.stringify(headers)} ${String(marked).slice(0, 300)}`;
+    throw new Error(`${sent} -> ${status} ${text}: ${fault ?? "server error or echoed input"}`);
   }
-  await Promise.all(Array.from({ length: AT_ONCE }, client));
+  await Promise.all(Array.from({ length: CONCURRENCY }, client));
 
   const user = await service.userId("+998907777777");
   expect(

@@ -12,13 +12,13 @@ const ROOT = join(import.meta.dir, "../..");
 
 const LINT = ["lint", "--config", "test/support/redocly.yaml", "--format", "stylish"];
 
-test("redocly finds neither an error nor a warning in the document", async () => {
+test("OpenAPI document: redocly reports no errors or warnings", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "openapi.json");
   writeFileSync(path, JSON.stringify((await createService().get("/swagger/json")).body));
   const lint = Bun.spawn([process.execPath, "x", "redocly", ...LINT, path], {
     cwd: ROOT,
-    // They would report each run to their makers.
+    // Disables telemetry.
     env: { ...process.env, REDOCLY_TELEMETRY: "off", NO_COLOR: "1" },
     stdout: "pipe",
     stderr: "pipe",
@@ -30,9 +30,9 @@ test("redocly finds neither an error nor a warning in the document", async () =>
   ]);
 });
 
-test("each operation has a name, words, and every status with a schema", async () => {
+test("OpenAPI document: each operation has an id, a description and all its statuses", async () => {
   const { body } = await createService().get("/swagger/json");
-  // `as`: an OpenAPI document, which the linters have read.
+  // `as`: the linters check that it is an OpenAPI document.
   const paths = body["paths"] as Record<string, Record<string, Record<string, unknown>>>;
   const statuses: Record<string, string[]> = {};
   for (const operations of Object.values(paths)) {
@@ -60,8 +60,8 @@ test("each operation has a name, words, and every status with a schema", async (
   });
 });
 
-describe("the document", () => {
-  test("has the parameters that each route declares in its path, query and details, and no other", async () => {
+describe("OpenAPI document", () => {
+  test("has exactly the parameters that each route declares", async () => {
     const document = await readDocument();
     const documented: Record<string, string[]> = {};
     for (const [path, operations] of Object.entries(document.paths)) {
@@ -85,7 +85,7 @@ describe("the document", () => {
       ].toSorted();
     }
     expect(documented).toEqual(declared);
-    // Read from the request itself, so no schema of the route has them.
+    // These headers are read from the request itself, so they are in no route schema.
     expect(documented).toMatchObject({
       "post /create_order": ["header Idempotency-Key", "header X-Request-Id"],
       "get /users": ["header X-Request-Id", "query chat_id", "query phone_number"],
@@ -99,7 +99,7 @@ describe("the document", () => {
     });
   });
 
-  test("has every object as a named schema, and uses each of them", async () => {
+  test("defines every object as a named schema, and uses all of them", async () => {
     const document = await readDocument();
     const { schemas } = document.components;
     expect(Object.keys(schemas)).toEqual(
@@ -132,7 +132,7 @@ describe("the document", () => {
     expect(text).not.toContain("x-schema-name");
   });
 
-  test("is the same if it is first read after requests to every route", async () => {
+  test("does not depend on requests served before it is first read", async () => {
     const { get, post, put } = createService();
     await post("/register", { phone_number: "+998901234567" });
     await post("/create_order", { user_id: 1, tariff_code: "standard_300" });
@@ -164,7 +164,7 @@ describe("the document", () => {
       }
     }
     for (const [name, schema] of Object.entries(document.components.schemas)) {
-      // `as`: a schema, which the linters have read.
+      // `as`: the linters check that it is a schema.
       const { examples = [] } = schema as { examples?: unknown[] };
       for (const value of examples) check(name, schema, value);
     }
@@ -178,7 +178,7 @@ describe("the document", () => {
       if (typeof value?.created_at === "string" && "stage" in value) orders.push(value);
       return value;
     });
-    // Of the order, of the list, of the schema, and of the three events.
+    // In the order, the list, the schema and the three events.
     expect(orders).toHaveLength(12);
     for (const order of orders) {
       const isPaid = order["status"] === "paid";
@@ -200,7 +200,7 @@ describe("the document", () => {
     expect(orders).toContainEqual(expect.objectContaining({ stage: "cancelled", refund: "owed" }));
   });
 
-  test("has an example of each error that a route declares, with a field that it has", async () => {
+  test("has an example of each declared error, with a field of that route", async () => {
     const document = await readDocument();
     for (const { method, path, hooks } of createService().app.http.routes) {
       if (hooks.detail.hide === true) continue;
@@ -215,7 +215,7 @@ describe("the document", () => {
         const { enum: codes } = hooks.response[status].properties.code;
         expect(Object.keys(examples).toSorted()).toEqual([...codes].toSorted());
         const { value } = examples["validation_failed"] ?? { value: {} };
-        // `as`: an example that the schema of problems allows.
+        // `as`: examples match the problem schema.
         const { errors = [] } = value as { errors?: { field: string }[] };
         for (const { field } of errors) expect(fields).toContain(field);
       }
@@ -223,10 +223,10 @@ describe("the document", () => {
   });
 });
 
-test("the document and the answers have the same phrase for each status", async () => {
+test("OpenAPI document: descriptions begin with the title of the response for that status", async () => {
   const { post, get } = createService();
   const { body } = await get("/swagger/json");
-  // `as`: an OpenAPI document, which the linters have read.
+  // `as`: the linters check that it is an OpenAPI document.
   const paths = body["paths"] as Record<
     string,
     Record<string, { responses: Record<string, { description: string }> }>

@@ -6,29 +6,29 @@ import { NO_COUNTS, SABOTAGES, simulate, sumOf } from "./simulation/simulator.ts
 import { temporaryFolder } from "../support/process.ts";
 import { skip } from "../support/skip.ts";
 
-// The whole service in a simulated world, each schedule drawn from its seed. The seeds are fixed, so that
-// no run fails by chance; `bun run test:simulate` goes on with others for as long as it is let.
+// Runs the complete service in a simulated world; each seed gives one schedule. The seeds are fixed, so
+// no run fails by chance. `bun run test:simulate` tries further seeds until it is stopped.
 
 const SEEDS = 60;
 
-/** On a disk that fails by itself: each of these starts no sooner, and runs slower. */
+/** Fewer: schedules on the failing disk are slower. */
 const DISK_SEEDS = 12;
 
-/** The most that a seed takes on a busy machine, many times over. */
+/** Many times what a busy machine needs. */
 const TIMEOUT_MS = 120_000;
 
-describe("in every simulated schedule of kills, faults and clocks", () => {
+describe("simulation", () => {
   test(
-    "the service keeps its promises",
+    "service keeps its promises under kills, faults and clock jumps",
     async () => {
       let total = NO_COUNTS;
       for (let seed = 1; seed <= SEEDS; seed++) {
-        const { wrongs, counts } = await simulate(seed);
-        expect({ seed, wrongs }).toEqual({ seed, wrongs: [] });
+        const { violations, counts } = await simulate(seed);
+        expect({ seed, violations }).toEqual({ seed, violations: [] });
         total = sumOf(total, counts);
       }
       console.log(`${SEEDS} schedules:`, total);
-      // A schedule that does nothing would prove nothing.
+      // Idle schedules would prove nothing.
       expect(total.kills).toBeGreaterThan(SEEDS / 4);
       expect(total.commitsFailed).toBeGreaterThan(SEEDS);
       expect(total.charges).toBeGreaterThan(SEEDS);
@@ -37,17 +37,17 @@ describe("in every simulated schedule of kills, faults and clocks", () => {
     TIMEOUT_MS,
   );
 
-  test("a seed comes out the same each time", async () => {
+  test("is deterministic for a seed", async () => {
     const first = await simulate(1);
     expect(first.trace.length).toBeGreaterThan(100);
     expect(await simulate(1)).toEqual(first);
   });
 
   test.each(SABOTAGES)(
-    "and the simulator notices %p",
+    "detects the sabotage %p",
     async (sabotage) => {
       let seed = 1;
-      while ((await simulate(seed, sabotage)).wrongs.length === 0) {
+      while ((await simulate(seed, sabotage)).violations.length === 0) {
         expect(seed).toBeLessThan(SEEDS);
         seed += 1;
       }
@@ -57,9 +57,9 @@ describe("in every simulated schedule of kills, faults and clocks", () => {
   );
 });
 
-describe("on a disk that fails while it writes or syncs a COMMIT", () => {
+describe("simulation on a disk that fails during COMMIT", () => {
   test(
-    "the service keeps its promises as well, and what was refused does not come back after a kill",
+    "service keeps its promises, and refused orders do not reappear after a kill",
     async () => {
       using folder = temporaryFolder();
       const writeLog = await compileWriteLog();

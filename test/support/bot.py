@@ -1,6 +1,7 @@
-"""Holds the bot's conversation with the service at the URL, by the named client library.
+"""Calls the service at the URL as a bot does, with the given client library.
 
-Every answer is read with .json(), as bots do: a body that is not JSON ends this with an error.
+Arguments: requests or aiohttp, the URL. Reads every response with .json(), so it fails on a body
+that is not JSON.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ def with_aiohttp(url):
 
     async def call(method, path, json=None):
         async with session.request(method, url + path, json=json) as response:
-            # aiohttp refuses to read what is not declared as JSON.
+            # aiohttp refuses other content types.
             return response.status, await response.json()
 
     return call, session
@@ -52,13 +53,13 @@ async def converse(library, url):
     status, body = await call("POST", "/create_order", poor)
     print("declined", status, body["code"], body["order_id"])
 
-    # The bot was restarted, and has forgotten who its customers are.
+    # As after a restart of the bot, which has lost its users.
     status, body = await call("GET", "/users?chat_id=123456789")
-    print("who is it", status, body["user_id"], body["full_name"])
+    print("user by chat", status, body["user_id"], body["full_name"])
     status, body = await call("GET", "/users?phone_number=998901234567")
-    print("whose number", status, body["user_id"], body["chat_id"])
+    print("user by phone", status, body["user_id"], body["chat_id"])
     status, body = await call("GET", "/users?chat_id=5")
-    print("nobody", status, body["code"])
+    print("unknown chat", status, body["code"])
     status, body = await call("GET", f"/users/{order['user_id']}/orders")
     print("my orders", status, [[one["order_id"], one["status"]] for one in body])
 

@@ -1,2 +1,2 @@
-/** What hangs is a fault; a browser or a linter that takes longer than Bun's 5 s on a busy machine is none. */
+/** Test timeout, above Bun's 5 s: browsers, linters and processes are slow on a busy machine. */
 export const BUSY_MACHINE_MS = 60_000;

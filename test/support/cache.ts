@@ -14,16 +14,15 @@ import { join } from "node:path";
 
 const ROOT = join(import.meta.dir, "../..");
 
-/** One per user, since a user can't replace another user's files. */
+/** One per user, because a user can't replace another user's files. */
 const CACHE = join(tmpdir(), `nmservis-test-cache-${process.getuid?.() ?? "user"}`);
 
-/** Entries that no test process has asked for since then are removed. */
+/** Entries unused for this long are removed. */
 const MAX_UNUSED_MS = 3 * 60 * 60_000;
 
 /**
- * Returns the folder with this name in the cache. If it is missing, `make` fills a new one; `path` is the
- * folder's later path, to be built into files. Several processes may ask at once: each gets a complete
- * folder.
+ * Returns the folder with this name in the cache. If it is missing, `make` fills a new one, whose
+ * final path is `path`. Safe to call from several processes: each gets a complete folder.
  */
 export async function cachedFolder(
   name: string,
@@ -31,7 +30,7 @@ export async function cachedFolder(
 ): Promise<string> {
   const path = join(CACHE, name);
   if (markAsUsed(path)) return path;
-  // Other users, such as PostgreSQL's, read what is in it.
+  // Other users, such as PostgreSQL's, must be able to read it.
   mkdirSync(CACHE, { recursive: true, mode: 0o755 });
   const folder = mkdtempSync(join(CACHE, "new-"));
   chmodSync(folder, 0o755);
@@ -40,14 +39,14 @@ export async function cachedFolder(
     renameSync(folder, path);
   } catch (fault) {
     rmSync(folder, { recursive: true, force: true });
-    // Another process may have been faster: its folder has the same content.
+    // Another process may have created the folder first, with the same content.
     if (!markAsUsed(path)) throw fault;
   }
   removeUnused();
   return path;
 }
 
-/** Keeps the folder from being removed as unused. Returns false if it does not exist. */
+/** Updates the folder's time of last use. Returns false if it does not exist. */
 function markAsUsed(path: string): boolean {
   const now = new Date();
   try {
@@ -58,7 +57,7 @@ function markAsUsed(path: string): boolean {
   }
 }
 
-/** Returns a hash of the files and folders at these paths in the project, and of Bun's version. */
+/** Returns a hash of these project files and folders and of Bun's version. */
 export function hashOf(paths: readonly string[]): string {
   const hash = new Bun.CryptoHasher("sha256").update(Bun.version_with_sha);
   for (const path of paths) {

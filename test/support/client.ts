@@ -3,26 +3,25 @@ import { faultOf } from "./contract.ts";
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
-  /** The body, which every client reads as JSON; a text is its one member. */
+  /** The parsed JSON body; for text/plain, the text is in `text`. */
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-/** What a client of the service says to it, over `send`. */
+/** Creates a client of the service that checks every response against the OpenAPI document. */
 export function createClient(send: (request: Request) => Promise<Response>, origin: string) {
   async function request(path: string, init: RequestInit = {}): Promise<Answer> {
     const request = new Request(origin + path, init);
-    // A request that goes over no socket has no Host unless it is given one.
+    // Requests that do not go over a socket have no Host by default.
     if (!request.headers.has("host")) request.headers.set("host", new URL(origin).host);
     const response = await send(request);
     const { status, headers } = response;
     const isText = headers.get("content-type")?.startsWith("text/plain");
     const content: unknown = isText ? await response.text() : await response.json();
-    // Every answer of the whole suite is held against the service's own document.
     if (!path.startsWith("/swagger")) {
       const fault = await faultOf(request.method, path, status, headers, content);
-      if (fault !== undefined) throw new Error(`Against the document: ${fault}`);
+      if (fault !== undefined) throw new Error(`Violates the OpenAPI document: ${fault}`);
     }
-    // `as`: a test says itself what it expects of the body.
+    // `as`: tests check the body themselves.
     const body = (isText ? { text: content } : content) as Answer["body"];
     return { status, headers, body };
   }
@@ -46,7 +45,7 @@ export function createClient(send: (request: Request) => Promise<Response>, orig
     get: (path: string) => request(path),
     register: (phoneNumber: unknown, more: object = {}) =>
       post("/register", { phone_number: phoneNumber, ...more }),
-    /** Registers a user and returns his number. */
+    /** Registers a user and returns their id. */
     async userId(phoneNumber = "+998901234567"): Promise<number> {
       const { body } = await post("/register", { phone_number: phoneNumber });
       return Number(body["user_id"]);

@@ -1,6 +1,6 @@
 import { afterEach } from "bun:test";
 import { closeTestStores } from "./store.ts";
 
-// Loaded before the tests, where they run on a server: an afterEach of a file holds for that file alone.
+// Preloaded when tests run on PostgreSQL: an afterEach in a test file would only apply to that file.
 
 afterEach(closeTestStores);

@@ -2,9 +2,9 @@ import Ajv2020, { type ValidateFunction } from "ajv/dist/2020";
 import { createApp } from "../../src/app.ts";
 import { createDependencies, createWorld } from "./world.ts";
 
-// Holds answers against the service's own OpenAPI document: what it does not say is a fault.
+// Checks responses against the service's own OpenAPI document. Anything undocumented is a fault.
 
-/** The parts of the document that tests read. */
+/** The parts of the document used by tests. */
 export interface Document {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
   readonly webhooks: Readonly<Record<string, { readonly post: Operation }>>;
@@ -45,20 +45,20 @@ interface DocumentedResponse {
   readonly content: Readonly<Record<string, Media>>;
 }
 
-/** What HTTP itself adds, and Swagger UI's files with it. */
+/** Headers of HTTP itself, which need not be documented. */
 const PLAIN_HEADERS = ["content-type", "content-length", "date", "connection", "keep-alive"];
 
-/** What every answer has, also where there is no operation. */
-const EVERY_ANSWER = ["x-request-id", "x-content-type-options", "cache-control"];
+/** Headers that every response must have, even without an operation. */
+const REQUIRED_HEADERS = ["x-request-id", "x-content-type-options", "cache-control"];
 
-/** What every answer with this status has. */
-const OF_STATUS: Record<number, string[]> = { 401: ["www-authenticate"], 405: ["allow"] };
+/** Headers that every response with this status must have. */
+const REQUIRED_BY_STATUS: Record<number, string[]> = { 401: ["www-authenticate"], 405: ["allow"] };
 
 const ajv = new Ajv2020({ strict: false, validateFormats: false });
 
 let validators: Promise<ReturnType<typeof compile>> | undefined;
 
-/** What is wrong with this answer by the document; undefined where nothing is. */
+/** Returns how this response violates the document, or undefined if it does not. */
 export async function faultOf(
   method: string,
   path: string,
@@ -72,17 +72,17 @@ export async function faultOf(
   const operation = operations.find((one) => one.method === method && one.pattern.test(pathname));
   const documented = operation?.responses.get(status);
   const where = `${method} ${operation?.path ?? "(no operation)"} ${status}`;
-  if (operation !== undefined && documented === undefined) return `${where} is not documented`;
+  if (operation !== undefined && documented === undefined) return `${where} is undocumented`;
   if (operation === undefined && ![400, 401, 403, 404, 405].includes(status)) {
-    return `${where} is no answer to what is no operation`;
+    return `${where}: status not allowed without an operation`;
   }
   const validate = documented?.validate() ?? problem();
   if (!validate(body))
     return `${where}: ${ajv.errorsText(validate.errors)}: ${JSON.stringify(body)}`;
   const codes = documented && status >= 400 ? documented.codes : undefined;
-  if (codes?.includes(codeOf(body)) === false) return `${where}: no example of ${codeOf(body)}`;
+  if (codes?.includes(codeOf(body)) === false) return `${where}: no example for ${codeOf(body)}`;
   const mediaType = documented?.mediaType ?? "application/problem+json";
-  if (!headers.get("content-type")?.startsWith(mediaType)) return `${where}: no ${mediaType}`;
+  if (!headers.get("content-type")?.startsWith(mediaType)) return `${where}: not ${mediaType}`;
   return headerFault(headers, documented?.headers ?? new Map(), status);
 }
 
@@ -91,18 +91,19 @@ function headerFault(
   documented: Map<string, () => ValidateFunction>,
   status: number,
 ): string | undefined {
-  const required = [...EVERY_ANSWER, ...(OF_STATUS[status] ?? [])];
+  const required = [...REQUIRED_HEADERS, ...(REQUIRED_BY_STATUS[status] ?? [])];
   const missing = required.find((name) => !headers.has(name));
-  if (missing !== undefined) return `there is no header ${missing}`;
-  if (headers.get("x-content-type-options") !== "nosniff") return "its type may be guessed";
-  if (headers.get("cache-control") !== "no-store") return "it may be kept on the way";
+  if (missing !== undefined) return `header ${missing} is missing`;
+  if (headers.get("x-content-type-options") !== "nosniff")
+    return "X-Content-Type-Options is not nosniff";
+  if (headers.get("cache-control") !== "no-store") return "Cache-Control is not no-store";
   const undocumented = Array.from(headers.keys()).filter(
     (name) => !PLAIN_HEADERS.includes(name) && !documented.has(name) && !required.includes(name),
   );
-  if (undocumented.length > 0) return `the headers ${undocumented.join(", ")} are not documented`;
+  if (undocumented.length > 0) return `undocumented headers: ${undocumented.join(", ")}`;
   for (const [name, validate] of documented) {
     const value = headers.get(name);
-    if (value !== null && !validate()(value)) return `the header ${name} is ${value}`;
+    if (value !== null && !validate()(value)) return `header ${name} must not be "${value}"`;
   }
   return undefined;
 }
@@ -111,7 +112,7 @@ function codeOf(body: unknown): string {
   return typeof body === "object" && body !== null && "code" in body ? String(body.code) : "";
 }
 
-/** Reads the document from a new service. */
+/** Returns the OpenAPI document of a new service. */
 export async function readDocument(): Promise<Document> {
   const { http } = createApp(createDependencies(createWorld()));
   const request = new Request("http://localhost/swagger/json", { headers: { host: "localhost" } });
@@ -119,13 +120,13 @@ export async function readDocument(): Promise<Document> {
   return (await (await http.handle(request)).json()) as Document;
 }
 
-/** Follows a reference within the document. */
+/** Resolves a reference within the document. Throws if it has no target. */
 export function resolve<Part extends object>(document: Document, part: Part | Reference): Part {
   if (!("$ref" in part)) return part;
   const names = String(part.$ref).split("/").slice(1);
   const found = names.reduce<unknown>((at, name) => Reflect.get(Object(at), name), document);
-  if (found === undefined) throw new Error(`the document has nothing at ${part.$ref}`);
-  // `as`: the document refers to parts of this kind here.
+  if (found === undefined) throw new Error(`broken reference ${part.$ref}`);
+  // `as`: a reference has the type of its target.
   return found as Part;
 }
 
@@ -157,7 +158,7 @@ function compile(document: Document) {
       ),
     })),
   );
-  // What is no operation is answered with a problem of the same shape as any other.
+  // The body of responses without an operation.
   const problem = once(() => compileStrictly(PROBLEM));
   return { operations, problem };
 }
@@ -178,15 +179,15 @@ function schemaOf({ content }: Partial<DocumentedResponse>, where: string): obje
   return body.schema;
 }
 
-/** Compiles on first use: all schemas together take 0.4 s, and a test file needs a few of them. */
+/** Compiles on first use: all schemas take 0.4 s, and a test file needs only a few. */
 function once(compile: () => ValidateFunction): () => ValidateFunction {
   let compiled: ValidateFunction | undefined;
   return () => (compiled ??= compile());
 }
 
-/** Compiles a schema of the document, and refuses every field that it does not name. */
+/** Compiles a schema of the document to a validator that rejects undocumented fields. */
 export function compileStrictly(schema: object, document?: Document): ValidateFunction {
-  // References lead from the root of a schema: so the named schemas stand in each.
+  // References are resolved from the schema's root, so the named schemas are added to each.
   const root = { ...schema, components: { schemas: document?.components.schemas } };
   const strict = JSON.stringify(root, (_name, value) =>
     value !== null && typeof value === "object" && "properties" in value

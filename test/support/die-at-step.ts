@@ -1,13 +1,14 @@
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
 import { restoreDatabase } from "../../src/store/sqlite/restore.ts";
 
-// Backs a database up, or restores it, and dies by kill -9 at a step. Arguments: what, from, to, the step.
+// Backs up or restores a database and kills itself with SIGKILL at a checkpoint.
+// Arguments: backup or restore, from, to, the checkpoint.
 
-const [what, from = "", to = "", fatal] = process.argv.slice(2);
+const [action, from = "", to = "", fatal] = process.argv.slice(2);
 
-const onStep = (step: string) => {
-  if (step === fatal) process.kill(process.pid, "SIGKILL");
+const onCheckpoint = (checkpoint: string) => {
+  if (checkpoint === fatal) process.kill(process.pid, "SIGKILL");
 };
 
-if (what === "backup") backupDatabase(from, to, onStep);
-else restoreDatabase(from, to, "then", onStep);
+if (action === "backup") backupDatabase(from, to, onCheckpoint);
+else restoreDatabase(from, to, "then", onCheckpoint);

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 
-/** A disk of this size at the path until the end of the block; undefined where the machine lets us have none. */
+/** Mounts a tmpfs of this size until the end of the block; undefined without permission to mount. */
 export function mountDisk(path: string, size: string) {
   if (Bun.which("mount") === null) return undefined;
   mkdirSync(path);
@@ -9,7 +9,7 @@ export function mountDisk(path: string, size: string) {
   return { [Symbol.dispose]: () => void Bun.spawnSync(["umount", "-l", path]) };
 }
 
-/** Mounts the file at another path until the end of the block; undefined if the machine does not let us. */
+/** Bind-mounts the file until the end of the block; undefined without permission to mount. */
 export function mountFile(file: string, path: string) {
   if (Bun.which("mount") === null) return undefined;
   writeFileSync(path, "");

@@ -1,4 +1,4 @@
-/** Below the ports that Linux (32768 and up) and macOS give to sockets that ask for any. */
+/** Below the ephemeral ports of Linux (32768 and up) and macOS. */
 const FIRST = 20_000;
 const PROCESSES = 1000;
 const PORTS_PER_PROCESS = 12;
@@ -6,9 +6,8 @@ const PORTS_PER_PROCESS = 12;
 let drawn = 0;
 
 /**
- * Returns a free port. Only programs that can't choose one themselves, or that must come back on the same
- * one, need it. The system gives it to no other socket meanwhile, and two test processes
- * with neighbouring ids draw from different ports.
+ * Returns a free port, for programs that cannot listen on port 0 or must restart on the same port. It
+ * is not ephemeral, and test processes with neighbouring ids draw from different ports.
  */
 export function freePort(): number {
   for (;;) {

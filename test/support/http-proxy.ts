@@ -1,9 +1,9 @@
-/** The fate of a request: the proxy passes it on, never answers it, or answers it itself. */
+/** Whether the proxy forwards a request, never answers it, or sends this response. */
 export type Verdict = "pass" | "stall" | Response;
 
 /**
- * An HTTP proxy to a service, as nginx is, closed at the end of the block. `judge` decides about
- * each request, and may be replaced at any time.
+ * Starts an HTTP reverse proxy to a service, closed at the end of the block. `judge` decides about
+ * each request and may be replaced at any time.
  */
 export function startHttpProxy(target: string) {
   const pipes = new Set<{ isStalled: boolean; cut(): void }>();
@@ -14,7 +14,7 @@ export function startHttpProxy(target: string) {
     seen,
     /** The number of open event streams. */
     streams: () => pipes.size,
-    /** Swallows what the open streams still send, as a dead connection does. */
+    /** Drops further data of the open streams, as a dead connection does. */
     stallStreams: () => pipes.forEach((pipe) => (pipe.isStalled = true)),
     /** Ends the open streams. */
     cutStreams: () => pipes.forEach((pipe) => pipe.cut()),

@@ -7,7 +7,7 @@ import { spawnService, temporaryFolder } from "./process.ts";
 const API_KEY = "a-client-s-key-of-it";
 const KEYS = { Aziza: "aziza-s-key-for-this", Bekzod: "bekzod-s-key-for-thi" };
 
-/** Without HTTPS only loopback names have Web Locks. */
+/** Without HTTPS, Web Locks are only available on loopback names. */
 export const HOSTNAMES = ["127.0.0.1", "board.test"] as const;
 
 /** Starts a service with two dispatchers, and a browser if the machine has one. */
@@ -25,7 +25,7 @@ export async function openLiveBoard(wantedFor: string) {
   const headers = { "x-api-key": API_KEY };
   let phones = 901_000_000;
 
-  /** The session cookie of a dispatcher. */
+  /** Signs in and returns the dispatcher's session cookie. */
   async function signIn(name: keyof typeof KEYS) {
     const answer = await fetch(`${service.url}/board/sign-in`, {
       method: "POST",
@@ -43,11 +43,11 @@ export async function openLiveBoard(wantedFor: string) {
     const origin = `http://${hostname}:${proxy.port}`;
     const viewport = { width: 1360, height: 900 };
     const context = await browser?.newContext({ viewport });
-    if (context === undefined) throw new Error("there is no browser");
+    if (context === undefined) throw new Error("no browser");
     await context.addCookies([{ ...(await signIn("Aziza")), url: origin }]);
     const profile = {
       ...{ proxy, origin, context },
-      /** The tab that opened a stream last. */
+      /** The tab that most recently opened a stream. */
       leader: undefined as Page | undefined,
       async open(path = "/board"): Promise<Page> {
         const page = await context.newPage();
@@ -83,13 +83,13 @@ export async function openLiveBoard(wantedFor: string) {
   };
 }
 
-/** Waits until the tab shows this order. */
+/** Returns a function that waits until the tab shows this order. */
 export function shows(id: number) {
   return (page: Page) => page.locator(`#order-${id}`).waitFor();
 }
 
-/** The button of an order's next step. */
-export function stepButton(page: Page, id: number) {
+/** Returns the button that moves an order to its next stage. */
+export function nextStageButton(page: Page, id: number) {
   return page.locator(`#order-${id} form.step.primary button`);
 }
 
@@ -97,10 +97,10 @@ function html(text: string, status: number): Response {
   return new Response(text, { status, headers: { "content-type": "text/html" } });
 }
 
-/** A proxy's answer while the service is down. */
+/** Returns a proxy's response while the service is down. */
 export const badGateway = () => html("<main><h1>502 Bad Gateway</h1></main>", 502);
 
-/** Answers that are no page of the board, and one that is a failure. */
+/** Responses that the board's scripts must treat as failures. */
 export const FAILURES: readonly (() => Response)[] = [
   badGateway,
   () => html("<main id=main>Maintenance</main>", 200),

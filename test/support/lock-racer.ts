@@ -1,7 +1,7 @@
 import { lockDatabase } from "../../src/store/sqlite/lock.ts";
 
-// Takes the lock of a database at the moment that a line of stdin names, in ms since 1970, and says
-// whether it got it; at an empty line it gives it back. Argument: the database's path.
+// Tries to lock a database at the time given on each line of stdin, in ms since 1970, and prints
+// whether it succeeded. An empty line releases the lock. Argument: the database's path.
 
 const [path = ""] = process.argv.slice(2);
 let unlock = () => {};

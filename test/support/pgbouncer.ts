@@ -4,19 +4,19 @@ import { join } from "node:path";
 import { freePort } from "./free-port.ts";
 import type { PostgresServer } from "./postgres.ts";
 
-/** Where Debian puts it, which is not on the PATH of every user. */
+/** Debian's path, which is not on every user's PATH. */
 const DEBIAN = "/usr/sbin/pgbouncer";
 
 const USER = "postgres";
 
-/** The program; undefined if it is not installed. */
 const program = Bun.which("pgbouncer") ?? (existsSync(DEBIAN) ? DEBIAN : undefined);
 
 export const NO_PGBOUNCER = "PgBouncer, which is not installed (Debian's pgbouncer)";
 
 /**
- * PgBouncer in front of the server, gone at the end of the block, or with this process; undefined if it is
- * not installed. `settings` are lines of its file. It never runs as root, which it refuses.
+ * Starts PgBouncer in front of the server; undefined if it is not installed. It ends with the block or
+ * with this process. `settings` are entries of its config file. It refuses to run as root, so root
+ * starts it as the user postgres.
  */
 export async function startPgBouncer(server: PostgresServer, settings: Record<string, unknown>) {
   if (program === undefined) return undefined;
@@ -42,16 +42,16 @@ export async function startPgBouncer(server: PostgresServer, settings: Record<st
     for (const path of [folder, file, users]) chownSync(path, id, -1);
   }
   const as = isRoot ? [`--reuid=${USER}`, `--regid=${USER}`, "--clear-groups"] : [];
-  // However this process ends, PgBouncer ends with it.
+  // --pdeathsig: PgBouncer ends with this process, even after SIGKILL.
   const child = Bun.spawn(["setpriv", "--pdeathsig=KILL", ...as, "--", program, file], {
     stdin: "ignore",
     stdout: "ignore",
     stderr: "ignore",
   });
-  await untilListening(port);
+  await waitUntilListening(port);
 
   return {
-    /** The URL of the same database through PgBouncer. */
+    /** Returns the URL of the same database through PgBouncer. */
     through: (url: string) => url.replace(/:\d+\//, `:${port}/`),
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");
@@ -61,7 +61,7 @@ export async function startPgBouncer(server: PostgresServer, settings: Record<st
   };
 }
 
-async function untilListening(port: number) {
+async function waitUntilListening(port: number) {
   for (;;) {
     try {
       const socket = await Bun.connect({ hostname: "127.0.0.1", port, socket: { data() {} } });

@@ -6,12 +6,12 @@ import { cachedFolder } from "./cache.ts";
 import { freePort } from "./free-port.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
-/** Where Debian puts the server's programs, a folder for each version. */
+/** Debian's folder for the server's programs, with a subfolder per version. */
 const DEBIAN = "/usr/lib/postgresql";
 
 const USER = "postgres";
 
-/** Memory, where there is enough of it for a server's files: what is in it need not last. */
+/** Returns /dev/shm if it has 1 GiB free, since test data need not be durable. */
 function fastestFolder(): string {
   const memory = "/dev/shm";
   try {
@@ -22,7 +22,7 @@ function fastestFolder(): string {
   }
 }
 
-/** The folder of the server's programs; undefined where there are none. */
+/** Returns the folder of the server's programs; undefined if they are not installed. */
 function findPrograms(): string | undefined {
   const found = Bun.which("initdb");
   if (found !== null) return join(found, "..");
@@ -34,10 +34,9 @@ function findPrograms(): string | undefined {
   }
 }
 
-/** The settings of every server. */
 const COMMON = { listen_addresses: "127.0.0.1", max_connections: 300 };
 
-/** A server whose files need not survive a power cut, and that lives for some seconds. */
+/** Settings for a server that need not survive a power cut and runs for seconds. */
 const CHEAP = {
   fsync: "off",
   full_page_writes: "off",
@@ -49,10 +48,10 @@ const CHEAP = {
 };
 
 /**
- * Prints the server's process id. A watcher in the background stops the server with the signal it reads, or
- * when this process is gone, whose end of the pipe is then closed; then it removes the folder as well. `bun
- * test` kills the shell when a test times out, but does not know the watcher. The server alone holds stderr
- * open.
+ * Starts the server and prints its process id. A background watcher stops the server with the signal
+ * it reads from stdin. If stdin closes because this process has died, it also removes the folder.
+ * `bun test` kills the shell when a test times out, but not the watcher. Only the server keeps stderr
+ * open, so its end shows that the server has exited.
  */
 const SCRIPT = `folder=$1; shift
   exec 3<&0
@@ -70,13 +69,13 @@ const SCRIPT = `folder=$1; shift
   echo $server
   wait $server`;
 
-/** How often another port is tried. */
+/** Attempts to start, each on another port. */
 const MAX_STARTS = 10;
 
 /**
- * Starts a server on a free port. It ends with the block, or with this process. Undefined if PostgreSQL is
- * not installed. The server does not run as root, which PostgreSQL refuses. `isDurable`: with PostgreSQL's
- * own settings, and its files on disk.
+ * Starts a server on a free port; undefined if PostgreSQL is not installed. It ends with the block or
+ * with this process. PostgreSQL refuses to run as root, so root starts it as the user postgres.
+ * `isDurable` uses PostgreSQL's default settings and files on disk.
  */
 export async function startPostgres({ isDurable = false } = {}) {
   const programs = findPrograms();
@@ -91,7 +90,7 @@ export async function startPostgres({ isDurable = false } = {}) {
   const own = { ...COMMON, ...(!isDurable && CHEAP), unix_socket_directories: folder };
   const urlOf = (database: string) => `postgres://${USER}@127.0.0.1:${port}/${database}`;
 
-  /** Starts the server; resolves when it serves, or to its log if it has ended. */
+  /** Starts the server; resolves when it is ready, or to its log if it has exited. */
   async function launch() {
     const settings = Object.entries({ ...own, port }).flatMap(([name, value]) => [
       "-c",
@@ -103,33 +102,33 @@ export async function startPostgres({ isDurable = false } = {}) {
       stdout: "pipe",
       stderr: "pipe",
     });
-    let isOver = false;
-    const said = child.stderr.text().finally(() => (isOver = true));
+    let hasExited = false;
+    const logged = child.stderr.text().finally(() => (hasExited = true));
     const { value } = await child.stdout.getReader().read();
     const pid = new TextDecoder().decode(value).trim();
-    while (!isOver && !isReady(data, pid)) await Bun.sleep(5);
+    while (!hasExited && !isReady(data, pid)) await Bun.sleep(5);
     const stop = async (signal: "INT" | "QUIT") => {
       await child.stdin.write(`${signal}\n`);
       await child.stdin.end();
-      await said;
+      await logged;
     };
-    if (!isOver) return { stop };
+    if (!hasExited) return { stop };
     await stop("INT");
-    return { said: await said };
+    return { logged: await logged };
   }
 
-  /** Starts the server, again and again while its port is taken. */
-  async function insist(nextPort: () => number) {
+  /** Starts the server; retries with the next port if it exits, such as when the port is taken. */
+  async function startWithRetries(nextPort: () => number) {
     for (let starts = 1; ; starts++) {
       port = nextPort();
-      const { stop, said } = await launch();
+      const { stop, logged } = await launch();
       if (stop !== undefined) return { stop };
-      if (starts === MAX_STARTS) throw new Error(`PostgreSQL does not start: ${said}`);
+      if (starts === MAX_STARTS) throw new Error(`PostgreSQL does not start: ${logged}`);
     }
   }
 
   let port = 0;
-  let server = await insist(freePort);
+  let server = await startWithRetries(freePort);
 
   async function stop(signal: "INT" | "QUIT") {
     await closeConnections(port);
@@ -138,17 +137,18 @@ export async function startPostgres({ isDurable = false } = {}) {
 
   return {
     port,
-    /** The folder of all its files, and the folder of PostgreSQL's programs. */
+    /** The folder of all its files. */
     folder,
+    /** The folder of PostgreSQL's programs. */
     programs,
     /** The folder of its data and settings. */
     data,
     urlOf,
-    /** Ends the server as a crash would; resolves when it is gone. */
+    /** Stops the server without a clean shutdown; resolves when it has exited. */
     crash: () => stop("QUIT"),
-    /** Starts it again on the same port; resolves when it serves. */
+    /** Restarts it on the same port; resolves when it is ready. */
     async start() {
-      server = await insist(() => port);
+      server = await startWithRetries(() => port);
     },
     async [Symbol.asyncDispose]() {
       await stop("INT");
@@ -159,7 +159,7 @@ export async function startPostgres({ isDurable = false } = {}) {
 
 export type PostgresServer = NonNullable<Awaited<ReturnType<typeof startPostgres>>>;
 
-/** Returns a folder with the files of a new server in `data`: initdb takes a second, and runs once. */
+/** Returns a cached folder with a new server's files in `data`, because initdb takes a second. */
 function initialData(programs: string): Promise<string> {
   const version = run([join(programs, "initdb"), "--version"]).replace(/[^\w.]+/g, "-");
   return cachedFolder(`postgres-${version}`, (folder) => {
@@ -167,13 +167,13 @@ function initialData(programs: string): Promise<string> {
       ...giveToServer(folder),
       join(programs, "initdb"),
       ...["-D", join(folder, "data"), "-A", "trust", "-U", USER, "-E", "UTF8", "--locale=C"],
-      // Segments of a megabyte: a server writes few, and each server gets a copy.
+      // Small WAL segments, because each server gets a copy.
       ...["--wal-segsize=1", "--no-sync"],
     ]);
   });
 }
 
-/** Lets the server write into the folder. Returns what stands before its programs, to run them as its user. */
+/** Gives the folder to the server's user. Returns the command prefix that runs programs as that user. */
 function giveToServer(folder: string): readonly string[] {
   if (process.getuid?.() !== 0) return [];
   chownSync(folder, Number(run(["id", "-u", USER])), -1);
@@ -181,37 +181,37 @@ function giveToServer(folder: string): readonly string[] {
   return ["setpriv", `--reuid=${USER}`, `--regid=${USER}`, "--clear-groups", "--"];
 }
 
-/** Runs a command to its end and returns what it has printed. Throws if it fails. */
+/** Runs a command and returns its output. Throws if it fails. */
 function run(command: readonly string[]): string {
   const { success, stdout, stderr } = Bun.spawnSync([...command]);
   if (!success) throw new Error(`${command.join(" ")}: ${stderr.toString()}`);
   return stdout.toString().trim();
 }
 
-/** Whether the server with this process id, and no earlier one, has written that it serves. */
+/** Returns whether the server with this process id, not an earlier one, is ready. */
 function isReady(data: string, pid: string): boolean {
   try {
     const lines = readFileSync(join(data, "postmaster.pid"), "utf8").split("\n");
     return lines[0] === pid && lines[7]?.trim() === "ready";
   } catch {
-    // It has not written the file yet.
+    // The file does not exist yet.
     return false;
   }
 }
 
-/** Makes an empty database on the server of this URL, and returns its URL. */
+/** Creates an empty database on the server of this URL and returns its URL. */
 export async function createDatabase(url: string): Promise<string> {
   const name = `test_${crypto.randomUUID().replaceAll("-", "")}`;
   await execute(url, `CREATE DATABASE ${name}`);
   return url.replace(/[^/]*$/, name);
 }
 
-/** One connection to each database: a new one costs 45 ms, a statement 1 ms. */
+/** One connection per database: connecting takes 45 ms, a statement 1 ms. */
 const connections = new Map<string, SQL>();
 
 /**
- * Executes statements on the database and returns the rows of the last. All calls share one connection,
- * which does not see a later change of the database's default settings.
+ * Executes statements and returns the rows of the last one. All calls for a database share a
+ * connection, so they do not see later changes of its default settings.
  */
 export async function execute(url: string, statements: string) {
   const sql = connections.get(url) ?? new SQL({ url, max: 1 });

@@ -6,13 +6,10 @@ export { temporaryFolder } from "./temporary-folder.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
-/** A process that lives for a second spends a tenth of its CPU time on compiling what it hardly uses. */
+/** The JIT takes 10 % of the CPU time of a process that runs for a second, and hardly helps it. */
 export const WITHOUT_JIT = { BUN_JSC_useJIT: "0" };
 
-/**
- * Starts the real process on a free port; resolves when it listens. `command` is another way to start it
- * than from the bundle.
- */
+/** Starts the service on a free port; resolves when it listens. `command` replaces the bundle. */
 export async function spawnService(
   environment: Record<string, string>,
   command?: readonly string[],
@@ -32,13 +29,13 @@ export async function spawnService(
       if (url !== undefined) listening.resolve(url);
     }
     output.text += await child.stderr.text();
-    listening.reject(new Error(`the service ended: ${output.text}`));
+    listening.reject(new Error(`the service exited before listening: ${output.text}`));
   })();
   const url = await listening.promise;
   return {
     ...createClient(fetch, url),
     url,
-    /** All that the process has printed so far. */
+    /** Returns the output up to now. */
     printed: () => output.text,
     signal: (signal: NodeJS.Signals) => child.kill(signal),
     /** Ends the process and resolves to its exit status. */
@@ -54,7 +51,7 @@ export async function spawnService(
   };
 }
 
-/** Starts a process that is expected to end by itself; resolves to its exit status and its words. */
+/** Runs a service that is expected to fail to start. Resolves to its exit status and output. */
 export async function failToStart(environment: Record<string, string>, args: string[] = []) {
   const child = Bun.spawn([...(await serviceCommand()), ...args], {
     cwd: ROOT,
@@ -66,7 +63,7 @@ export async function failToStart(environment: Record<string, string>, args: str
   return { status: await child.exited, printed: stdout + stderr };
 }
 
-/** Runs a command of the program to its end, in the project's folder or another. */
+/** Runs a command of the program in the folder `cwd`. Resolves to its exit status and output. */
 export async function runCommand(words: readonly string[], environment = {}, cwd = ROOT) {
   const child = Bun.spawn([...(await serviceCommand()), ...words], {
     cwd,

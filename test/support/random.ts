@@ -1,4 +1,4 @@
-/** Chance that comes out the same for the same seed (mulberry32), from 0 to 1. */
+/** Returns a generator of numbers in [0, 1), the same for the same seed (mulberry32). */
 export function createRandom(seed: number): () => number {
   let state = seed;
   return () => {
@@ -9,7 +9,7 @@ export function createRandom(seed: number): () => number {
   };
 }
 
-/** The seed of one who decides for himself, so that his decisions don't hang on whose turn it is. */
-export function seedOf(who: string, seed: number): number {
-  return Bun.hash.xxHash32(who, seed);
+/** Returns a seed per actor, so that an actor's decisions do not depend on the others' timing. */
+export function seedOf(actor: string, seed: number): number {
+  return Bun.hash.xxHash32(actor, seed);
 }

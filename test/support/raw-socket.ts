@@ -1,20 +1,23 @@
-/** Sends the bytes and hears until `enough`, or until the service closes the connection. */
+/**
+ * Sends the bytes over a new connection. Returns the response, read until `isComplete` or until the
+ * service closes the connection.
+ */
 export async function say(
   url: string,
   bytes: string | Uint8Array,
-  enough: (heard: string) => boolean = isAnswered,
+  isComplete: (received: string) => boolean = isOneResponse,
 ) {
   const { hostname, port } = new URL(url);
   const done = Promise.withResolvers<void>();
-  let heard = "";
+  let received = "";
   let closed = false;
   const socket = await Bun.connect({
     hostname,
     port: Number(port),
     socket: {
       data(_socket, chunk) {
-        heard += chunk.toString();
-        if (enough(heard)) done.resolve();
+        received += chunk.toString();
+        if (isComplete(received)) done.resolve();
       },
       close() {
         closed = true;
@@ -26,12 +29,12 @@ export async function say(
   socket.flush();
   await done.promise;
   if (!closed) socket.terminate();
-  return heard;
+  return received;
 }
 
-/** One whole answer: its head, and as much body as it declares. */
-function isAnswered(heard: string): boolean {
-  const end = heard.indexOf("\r\n\r\n");
-  const length = Number(/content-length: (\d+)/i.exec(heard)?.[1] ?? 0);
-  return end !== -1 && heard.length >= end + 4 + length;
+/** Returns whether a complete response has arrived: its head and a body of the declared length. */
+function isOneResponse(received: string): boolean {
+  const end = received.indexOf("\r\n\r\n");
+  const length = Number(/content-length: (\d+)/i.exec(received)?.[1] ?? 0);
+  return end !== -1 && received.length >= end + 4 + length;
 }

@@ -16,12 +16,12 @@ export const PENDING = {
   repeatable: false,
 };
 
-/** Why the step was refused. Not `rejects`, which holds up the event loop that the step waits for. */
-export const refusal = (step: Promise<unknown>) => step.then(() => "none", String);
+/** Resolves to the error as a string, or "none". Unlike `rejects`, it does not block the event loop. */
+export const refusal = (work: Promise<unknown>) => work.then(() => "none", String);
 
 export const allUsers = (tx: Tx) => tx.select().from(tx.tables.users);
 
-/** The sentence with which a database is refused; fails on any other error. */
+/** Resolves to the message of the `DatabaseUnusable` thrown by `work`, or "none". Rethrows others. */
 export async function databaseRefusal(work: () => unknown): Promise<string> {
   try {
     await work();

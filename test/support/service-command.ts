@@ -4,15 +4,15 @@ import { cachedFolder, hashOf } from "./cache.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
-/** All that the program is made of. A change inside node_modules goes unnoticed. */
+/** The program's sources. Changes inside node_modules are not detected. */
 export const SOURCES = ["src", "drizzle", "package.json", "bun.lock", "tsconfig.json"];
 
 let command: Promise<readonly string[]> | undefined;
 
-/** The command that starts the program as an owner does, from its sources. */
+/** The command that starts the program from its sources, as in production. */
 export const SOURCE_COMMAND = [process.execPath, join(ROOT, "src/main.ts")] as const;
 
-/** Returns the command that starts the program from a bundle, in a third of the time. */
+/** Returns the command that starts the program from a bundle, in a third of the usual time. */
 export function serviceCommand(): Promise<readonly string[]> {
   command ??= build();
   return command;
@@ -20,12 +20,12 @@ export function serviceCommand(): Promise<readonly string[]> {
 
 async function build(): Promise<readonly string[]> {
   const folder = await cachedFolder(`service-${hashOf(SOURCES)}`, async (folder, path) => {
-    // The program looks for its migrations two folders above its own.
+    // The program looks for its migrations two folders above its own folder.
     cpSync(join(ROOT, "drizzle"), join(folder, "drizzle"), { recursive: true });
     await Bun.build({
       entrypoints: [join(ROOT, "src/main.ts")],
       outdir: join(folder, "built/main"),
-      // The bundle finds its files wherever it is started.
+      // Absolute, so that the bundle finds its files from any working directory.
       publicPath: join(path, "built/main/"),
       target: "bun",
       format: "cjs",

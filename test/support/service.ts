@@ -5,19 +5,19 @@ import { readConfig } from "../../src/config.ts";
 import { createClient } from "./client.ts";
 import { createDependencies, createWorld } from "./world.ts";
 
-/** The service in this process, on a database in memory: a client of it, and the world around it. */
+/** Creates the service in this process on an in-memory database, with a client and a fake world. */
 export function createService(environment: Record<string, string> = {}) {
   const world = createWorld();
   return { world, ...createServiceOn(createDependencies(world), environment) };
 }
 
-/** The same on dependencies that are there, as after a restart. */
+/** Creates the service on existing dependencies, as after a restart. */
 export function createServiceOn(given: Dependencies, environment: Record<string, string> = {}) {
   const dependencies = { ...given, config: readConfig(environment) };
   const app = createApp(dependencies);
-  // The framework finds a path from the 11th character of the URL on, so the host is a long one.
+  // Elysia looks for the path from the 11th character of the URL on, so the host must be long.
   const client = createClient((request) => app.http.handle(request), "http://localhost");
-  /** As the workers do when the one process starts. */
+  /** Makes waiting orders due, as the workers do on start with SQLite. */
   const resume = () => {
     const now = dependencies.now();
     return dependencies.store.run(async (tx) => {

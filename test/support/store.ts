@@ -7,34 +7,34 @@ import { createDatabase, execute } from "./postgres.ts";
 
 const log = createLog({ level: "error", json: false, write: () => {}, now: () => 0 });
 
-/** The real store, which says nothing; on a database in memory, unless a file is named. */
+/** Opens the real SQLite store with a silent log. */
 export function openStore(path = ":memory:") {
   return openSqliteStore(path, log);
 }
 
-/** A server of PostgreSQL to run the behaviour tests on, instead of SQLite. */
+/** The PostgreSQL server to run the behaviour tests on; undefined for SQLite. */
 const server = process.env["TEST_POSTGRES"];
 
-/** Stores that no test uses any more, their databases as good as new: connections cost more than queries. */
+/** Reusable stores with reset databases: resetting is cheaper than connecting. */
 const free: EngineStore[] = [];
 
-/** What ends the use of a store by the test that has opened it. */
-const endings = new Set<() => Promise<void>>();
+/** Release the stores that the current test has opened. */
+const releases = new Set<() => Promise<void>>();
 
 interface EngineStore {
   readonly url: string;
   readonly store: Store;
 }
 
-/** The store of the engine that is being tested, on a database of its own that ends with the test. */
+/** Opens a store of the engine under test, on a database that only the current test uses. */
 export function openTestStore(): Store {
   if (server === undefined) return openStore();
   const opening = Promise.resolve(free.pop() ?? openDatabase(server));
   const running = new Set<Promise<unknown>>();
-  let isOver = false;
+  let isClosed = false;
 
   async function on<T>(use: (store: Store) => Promise<T>): Promise<T> {
-    if (isOver) throw new Unavailable("the store is closed");
+    if (isClosed) throw new Unavailable("the store is closed");
     const call = opening.then(({ store }) => use(store));
     running.add(call);
     try {
@@ -44,11 +44,11 @@ export function openTestStore(): Store {
     }
   }
 
-  endings.add(async () => {
-    isOver = true;
+  releases.add(async () => {
+    isClosed = true;
     await Promise.allSettled(running);
     const opened = await opening;
-    await execute(opened.url, RENEW);
+    await execute(opened.url, RESET);
     free.push(opened);
   });
   return {
@@ -61,7 +61,7 @@ export function openTestStore(): Store {
     },
     measure: () => on((store) => store.measure()),
     ping: () => on((store) => store.ping()),
-    close: async () => void (isOver = true),
+    close: async () => void (isClosed = true),
   };
 }
 
@@ -72,14 +72,14 @@ async function openDatabase(server: string): Promise<EngineStore> {
   return { url, store };
 }
 
-/** Makes a database as good as new, at a tenth of what a new one costs. */
-const RENEW = `DELETE FROM order_events; DELETE FROM orders; DELETE FROM users; DELETE FROM tariffs;
+/** Resets a database, in a tenth of the time that a new one takes. */
+const RESET = `DELETE FROM order_events; DELETE FROM orders; DELETE FROM users; DELETE FROM tariffs;
   INSERT INTO tariffs TABLE first_tariffs;
   SELECT setval('orders_id_seq', 1, false), setval('users_id_seq', 1, false),
     setval('order_events_id_seq', 1, false)`;
 
-/** Takes from the test before what it has opened. */
+/** Releases the stores that the last test has opened. */
 export async function closeTestStores() {
-  await Promise.all(Array.from(endings, (end) => end()));
-  endings.clear();
+  await Promise.all(Array.from(releases, (release) => release()));
+  releases.clear();
 }

@@ -1,39 +1,36 @@
 import type { Socket } from "bun";
 
-/**
- * What becomes of data that the server has sent: it goes on, the connection is cut before it does, or it never
- * arrives.
- */
+/** Whether data from the server is forwarded, dropped with its connection, or never delivered. */
 export type Fate = "pass" | "cut" | "hold";
 
-interface Way {
-  other: Socket<Way> | undefined;
-  /** What came before the way was open. */
+interface Link {
+  other: Socket<Link> | undefined;
+  /** Data received before the connection to the server was open. */
   early: Uint8Array[];
 }
 
 /**
- * A TCP proxy to a port of this machine, gone at the end of the block. `judge` sees all that the server
- * sends; `delayMs` is what each way takes longer. A function returns the port for the next connection.
+ * Starts a TCP proxy to a local port, closed at the end of the block. `judge` decides about all data
+ * from the server; `delayMs` delays both directions. If `port` is a function, each connection calls it.
  */
 export function startProxy(
   port: number | (() => number),
   { judge = () => "pass", delayMs = 0 }: { judge?: (data: string) => Fate; delayMs?: number } = {},
 ) {
-  const open = new Set<Socket<Way>>();
+  const open = new Set<Socket<Link>>();
 
-  function send(socket: Socket<Way>, data: Uint8Array) {
+  function send(socket: Socket<Link>, data: Uint8Array) {
     if (delayMs === 0) socket.write(data);
     else setTimeout(() => socket.write(data), delayMs);
   }
 
-  function close(socket: Socket<Way> | undefined) {
+  function close(socket: Socket<Link> | undefined) {
     if (socket === undefined) return;
     open.delete(socket);
     socket.end();
   }
 
-  const listener = Bun.listen<Way>({
+  const listener = Bun.listen<Link>({
     hostname: "127.0.0.1",
     port: 0,
     data: { other: undefined, early: [] },
@@ -42,7 +39,7 @@ export function startProxy(
         client.data = { other: undefined, early: [] };
         open.add(client);
         try {
-          await Bun.connect<Way>({
+          await Bun.connect<Link>({
             hostname: "127.0.0.1",
             port: typeof port === "number" ? port : port(),
             data: { other: client, early: [] },

@@ -4,13 +4,13 @@ import { join } from "node:path";
 
 const PREFIX = "nmservis-test-";
 
-/** The folders of this process that still exist. */
+/** This process's folders that still exist. */
 const folders = new Set<string>();
 
-/** The parents that this process has swept. */
+/** Parents in which this process has removed leftovers. */
 const swept = new Set<string>();
 
-/** Makes a folder that is removed at the end of the block, or by `removeTemporaryFolders`. */
+/** Creates a folder that is removed at the end of the block or by `removeTemporaryFolders`. */
 export function temporaryFolder(parent = tmpdir()) {
   if (!swept.has(parent)) sweep(parent);
   const path = mkdtempSync(join(parent, `${PREFIX}${process.pid}-`));
@@ -24,16 +24,16 @@ export function temporaryFolder(parent = tmpdir()) {
   };
 }
 
-/** Removes the folders that no block has removed, such as those of a test file that failed to load. */
+/** Removes the remaining folders, such as those of a test file that failed to load. */
 export function removeTemporaryFolders(): void {
   for (const path of folders) rmSync(path, { recursive: true, force: true });
   folders.clear();
 }
 
-// Scripts get this event; `bun test` never sends it, so preload.ts calls the function as well.
+// `bun test` never emits this event, so preload.ts calls the function too.
 process.on("exit", removeTemporaryFolders);
 
-/** Removes the folders of processes that were killed. */
+/** Removes the folders of processes that are gone. */
 function sweep(parent: string) {
   swept.add(parent);
   for (const name of readdirSync(parent)) {
@@ -42,7 +42,7 @@ function sweep(parent: string) {
     try {
       rmSync(join(parent, name), { recursive: true, force: true });
     } catch {
-      // Another user's folder, or one with a disk mounted in it.
+      // Another user's folder, or one with a mount in it.
     }
   }
 }
@@ -51,7 +51,7 @@ function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch (fault) {
-    // EPERM: a process of another user.
+    // EPERM: the process belongs to another user.
     return !(fault instanceof Error && "code" in fault && fault.code === "ESRCH");
   }
 }

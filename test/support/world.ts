@@ -8,17 +8,17 @@ import { openTestStore } from "./store.ts";
 import type { CallOptions } from "../../src/lib/with-timeout.ts";
 import type { Store } from "../../src/store/store.ts";
 
-/** An outside world that does as it is told and remembers what it was asked. */
+/** Creates a fake outside world that records calls and whose behaviour tests can replace. */
 export function createWorld() {
   return {
-    /** The clock; it moves only when a test moves it. */
+    /** The clock, which only tests advance. */
     nowMs: Date.UTC(2026, 10, 23, 9, 30),
     charges: [] as Charge[],
     sms: [] as string[],
     notified: [] as number[],
-    /** What every step of the store fails with, while there is something. */
+    /** If set, every store call fails with this error. */
     storeFault: undefined as Error | undefined,
-    /** What the service has logged. */
+    /** Log lines. */
     lines: [] as string[],
     charge: async (_charge: Charge, _options: CallOptions): Promise<ChargeOutcome> => "paid",
     sendCode: async (_phoneNumber: string): Promise<void> => {},
@@ -40,7 +40,7 @@ function breakable(store: Store, world: World): Store {
   };
 }
 
-/** The real dependencies on a database in memory, in a played outside world. */
+/** Returns dependencies with a real store and this fake outside world. */
 export function createDependencies(world: World): Dependencies {
   return {
     store: breakable(openTestStore(), world),

@@ -5,9 +5,9 @@ import { simulate } from "../proofs/simulation/simulator.ts";
 
 const SEEDS = 10;
 
-test("the service keeps its promises in simulated schedules of kills, faults and clock jumps", async () => {
+test("simulation: service keeps its promises under kills, faults and clock jumps", async () => {
   for (let seed = 1; seed <= SEEDS; seed++) {
-    const { wrongs } = await simulate(seed);
-    expect({ seed, wrongs }).toEqual({ seed, wrongs: [] });
+    const { violations } = await simulate(seed);
+    expect({ seed, violations }).toEqual({ seed, violations: [] });
   }
 });

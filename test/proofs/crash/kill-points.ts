@@ -1,6 +1,6 @@
 import type { Mutation } from "./tools.ts";
 
-/** Where the process is killed, along the way of the money. */
+/** Points at which the process is killed, in the order of a payment. */
 export const KILL_POINTS = [
   "before an order is written",
   "before a commit",
@@ -16,63 +16,62 @@ export const KILL_POINTS = [
 export type KillPoint = (typeof KILL_POINTS)[number];
 
 /**
- * Ways to break the service that the harness must notice: each by one kill, the first time that the point
- * is passed, in a world where nothing fails and nobody is declined. There each shows for certain.
+ * Ways to break the service that the harness must detect with one kill, the first time `point` is
+ * reached. Without faults and declined payments each is certain to show.
  */
 export const SABOTAGES = [
   {
-    name: "a fresh payment key per try",
+    name: "a fresh payment key per attempt",
     point: "after a charge",
-    why: "the order is pending and has been charged under a key that nobody knows: it is charged again",
+    why: "the order is pending but was charged under a lost key: the retry charges it again",
     shows: /^order \d+ is paid, charged [2-9] times$/,
   },
   {
     name: "record a notification that was not sent",
     point: "after recording a notification",
-    why: "the notification is recorded, so nobody will ever send it",
+    why: "the notification is recorded as sent, so it is never sent",
     shows: /^order \d+ is paid, notified: false$/,
   },
   {
     name: "notify without recording it",
     point: "after recording a notification",
-    why: "no note is kept, of this order or any other: all stay due",
-    shows: /^order \d+ is paid, and still due$/,
+    why: "no notification is recorded: every order stays due",
+    shows: /^order \d+ is paid but still due$/,
   },
   {
     name: "answer before the commit",
     point: "after a charge",
-    why: "order 1 has been charged and never will be written: whoever is order 1 next is charged, too",
+    why: "order 1 was charged and never committed: the next order with id 1 is charged too",
     shows: /^order 1 is paid, charged [2-9] times$/,
   },
 ] as const satisfies readonly {
   readonly name: string;
   readonly point: KillPoint;
-  /** Why it must show. */
+  /** Why the harness must detect it. */
   readonly why: string;
-  /** A wrong that must be among those found. */
+  /** Must match one of the violations. */
   readonly shows: RegExp;
 }[];
 
 /**
- * Ways to break what several copies rely on, each by a change to a source, in a world where each charge takes
- * its time. There two soon ask for the money of one order at the same time.
+ * Ways to break the coordination of several copies by changing a source file. Since charges are
+ * slow in these runs, one order soon has two concurrent charges.
  */
 export const COPY_SABOTAGES: readonly {
   readonly name: string;
   readonly why: string;
   readonly mutations: readonly Mutation[];
-  /** What happens to the copies; none is killed. */
-  readonly ordeal: Ordeal;
+  readonly faults: Faults;
 }[] = [
   {
-    name: "claims what another is claiming",
-    why: "both have the row, for the second has only waited for the first",
+    name: "claims rows that another copy is claiming",
+    why: "the second claim waits for the first to commit and then claims the same row",
     mutations: [{ file: "store/dialect.ts", from: "sql`FOR UPDATE SKIP LOCKED`", to: "sql``" }],
-    ordeal: { dueOrders: true, holdClaims: true },
+    faults: { dueOrders: true, holdClaims: true },
   },
   {
-    name: "takes all at its start, as if it were alone",
-    why: "the other copies are asking for what they have just taken",
+    name: "claims every order on start, as with SQLite",
+    why: "the other copies are charging the orders they have just claimed",
     mutations: [
       {
         file: "orders/waker.ts",
@@ -80,11 +79,11 @@ export const COPY_SABOTAGES: readonly {
         to: "isStarting = true",
       },
     ],
-    ordeal: { restarts: true },
+    faults: { restarts: true },
   },
   {
-    name: "asks for the money when its lease is over",
-    why: "another copy has the lease by then",
+    name: "charges after its lease has expired",
+    why: "another copy holds the lease by then",
     mutations: [
       { file: "orders/charge-order.ts", from: "if (leftMs <= 0)", to: "if (false)" },
       {
@@ -93,11 +92,11 @@ export const COPY_SABOTAGES: readonly {
         to: "config.paymentTimeoutMs",
       },
     ],
-    ordeal: { holdOpenings: true },
+    faults: { holdInserts: true },
   },
   {
-    name: "begins its transactions by hand, on a pool",
-    why: "the driver commits on another connection than the one that was cut, and the claim is none",
+    name: "issues BEGIN and COMMIT by hand on a pool",
+    why: "after a cut the driver commits on a different connection, so the claim is rolled back",
     mutations: [
       {
         file: "store/postgres/connection.ts",
@@ -116,21 +115,21 @@ export const COPY_SABOTAGES: readonly {
         to: "isOpen: () => true",
       },
     ],
-    ordeal: { dueOrders: true, holdClaims: true, cuts: true },
+    faults: { dueOrders: true, holdClaims: true, cuts: true },
   },
 ];
 
-/** What the copies go through beside their work. */
-export interface Ordeal {
-  /** They find many orders in doubt. */
+/** Faults injected while the copies work. */
+export interface Faults {
+  /** Many orders in doubt are due. */
   readonly dueOrders?: true;
-  /** The order is opened, and the process stands still until its lease is over. */
-  readonly holdOpenings?: true;
-  /** The process stands still within a claim. */
+  /** The process stalls after inserting an order until its lease has expired. */
+  readonly holdInserts?: true;
+  /** The process stalls within a claim's transaction. */
   readonly holdClaims?: true;
-  /** A copy is killed and another started, again and again. */
+  /** Copies are repeatedly killed and replaced. */
   readonly restarts?: true;
-  /** The connections to the database are cut, again and again. */
+  /** The connections to the database are repeatedly cut. */
   readonly cuts?: true;
 }
 

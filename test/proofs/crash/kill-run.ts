@@ -4,51 +4,50 @@ import { temporaryFolder, WITHOUT_JIT } from "../../support/process.ts";
 import { createRandom, seedOf } from "../../support/random.ts";
 import { POLL_MS } from "../../../src/orders/worker.ts";
 import { leaseEndsAt } from "../../../src/orders/retry-schedule.ts";
-import type { KillPoint, Ordeal, Sabotage } from "./kill-points.ts";
+import type { KillPoint, Faults, Sabotage } from "./kill-points.ts";
 import { type Entry, findOverlaps, readLedger } from "./ledger.ts";
 import type { RunDatabase } from "./run-database.ts";
 
-/** Customers who order at the same time. */
+/** Concurrent customers. */
 const CLIENTS = 8;
 
-/** A charge that hangs is in doubt after this. */
 const PAYMENT_TIMEOUT_MS = 150;
 
-/** Where it is killed at any time, the process is killed within this. */
+/** Kills "at any time" happen within this. */
 const ANY_TIME_MS = 200;
 
 /**
- * A process that has not come to its point by now is killed all the same, and another one gets there. On a
- * busy machine the usual 100 ms may be seconds.
+ * A process that has not reached its kill point by now is killed and replaced. Usually it takes
+ * 100 ms, on a busy machine seconds.
  */
 const MAX_LIFE_MS = 10_000;
 
-/** How many processes in a row may miss a point before there is none to be had. */
+/** A run fails if more than this many processes in a row miss their kill point. */
 const MAX_MISSES = 5;
 
-/** All that was begun ends long before this, or never. */
-const MAX_END_MS = 30_000;
+/** Generous: orders either finish long before this or never. */
+const MAX_FINISH_MS = 30_000;
 
-/** An answer that is lost on its way, and asked for once more. */
+/** The share of answers that the client asks for again, as if they were lost. */
 const LOST_ANSWER_RATE = 0.2;
 
-/** What a run decides by itself, so that the same plan makes the same decisions. */
+/** The parameters of a run. The same plan makes the same random decisions. */
 export interface KillPlan {
   readonly seed: number;
-  /** Where the process dies, one after the other. */
+  /** The kill point of each process, in order. */
   readonly points: readonly KillPoint[];
-  /** A point is passed this often, at most, before the process dies there. */
-  readonly maxPasses: number;
-  /** The share of calls to the outside world that go wrong. */
+  /** A process is killed after reaching its point 1 to this many times. */
+  readonly maxHits: number;
+  /** The share of calls to the outside world that fail. */
   readonly faultRate: number;
   /** The share of orders that are declined. */
   readonly declineRate: number;
-  /** How the service is broken in all its lives but the last. */
+  /** The sabotage of all processes but the last. */
   readonly sabotage?: Sabotage;
-  /** Copies that serve beside the one that is killed, until the last. */
-  readonly bystanders?: number;
-  /** What happens to the database once for so many kills, while the copies serve. */
-  readonly disaster?: { readonly kills: number; readonly strike: () => Promise<void> };
+  /** The number of copies that serve alongside the killed one and survive. */
+  readonly otherCopies?: number;
+  /** Crashes the database once per `killsPerCrash` kills, while the copies serve. */
+  readonly databaseCrash?: { readonly killsPerCrash: number; readonly run: () => Promise<void> };
 }
 
 interface Answer {
@@ -63,14 +62,14 @@ export interface KillReport {
   readonly answers: number;
   readonly charges: number;
   readonly notifications: number;
-  /** What is wrong afterwards; nothing, if the service keeps its promises. */
-  readonly wrongs: string[];
+  /** Broken promises; empty if the service works. */
+  readonly violations: string[];
 }
 
 /**
- * Kills the service once at each point of the plan, while clients order and retry with their keys; then
- * lets it finish in a world without faults, and compares what the clients were told, what the database
- * has, and what the provider and the dispatcher have in their ledger. `script` is the built victim.ts.
+ * Kills the service once at each point of the plan while clients order and retry with their keys.
+ * Then lets it finish without faults and compares the clients' answers, the database, and the ledger
+ * of the provider and the dispatcher. `script` is the built service-under-test.ts.
  */
 export async function killRepeatedly(
   script: string,
@@ -89,7 +88,7 @@ export async function killRepeatedly(
       {},
     );
   let world = await startWorld(plan.faultRate);
-  const startVictim = (environment: Record<string, string>) =>
+  const startService = (environment: Record<string, string>) =>
     start(processes, script, [], {
       DATABASE_URL: database.url,
       PORT: "0",
@@ -99,13 +98,13 @@ export async function killRepeatedly(
       ...environment,
     });
 
-  // The database is there, and so is a customer for each client.
-  const first = await startVictim({});
+  // Creates the database and one customer per client.
+  const first = await startService({});
   const users = await Promise.all(
     Array.from({ length: CLIENTS }, (_, i) => register(first.line, i)),
   );
   await end(first.process);
-  await prepareForgetting(database, plan.sabotage === "notify without recording it");
+  await prepareDroppedRecords(database, plan.sabotage === "notify without recording it");
 
   const service: Service = { urls: [] };
   const answers: Answer[] = [];
@@ -116,95 +115,94 @@ export async function killRepeatedly(
 
   const common = {
     SABOTAGE: plan.sabotage ?? "",
-    // Where no call hangs, none is to be in doubt because the machine is busy.
+    // Without faults no call hangs; the default timeout avoids doubts on a busy machine.
     ...(plan.faultRate > 0 && { PAYMENT_TIMEOUT_MS: String(PAYMENT_TIMEOUT_MS) }),
   };
-  const bystanders = await Promise.all(
-    Array.from({ length: plan.bystanders ?? 0 }, () => startVictim(common)),
+  const otherCopies = await Promise.all(
+    Array.from({ length: plan.otherCopies ?? 0 }, () => startService(common)),
   );
-  service.urls.push(...bystanders.map(({ line }) => line));
+  service.urls.push(...otherCopies.map(({ line }) => line));
 
-  /** Starts the service and sees it die: whether that was at the point. */
+  /** Starts the service and waits until it dies. Returns whether it died at the point. */
   async function killAt(
     point: KillPoint,
-    passes: number,
+    hits: number,
     anyTimeMs: number,
-    strike: (() => Promise<void>) | undefined,
+    crashDatabase: (() => Promise<void>) | undefined,
   ): Promise<boolean> {
-    const victim = await startVictim({
+    const killed = await startService({
       KILL_AT: point,
-      KILL_AFTER: String(passes),
+      KILL_AFTER: String(hits),
       ...common,
     });
-    service.urls.push(victim.line);
-    // No copy can start while the server is away.
-    const struck = strike?.();
+    service.urls.push(killed.line);
+    // Only now: no copy can start while the database is down.
+    const crash = crashDatabase?.();
     let inTime = true;
     const timer = setTimeout(
       () => {
         inTime = false;
-        victim.process.kill("SIGKILL");
+        killed.process.kill("SIGKILL");
       },
       point === "at any time" ? anyTimeMs : MAX_LIFE_MS,
     );
-    await victim.process.exited;
+    await killed.process.exited;
     clearTimeout(timer);
-    await struck;
-    service.urls = service.urls.filter((url) => url !== victim.line);
-    const { signalCode, exitCode } = victim.process;
-    if (signalCode !== "SIGKILL") throw new Error(`the service has ended by itself: ${exitCode}`);
+    await crash;
+    service.urls = service.urls.filter((url) => url !== killed.line);
+    const { signalCode, exitCode } = killed.process;
+    if (signalCode !== "SIGKILL") throw new Error(`the service exited with status ${exitCode}`);
     const where = inTime ? point : "at any time";
     kills.set(where, (kills.get(where) ?? 0) + 1);
     return where === point;
   }
 
   for (const [at, point] of plan.points.entries()) {
-    const { kills: each = Number.POSITIVE_INFINITY, strike } = plan.disaster ?? {};
-    let disaster = at % each === 1 ? strike : undefined;
-    const passes = 1 + Math.floor(random() * plan.maxPasses);
+    const { killsPerCrash = Number.POSITIVE_INFINITY, run } = plan.databaseCrash ?? {};
+    let crashDatabase = at % killsPerCrash === 1 ? run : undefined;
+    const hits = 1 + Math.floor(random() * plan.maxHits);
     const anyTimeMs = random() * ANY_TIME_MS;
-    for (let misses = 0; !(await killAt(point, passes, anyTimeMs, disaster)); misses++) {
-      if (misses === MAX_MISSES) throw new Error(`nobody comes to pass "${point}" ${passes} times`);
-      disaster = undefined;
+    for (let misses = 0; !(await killAt(point, hits, anyTimeMs, crashDatabase)); misses++) {
+      if (misses === MAX_MISSES)
+        throw new Error(`${MAX_MISSES + 1} processes did not reach "${point}" ${hits} times`);
+      crashDatabase = undefined;
     }
   }
 
-  // From here on nothing fails: all that was begun comes to its end.
+  // From here on nothing fails, so every order finishes.
   await end(world.process);
   world = await startWorld(0);
   ending.abort();
   service.urls = [];
-  await Promise.all(bystanders.map((bystander) => end(bystander.process)));
-  await endPauses(database);
-  const last = await startVictim({});
+  await Promise.all(otherCopies.map((copy) => end(copy.process)));
+  await makeAllDue(database);
+  const last = await startService({});
   service.urls = [last.line];
   await Promise.all(clients);
-  await untilNothingIsDue(database);
+  await waitUntilNothingIsDue(database);
   await end(last.process);
   return await report(database, ledgerPath, answers, kills);
 }
 
-/** How long sound copies go through their ordeal, and broken ones at most: until it shows. */
-const ORDEAL_MS = 5500;
-const MAX_ORDEAL_MS = 30_000;
+/** How long intact copies run. Broken ones run until a violation shows, at most MAX_BROKEN_RUN_MS. */
+const SOUND_RUN_MS = 5500;
+const MAX_BROKEN_RUN_MS = 30_000;
 
-/** How often something is done to them meanwhile. */
-const ORDEAL_STEP_MS = 250;
+const FAULT_INTERVAL_MS = 250;
 
-/** The payment's time-out there, and how long each charge takes. The lease is a second longer. */
-const ORDEAL_TIMEOUT_MS = 2300;
-const ORDEAL_CHARGE_MS = 2000;
+/** The copies' payment timeout, and how long each charge takes. The lease is a second longer. */
+const COPIES_TIMEOUT_MS = 2300;
+const COPIES_CHARGE_MS = 2000;
 
 /**
- * Has two copies of `script` take orders while they go through the ordeal; then `soundScript` finishes all
- * orders. Returns the faults found then. Copies of a broken script end as soon as two have asked for
- * the money of one order.
+ * Runs two copies of `script` under the faults, then lets `soundScript` finish all orders. Returns
+ * the violations. Copies of a broken script stop at the first order with concurrent charges.
  */
 export async function runCopies(
   script: string,
   soundScript: string,
   database: RunDatabase,
-  ordeal: Ordeal,
+  faults: Faults,
 ): Promise<readonly string[]> {
   using folder = temporaryFolder();
   await using processes = new AsyncDisposableStack();
@@ -213,42 +211,42 @@ export async function runCopies(
   const world = await start(
     processes,
     join(import.meta.dir, "outside-world.ts"),
-    [ledgerPath, 0, 0, 0, ORDEAL_CHARGE_MS],
+    [ledgerPath, 0, 0, 0, COPIES_CHARGE_MS],
     {},
   );
   const environment = {
     DATABASE_URL: database.url,
     PORT: "0",
     WORLD_URL: world.line,
-    PAYMENT_TIMEOUT_MS: String(ORDEAL_TIMEOUT_MS),
+    PAYMENT_TIMEOUT_MS: String(COPIES_TIMEOUT_MS),
     SMS_PER_HOUR: "0",
     ORDERS_PER_USER_PER_HOUR: "0",
   };
   const startCopy = () =>
     start(processes, script, [], {
       ...environment,
-      ...(ordeal.holdOpenings && {
-        HOLD_OPENINGS_MS: String(leaseEndsAt(0, ORDEAL_TIMEOUT_MS) + 100),
+      ...(faults.holdInserts && {
+        HOLD_INSERTS_MS: String(leaseEndsAt(0, COPIES_TIMEOUT_MS) + 100),
       }),
-      ...(ordeal.holdClaims && { HOLD_CLAIMS_MS: String(POLL_MS + 100) }),
+      ...(faults.holdClaims && { HOLD_CLAIMS_MS: String(POLL_MS + 100) }),
     });
   const copies = await Promise.all([startCopy(), startCopy()]);
   const service: Service = { urls: copies.map(({ line }) => line) };
   const [url = ""] = service.urls;
   const users = await Promise.all(Array.from({ length: CLIENTS }, (_, i) => register(url, i)));
-  await prepareForgetting(database, false);
-  if (ordeal.dueOrders) await database.execute(DUE_ORDERS);
+  await prepareDroppedRecords(database, false);
+  if (faults.dueOrders) await database.execute(DUE_ORDERS);
   const answers: Answer[] = [];
   const ending = new AbortController();
   const clients = users.map((user) => orderUntil(ending.signal, service, user, 0, answers));
   const isOver = (ms: number) =>
     script === soundScript
-      ? ms >= ORDEAL_MS
-      : ms >= MAX_ORDEAL_MS || findOverlaps(readLedger(ledgerPath)).length > 0;
-  for (let ms = 0; !isOver(ms); ms += ORDEAL_STEP_MS) {
-    await Bun.sleep(ORDEAL_STEP_MS);
-    if (ordeal.cuts) await database.execute(CUT_CONNECTIONS);
-    if (ordeal.restarts && ms % (4 * ORDEAL_STEP_MS) === 0) {
+      ? ms >= SOUND_RUN_MS
+      : ms >= MAX_BROKEN_RUN_MS || findOverlaps(readLedger(ledgerPath)).length > 0;
+  for (let ms = 0; !isOver(ms); ms += FAULT_INTERVAL_MS) {
+    await Bun.sleep(FAULT_INTERVAL_MS);
+    if (faults.cuts) await database.execute(CUT_CONNECTIONS);
+    if (faults.restarts && ms % (4 * FAULT_INTERVAL_MS) === 0) {
       const copy = copies.shift();
       if (copy !== undefined) await end(copy.process);
       copies.push(await startCopy());
@@ -258,28 +256,28 @@ export async function runCopies(
   ending.abort();
   service.urls = [];
   await Promise.all(copies.map((copy) => end(copy.process)));
-  await endPauses(database);
+  await makeAllDue(database);
   const last = await start(processes, soundScript, [], { ...environment, PAYMENT_TIMEOUT_MS: "" });
   service.urls = [last.line];
   await Promise.all(clients);
-  await untilNothingIsDue(database);
+  await waitUntilNothingIsDue(database);
   await end(last.process);
-  return (await report(database, ledgerPath, answers, new Map())).wrongs;
+  return (await report(database, ledgerPath, answers, new Map())).violations;
 }
 
-/** Orders of the first customer that are in doubt, and due since long ago. */
+/** Orders in doubt of the first customer, overdue for a long time. */
 const DUE_ORDERS = `INSERT INTO orders (user_id, tariff_code, amount_tiyin, status, idempotency_key,
     payment_key, created_at, due_at, attempts, repeatable)
   SELECT 1, 'standard_300', 30000, 'pending', 'due-' || n, 'due-' || n, 0, 0, 1, false
   FROM generate_series(1, 30) AS n`;
 
-/** Cuts all connections to the database but the one that asks for it. */
+/** Cuts every other connection to the database. */
 const CUT_CONNECTIONS = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
   WHERE datname = current_database() AND pid <> pg_backend_pid()`;
 
 /**
- * Starts a script, which ends with the stack at the latest; resolves when it has printed its first line,
- * or has ended without one.
+ * Starts a script, which is killed when `processes` is disposed of. Resolves when it has printed its
+ * first line or exited.
  */
 async function start(
   processes: AsyncDisposableStack,
@@ -310,7 +308,7 @@ async function post(url: string, body: object, key: string): Promise<Response> {
     headers: {
       "content-type": "application/json",
       "idempotency-key": key,
-      // With a name of its own the request takes no random one, which the victim counts.
+      // Keeps the service from calling `randomId`, which is a kill point.
       "x-request-id": "client",
     },
     body: JSON.stringify(body),
@@ -319,19 +317,19 @@ async function post(url: string, body: object, key: string): Promise<Response> {
 
 async function register(url: string, client: number): Promise<number> {
   const body = { phone_number: `+99890${1_000_000 + client}` };
-  // `as`: the answer of the contract.
+  // `as`: the contract's response body.
   const answer = (await (await post(`${url}/register`, body, "none")).json()) as {
     user_id: number;
   };
   return answer.user_id;
 }
 
-/** Where the service is served, by the copies that live. */
+/** The URLs of the running copies. */
 interface Service {
   urls: string[];
 }
 
-/** Orders again and again, each order until it is answered, under one key however often. */
+/** Places orders until aborted; repeats each one with its key until it is answered. */
 async function orderUntil(
   ending: AbortSignal,
   service: Readonly<Service>,
@@ -356,9 +354,9 @@ async function tryToOrder(url: string | undefined, user: number, key: string, an
       { user_id: user, tariff_code: "standard_300" },
       key,
     );
-    // `as`: the answer of the contract.
+    // `as`: the contract's response body.
     const { order_id: orderId } = (await response.json()) as { order_id: number };
-    // The database is away: nothing is said of the order.
+    // The database is down: the outcome is unknown.
     if (response.status >= 500) return false;
     answers.push({ key, status: response.status, orderId });
     return true;
@@ -368,33 +366,33 @@ async function tryToOrder(url: string | undefined, user: number, key: string, an
 }
 
 /**
- * Makes a table of the notifications whose record the disk has taken and not kept, and such a disk, if it
- * is to be one.
+ * Creates a table for the ids of orders whose notification record was dropped and, if `drops`, a
+ * trigger that drops those records.
  */
-async function prepareForgetting(database: RunDatabase, forgets: boolean) {
-  await database.execute("CREATE TABLE forgotten (order_id INTEGER PRIMARY KEY)");
-  if (!forgets) return;
+async function prepareDroppedRecords(database: RunDatabase, drops: boolean) {
+  await database.execute("CREATE TABLE dropped_records (order_id INTEGER PRIMARY KEY)");
+  if (!drops) return;
   await database.execute(
-    `CREATE TRIGGER forget BEFORE UPDATE OF notified_at ON orders BEGIN
-      INSERT OR IGNORE INTO forgotten VALUES (OLD.id);
+    `CREATE TRIGGER drop_record BEFORE UPDATE OF notified_at ON orders BEGIN
+      INSERT OR IGNORE INTO dropped_records VALUES (OLD.id);
       SELECT RAISE(IGNORE);
     END`,
   );
 }
 
-/** Nobody is at work any more: what is due later would only take its time. */
-async function endPauses(database: RunDatabase) {
+/** Makes waiting orders due now, to save time. Call while no process works on them. */
+async function makeAllDue(database: RunDatabase) {
   await database.execute("UPDATE orders SET due_at = 0 WHERE due_at IS NOT NULL");
 }
 
-/** Resolves when nothing is due but what is due for ever, its record forgotten. */
-async function untilNothingIsDue(database: RunDatabase) {
+/** Resolves when no order is due, except those whose notification record is always dropped. */
+async function waitUntilNothingIsDue(database: RunDatabase) {
   const count = () =>
     database.query(
       `SELECT count(*) AS n FROM orders
-       WHERE due_at IS NOT NULL AND id NOT IN (SELECT order_id FROM forgotten)`,
+       WHERE due_at IS NOT NULL AND id NOT IN (SELECT order_id FROM dropped_records)`,
     );
-  const end = performance.now() + MAX_END_MS;
+  const end = performance.now() + MAX_FINISH_MS;
   while (performance.now() < end && Number((await count())[0]?.["n"]) !== 0) await Bun.sleep(20);
 }
 
@@ -417,8 +415,8 @@ async function report(
     ledger.flatMap((entry) => (entry.kind === wanted && "orderId" in entry ? [entry.orderId] : []));
   const charges = Map.groupBy(ordersOf("paid"), (orderId) => orderId);
   const notified = new Set(ordersOf("notified"));
-  const wrongs: string[] = [];
-  const expect = (holds: boolean, wrong: string) => void (holds || wrongs.push(wrong));
+  const violations: string[] = [];
+  const expect = (holds: boolean, violation: string) => void (holds || violations.push(violation));
 
   for (const { id, status, due_at } of rows) {
     const taken = charges.get(id)?.length ?? 0;
@@ -430,25 +428,25 @@ async function report(
       notified.has(id) === (status === "paid"),
       `order ${id} is ${status}, notified: ${notified.has(id)}`,
     );
-    expect(due_at === null, `order ${id} is ${status}, and still due`);
+    expect(due_at === null, `order ${id} is ${status} but still due`);
   }
   for (const id of [...charges.keys(), ...notified])
-    expect(byId.has(id), `there is no order ${id}`);
+    expect(byId.has(id), `order ${id} was charged or notified but does not exist`);
   for (const { key, status, orderId } of answers) {
     const row = byId.get(orderId);
-    expect(row !== undefined, `order ${orderId} was answered with ${status}, and is lost`);
-    expect(row?.idempotency_key === key, `key ${key} was answered with order ${orderId}`);
+    expect(row !== undefined, `order ${orderId} was answered with ${status} but is lost`);
+    expect(row?.idempotency_key === key, `key ${key} was answered with foreign order ${orderId}`);
     const promised = { 200: "paid", 202: row?.status, 402: "declined" }[status];
     expect(
       row?.status === promised,
-      `order ${orderId} was answered with ${status}, and is ${row?.status}`,
+      `order ${orderId} was answered with ${status} but is ${row?.status}`,
     );
   }
   for (const key of new Set(answers.map(({ key }) => key))) {
     const orders = rows.filter((row) => row.idempotency_key === key).length;
     expect(orders === 1, `key ${key} has ${orders} orders`);
   }
-  wrongs.push(...findOverlaps(ledger));
+  violations.push(...findOverlaps(ledger));
   if (database.url.startsWith("file:")) {
     const [check] = await database.query("PRAGMA integrity_check");
     expect(check?.["integrity_check"] === "ok", `the database is corrupt: ${Bun.inspect(check)}`);
@@ -460,6 +458,6 @@ async function report(
     answers: answers.length,
     charges: ordersOf("paid").length,
     notifications: ordersOf("notified").length,
-    wrongs,
+    violations,
   };
 }

@@ -5,31 +5,30 @@ import { temporaryFolder } from "../../support/process.ts";
 import { createRandom } from "../../support/random.ts";
 import type { Tools } from "./tools.ts";
 
-/** What a disk writes at once: a write that is cut off leaves whole sectors of old and new. */
+/** Disks write sectors atomically: a torn write mixes old and new sectors. */
 const SECTOR_BYTES = 512;
 
-/** Ways to break the service that the harness must notice. */
+/** Ways to break the service that the harness must detect. */
 export type PowerSabotage = "synchronous off" | "a disk that drops syncs";
 
 export interface PowerCutReport {
   readonly cuts: number;
   readonly acknowledged: number;
   readonly syncs: number;
-  /** What is wrong after some cut; nothing, if the service keeps its promises. */
-  readonly wrongs: string[];
+  /** Promises broken after a cut; empty if the service works. */
+  readonly violations: string[];
 }
 
-/** How many ways to lose take turns where each cut takes one. */
+/** The number of variants that take turns if each cut tries only one. */
 const ROTATION = 4;
 
-/** The tools, the library for the writes among them. */
 type PowerTools = Tools & { readonly writeLog: string };
 
 /**
- * Takes `orders` orders, then cuts the power at every single write, truncation and sync that this took,
- * in each of `variants` ways of losing what was not synced by then: 0 loses all of it, 1 nothing, each
- * further one some of it, torn. After each cut the database must be whole, and have every order that a
- * customer has been told of, in that state. With a sabotage it ends at the first wrong.
+ * Records the writes of `orders` orders, then simulates a power cut after every write, truncation and
+ * sync. `variants` are ways of losing unsynced data: 0 loses all of it, 1 none, others a random half
+ * of the sectors. After each cut the database must be intact and contain every answered order in the
+ * state that was answered. With a sabotage it stops at the first violation.
  */
 export async function cutPowerEverywhere(
   tools: PowerTools,
@@ -38,30 +37,35 @@ export async function cutPowerEverywhere(
   sabotage?: PowerSabotage,
 ): Promise<PowerCutReport> {
   using folder = temporaryFolder();
-  const records = await writeDown(tools, folder.path, orders, sabotage);
+  const records = await recordWrites(tools, folder.path, orders, sabotage);
   const replay = createReplay(join(folder.path, "replayed.db"));
-  const wrongs: string[] = [];
+  const violations: string[] = [];
   let cuts = 0;
   for (const [at, record] of records.entries()) {
-    if (sabotage !== undefined && wrongs.length > 0) break;
+    if (sabotage !== undefined && violations.length > 0) break;
     replay.apply(record);
-    // An acknowledgement is no write: a cut after it is the cut after the write before it.
+    // Of consecutive acknowledgements only the last needs a cut: no write lies between them.
     if (
       record.operation === Operation.acknowledge &&
       records[at + 1]?.operation === record.operation
     ) {
       continue;
     }
-    // With many ways to lose, each cut takes the next one; the long run takes them all.
+    // The short run rotates through the variants; the long run tries them all.
     for (const variant of variants.length > 1 ? variants : [at % ROTATION]) {
       cuts += 1;
-      for (const wrong of replay.cut(variant, at))
-        wrongs.push(`cut ${at}, way ${variant}: ${wrong}`);
+      for (const violation of replay.cut(variant, at))
+        violations.push(`cut ${at}, variant ${variant}: ${violation}`);
     }
   }
   const count = (operation: Operation) =>
     records.filter((record) => record.operation === operation).length;
-  return { cuts, acknowledged: count(Operation.acknowledge), syncs: count(Operation.sync), wrongs };
+  return {
+    cuts,
+    acknowledged: count(Operation.acknowledge),
+    syncs: count(Operation.sync),
+    violations,
+  };
 }
 
 /** As in write-log.c. */
@@ -73,7 +77,7 @@ enum Operation {
   remove = 5,
 }
 
-/** As in write-log.c: what follows the database's path in the file's. */
+/** File kinds as in write-log.c, with the suffix of the file's path. */
 const SUFFIXES = new Map([
   [1, ""],
   [2, "-wal"],
@@ -82,23 +86,23 @@ const SUFFIXES = new Map([
 
 interface WriteRecord {
   readonly operation: Operation;
-  /** The file; of an acknowledgement the status. */
+  /** The file kind; for an acknowledgement, the status. */
   readonly file: number;
-  /** Where it was written, or to which size cut; of an acknowledgement the order's number. */
+  /** The offset of a write, the size of a truncation, the order id of an acknowledgement. */
   readonly offset: number;
   readonly data: Buffer;
 }
 
-async function writeDown(
-  { powerCutVictim, writeLog }: PowerTools,
+async function recordWrites(
+  { powerCutService, writeLog }: PowerTools,
   folder: string,
   orders: number,
   sabotage: PowerSabotage | undefined,
 ): Promise<WriteRecord[]> {
   const log = join(folder, "log");
   const databasePath = join(folder, "x.db");
-  const victim = Bun.spawnSync(
-    [process.execPath, powerCutVictim, writeLog, databasePath, String(orders)],
+  const service = Bun.spawnSync(
+    [process.execPath, powerCutService, writeLog, databasePath, String(orders)],
     {
       env: {
         ...process.env,
@@ -110,7 +114,7 @@ async function writeDown(
       },
     },
   );
-  if (victim.exitCode !== 0) throw new Error(victim.stderr.toString());
+  if (service.exitCode !== 0) throw new Error(service.stderr.toString());
   return parse(readFileSync(log));
 }
 
@@ -131,7 +135,7 @@ function parse(log: Buffer): WriteRecord[] {
   return records;
 }
 
-/** A disk on which the records happen again, and which can be looked at as after a power cut. */
+/** Simulates a disk: replays the records and checks the database after a power cut. */
 function createReplay(path: string) {
   const synced = new Map<number, Buffer>();
   const unsynced = new Map<number, WriteRecord[]>();
@@ -161,7 +165,7 @@ function createReplay(path: string) {
     }
   }
 
-  /** The file as it would be found, had the disk kept those sectors of what was not synced. */
+  /** Returns the file's content after a cut; `keeps` decides for each unsynced sector. */
   function image(file: number, keeps: () => boolean): Buffer {
     const before = synced.get(file) ?? Buffer.alloc(0);
     const changes = unsynced.get(file) ?? [];
@@ -208,7 +212,7 @@ const STATUSES = new Map([
 function inspect(path: string, promised: ReadonlyMap<number, number>): string[] {
   try {
     using database = new Database(path);
-    // No cut follows on this one.
+    // Faster, and this copy is never cut again.
     database.run("PRAGMA synchronous = OFF");
     const check = database.query<{ integrity_check: string }, []>("PRAGMA integrity_check").get();
     if (check?.integrity_check !== "ok") return [`corrupt: ${check?.integrity_check}`];

@@ -1,14 +1,14 @@
 import { Database } from "bun:sqlite";
 import { execute } from "../../support/postgres.ts";
 
-/** The database of a run, as the harness looks at it. */
+/** The harness's access to the database of a run. */
 export interface RunDatabase {
   readonly url: string;
   execute(statements: string): Promise<void>;
   query(query: string): Promise<Readonly<Record<string, unknown>>[]>;
 }
 
-/** A file of SQLite, which need not be there yet. */
+/** Returns access to a SQLite file, which need not exist yet. */
 export function sqliteFile(path: string): RunDatabase {
   return {
     url: `file:${path}`,
@@ -23,7 +23,7 @@ export function sqliteFile(path: string): RunDatabase {
   };
 }
 
-/** A database on a server of PostgreSQL. */
+/** Returns access to a database on a PostgreSQL server. */
 export function postgresDatabase(url: string): RunDatabase {
   return {
     url,

@@ -5,50 +5,50 @@ import { SOURCES } from "../../support/service-command.ts";
 
 const ROOT = join(import.meta.dir, "../../..");
 
-/** The programs that the crash tests start. */
+/** The programs used by the crash tests. */
 export interface Tools {
-  /** The service to be killed: victim.ts. */
-  readonly victim: string;
-  /** The service whose writes are recorded: power-cut-victim.ts. */
-  readonly powerCutVictim: string;
-  /** The library to preload, built from write-log.c; null if there is no C compiler. */
+  /** The built service-under-test.ts, which gets killed. */
+  readonly service: string;
+  /** The built power-cut-service.ts, whose writes are recorded. */
+  readonly powerCutService: string;
+  /** The library built from write-log.c, for LD_PRELOAD; null without a C compiler. */
   readonly writeLog: string | null;
 }
 
-/** Returns the tools, which are built once for the same sources. */
+/** Returns the tools, built once per version of the sources. */
 export async function makeTools(): Promise<Tools> {
-  const name = `crash-victims-${hashOf([...SOURCES, "test/proofs/crash", "test/support"])}`;
+  const name = `crash-services-${hashOf([...SOURCES, "test/proofs/crash", "test/support"])}`;
   const folder = await cachedFolder(name, async (folder) => {
-    // The store looks for its migrations two folders above its own.
+    // The store looks for its migrations two folders above its own folder.
     cpSync(join(ROOT, "drizzle"), join(folder, "drizzle"), { recursive: true });
     await Bun.build({
-      entrypoints: ["victim", "power-cut-victim"].map((victim) => entryOf(victim)),
-      outdir: join(folder, "built/victims"),
+      entrypoints: ["service-under-test", "power-cut-service"].map((name) => entryOf(name)),
+      outdir: join(folder, "built/services"),
       target: "bun",
       format: "cjs",
       bytecode: true,
     });
   });
   return {
-    victim: join(folder, "built/victims/victim.js"),
-    powerCutVictim: join(folder, "built/victims/power-cut-victim.js"),
+    service: join(folder, "built/services/service-under-test.js"),
+    powerCutService: join(folder, "built/services/power-cut-service.js"),
     writeLog: await compileWriteLog(),
   };
 }
 
-/** A change to a source of the service that breaks it. */
+/** A change to a source file that breaks the service. */
 export interface Mutation {
-  /** The source's path in src. */
+  /** Path within src. */
   readonly file: string;
   readonly from: string;
   readonly to: string;
 }
 
 /**
- * Builds victim.ts into this folder with the service broken by the mutations, and returns its path. Throws
- * if a source does not contain the text to replace.
+ * Builds service-under-test.ts with the mutations applied and returns the path of the bundle in
+ * `folder`. Throws if a source file does not contain the text to replace.
  */
-export async function buildBrokenVictim(
+export async function buildBrokenService(
   folder: string,
   mutations: readonly Mutation[],
 ): Promise<string> {
@@ -56,10 +56,10 @@ export async function buildBrokenVictim(
   for (const name of ["drizzle", "node_modules"]) symlinkSync(join(ROOT, name), join(root, name));
   const left = new Set(mutations);
   await Bun.build({
-    entrypoints: [entryOf("victim")],
-    outdir: join(root, "built/victims"),
+    entrypoints: [entryOf("service-under-test")],
+    outdir: join(root, "built/services"),
     target: "bun",
-    // Faster than a bundle of everything for something that starts a few times only.
+    // Bundling dependencies costs more than it saves for a few starts.
     packages: "external",
     plugins: [
       {
@@ -77,15 +77,15 @@ export async function buildBrokenVictim(
       },
     ],
   });
-  for (const { file, from } of left) throw new Error(`${file} has nothing like: ${from}`);
-  return join(root, "built/victims/victim.js");
+  for (const { file, from } of left) throw new Error(`src/${file} does not contain: ${from}`);
+  return join(root, "built/services/service-under-test.js");
 }
 
 function entryOf(name: string): string {
   return join(import.meta.dir, `${name}.ts`);
 }
 
-/** Returns the library built from write-log.c, to be preloaded; null if there is no C compiler. */
+/** Builds write-log.c and returns the library's path for LD_PRELOAD; null without a C compiler. */
 export async function compileWriteLog(): Promise<string | null> {
   const compiler = Bun.which("cc") ?? Bun.which("gcc");
   if (compiler === null) return null;

@@ -1,10 +1,11 @@
 /*
- * Preloaded into a process, writes down in order what it writes, cuts and syncs in the files whose path
- * begins with WRITE_LOG_OF, a database or a folder with a slash at its end (SQLite's shared memory and the
- * lock left out, which no crash outlives).
- * A record is: operation, file, offset or size, length, data. With WRITE_LOG_DROP_SYNCS set, syncs are
- * passed on but not written down: a disk that lies. While there is a file at WRITE_LOG_FAIL_SYNCS, syncs
- * fail; while there is one at WRITE_LOG_FAIL_WRITES, writes fail, but for as many as it has bytes.
+ * LD_PRELOAD library: logs the process's writes, truncations, syncs and removals, in order, to the
+ * file WRITE_LOG. Covers files whose path begins with WRITE_LOG_OF, a database or a folder with a
+ * trailing slash. Skips SQLite's shared memory and the lock file, which do not survive a crash.
+ * A record is: operation, file, offset or size, length, data.
+ * WRITE_LOG_DROP_SYNCS: syncs are executed but not logged, as on a disk that ignores flushes.
+ * WRITE_LOG_FAIL_SYNCS: syncs fail while a file with this path exists.
+ * WRITE_LOG_FAIL_WRITES: the same for writes; as many writes succeed first as the file has bytes.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -47,7 +48,7 @@ static int kind_of(const char *path) {
   const char *prefix = getenv("WRITE_LOG_OF");
   if (prefix == NULL || path == NULL || strncmp(path, prefix, strlen(prefix)) != 0) return 0;
   const char *rest = path + strlen(prefix);
-  /* A folder: every database in it and below. */
+  /* A folder: every database below it. */
   if (prefix[strlen(prefix) - 1] == '/') {
     const char *name = strstr(rest, ".db");
     if (name == NULL) return 0;
@@ -89,7 +90,7 @@ int close(int fd) {
   return next(fd);
 }
 
-/* Whether this write fails: while the file is there, all do but the first, as many as it has bytes. */
+/* While the WRITE_LOG_FAIL_WRITES file exists, writes fail after as many as it has bytes. */
 static int is_full(int fd) {
   static long passed = 0;
   struct stat fault;
@@ -153,7 +154,7 @@ int unlink(const char *path) {
   return result;
 }
 
-/* The process has promised somebody the order with this number in this state. */
+/* Logs that the process has answered this order id with this status. */
 void write_log_acknowledge(int64_t order_id, int32_t status) {
   put(ACKNOWLEDGE, status, order_id, NULL, 0);
 }

@@ -1,20 +1,20 @@
 import { Database, type Statement } from "bun:sqlite";
 
-/** Who is asked about the transactions of every database of this program; what throws fails them. */
+/** Callbacks around the transactions of every database in this process. Throwing fails them. */
 export interface DatabaseHooks {
-  /** The database is used for the first time. */
+  /** Called at the first use of a database. */
   opened(database: Database): void;
   begin(database: Database): void;
-  /** Is to call `commit`, if the transaction is to be kept. */
+  /** Must call `commit` to commit the transaction. */
   commit(database: Database, commit: () => void): void;
 }
 
-/** Puts the hooks before every BEGIN and COMMIT, until it is disposed of. */
+/** Installs the hooks before every BEGIN and COMMIT until disposed of. */
 export function hookDatabases({ opened, begin, commit }: DatabaseHooks): Disposable {
   const { prepare, run } = Database.prototype;
   const known = new WeakSet<Database>();
 
-  function meet(database: Database) {
+  function reportOpened(database: Database) {
     if (known.has(database)) return;
     known.add(database);
     opened(database);
@@ -22,7 +22,7 @@ export function hookDatabases({ opened, begin, commit }: DatabaseHooks): Disposa
 
   Object.assign(Database.prototype, {
     prepare(this: Database, ...query: unknown[]) {
-      meet(this);
+      reportOpened(this);
       const statement: Statement = Reflect.apply(prepare, this, query);
       const executeStatement = statement.run;
       const execute = () => void Reflect.apply(executeStatement, statement, []);
@@ -39,14 +39,14 @@ export function hookDatabases({ opened, begin, commit }: DatabaseHooks): Disposa
       return statement;
     },
     run(this: Database, ...query: unknown[]) {
-      meet(this);
+      reportOpened(this);
       return Reflect.apply(run, this, query);
     },
   });
   return { [Symbol.dispose]: () => void Object.assign(Database.prototype, { prepare, run }) };
 }
 
-/** What SQLite says of a full disk; nobody but SQLite can make it. */
+/** Returns SQLite's error for a full disk, which only SQLite itself can construct. */
 export function diskFault(): unknown {
   using database = new Database(":memory:");
   database.run("PRAGMA max_page_count = 1");
@@ -55,5 +55,5 @@ export function diskFault(): unknown {
   } catch (fault) {
     return fault;
   }
-  throw new Error("a full database has room");
+  throw new Error("max_page_count = 1 did not make SQLite fail");
 }

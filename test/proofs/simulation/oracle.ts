@@ -1,7 +1,7 @@
 import type { Charge, ChargeOutcome } from "../../../src/ports.ts";
 import type { CallOptions } from "../../../src/lib/with-timeout.ts";
 
-/** An order as it stands in the database. */
+/** A row of the table `orders`. */
 export interface Row {
   readonly id: number;
   readonly user_id: number;
@@ -16,7 +16,7 @@ export interface Row {
   readonly due_at: number | null;
 }
 
-/** What a client asks for. */
+/** The content of a client's request. */
 export type Ask =
   | { readonly kind: "register"; readonly phoneNumber: string }
   | { readonly kind: "price"; readonly tariff: string; readonly priceTiyin: number }
@@ -34,16 +34,16 @@ export interface Answer {
   readonly isReplayed: boolean;
 }
 
-/** A request on its way, and how the world was when it left. */
+/** A request in flight, with the state of the world when it was sent. */
 export interface Request {
   readonly ask: Ask;
   readonly sentAt: number;
   readonly sentMs: number;
   readonly committed: ReadonlyMap<number, Row>;
-  readonly isOver: (order: Row) => boolean;
+  readonly windowExpired: (order: Row) => boolean;
 }
 
-/** The statuses that the contract has for what the clients ask: none is wrong in itself. */
+/** Statuses that the contract allows for these requests. */
 const STATUSES = {
   register: [200, 503],
   price: [200, 503],
@@ -51,71 +51,73 @@ const STATUSES = {
   order: [200, 202, 402, 422, 503],
 } as const;
 
-/** What an answer may take beyond the payment's timeout and the hundredth more of a shared deadline. */
+/** Tolerance of a request's duration, beyond the payment timeout plus 1 % for shared deadlines. */
 const MOMENT_MS = 10;
 
 export interface OracleParts {
   readonly paymentTimeoutMs: number;
   readonly repeatWindowMs: number;
-  /** Whether the provider contradicts itself: then its ledger need not agree with the orders. */
+  /** Whether the provider contradicts itself, so that its ledger need not match the orders. */
   readonly flips: boolean;
+  /** Milliseconds since the start of the simulation. */
   readonly nowMs: () => number;
-  /** The clock as it is set. */
+  /** The adjustable wall clock. */
   readonly clock: () => number;
 }
 
 export type Oracle = ReturnType<typeof createOracle>;
 
-/** Knows the promises, watches everybody, and writes down what breaks one. */
+/** Watches clients, database and outside world, and collects broken promises. */
 export function createOracle(parts: OracleParts) {
   const { paymentTimeoutMs, repeatWindowMs, flips, nowMs, clock } = parts;
-  const wrongs: string[] = [];
-  /** Writes down what is wrong, which is put into words only then. */
-  const expect = (holds: boolean, wrong: () => string) => void (holds || wrongs.push(wrong()));
+  const violations: string[] = [];
+  /** The message is a function because formatting each one would be slow. */
+  const expect = (holds: boolean, violation: () => string) =>
+    void (holds || violations.push(violation()));
 
-  /** What is committed, and stays so whoever dies. */
+  /** The committed orders. */
   let committed: ReadonlyMap<number, Row> = new Map();
   const userIds = new Map<string, unknown>();
-  /** The prices that a tariff may have now: several, as long as a change is under way or was lost. */
+  /** The valid prices of each tariff: several while a change is in flight or its answer was lost. */
   const prices = new Map<string, Set<number>>();
   /** By payment key. */
   const ledger = new Map<string, Charge & { readonly outcome: ChargeOutcome }>();
-  const told = new Set<number>();
-  /** The first question about each order since this process has started. */
-  const questions = new Map<number, { options: CallOptions; answer?: unknown; inTime?: boolean }>();
-  /** The orders that this process has made. */
+  const notifiedOrders = new Set<number>();
+  /** The first charge of each order by the current process. */
+  const charging = new Map<number, { options: CallOptions; answer?: unknown; inTime?: boolean }>();
+  /** Orders inserted by the current process. */
   const ownOrders = new Set<number>();
-  /** The orders whose makers have had their answer, as far as that is a last one. */
-  const madeOrders = new Set<number>();
-  /** Who was told that an order is in doubt, by the moment when he had asked. */
+  /** Orders whose creating request has got a final answer. */
+  const answeredOrders = new Set<number>();
+  /** Requests answered with 202, with the moment when each was sent. */
   const doubts: { readonly orderId: number; readonly sentAt: number }[] = [];
 
   let moments = 0;
-  /** At the last instant that had any: the retries, and so the refusals, follow at once. */
+  /** Counts of the latest instant only: refusals follow failed COMMITs at the same instant. */
   let faults = { atMs: -1, commits: 0, refusals: 0 };
-  /** Orders that were said to be in doubt although the provider had answered in time. */
+  /** Orders answered with 202 although the provider had answered in time. */
   const falseDoubts = new Set<number>();
 
-  /** A transaction was committed, and this is all that there is now. */
+  /** Called after each COMMIT with all orders. */
   function commit(rows: readonly Row[]) {
     const before = committed;
     committed = new Map(rows.map((row) => [row.id, row]));
     for (const old of before.values()) {
       const row = committed.get(old.id);
-      const holds = row !== undefined && mayFollow(old, row);
-      expect(holds, () => `${text(old)} has become ${text(row)}`);
+      const holds = row !== undefined && isValidTransition(old, row);
+      expect(holds, () => `${text(old)} became ${text(row)}`);
     }
     for (const row of rows) if (!before.has(row.id)) checkNew(row, rows);
   }
 
-  /** A process finds this when it starts: all that was committed, and nothing that was refused. */
+  /** Called on start with all orders: they must be exactly the committed ones. */
   function reopened(rows: readonly Row[]) {
     const found = JSON.stringify(rows);
     const expected = JSON.stringify(Array.from(committed.values()));
-    expect(found === expected, () => `a start finds ${found}, and committed was ${expected}`);
+    expect(found === expected, () => `found ${found} on start, but ${expected} was committed`);
   }
 
-  function mayFollow(old: Row, row: Row): boolean {
+  function isValidTransition(old: Row, row: Row): boolean {
     const kept = [
       "user_id",
       "tariff_code",
@@ -132,10 +134,10 @@ export function createOracle(parts: OracleParts) {
 
   function checkNew(row: Row, rows: readonly Row[]) {
     ownOrders.add(row.id);
-    expect(row.status === "pending", () => `${text(row)} is not pending at first`);
+    expect(row.status === "pending", () => `${text(row)} was inserted as not pending`);
     expect(
       prices.get(row.tariff_code)?.has(row.amount_tiyin) === true,
-      () => `${text(row)} has an amount that is no price of its time`,
+      () => `${text(row)} has an amount that is not a price valid at the time`,
     );
     const earlier = rows.findLast(
       (other) =>
@@ -145,15 +147,16 @@ export function createOracle(parts: OracleParts) {
         (row.idempotency_key !== null || other.tariff_code === row.tariff_code),
     );
     if (earlier === undefined) return;
-    const mayComeAgain =
+    const mayBeNewOrder =
       row.idempotency_key === null &&
       (repeatWindowMs === 0 ||
         earlier.status === "declined" ||
-        (earlier.status === "paid" && isOver(earlier, row.created_at)));
-    expect(mayComeAgain, () => `${text(row)} repeats ${text(earlier)}, and is an order of its own`);
+        (earlier.status === "paid" && windowExpired(earlier, row.created_at)));
+    expect(mayBeNewOrder, () => `${text(row)} is a new order but should repeat ${text(earlier)}`);
   }
 
-  const isOver = (order: Row, at: number) => Math.abs(at - order.created_at) >= repeatWindowMs;
+  const windowExpired = (order: Row, at: number) =>
+    Math.abs(at - order.created_at) >= repeatWindowMs;
 
   function sent(ask: Ask): Request {
     if (ask.kind === "price") prices.get(ask.tariff)?.add(ask.priceTiyin);
@@ -163,7 +166,8 @@ export function createOracle(parts: OracleParts) {
       sentAt: ++moments,
       sentMs: nowMs(),
       committed,
-      isOver: (order) => isOver(order, atMs) && isOver(order, clock()) && clock() >= atMs,
+      windowExpired: (order) =>
+        windowExpired(order, atMs) && windowExpired(order, clock()) && clock() >= atMs,
     };
   }
 
@@ -172,13 +176,13 @@ export function createOracle(parts: OracleParts) {
     const { status, body } = answer;
     const what = () => `${JSON.stringify(ask)}, answered ${status} ${JSON.stringify(body)}`;
     const statuses: readonly number[] = STATUSES[ask.kind];
-    expect(statuses.includes(status), () => `${what()}: no such status is promised`);
+    expect(statuses.includes(status), () => `${what()}: status not in the contract`);
     const longestMs = paymentTimeoutMs + Math.ceil(paymentTimeoutMs / 100) + MOMENT_MS;
     expect(nowMs() - sentMs <= longestMs, () => `${what()} after ${nowMs() - sentMs} ms`);
     if (status === 503) refused(what);
     if (ask.kind === "register" && status === 200) {
       const userId = userIds.get(ask.phoneNumber) ?? body["user_id"];
-      expect(body["user_id"] === userId, () => `${what()}: he was user ${userId}`);
+      expect(body["user_id"] === userId, () => `${what()}: this number was user ${userId} before`);
       userIds.set(ask.phoneNumber, userId);
     }
     if (ask.kind === "price") checkPrice(ask, status);
@@ -188,7 +192,7 @@ export function createOracle(parts: OracleParts) {
 
   function checkPrice(ask: Ask & { kind: "price" }, status: number) {
     if (status === 200) prices.set(ask.tariff, new Set([ask.priceTiyin]));
-    // Refused is not kept: from now on no order may have this price.
+    // Refused: no later order may have this price.
     else prices.get(ask.tariff)?.delete(ask.priceTiyin);
   }
 
@@ -199,7 +203,7 @@ export function createOracle(parts: OracleParts) {
   ) {
     if (ask.kind !== "look" || status === 503) return;
     const [was, is] = [before.get(ask.orderId), committed.get(ask.orderId)];
-    if (status === 404) return expect(was === undefined, () => `${what()}, and there is one`);
+    if (status === 404) return expect(was === undefined, () => `${what()}, but it exists`);
     const holds =
       body["status"] === is?.status ||
       (body["status"] === "pending" && was?.status !== "paid" && was?.status !== "declined");
@@ -223,21 +227,21 @@ export function createOracle(parts: OracleParts) {
           row.idempotency_key === ask.key &&
           row.tariff_code !== ask.tariff,
       );
-      return expect(ask.key !== null && taken, () => `${what()}, and the key is not taken`);
+      return expect(ask.key !== null && taken, () => `${what()}, but the key is not taken`);
     }
     if (status !== 200 && status !== 202 && status !== 402) return;
     const orderId = Number(body["order_id"]);
     const [was, is] = [request.committed.get(orderId), committed.get(orderId)];
-    if (is === undefined) return expect(false, () => `${what()}: the order is not committed`);
-    const isHis =
+    if (is === undefined) return expect(false, () => `${what()}: order is not committed`);
+    const matches =
       is.user_id === ask.userId && is.tariff_code === ask.tariff && is.idempotency_key === ask.key;
-    expect(isHis, () => `${what()}: it is ${text(is)}`);
+    expect(matches, () => `${what()}: it is ${text(is)}`);
     if (ask.key === null && was !== undefined) {
       const mayRepeat =
         repeatWindowMs > 0 &&
         was.status !== "declined" &&
-        !(was.status === "paid" && request.isOver(was));
-      expect(mayRepeat, () => `${what()}: it repeats ${text(was)}`);
+        !(was.status === "paid" && request.windowExpired(was));
+      expect(mayRepeat, () => `${what()}: must not repeat ${text(was)}`);
     }
     if (status === 202) return checkDoubt(request, orderId, was, what);
     expect(
@@ -246,9 +250,12 @@ export function createOracle(parts: OracleParts) {
     );
     if (isReplayed) return;
     const isEarly = doubts.some((one) => one.orderId === orderId && one.sentAt > request.sentAt);
-    expect(!isEarly, () => `${what()}: a repeat did not wait for it, and was told of a doubt`);
-    expect(!madeOrders.has(orderId), () => `${what()}: there is another request that has made it`);
-    madeOrders.add(orderId);
+    expect(!isEarly, () => `${what()}: a repeat got 202 instead of waiting for this answer`);
+    expect(
+      !answeredOrders.has(orderId),
+      () => `${what()}: another request already got this answer without being a repeat`,
+    );
+    answeredOrders.add(orderId);
   }
 
   function checkDoubt(
@@ -263,24 +270,24 @@ export function createOracle(parts: OracleParts) {
     );
     doubts.push({ orderId, sentAt });
     if (!ownOrders.has(orderId)) return;
-    const question = questions.get(orderId);
-    const isOpen =
-      question === undefined || (!("answer" in question) && !question.options.signal.aborted);
-    expect(!isOpen, () => `${what()}: it is being paid right now`);
-    const isKnown = question?.answer === "paid" || question?.answer === "declined";
-    if (!isKnown || question?.inTime !== true || flips || falseDoubts.has(orderId)) return;
+    const charge = charging.get(orderId);
+    const isRunning =
+      charge === undefined || (!("answer" in charge) && !charge.options.signal.aborted);
+    expect(!isRunning, () => `${what()}: the payment is in progress`);
+    const isKnown = charge?.answer === "paid" || charge?.answer === "declined";
+    if (!isKnown || charge?.inTime !== true || flips || falseDoubts.has(orderId)) return;
     falseDoubts.add(orderId);
     refused(what);
   }
 
-  /** Each COMMIT that fails may refuse one step: of a batch it refuses none, for each is tried alone. */
+  /** A failed COMMIT may refuse one transaction. Batches are retried item by item, so they may not. */
   function refused(what: () => string) {
     if (faults.atMs !== nowMs()) faults = { atMs: nowMs(), commits: 0, refusals: 0 };
     faults.refusals += 1;
     const { commits, refusals } = faults;
     expect(
       refusals <= commits,
-      () => `${what()}: ${refusals} are refused at once, and ${commits} COMMITs failed`,
+      () => `${what()}: ${refusals} refusals at this instant, but only ${commits} failed COMMITs`,
     );
   }
 
@@ -289,67 +296,67 @@ export function createOracle(parts: OracleParts) {
     faults.commits += 1;
   }
 
-  /** The provider is asked for a charge; what it answers is to be told. */
+  /** Called when the provider is asked for a charge. The caller must report the answer. */
   function asked(charge: Charge, options: CallOptions) {
     const row = committed.get(charge.orderId);
     const isRight =
       row?.payment_key === charge.paymentKey && row.amount_tiyin === charge.amountTiyin;
-    expect(isRight, () => `${JSON.stringify(charge)} is asked for, and the order is ${text(row)}`);
-    const question: { options: CallOptions; answer?: unknown; inTime?: boolean } = { options };
-    if (!questions.has(charge.orderId)) questions.set(charge.orderId, question);
+    expect(isRight, () => `charge ${JSON.stringify(charge)} does not match ${text(row)}`);
+    const call: { options: CallOptions; answer?: unknown; inTime?: boolean } = { options };
+    if (!charging.has(charge.orderId)) charging.set(charge.orderId, call);
     return {
       answered(answer: unknown) {
-        question.answer = answer;
-        question.inTime = !options.signal.aborted;
+        call.answer = answer;
+        call.inTime = !options.signal.aborted;
       },
     };
   }
 
-  /** The provider has taken the money, or declined. */
+  /** Called when the provider has taken the money or declined. */
   function charged(charge: Charge, outcome: ChargeOutcome) {
     const { orderId, paymentKey } = charge;
     const known = ledger.get(paymentKey);
     const isSame =
       known === undefined ||
       (known.orderId === orderId && known.amountTiyin === charge.amountTiyin);
-    expect(isSame, () => `payment key ${paymentKey} comes again for ${JSON.stringify(charge)}`);
+    expect(isSame, () => `payment key ${paymentKey} is reused for ${JSON.stringify(charge)}`);
     ledger.set(paymentKey, { ...charge, outcome });
     const payments = Array.from(ledger.values()).filter((one) => one.orderId === orderId);
     expect(
       payments.length === 1,
-      () => `order ${orderId} is charged with ${payments.length} payment keys`,
+      () => `order ${orderId} was charged with ${payments.length} payment keys`,
     );
   }
 
-  /** The dispatcher has heard of the order. */
-  function hear(orderId: number) {
-    told.add(orderId);
+  /** Called when the dispatcher has been notified. */
+  function notified(orderId: number) {
+    notifiedOrders.add(orderId);
     const row = committed.get(orderId);
-    expect(row?.status === "paid", () => `the dispatcher is told of ${text(row)}`);
+    expect(row?.status === "paid", () => `the dispatcher was notified of ${text(row)}`);
   }
 
-  /** Everything is over: nothing may be left to do. */
+  /** Checks the final state: all orders must be finished. */
   function close() {
     for (const row of committed.values()) {
       const money = ledger.get(row.payment_key)?.outcome;
-      expect(row.due_at === null && row.status !== "pending", () => `${text(row)} is never done`);
-      expect(flips || money === row.status, () => `the provider says ${money} of ${text(row)}`);
+      expect(row.due_at === null && row.status !== "pending", () => `${text(row)} never finished`);
+      expect(flips || money === row.status, () => `the provider has ${money} for ${text(row)}`);
       expect(
-        told.has(row.id) === (row.status === "paid"),
-        () => `${text(row)}: told is ${told.has(row.id)}`,
+        notifiedOrders.has(row.id) === (row.status === "paid"),
+        () => `${text(row)}: notified is ${notifiedOrders.has(row.id)}`,
       );
     }
     for (const { orderId, paymentKey } of ledger.values()) {
       expect(
         committed.get(orderId)?.payment_key === paymentKey,
-        () => `${paymentKey} is of no order`,
+        () => `payment key ${paymentKey} belongs to no order`,
       );
     }
   }
 
   return {
-    wrongs,
-    wrong: (what: string) => void wrongs.push(what),
+    violations,
+    reportViolation: (what: string) => void violations.push(what),
     orders: () => committed,
     charges: () => Array.from(ledger.values()).filter(({ outcome }) => outcome === "paid").length,
     isDone: () => Array.from(committed.values()).every((row) => row.due_at === null),
@@ -358,14 +365,14 @@ export function createOracle(parts: OracleParts) {
     reopened,
     commitFailed,
     processStarts() {
-      questions.clear();
+      charging.clear();
       ownOrders.clear();
     },
     sent,
     answered,
     asked,
     charged,
-    told: hear,
+    notified,
     close,
   };
 }
@@ -375,6 +382,6 @@ function text(row: Row | undefined): string {
   const { id, status, user_id, tariff_code, idempotency_key, amount_tiyin, created_at, due_at } =
     row;
   const key = idempotency_key === null ? "without a key" : `with key ${idempotency_key}`;
-  const times = `made at ${created_at}, due at ${due_at}`;
+  const times = `created at ${created_at}, due at ${due_at}`;
   return `order ${id} (${status}, user ${user_id}, ${tariff_code} ${key}, ${amount_tiyin} tiyin, ${times})`;
 }

@@ -1,83 +1,82 @@
 import type { CallOptions } from "../../../src/lib/with-timeout.ts";
 import type { Charge, ChargeOutcome, PaidOrder } from "../../../src/ports.ts";
 import type { Oracle } from "./oracle.ts";
-import type { Chance } from "./random.ts";
+import type { Random } from "./random.ts";
 import type { Scheduler } from "./scheduler.ts";
 
-/** The share of charges that the provider declines. */
 const DECLINED_SHARE = 0.25;
 
-/** The share of answers that a provider which contradicts itself turns round. */
+/** The share of answers that a self-contradicting provider inverts. */
 const FLIPPED_SHARE = 0.4;
 
-/** A stranger who works answers within this. */
+/** Without a fault, the outside world answers within this. */
 const HEALTHY_MS = 50;
 
-/** The share of calls that are answered in the very turn in which they are made. */
+/** The share of calls answered synchronously. */
 const AT_ONCE_SHARE = 0.3;
 
-/** What no port promises, and a stranger's library may give all the same. */
+/** Values that violate the port's type but that a third-party library might return. */
 const NONSENSE = [undefined, null, "maybe", 0, Symbol("odd"), Object.create(null), {}] as const;
 
-/** Around which of its calls to the outside world a process may die. */
+/** Kill points around calls to the outside world. */
 export type OutsidePoint =
-  "before a charge" | "after a charge" | "before a notice" | "after a notice";
+  "before a charge" | "after a charge" | "before a notification" | "after a notification";
 
-/** The process that makes a call, as far as the outside world knows it. */
+/** The process that makes a call. */
 export interface Caller {
   readonly alive: boolean;
-  /** The process comes by this point, and may die there. */
-  pass(point: OutsidePoint): void;
+  /** May kill the process. */
+  reach(point: OutsidePoint): void;
 }
 
 export interface OutsideWorldParts {
-  readonly chance: Chance;
+  readonly random: Random;
   readonly scheduler: Scheduler;
   readonly oracle: Oracle;
   readonly paymentTimeoutMs: number;
-  /** The share of calls that go wrong. */
+  /** The share of calls that fail. */
   readonly faultRate: () => number;
-  /** Whether the provider contradicts itself. */
+  /** Whether the provider's answers contradict its ledger. */
   readonly flips: boolean;
 }
 
-/** The provider, the dispatcher and the SMS gateway: what they do stands, though the caller dies. */
+/** Simulates the provider, the dispatcher and the SMS gateway, whose actions survive the caller. */
 export function createOutsideWorld(parts: OutsideWorldParts) {
-  const { chance, scheduler, oracle, paymentTimeoutMs, faultRate, flips } = parts;
-  /** What the provider has decided, by payment key. */
+  const { random, scheduler, oracle, paymentTimeoutMs, faultRate, flips } = parts;
+  /** The provider's decisions, by payment key. */
   const decided = new Map<string, ChargeOutcome>();
 
   function decide(charge: Charge): ChargeOutcome {
     const outcome =
-      decided.get(charge.paymentKey) ?? (chance.happens(DECLINED_SHARE) ? "declined" : "paid");
+      decided.get(charge.paymentKey) ?? (random.happens(DECLINED_SHARE) ? "declined" : "paid");
     decided.set(charge.paymentKey, outcome);
     oracle.charged(charge, outcome);
-    if (!flips || !chance.happens(FLIPPED_SHARE)) return outcome;
+    if (!flips || !random.happens(FLIPPED_SHARE)) return outcome;
     return outcome === "paid" ? "declined" : "paid";
   }
 
-  /** A call that takes effect or not, and is answered or not, at times drawn by chance. */
+  /** Simulates a call: whether and when it takes effect and is answered is random. */
   function call<T>(name: string, caller: Caller, act: () => T): Promise<T> {
-    const isFaulty = chance.happens(faultRate());
-    const fate = isFaulty ? chance.pick(["late", "late", "silent", "nonsense", "error"]) : "well";
-    const acts = fate === "well" || fate === "late" || chance.happens(0.5);
+    const isFaulty = random.happens(faultRate());
+    const fate = isFaulty ? random.pick(["late", "late", "silent", "nonsense", "error"]) : "well";
+    const acts = fate === "well" || fate === "late" || random.happens(0.5);
     const answer = Promise.withResolvers<T>();
 
     function end() {
       const value = acts ? act() : undefined;
-      // Whoever has died in the act hears nothing.
+      // `act` may have killed the caller.
       if (!caller.alive || fate === "silent") return;
       if (fate === "nonsense") {
-        // `as`: this is what the port rules out.
-        const nonsense = chance.pick(NONSENSE) as T;
-        // Resolved says that it has acted, with whatever value.
-        if (acts && chance.happens(0.5)) answer.resolve(nonsense);
+        // `as`: deliberately violates the port's type.
+        const nonsense = random.pick(NONSENSE) as T;
+        // Resolving claims that the call took effect, so only do it if it did.
+        if (acts && random.happens(0.5)) answer.resolve(nonsense);
         else answer.reject(nonsense);
       } else if (value === undefined || fate === "error") answer.reject(new Error(`${name}: 502`));
       else answer.resolve(value);
     }
 
-    const lateMs = chance.pick([
+    const lateMs = random.pick([
       paymentTimeoutMs / 2,
       paymentTimeoutMs - 1,
       paymentTimeoutMs,
@@ -85,37 +84,37 @@ export function createOutsideWorld(parts: OutsideWorldParts) {
       paymentTimeoutMs * 2,
     ]);
     if (fate === "late") scheduler.after(lateMs, `${name}, late`, end);
-    else if (chance.happens(AT_ONCE_SHARE)) end();
-    else scheduler.after(chance.whole(0, HEALTHY_MS), `${name}, ${fate}`, end);
+    else if (random.happens(AT_ONCE_SHARE)) end();
+    else scheduler.after(random.integer(0, HEALTHY_MS), `${name}, ${fate}`, end);
     return answer.promise;
   }
 
-  /** The parts of the process `caller`. Where it dies, nothing goes out or comes back any more. */
+  /** Returns the ports for the process `caller`. A dead caller's calls have no effect and no answer. */
   return (caller: Caller) => {
-    const silence = () => new Promise<never>(() => {});
+    const neverAnswer = () => new Promise<never>(() => {});
     return {
       payment: {
         charge(charge: Charge, options: CallOptions): Promise<ChargeOutcome> {
-          caller.pass("before a charge");
-          if (!caller.alive) return silence();
+          caller.reach("before a charge");
+          if (!caller.alive) return neverAnswer();
           const ask = oracle.asked(charge, options);
           const answered = call(`charge of order ${charge.orderId}`, caller, () => {
             const outcome = decide(charge);
-            if (caller.alive) caller.pass("after a charge");
+            if (caller.alive) caller.reach("after a charge");
             return outcome;
           });
-          // Heard before the service hears it.
+          // Registered first, so the oracle sees the answer before the service does.
           void answered.then(ask.answered, () => ask.answered(undefined));
           return answered;
         },
       },
       dispatcher: {
         async notify({ orderId }: PaidOrder): Promise<void> {
-          caller.pass("before a notice");
-          if (!caller.alive) return silence();
-          await call(`notice of order ${orderId}`, caller, () => {
-            oracle.told(orderId);
-            if (caller.alive) caller.pass("after a notice");
+          caller.reach("before a notification");
+          if (!caller.alive) return neverAnswer();
+          await call(`notification of order ${orderId}`, caller, () => {
+            oracle.notified(orderId);
+            if (caller.alive) caller.reach("after a notification");
             return true;
           });
         },

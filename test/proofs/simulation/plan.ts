@@ -1,12 +1,12 @@
 import type { LogLevel } from "../../../src/log.ts";
 import type { OutsidePoint } from "./outside-world.ts";
-import type { Chance } from "./random.ts";
+import type { Random } from "./random.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
-/** Where a process may be killed. */
+/** A point where the process may be killed. */
 export type KillPoint =
   | OutsidePoint
   | "before a BEGIN"
@@ -25,70 +25,70 @@ const KILL_POINTS: readonly [KillPoint, ...KillPoint[]] = [
   "after a COMMIT that failed",
   "before a charge",
   "after a charge",
-  "before a notice",
-  "after a notice",
+  "before a notification",
+  "after a notification",
   "after an answer",
   "at any time",
 ];
 
-/** What is to happen in one schedule. */
+/** The parameters of one schedule. */
 export interface Plan {
-  /** From then on nothing fails. */
+  /** No faults or kills from then on. */
   readonly healthyFromMs: number;
-  /** Clients and clocks act at this many different times: the fewer, the more share a COMMIT. */
+  /** The number of distinct instants at which clients act. Fewer instants mean larger batches. */
   readonly times: number;
   readonly users: number;
   readonly acts: number;
   readonly paymentTimeoutMs: number;
   readonly repeatWindowS: number;
   readonly logLevel: LogLevel;
-  /** The share of calls to the outside world that go wrong. */
+  /** The share of calls to the outside world that fail. */
   readonly faultRate: number;
-  /** Whether the provider contradicts itself. */
+  /** Whether the provider's answers contradict its ledger. */
   readonly flips: boolean;
-  /** One after the other, each when its point is passed for this many times. */
-  readonly kills: { readonly point: KillPoint; passes: number }[];
-  /** The COMMITs that fail, counted over all processes. */
+  /** In order; each happens when its point has been reached this many times. */
+  readonly kills: { readonly point: KillPoint; hits: number }[];
+  /** Ordinals of failing COMMITs, counted over all processes. */
   readonly failingCommits: ReadonlySet<number>;
-  /** The share of COMMITs that fail after one that has failed. */
+  /** The probability that the COMMIT after a failed one fails too. */
   readonly failsOnShare: number;
   readonly clockJumpsMs: readonly number[];
-  /** Whether the service is started once more at the end, or has to come to an end without that. */
+  /** Whether the service is restarted at the end; otherwise it must finish without a restart. */
   readonly endsWithStart: boolean;
 }
 
-/** Draws a plan. */
-export function drawPlan(chance: Chance): Plan {
+/** Draws a random plan. */
+export function drawPlan(random: Random): Plan {
   const several = <T>(most: number, draw: () => T): T[] =>
-    Array.from({ length: Math.max(0, chance.whole(-1, most)) }, draw);
-  const flips = chance.happens(0.25);
+    Array.from({ length: Math.max(0, random.integer(-1, most)) }, draw);
+  const flips = random.happens(0.25);
   const common = {
-    times: chance.pick([4, 20, 1000]),
-    users: chance.whole(1, 3),
-    acts: chance.whole(4, 20),
-    repeatWindowS: chance.pick([0, 5, 120]),
-    logLevel: chance.pick<LogLevel>(["error", "info"]),
+    times: random.pick([4, 20, 1000]),
+    users: random.integer(1, 3),
+    acts: random.integer(4, 20),
+    repeatWindowS: random.pick([0, 5, 120]),
+    logLevel: random.pick<LogLevel>(["error", "info"]),
     flips,
-    kills: several(2, () => ({ point: chance.pick(KILL_POINTS), passes: chance.whole(1, 8) })),
-    failingCommits: new Set(several(4, () => chance.whole(1, 30))),
-    failsOnShare: chance.pick([0, 0, 0.7]),
-    endsWithStart: chance.happens(0.5),
+    kills: several(2, () => ({ point: random.pick(KILL_POINTS), hits: random.integer(1, 8) })),
+    failingCommits: new Set(several(4, () => random.integer(1, 30))),
+    failsOnShare: random.pick([0, 0, 0.7]),
+    endsWithStart: random.happens(0.5),
   };
-  // Where the clock is set forward, an order is due while it is being paid: two ask, and hear two things.
+  // Forward clock jumps make orders due while they are being charged: two charges, two answers.
   if (flips) {
     return {
       ...common,
       healthyFromMs: 12_000,
       paymentTimeoutMs: 8000,
       faultRate: 0.7,
-      clockJumpsMs: Array.from({ length: 5 }, () => chance.whole(MINUTE_MS, HOUR_MS)),
+      clockJumpsMs: Array.from({ length: 5 }, () => random.integer(MINUTE_MS, HOUR_MS)),
     };
   }
   return {
     ...common,
-    healthyFromMs: chance.pick([20, 2000, 12_000, 40_000]),
-    paymentTimeoutMs: chance.pick([300, 8000]),
-    faultRate: chance.pick([0, 0.2, 0.7]),
-    clockJumpsMs: several(3, () => chance.pick([-1, 1]) * Math.ceil(DAY_MS ** chance.share())),
+    healthyFromMs: random.pick([20, 2000, 12_000, 40_000]),
+    paymentTimeoutMs: random.pick([300, 8000]),
+    faultRate: random.pick([0, 0.2, 0.7]),
+    clockJumpsMs: several(3, () => random.pick([-1, 1]) * Math.ceil(DAY_MS ** random.random())),
   };
 }

@@ -1,9 +1,8 @@
 import { NO_COUNTS, simulate, sumOf } from "./simulator.ts";
 
-// Runs schedules from the seed SEED on (1 if left out), N of them or for ever; ends with status 1 at the
-// first that goes wrong. With TRACE=1 prints what happens in each.
+// Runs N schedules (default: until stopped) with seeds from SEED (default: 1). Exits with status 1 at
+// the first violation. TRACE=1 prints the events of each schedule.
 
-/** How often to say how far it has come. */
 const PROGRESS_MS = 1000;
 
 const first = Number(process.env["SEED"] ?? 1);
@@ -13,7 +12,7 @@ const startedAt = performance.now();
 let schedules = 0;
 let printedAt = startedAt;
 
-function say() {
+function printProgress() {
   const minutes = (performance.now() - startedAt) / 60_000;
   const counts = Object.entries(total).map(([what, count]) => `${count} ${what}`);
   console.log(
@@ -22,22 +21,22 @@ function say() {
 }
 
 process.on("SIGINT", () => {
-  say();
+  printProgress();
   process.exit();
 });
 
 for (let seed = first; seed <= last; seed++) {
-  const { wrongs, trace, counts } = await simulate(seed);
+  const { violations, trace, counts } = await simulate(seed);
   if (process.env["TRACE"] === "1") console.log(trace.join("\n"));
   schedules += 1;
   total = sumOf(total, counts);
-  if (wrongs.length > 0) {
-    console.error(`Seed ${seed} goes wrong:\n${wrongs.join("\n")}`);
-    console.error(`To see it happen again: SEED=${seed} N=1 TRACE=1 bun run test:simulate`);
+  if (violations.length > 0) {
+    console.error(`Seed ${seed} breaks promises:\n${violations.join("\n")}`);
+    console.error(`To reproduce: SEED=${seed} N=1 TRACE=1 bun run test:simulate`);
     process.exit(1);
   }
   if (performance.now() - printedAt < PROGRESS_MS) continue;
   printedAt = performance.now();
-  say();
+  printProgress();
 }
-say();
+printProgress();

@@ -1,18 +1,18 @@
-import type { Chance } from "./random.ts";
+import type { Random } from "./random.ts";
 
-/** Time and turns of a simulated machine: a process, and the world around it. */
+/** Simulated time and event loop of the process and of the world around it. */
 export interface Scheduler {
-  /** Milliseconds since the start, which no clock setting moves. */
+  /** Milliseconds since the start, unaffected by clock jumps. */
   nowMs(): number;
-  /** Lets something happen in the world, which goes on whatever becomes of the process. */
+  /** Schedules an event of the outside world, which outlives the process. */
   after(delayMs: number, name: string, happen: () => unknown): void;
-  /** One event with all that follows from it at once; false where none is left until this instant. */
+  /** Runs one event and the microtasks it queues. False if none is due by this instant. */
   step(untilMs: number): Promise<boolean>;
-  /** The machine sleeps: what would have happened by then is all late. */
+  /** Suspends the machine: events due meanwhile run late. */
   sleep(ms: number): void;
-  /** The process is gone: none of its timers and callbacks ever runs again. */
+  /** Drops all timers and callbacks of the process, because it has died. */
   dropProcess(): void;
-  /** Gives the real timers back. */
+  /** Restores the real timers. */
   [Symbol.dispose](): void;
 }
 
@@ -25,21 +25,21 @@ interface Timed {
 const { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate, clearImmediate } =
   globalThis;
 
-/** Ends when no microtask is left: the runtime takes the next immediate only then. */
+/** Resolves when no microtask is left: only then does the runtime run the next immediate. */
 const drain = () => new Promise<void>((resolve) => void setImmediate(resolve));
 
 /**
- * Takes the place of the global timers. Time stands still while anything is ready, and what is ready at
- * the same time happens in an order drawn by `chance`, except what every runtime keeps: immediates come in
- * the order in which they were set, timers in the order in which they end and never before their time.
+ * Replaces the global timers. Time stands still while any event is ready. Events ready at the same time
+ * run in random order, within every runtime's guarantees: immediates run in the order they were set,
+ * timers in the order they expire and never early.
  */
-export function createScheduler(chance: Chance, onEvent: (name: string) => void): Scheduler {
+export function createScheduler(random: Random, onEvent: (name: string) => void): Scheduler {
   let nowMs = 0;
   let timers: Timed[] = [];
   let immediates: (() => void)[] = [];
   const outside: Timed[] = [];
-  /** How much sooner the process takes its next turn than the world does: the sizes of batches vary. */
-  const haste = chance.pick([0, 0.3, 0.8]);
+  /** The probability that an immediate runs before other ready events. Varies the batch sizes. */
+  const immediateFirst = random.pick([0, 0.3, 0.8]);
 
   function startTimer(happen: (...values: unknown[]) => void, delayMs = 0, ...values: unknown[]) {
     const timer = {
@@ -68,22 +68,22 @@ export function createScheduler(chance: Chance, onEvent: (name: string) => void)
     immediates = immediates.filter((immediate) => immediate !== ended);
   }
 
-  function nobodyUses(): never {
-    throw new Error("no interval is simulated");
+  function rejectInterval(): never {
+    throw new Error("setInterval is not simulated");
   }
 
-  /** Takes one of the events that are ready now, if any is. */
-  function take(): Timed | undefined {
+  /** Removes and returns a random ready event; undefined if no event is ready. */
+  function takeReady(): Timed | undefined {
     const immediate = () => ({
       atMs: nowMs,
       name: "immediate",
       happen: immediates.shift() ?? drain,
     });
-    if (immediates.length > 0 && chance.happens(haste)) return immediate();
+    if (immediates.length > 0 && random.happens(immediateFirst)) return immediate();
     const ready = outside.filter(({ atMs }) => atMs <= nowMs);
     const timer = timers.find(({ atMs }) => atMs <= nowMs);
     if (timer !== undefined) ready.push(timer);
-    const at = chance.whole(0, ready.length - (immediates.length > 0 ? 0 : 1));
+    const at = random.integer(0, ready.length - (immediates.length > 0 ? 0 : 1));
     const event = ready[at];
     if (event === undefined) return immediates.length > 0 ? immediate() : undefined;
     if (event === timer) timers.shift();
@@ -97,7 +97,7 @@ export function createScheduler(chance: Chance, onEvent: (name: string) => void)
       if (nextMs > Math.max(untilMs, nowMs)) return false;
       nowMs = Math.max(nowMs, nextMs);
     }
-    const event = take();
+    const event = takeReady();
     if (event === undefined) return false;
     onEvent(event.name);
     event.happen();
@@ -108,7 +108,7 @@ export function createScheduler(chance: Chance, onEvent: (name: string) => void)
   Object.assign(globalThis, {
     setTimeout: startTimer,
     clearTimeout: endTimer,
-    setInterval: nobodyUses,
+    setInterval: rejectInterval,
     clearInterval: endTimer,
     setImmediate: startImmediate,
     clearImmediate: endImmediate,

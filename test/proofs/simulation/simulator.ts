@@ -30,12 +30,12 @@ import { diskFault, hookDatabases } from "./database-hooks.ts";
 import { createOracle, type Row } from "./oracle.ts";
 import { createOutsideWorld } from "./outside-world.ts";
 import { drawPlan, type KillPoint } from "./plan.ts";
-import { createChance } from "./random.ts";
+import { createSeededRandom } from "./random.ts";
 import { createScheduler } from "./scheduler.ts";
 
-/** Ways to break the service that the simulator must notice. */
+/** Ways to break the service that the simulator must detect. */
 export const SABOTAGES = [
-  "a fresh payment key per try",
+  "a fresh payment key per attempt",
   "record a notification that was not sent",
   "a COMMIT that keeps nothing",
 ] as const;
@@ -44,14 +44,14 @@ export type Sabotage = (typeof SABOTAGES)[number];
 
 export interface Report {
   readonly seed: number;
-  /** What is wrong; nothing, if the service keeps its promises. */
-  readonly wrongs: readonly string[];
-  /** All that has happened, a line for each event. */
+  /** Broken promises; empty if the service works. */
+  readonly violations: readonly string[];
+  /** One line per event. */
   readonly trace: readonly string[];
   readonly counts: Counts;
 }
 
-/** What a schedule is measured by. */
+/** Zero counts of a schedule's events. */
 export const NO_COUNTS = {
   requests: 0,
   orders: 0,
@@ -61,7 +61,7 @@ export const NO_COUNTS = {
   repeats: 0,
 };
 
-/** Adds up what two schedules, or more, have come to. */
+/** Returns the sum of two schedules' counts. */
 export function sumOf(one: Counts, other: Counts): Counts {
   return {
     requests: one.requests + other.requests,
@@ -75,31 +75,31 @@ export function sumOf(one: Counts, other: Counts): Counts {
 
 export type Counts = Readonly<typeof NO_COUNTS>;
 
-/** Any day would do. */
+/** An arbitrary day. */
 const START = Date.UTC(2026, 10, 23, 9, 30);
 
-/** After a start all that is left is due at once: it takes one look, and the answers. */
+/** Enough after a restart: everything is due at once, so one poll and the answers remain. */
 const DONE_AFTER_START_MS = 5000;
 
-/** Without one it takes the longest pause, and what an order has waited for an answer before. */
+/** Enough without a restart: the longest backoff plus an earlier payment timeout. */
 const DONE_MS = 2 * 3_600_000;
 
-/** Between two sleeps it looks for what is due more than once. */
-const LOOKS_MS = 2000;
+/** Running time between two suspensions, enough for several polls. */
+const AWAKE_MS = 2000;
 
-/** A machine that sleeps for so long at a time comes through hours in a few looks. */
+/** Long suspensions, so that hours of backoff take few polls. */
 const SLEEP_MS = 300_000;
 
-/** Under write-log.c: while there is a file here, syncs fail, and with one a COMMIT fails as on a disk. */
+/** With write-log.c: syncs fail while a file with this path exists. */
 const SYNC_FAULT = process.env["WRITE_LOG_FAIL_SYNCS"];
 
-/** The same for writes: as many as the file has bytes are made first. A COMMIT that changes something has two. */
+/** The same for writes, after as many as the file has bytes. A COMMIT with changes makes two. */
 const WRITE_FAULT = process.env["WRITE_LOG_FAIL_WRITES"];
 
-/** Where to work, where write-log.c is to know of it. */
+/** The folder that write-log.c watches; the databases must be in it. */
 const WRITE_LOG_OF = process.env["WRITE_LOG_OF"];
 
-/** A process of the service, from its start until it is killed. */
+/** A simulated process of the service. */
 interface Process extends Server {
   alive: boolean;
   handle: Server["handle"];
@@ -107,10 +107,10 @@ interface Process extends Server {
   readonly databases: Set<Database>;
 }
 
-/** A database with its tables, for each schedule to begin with. */
+/** The migrated database that each schedule starts with. */
 let template: Promise<Buffer> | undefined;
 
-/** Runs the schedule of this seed. One at a time: it takes over the timers of the whole program. */
+/** Runs the schedule of this seed. Not concurrently: it replaces the global timers. */
 export async function simulate(seed: number, sabotage?: Sabotage): Promise<Report> {
   template ??= createTemplate();
   return simulateOn(await template, seed, sabotage);
@@ -128,12 +128,12 @@ async function createTemplate(): Promise<Buffer> {
   });
   await store.close();
   const bytes = readFileSync(path);
-  // The framework keeps some of what it compiles: only then is each run like the other.
+  // A warm-up: the framework caches compiled code, so the first run differs from later ones.
   await simulateOn(bytes, 0);
   return bytes;
 }
 
-/** In memory, where the system has room for files there. */
+/** Returns a temporary folder, in memory if the system has /dev/shm. */
 function createFolder() {
   const memory = "/dev/shm";
   const parent = WRITE_LOG_OF ?? (existsSync(memory) ? memory : tmpdir());
@@ -141,13 +141,13 @@ function createFolder() {
 }
 
 async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): Promise<Report> {
-  const chance = createChance(seed);
-  const plan = drawPlan(chance);
-  const trace: string[] = [];
+  const random = createSeededRandom(seed);
+  const plan = drawPlan(random);
+  const events: string[] = [];
   const counts = { ...NO_COUNTS };
   using folder = createFolder();
 
-  using scheduler = createScheduler(chance, note);
+  using scheduler = createScheduler(random, trace);
   let clockSetByMs = 0;
   const clock = () => START + scheduler.nowMs() + clockSetByMs;
   const { paymentTimeoutMs, flips } = plan;
@@ -164,11 +164,11 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
     ORDER_REPEAT_WINDOW_S: String(plan.repeatWindowS),
     ORDERS_PER_USER_PER_HOUR: "0",
   });
-  /** From here on nothing fails. */
+  /** If set, nothing fails any more. */
   let isHealthy = false;
   let lastId = 0;
   const worldOf = createOutsideWorld({
-    chance,
+    random,
     scheduler,
     oracle,
     paymentTimeoutMs,
@@ -177,31 +177,31 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
   });
 
   const clients = createClients({
-    chance,
+    random,
     scheduler,
     oracle,
     plan,
     server: () => live,
     isHealthy: () => isHealthy,
-    note,
+    trace,
     onRequest: () => void (counts.requests += 1),
     onAnswer(isReplayed) {
       if (isReplayed) counts.repeats += 1;
-      pass("after an answer");
+      reach("after an answer");
     },
   });
 
-  function note(event: string) {
-    trace.push(`${scheduler.nowMs()} ms: ${event}`);
+  function trace(event: string) {
+    events.push(`${scheduler.nowMs()} ms: ${event}`);
   }
 
   let commits = 0;
   let isDiskFailing = false;
-  /** While a database is opened, and brought up to date. */
+  /** While a database is opened and migrated. */
   let isOpening = false;
   let live: Process = newProcess();
-  /** The process that was killed in this turn, until all that it still does unseen is over. */
-  let corpse: Process | undefined;
+  /** The process killed in the current event, whose remaining code still runs without effect. */
+  let killed: Process | undefined;
 
   function newProcess(): Process {
     const path = join(folder.path, `${counts.kills}`, "x.db");
@@ -213,45 +213,45 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
     opened: (database) => void live.databases.add(database),
     begin(database) {
       if (isOpening) return;
-      pass("before a BEGIN", database);
+      reach("before a BEGIN", database);
     },
     commit(database, commit) {
       if (isOpening) return commit();
-      pass("before a COMMIT", database);
+      reach("before a COMMIT", database);
       commits += 1;
       const begins = plan.failingCommits.has(commits);
       isDiskFailing =
-        !isHealthy && (begins || (isDiskFailing && chance.happens(plan.failsOnShare)));
+        !isHealthy && (begins || (isDiskFailing && random.happens(plan.failsOnShare)));
       if (isDiskFailing) failCommit(database, commit);
       const walBytes = plan.kills[0]?.point === "in a COMMIT" ? sizeOf(`${live.path}-wal`) : 0;
       if (sabotage === "a COMMIT that keeps nothing") database.run("ROLLBACK");
       else commit();
-      pass("in a COMMIT", database, walBytes);
+      reach("in a COMMIT", database, walBytes);
       oracle.commit(readOrders(database));
-      pass("after a COMMIT", database);
+      reach("after a COMMIT", database);
     },
   });
 
   function failCommit(database: Database, commit: () => void): never {
     counts.commitsFailed += 1;
     oracle.commitFailed();
-    note(`COMMIT ${commits} fails`);
+    trace(`COMMIT ${commits} fails`);
     const point = "after a COMMIT that failed";
-    // Only then it shows whether what the log has all the same comes back.
-    if (SYNC_FAULT !== undefined) plan.kills.unshift({ point, passes: chance.whole(1, 3) });
-    scheduler.after(0, "a moment later", () => pass(point));
-    if (WRITE_FAULT !== undefined && chance.happens(0.5)) {
-      failOnDisk(WRITE_FAULT, "x".repeat(chance.whole(0, 1)), commit);
+    // A kill shows whether the failed COMMIT, which may be in the WAL, reappears.
+    if (SYNC_FAULT !== undefined) plan.kills.unshift({ point, hits: random.integer(1, 3) });
+    scheduler.after(0, "a moment later", () => reach(point));
+    if (WRITE_FAULT !== undefined && random.happens(0.5)) {
+      failOnDisk(WRITE_FAULT, "x".repeat(random.integer(0, 1)), commit);
     } else if (SYNC_FAULT !== undefined) failOnDisk(SYNC_FAULT, "", commit);
-    // SQLite gives some transactions up by itself, and leaves others open.
-    else if (chance.happens(0.5)) database.run("ROLLBACK");
+    // SQLite rolls back automatically after some errors and not after others.
+    else if (random.happens(0.5)) database.run("ROLLBACK");
     throw diskFault();
   }
 
-  /** Comes by a point where the process may be killed; throws where its database goes on without it. */
-  function pass(point: KillPoint, database?: Database, walBytes?: number) {
+  /** Marks a point where the process may be killed. Throws if `database` belongs to a dead process. */
+  function reach(point: KillPoint, database?: Database, walBytes?: number) {
     const next = plan.kills[0];
-    if (live.alive && !isHealthy && next?.point === point && --next.passes <= 0) {
+    if (live.alive && !isHealthy && next?.point === point && --next.hits <= 0) {
       plan.kills.shift();
       kill(point, walBytes);
     }
@@ -260,9 +260,9 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
     }
   }
 
-  /** Ends the process. What the system has of its files stays: of a COMMIT that it is in only a part. */
+  /** Kills the process. Written files survive; with `walBytes`, the running COMMIT only in part. */
   function kill(point: KillPoint, walBytes?: number) {
-    note(`kill -9 ${point}`);
+    trace(`kill -9 ${point}`);
     const dead = live;
     dead.alive = false;
     counts.kills += 1;
@@ -272,17 +272,17 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
       if (existsSync(dead.path + suffix)) copyFileSync(dead.path + suffix, live.path + suffix);
     }
     if (walBytes !== undefined) {
-      truncateSync(`${live.path}-wal`, chance.whole(walBytes, sizeOf(`${live.path}-wal`) - 1));
+      truncateSync(`${live.path}-wal`, random.integer(walBytes, sizeOf(`${live.path}-wal`) - 1));
     }
-    corpse = dead;
+    killed = dead;
   }
 
-  function bury() {
+  function cleanUpKilled() {
     scheduler.dropProcess();
-    for (const database of corpse?.databases ?? []) database.close();
-    corpse = undefined;
+    for (const database of killed?.databases ?? []) database.close();
+    killed = undefined;
     clients.cutOff();
-    scheduler.after(chance.pick([0, 1000]), "the process starts", start);
+    scheduler.after(random.pick([0, 1000]), "the process starts", start);
   }
 
   function open(path: string): Store {
@@ -292,7 +292,7 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
     return store;
   }
 
-  /** As src/server.ts does. */
+  /** Does the same as src/server.ts. */
   function start() {
     const own = live;
     own.alive = true;
@@ -301,12 +301,12 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
       get alive() {
         return own.alive;
       },
-      pass: (point) => own.alive && pass(point),
+      reach: (point) => own.alive && reach(point),
     });
     const log = createLog({
       level: plan.logLevel,
       json: false,
-      write: (line) => own.alive && note(line),
+      write: (line) => own.alive && trace(line),
       now: clock,
     });
     const store = open(own.path);
@@ -321,7 +321,7 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
       webhook: null,
       metrics: createMetrics("test", () => performance.now()),
       now: clock,
-      randomId: () => `id-${++lastId}-${chance.whole(0, 999_999)}`,
+      randomId: () => `id-${++lastId}-${random.integer(0, 999_999)}`,
       config,
     });
     own.handle = async (request) => app.http.handle(request);
@@ -330,7 +330,7 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
 
   function sabotaged({ payment }: ReturnType<typeof worldOf>) {
     return {
-      ...(sabotage === "a fresh payment key per try" && {
+      ...(sabotage === "a fresh payment key per attempt" && {
         payment: {
           charge: (charge: Parameters<typeof payment.charge>[0], options: CallOptions) =>
             payment.charge({ ...charge, paymentKey: `${charge.paymentKey}-${++lastId}` }, options),
@@ -342,21 +342,22 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
     };
   }
 
-  async function runUntil(endMs: number, isOver = () => false) {
-    while (!isOver() && (await scheduler.step(endMs))) if (corpse !== undefined) bury();
+  async function runUntil(endMs: number, isDone = () => false) {
+    while (!isDone() && (await scheduler.step(endMs))) if (killed !== undefined) cleanUpKilled();
   }
 
-  /** Requests that are late have been noticed by then. */
+  /** Runs until all requests are answered. Reports a violation if some are not in time. */
   async function runUntilAnswered() {
     const endMs = scheduler.nowMs() + 2 * paymentTimeoutMs + DONE_AFTER_START_MS;
-    // What is sent now is under way after a moment, and after a start at the latest.
+    // By then every scheduled request is in flight, even if the service has to start first.
     await runUntil(scheduler.nowMs() + LONGEST_ABSENCE_MS);
     await runUntil(endMs, () => clients.waiting() === 0);
-    if (clients.waiting() > 0) oracle.wrong(`${clients.waiting()} requests have no answer`);
+    if (clients.waiting() > 0)
+      oracle.reportViolation(`${clients.waiting()} requests have no answer`);
   }
 
   function unhandled(reason: unknown) {
-    oracle.wrong(`an unhandled rejection: ${Bun.inspect(reason)}`);
+    oracle.reportViolation(`unhandled rejection: ${Bun.inspect(reason)}`);
   }
 
   async function run() {
@@ -365,7 +366,7 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
     start();
     for (let user = 1; user <= plan.users; user++) clients.register(user);
     const anyTime = () =>
-      Math.round((chance.whole(0, plan.times) * plan.healthyFromMs) / plan.times);
+      Math.round((random.integer(0, plan.times) * plan.healthyFromMs) / plan.times);
     for (let n = 0; n < plan.acts; n++) scheduler.after(anyTime(), "a client acts", clients.act);
     for (const jumpMs of plan.clockJumpsMs) {
       scheduler.after(
@@ -374,23 +375,23 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
         () => (clockSetByMs += jumpMs),
       );
     }
-    scheduler.after(anyTime(), "any time", () => pass("at any time"));
+    scheduler.after(anyTime(), "any time", () => reach("at any time"));
     await runUntil(plan.healthyFromMs);
 
-    note("the world is healthy");
+    trace("the world is healthy");
     isHealthy = true;
     await runUntilAnswered();
     clients.repeatAll();
     await runUntilAnswered();
     if (plan.endsWithStart && !oracle.isDone()) {
       kill("at any time");
-      bury();
+      cleanUpKilled();
       await runUntil(scheduler.nowMs() + DONE_AFTER_START_MS, oracle.isDone);
     }
     const endMs = scheduler.nowMs() + (plan.endsWithStart ? 0 : DONE_MS);
     while (!oracle.isDone() && scheduler.nowMs() < endMs) {
       scheduler.sleep(SLEEP_MS);
-      await runUntil(scheduler.nowMs() + LOOKS_MS, oracle.isDone);
+      await runUntil(scheduler.nowMs() + AWAKE_MS, oracle.isDone);
     }
     oracle.close();
   }
@@ -405,14 +406,14 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
   }
   counts.orders = oracle.orders().size;
   counts.charges = oracle.charges();
-  return { seed, wrongs: oracle.wrongs, trace, counts };
+  return { seed, violations: oracle.violations, trace: events, counts };
 }
 
 function readOrders(database: Database): Row[] {
   return database.query<Row, []>("SELECT * FROM orders ORDER BY id").all();
 }
 
-/** Lets the disk fail in this COMMIT: SQLite throws, and the log may have it all the same. */
+/** Commits on a failing disk: SQLite throws, but the WAL may contain the transaction. */
 function failOnDisk(fault: string, content: string, commit: () => void) {
   writeFileSync(fault, content);
   try {

@@ -6,27 +6,27 @@ import { createMetrics } from "../../../src/metrics.ts";
 import { readConfig } from "../../../src/config.ts";
 import { openStore } from "../../support/store.ts";
 
-// Takes orders with the real dependencies, every write of SQLite written down by write-log.c, and notes there
-// each answer that a customer was given. Arguments: the library, the database, how many orders.
+// Places orders in the real service while write-log.c records every write by SQLite; records each
+// answer in the same log. Arguments: the write-log library, the database, the number of orders.
 
 const [library = "", databasePath = "", count = "0"] = process.argv.slice(2);
 
-/** Orders on their way at a time, so that steps share commits. */
+/** Concurrent customers, so that transactions share commits. */
 const CUSTOMERS = 10;
 
-/** Small, so that the log is moved into the database many times. */
+/** Small, so that the WAL is checkpointed many times. */
 const CHECKPOINT_PAGES = 30;
 
 const { symbols } = dlopen(library, {
   write_log_acknowledge: { args: [FFIType.i64, FFIType.i32], returns: FFIType.void },
 });
 
-// No await at the top, which bytecode does not know.
+// No top-level await: bytecode does not support it.
 void main();
 
 async function main() {
   const store = openStore(databasePath);
-  // `as`: the connection under the store, to set what no owner can set.
+  // `as`: the connection under the store, for settings that the store does not offer.
   const database = await store.run(async (tx) => (tx as unknown as { $client: Database }).$client);
   database.run(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
   if (process.env["SABOTAGE"] === "synchronous off") database.run("PRAGMA synchronous = OFF");
@@ -52,7 +52,7 @@ async function main() {
         body: JSON.stringify(body),
       }),
     );
-    // `as`: the answers of the contract.
+    // `as`: the contract's response bodies.
     const answer = (await response.json()) as { user_id: number; order_id: number };
     return { ...answer, status: response.status };
   }
@@ -61,7 +61,7 @@ async function main() {
   async function customer(phoneNumber: string) {
     const { user_id } = await post("/register", { phone_number: phoneNumber }, "none");
     while (left > 0) {
-      // The same in each run, and spread over the index as the keys of clients are.
+      // The same in each run, and spread over the index like real clients' keys.
       const key = Bun.randomUUIDv5(`order ${left--}`, "url");
       const { status, order_id } = await post(
         "/create_order",
