@@ -180,10 +180,7 @@ async function startAll(): Promise<Contender[]> {
   return contenders;
 }
 
-/**
- * Registers users 1 to USERS. The first phone numbers are the payment stub's test numbers, and
- * unused.
- */
+/** Registers users 1 to USERS. Skips the payment stub's test numbers, which come first. */
 async function registerUsers(url: string) {
   for (let number = FIRST_NUMBER; number < FIRST_NUMBER + USERS; number++) {
     const response = await fetch(`${url}/register`, {

@@ -37,7 +37,7 @@ export const postgresDialect: Dialect = {
   skipLocked: sql`FOR UPDATE SKIP LOCKED`,
 };
 
-// Column builders for each dialect. Both have the types of PostgreSQL's builders, which do less.
+// Column builders for each dialect, typed as PostgreSQL's, whose API is smaller.
 
 const id = () => postgres.bigint({ mode: "number" }).primaryKey().generatedByDefaultAsIdentity();
 const integer = () => postgres.bigint({ mode: "number" });

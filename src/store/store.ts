@@ -4,8 +4,8 @@ import type { Dialect } from "./dialect.ts";
 import type { Tables } from "./schema.ts";
 
 /**
- * Query builders and tables for use within a transaction; without commit and rollback. The types
- * are those of PostgreSQL's builders, which do less than SQLite's.
+ * Query builders and tables for use within a transaction; without commit and rollback. Typed as
+ * PostgreSQL's builders, whose API is smaller.
  */
 export interface Tx extends Pick<BunSQLDatabase, "select" | "insert" | "update" | "delete"> {
   readonly tables: Tables;

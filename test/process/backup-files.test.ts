@@ -121,7 +121,7 @@ describe("backup and restore errors", () => {
     const refused = (length: number) =>
       databaseRefusal(() => backupDatabase(made.path, join(made.folder, "x".repeat(length))));
     const message = await refused(255);
-    const most = Number(/ is too long: choose one of (\d+) bytes or fewer\.$/.exec(message)?.[1]);
+    const most = Number(/ is too long: choose one of at most (\d+) bytes\.$/.exec(message)?.[1]);
     expect(await refused(most + 1)).toContain("is too long");
     expect(await refused(most)).toBe("none");
     expect(await databaseRefusal(() => backupDatabase(made.path, "x/".repeat(3000)))).toContain(

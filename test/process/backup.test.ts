@@ -369,7 +369,7 @@ describe("scheduled backups", () => {
     const others = ["other", mine, foreign];
     const files = () => readdirSync(folder.path).toSorted();
     await run(11_000);
-    expect(lines.join()).toMatch(/The backup has failed.*no room/s);
+    expect(lines.join()).toMatch(/The backup failed.*no room/s);
     expect(files()).toEqual([old, newer, ...others].toSorted());
     fault = undefined;
     await run(11_000);

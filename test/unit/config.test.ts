@@ -94,7 +94,7 @@ describe("settings", () => {
     ...["0", "-1", "1.5", "2147483648", "general"].map(
       (thread): [Record<string, string>, RegExp] => [
         { ...TELEGRAM, TELEGRAM_DISPATCH_THREAD_ID: thread },
-        /TELEGRAM_DISPATCH_THREAD_ID must be the number of a topic/,
+        /TELEGRAM_DISPATCH_THREAD_ID must be a topic id/,
       ],
     ),
     [{ WEBHOOK_URL: "https://:pw@bot.example", WEBHOOK_SECRET: SECRET }, /WEBHOOK_URL must be/],

@@ -195,7 +195,7 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
           // Moves all data into the database file; a remaining log is empty.
           database.run("PRAGMA wal_checkpoint(TRUNCATE)");
         } catch {
-          // Not needed for safety: the data is then in two files.
+          // The data then stays in two files, which is just as safe.
         } finally {
           database.close();
           unlock();
