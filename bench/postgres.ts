@@ -113,7 +113,7 @@ async function pgbench(server: PostgresServer, { registerUsers }: PostgresBench)
     script,
     `\\set user random(1, ${USERS})
     INSERT INTO orders SELECT nextval('orders_id_seq'), users.id, tariffs.code, tariffs.price_tiyin, 'pending', NULL, gen_random_uuid()::text, 1, NULL, NULL, 2, 1, false FROM users CROSS JOIN tariffs WHERE users.id = :user AND tariffs.code = 'standard_300' AND tariffs.active ON CONFLICT DO NOTHING RETURNING id \\gset
-    UPDATE orders SET status = 'paid', settled_at = 3, due_at = 4, attempts = 1 WHERE id = :id AND status = 'pending';
+    UPDATE orders SET status = 'paid', settled_at = 3, due_at = 4, attempts = 1, stage = 'new', stage_at = 3 WHERE id = :id AND status = 'pending';
     `,
   );
   const { port, pathname } = new URL(url);

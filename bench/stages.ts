@@ -96,12 +96,10 @@ function resultOf(item: unknown): unknown {
   if (typeof item !== "object" || item === null) return item;
   if ("paymentKey" in item) {
     const charge = { paymentKey: item.paymentKey, amountTiyin: 30_000, payer: "+998901234567" };
-    return {
-      kind: "opened",
-      order: { orderId: ++lastId, createdAt: 0, attempt: 1, dueAt: Infinity, ...charge },
-    };
+    const attempt = { orderId: ++lastId, createdAt: 0, attempt: 1, dueAt: Infinity, ...charge };
+    return { status: "inserted", attempt };
   }
-  return "outcome" in item
-    ? { status: item.outcome, dueAt: Infinity }
+  return "wasInDoubt" in item && "status" in item
+    ? { status: item.status, isNew: true, notification: undefined }
     : { userId: ++lastId, smsDue: false };
 }

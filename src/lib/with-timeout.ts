@@ -67,6 +67,7 @@ class RunningCall<T> implements CallOptions {
   }
 
   expire() {
+    this.#end();
     this.#exceeded = new TimeoutExceeded(`no answer within ${this.#timeoutMs} ms`);
     this.#reject(this.#exceeded);
     this.#controller?.abort(this.#exceeded);

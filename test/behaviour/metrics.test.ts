@@ -1,5 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
+import { createRequestDurations } from "../../src/lib/request-durations.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { spawnService, temporaryFolder } from "../support/process.ts";
 import { createService } from "../support/service.ts";
@@ -55,6 +56,18 @@ test("metrics count every request and every order by outcome", async () => {
   expect(requests('method="POST",route="/create_order",status="202"')).toBe(1);
   expect(requests('method="POST",route="/create_order",status="400"')).toBe(1);
   expect(requests('method="GET",route="/orders/:order_id",status="200"')).toBe(2);
+});
+
+test("request duration buckets are cumulative and include their bound", () => {
+  const durations = createRequestDurations();
+  for (const seconds of [0.001, 0.0011, 3, 20]) durations.observe("GET", "/", 200, seconds);
+  const samples = samplesOf(durations.render());
+  const labels = 'method="GET",route="/",status="200"';
+  const bucket = (le: string) =>
+    samples.get(`http_request_duration_seconds_bucket{le="${le}",${labels}}`);
+  expect(["0.001", "0.0025", "2.5", "5", "10", "+Inf"].map(bucket)).toEqual([1, 2, 2, 3, 3, 4]);
+  expect(samples.get(`http_request_duration_seconds_count{${labels}}`)).toBe(4);
+  expect(samples.get(`http_request_duration_seconds_sum{${labels}}`)).toBeCloseTo(23.0021, 9);
 });
 
 test("metrics count an order that a retry has settled once", async () => {

@@ -210,7 +210,7 @@ describe("opening a database", () => {
     execute(backup, "DROP TABLE orders", "VACUUM");
     copyFileSync(backup, `${path}.killed`);
     expect(() => openStore(`${path}.killed`)).toThrow(
-      /is damaged \(.+\)\. Delete \S+-wal, .* then restore a backup/,
+      /is damaged \(.+\)\. Restore a backup with nmservis restore/,
     );
   });
 

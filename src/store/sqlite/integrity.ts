@@ -15,7 +15,7 @@ export function checkOnOpen(path: string, log: Log): void {
   const finding = findDamage(path, log);
   if (finding === "ok") return;
   throw new DatabaseUnusable(
-    `The database ${path} is damaged (${finding}). Delete ${logPath(path)}, which belongs to the damaged database, then restore a backup.`,
+    `The database ${path} is damaged (${finding}). Restore a backup with nmservis restore.`,
   );
 }
 
