@@ -36,3 +36,8 @@ export function isError<Kind extends Error>(
     return false;
   }
 }
+
+/** The service can't listen. The message is a sentence for the owner. */
+export class AddressUnavailable extends Error {
+  override readonly name = "AddressUnavailable";
+}

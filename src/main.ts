@@ -1,18 +1,12 @@
 import { write } from "node:fs";
 import { promisify } from "node:util";
 import { version } from "../package.json";
-import { backup } from "./commands/backup.ts";
-import { check } from "./commands/check.ts";
-import { type Command, UsageError } from "./commands/command.ts";
-import { move } from "./commands/move.ts";
-import { orders } from "./commands/orders.ts";
+import { UsageError } from "./commands/command.ts";
+import { COMMANDS } from "./commands/commands.ts";
 import { helpText, parseCommandLine } from "./commands/parse-command-line.ts";
-import { restore } from "./commands/restore.ts";
-import { serve } from "./commands/serve.ts";
-import { tariffs } from "./commands/tariffs.ts";
 import { InvalidConfig } from "./config.ts";
 import { createLineWriter } from "./lib/line-writer.ts";
-import { AddressUnavailable } from "./server.ts";
+import { AddressUnavailable } from "./errors.ts";
 import { DatabaseUnusable } from "./store/errors.ts";
 import { describeFileFault, systemCode } from "./store/sqlite/file-errors.ts";
 
@@ -21,11 +15,6 @@ const STDOUT = 1;
 const EXIT_DONE = 0;
 const EXIT_REFUSED = 1;
 const EXIT_USAGE = 2;
-
-const COMMANDS = { serve, orders, tariffs, check, backup, restore, move } satisfies Record<
-  string,
-  Command
->;
 
 // Makes new files accessible to the owner only: they contain phone numbers.
 process.umask(0o077);
@@ -58,8 +47,9 @@ async function run(): Promise<void> {
       return output.write(helpText(COMMANDS));
     case "version":
       return output.write(`nmservis ${version}`);
-    case "run":
-      return request.command.run(
+    case "run": {
+      const runCommand = await request.command.load();
+      return runCommand(
         {
           environment: process.env,
           print: output.write,
@@ -76,6 +66,7 @@ async function run(): Promise<void> {
         request.options,
         request.positionals,
       );
+    }
   }
 }
 

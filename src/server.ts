@@ -1,3 +1,4 @@
+import { AddressUnavailable } from "./errors.ts";
 import { type App, createApp } from "./app.ts";
 import type { Dependencies } from "./dependencies.ts";
 
@@ -6,11 +7,6 @@ const MAX_REQUEST_BYTES = 1024 * 1024;
 
 /** Idle timeout of a connection, in addition to the longest response time. */
 const IDLE_MARGIN_S = 5;
-
-/** The service can't listen. The message is a sentence for the owner. */
-export class AddressUnavailable extends Error {
-  override readonly name = "AddressUnavailable";
-}
 
 export interface Server {
   /** Such as `http://127.0.0.1:8000`, with the actual port if the configured one is 0. */

@@ -8,25 +8,20 @@ import { DatabaseUnusable } from "../store/errors.ts";
 import { requireDatabase } from "../store/sqlite/safe-path.ts";
 import { verifyDatabase } from "../store/sqlite/integrity.ts";
 import { describeFileFault, systemCode } from "../store/sqlite/file-errors.ts";
-import type { Command } from "./command.ts";
+import type { RunCommand } from "./command.ts";
 import { withReader } from "./database.ts";
 
 const MINUTE_MS = 60_000;
 
 /** `nmservis check`: verifies the database and counts unfinished orders. */
-export const check: Command = {
-  usage: "",
-  summary: "verifies the database and counts unfinished orders",
-  positionals: 0,
-  async run({ environment, print, now }) {
-    const { database, backupDir } = readSettings(environment, ["database", "backupDir"]);
-    const isNew = database.kind === "sqlite" && verify(database.path, print);
-    if (!isNew) await printUnfinished(database, print, now);
-    if (database.kind !== "sqlite") return;
-    const { bavail, bsize } = statfsSync(dirname(database.path));
-    print(`Free disk: ${((bavail * bsize) / 1024 ** 3).toFixed(1)} GiB.`);
-    if (backupDir !== null) print(`Last backup in ${backupDir}: ${lastBackup(backupDir, now())}.`);
-  },
+export const check: RunCommand = async ({ environment, print, now }) => {
+  const { database, backupDir } = readSettings(environment, ["database", "backupDir"]);
+  const isNew = database.kind === "sqlite" && verify(database.path, print);
+  if (!isNew) await printUnfinished(database, print, now);
+  if (database.kind !== "sqlite") return;
+  const { bavail, bsize } = statfsSync(dirname(database.path));
+  print(`Free disk: ${((bavail * bsize) / 1024 ** 3).toFixed(1)} GiB.`);
+  if (backupDir !== null) print(`Last backup in ${backupDir}: ${lastBackup(backupDir, now())}.`);
 };
 
 type Print = (line: string) => void;

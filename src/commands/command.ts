@@ -22,7 +22,17 @@ export interface Context {
 
 export type Options = Readonly<Record<string, string | boolean | undefined>>;
 
-/** A command of the program. */
+/**
+ * Runs a command; resolves when it has finished. Rejects with `UsageError` if the arguments are invalid,
+ * and with `InvalidConfig`, `DatabaseUnusable` or `AddressUnavailable` if the owner can fix the problem.
+ */
+export type RunCommand = (
+  context: Context,
+  options: Options,
+  positionals: readonly string[],
+) => Promise<void>;
+
+/** A command of the program, without its code. */
 export interface Command {
   /** Its arguments, as the help shows them. */
   readonly usage: string;
@@ -30,12 +40,7 @@ export interface Command {
   readonly options?: NonNullable<ParseArgsConfig["options"]>;
   /** Number of positional arguments. */
   readonly positionals: number;
-  /**
-   * Resolves when the command has finished. Rejects with `UsageError` if the arguments are invalid,
-   * and with `InvalidConfig`, `DatabaseUnusable` or `AddressUnavailable` if the owner can fix the
-   * problem.
-   */
-  run(context: Context, options: Options, positionals: readonly string[]): Promise<void>;
+  readonly load: () => Promise<RunCommand>;
 }
 
 /** The arguments are invalid. The message says why. */

@@ -1,39 +1,33 @@
 import { parseDatabaseUrl, readSettings } from "../config.ts";
 import { createLog } from "../log.ts";
 import { moveDatabase } from "../store/move.ts";
-import { type Command, UsageError } from "./command.ts";
+import { type RunCommand, UsageError } from "./command.ts";
 import { createProgress } from "./terminal.ts";
 
 /** `nmservis move --to URL`: works only while the service is stopped. */
-export const move: Command = {
-  usage: "--to postgres://user:password@host/database",
-  summary: "copies the SQLite database into an empty PostgreSQL database",
-  options: { to: { type: "string" } },
-  positionals: 0,
-  async run({ environment, print, now, elapsed }, { to }) {
-    const target = parseDatabaseUrl(String(to ?? ""));
-    if (target?.kind !== "postgres") {
-      throw new UsageError("move: --to must be the URL of a PostgreSQL database");
-    }
-    const { database } = readSettings(environment, ["database"]);
-    if (database.kind !== "sqlite") {
-      throw new UsageError("move: DATABASE_URL must be the SQLite database to copy");
-    }
-    const write = (line: string) => void process.stderr.write(`${line}\n`);
-    const log = createLog({ level: "warn", json: false, write, now });
-    const progress = createProgress("rows", elapsed);
-    const moved = await moveDatabase(database.path, target.url, {
-      log,
-      elapsed,
-      onProgress(done, total) {
-        if (done === undefined) progress.end("All rows are copied; creating the indexes.");
-        else progress.show(done, total);
-      },
-    });
-    if (moved === null) return print("Moved already: both databases have the same rows.");
-    const { orders, users, tariffs } = moved;
-    print(
-      `Moved ${orders} orders, ${users} users and ${tariffs} tariffs. Start the service with the new DATABASE_URL, and never with the old one again.`,
-    );
-  },
+export const move: RunCommand = async ({ environment, print, now, elapsed }, { to }) => {
+  const target = parseDatabaseUrl(String(to ?? ""));
+  if (target?.kind !== "postgres") {
+    throw new UsageError("move: --to must be the URL of a PostgreSQL database");
+  }
+  const { database } = readSettings(environment, ["database"]);
+  if (database.kind !== "sqlite") {
+    throw new UsageError("move: DATABASE_URL must be the SQLite database to copy");
+  }
+  const write = (line: string) => void process.stderr.write(`${line}\n`);
+  const log = createLog({ level: "warn", json: false, write, now });
+  const progress = createProgress("rows", elapsed);
+  const moved = await moveDatabase(database.path, target.url, {
+    log,
+    elapsed,
+    onProgress(done, total) {
+      if (done === undefined) progress.end("All rows are copied; creating the indexes.");
+      else progress.show(done, total);
+    },
+  });
+  if (moved === null) return print("Moved already: both databases have the same rows.");
+  const { orders, users, tariffs } = moved;
+  print(
+    `Moved ${orders} orders, ${users} users and ${tariffs} tariffs. Start the service with the new DATABASE_URL, and never with the old one again.`,
+  );
 };

@@ -1,34 +1,29 @@
 import { readSettings } from "../config.ts";
 import { checkpointedRestore } from "../store/sqlite/restore.ts";
-import type { Command } from "./command.ts";
+import type { RunCommand } from "./command.ts";
 import { describeLastOrder } from "./terminal.ts";
 import { runUntilSignal } from "./run-until-signal.ts";
 import { sqlitePathOf } from "./database.ts";
 
 /** `nmservis restore FILE`: works only while the service is stopped. */
-export const restore: Command = {
-  usage: "FILE",
-  summary: "replaces the database with a backup, and keeps the old one",
-  positionals: 1,
-  async run({ environment, print, now }, _options, [from = ""]) {
-    const { database } = readSettings(environment, ["database"]);
-    const path = sqlitePathOf(database, "restored", "pg_restore");
-    const time = new Date(now()).toISOString().replaceAll(/[:.]/g, "-");
-    const { restored, isRawCopy, former, kept } = await runUntilSignal(
-      checkpointedRestore(from, path, time),
+export const restore: RunCommand = async ({ environment, print, now }, _options, [from = ""]) => {
+  const { database } = readSettings(environment, ["database"]);
+  const path = sqlitePathOf(database, "restored", "pg_restore");
+  const time = new Date(now()).toISOString().replaceAll(/[:.]/g, "-");
+  const { restored, isRawCopy, former, kept } = await runUntilSignal(
+    checkpointedRestore(from, path, time),
+  );
+  print(`Restored ${from}: ${describeLastOrder(restored)}.`);
+  if (isRawCopy) {
+    print(
+      `Warning: ${from} is a raw copy of a database file, not a backup by nmservis backup. If it was copied while the service was running, its last orders may be missing: they were in the -wal file.`,
     );
-    print(`Restored ${from}: ${describeLastOrder(restored)}.`);
-    if (isRawCopy) {
-      print(
-        `Warning: ${from} is a raw copy of a database file, not a backup by nmservis backup. If it was copied while the service was running, its last orders may be missing: they were in the -wal file.`,
-      );
-    }
-    if (kept === undefined) return;
-    print(`Before: ${describeLastOrder(former)}. The old database is ${kept}.`);
-    if (former !== undefined && former.id > (restored?.id ?? 0)) {
-      print(
-        "Orders in between are gone, and so are their keys: a repeat of one would be charged again.",
-      );
-    }
-  },
+  }
+  if (kept === undefined) return;
+  print(`Before: ${describeLastOrder(former)}. The old database is ${kept}.`);
+  if (former !== undefined && former.id > (restored?.id ?? 0)) {
+    print(
+      "Orders in between are gone, and so are their keys: a repeat of one would be charged again.",
+    );
+  }
 };

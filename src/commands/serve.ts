@@ -13,7 +13,7 @@ import { startServer } from "../server.ts";
 import { openPostgresStore } from "../store/postgres/store.ts";
 import { openSqliteStore } from "../store/sqlite/store.ts";
 import type { Store } from "../store/store.ts";
-import type { Command, Context } from "./command.ts";
+import type { Context, RunCommand } from "./command.ts";
 import { runBackups } from "../backups/runner.ts";
 
 /** Shorter keys can be brute-forced, at a few thousand requests per second. */
@@ -25,27 +25,22 @@ const HOUR_MS = 3_600_000;
 const LAST_LINES_MS = 1000;
 
 /** `nmservis serve`: runs until a signal. The only command that creates a database. */
-export const serve: Command = {
-  usage: "",
-  summary: "serves requests; creates the database if needed",
-  positionals: 0,
-  async run(context) {
-    const config = readConfig(context.environment);
-    const output = createLineWriter(context.writeBytes, (lines) =>
-      log.error(`${lines} lines were lost: stdout was not read in time.`),
-    );
-    const log = createLog({
-      level: config.logLevel,
-      json: !context.isTerminal,
-      write: output.write,
-      now: context.now,
-    });
-    try {
-      await serveUntilSignal(config, log, output.write, context);
-    } finally {
-      await output.end(LAST_LINES_MS);
-    }
-  },
+export const serve: RunCommand = async (context) => {
+  const config = readConfig(context.environment);
+  const output = createLineWriter(context.writeBytes, (lines) =>
+    log.error(`${lines} lines were lost: stdout was not read in time.`),
+  );
+  const log = createLog({
+    level: config.logLevel,
+    json: !context.isTerminal,
+    write: output.write,
+    now: context.now,
+  });
+  try {
+    await serveUntilSignal(config, log, output.write, context);
+  } finally {
+    await output.end(LAST_LINES_MS);
+  }
 };
 
 async function serveUntilSignal(

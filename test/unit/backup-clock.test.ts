@@ -129,7 +129,7 @@ test("check ignores backups with a future date and shows no negative age", async
   const backups = join(folder.path, "backups");
   const lines: string[] = [];
   const run = () =>
-    check.run(
+    check(
       {
         environment: { DATABASE_URL: `file:${path}`, BACKUP_DIR: backups },
         print: (line) => void lines.push(line),
