@@ -1,6 +1,7 @@
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import { resolve } from "node:path";
-import type { Config, Dispatcher } from "../config.ts";
+import type { Config } from "../config.ts";
+import type { Dispatcher } from "../settings.ts";
 import { isRecent } from "../orders/change-stage.ts";
 
 const SESSION_MS = 12 * 3_600_000;

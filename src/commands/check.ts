@@ -1,6 +1,7 @@
 import { readdirSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
-import { type DatabaseConfig, readSettings } from "../config.ts";
+import { readSettings } from "../config.ts";
+import { type DatabaseConfig } from "../settings.ts";
 import type { Clock } from "../ports.ts";
 import { lastBackupAt } from "../backups/schedule.ts";
 import { countOrders, waitingOrders } from "../orders/order-queries.ts";

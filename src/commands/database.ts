@@ -1,4 +1,4 @@
-import type { DatabaseConfig } from "../config.ts";
+import type { DatabaseConfig } from "../settings.ts";
 import { DatabaseUnusable } from "../store/errors.ts";
 import { openPostgresReader } from "../store/postgres/store.ts";
 import { openSqliteReader } from "../store/sqlite/store.ts";

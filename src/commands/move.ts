@@ -1,4 +1,5 @@
-import { parseDatabaseUrl, readSettings } from "../config.ts";
+import { readSettings } from "../config.ts";
+import { parseDatabaseUrl } from "../settings.ts";
 import { createLog } from "../log.ts";
 import { moveDatabase } from "../store/move.ts";
 import { type RunCommand, UsageError } from "./command.ts";

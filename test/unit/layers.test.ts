@@ -17,7 +17,8 @@ const LAYERS = [
   ["users", "orders", "tariffs", "health", "backups"],
   ["dependencies.ts"],
   ["http", "store", "adapters"],
-  ["ports.ts", "config.ts"],
+  ["config.ts"],
+  ["ports.ts", "settings.ts"],
   ["metrics.ts"],
   ["errors.ts", "log.ts", "lib"],
 ];
