@@ -52,7 +52,7 @@ export interface RequestInfo {
   readonly caller: Caller;
   /** The routes at its path, by method; undefined where there are none. */
   readonly routes: ReadonlyMap<string, Route> | undefined;
-  /** Their path as it is declared, such as `/orders/:order_id`. */
+  /** The declared path, such as `/orders/:order_id`; undefined if there is none. */
   readonly path: string | undefined;
 }
 
