@@ -4,8 +4,8 @@ import { createRateLimit } from "../lib/rate-limit.ts";
 import type { Order } from "../store/schema.ts";
 import type { Tx } from "../store/store.ts";
 import type { Outcome } from "./charge-order.ts";
+import { type Attempt } from "./order-queries.ts";
 import {
-  type Attempt,
   changeDetails,
   endRepeat,
   findConflictingOrder,
@@ -14,7 +14,7 @@ import {
   orderByPaymentKey,
   tariffCodeIfActive,
   userIdIfKnown,
-} from "./order-queries.ts";
+} from "./insert-queries.ts";
 import { leaseEndsAt } from "./retry-schedule.ts";
 import type { WaitForFirstAttempt } from "./wait-for-first-attempt.ts";
 

@@ -15,7 +15,8 @@ import {
   TARIFF_CODE,
 } from "../http/schemas.ts";
 import type { CreateOrder } from "./create-order.ts";
-import { orderById, ordersOfUser, userIdIfKnown } from "./order-queries.ts";
+import { orderById, ordersOfUser } from "./order-queries.ts";
+import { userIdIfKnown } from "./insert-queries.ts";
 import { ORDER_EXAMPLES, ORDER_LIST_EXAMPLES } from "./order-examples.ts";
 import { ORDER, toOrderJson } from "./order-json.ts";
 import { POLL_MS } from "./worker.ts";

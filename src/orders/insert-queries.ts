@@ -1,0 +1,194 @@
+import { and, eq, getTableColumns, sql } from "drizzle-orm";
+import type { Order } from "../store/schema.ts";
+import { prepared, type ReadTx, selectList, type Tx } from "../store/store.ts";
+
+import { type Attempt, payer } from "./order-queries.ts";
+
+/** An order to insert. */
+export interface NewOrder {
+  readonly userId: number;
+  readonly tariffCode: string;
+  readonly idempotencyKey: string | null;
+  readonly paymentKey: string;
+  readonly address: string | null;
+  readonly comment: string | null;
+}
+
+const value = sql.placeholder;
+
+// One statement per batch. `newOrders` is a JSON array of arrays. CROSS JOIN fixes the planner's
+// join order. Skips orders that can't be inserted, without an error.
+const insertPending = prepared((tx, { orders }, { jsonEach, nextId }) => {
+  const nulls = { bigint: sql`CAST(NULL AS bigint)`, text: sql`CAST(NULL AS text)` };
+  const columns = selectList(orders, {
+    id: nextId("orders"),
+    userId: sql`users.id`,
+    tariffCode: sql`tariffs.code`,
+    amountTiyin: sql`tariffs.price_tiyin`,
+    status: sql`'pending'`,
+    idempotencyKey: sql`new_order.value->>2`,
+    paymentKey: sql`new_order.value->>3`,
+    createdAt: sql`CAST(${value("createdAt")} AS bigint)`,
+    settledAt: nulls.bigint,
+    notifiedAt: nulls.bigint,
+    dueAt: sql`CAST(${value("dueAt")} AS bigint)`,
+    attempts: sql`1`,
+    repeatable: sql`new_order.value->>2 IS NULL AND CAST(${value("isRepeatable")} AS boolean)`,
+    stage: nulls.text,
+    stageAt: nulls.bigint,
+    refund: nulls.text,
+    cancelReason: nulls.text,
+    address: sql`new_order.value->>4`,
+    comment: sql`new_order.value->>5`,
+  });
+  return tx
+    .insert(orders)
+    .select(
+      sql`
+        SELECT ${columns}
+        FROM ${jsonEach(value("newOrders"))} AS new_order
+        CROSS JOIN users
+        CROSS JOIN tariffs
+        WHERE users.id = CAST(new_order.value->>0 AS bigint)
+          AND tariffs.code = new_order.value->>1 AND tariffs.active
+      `,
+    )
+    .onConflictDoNothing()
+    .returning({
+      orderId: orders.id,
+      paymentKey: orders.paymentKey,
+      amountTiyin: orders.amountTiyin,
+      payer,
+    });
+});
+
+/**
+ * Inserts pending orders at the current price. Returns an attempt for each inserted order, by
+ * payment key. Skips orders of unknown users or inactive tariffs, and repeats. Orders without a key
+ * can be repeated if `isRepeatable`. Times are in ms.
+ */
+export async function insertPendingOrders(
+  tx: Tx,
+  newOrders: readonly NewOrder[],
+  common: {
+    readonly createdAt: number;
+    readonly dueAt: number;
+    readonly isRepeatable: boolean;
+  },
+): Promise<ReadonlyMap<string, Attempt>> {
+  // Sorted: batches that insert the same keys in different orders could deadlock.
+  const rows = newOrders
+    .toSorted(byUserAndKey)
+    .map((order) => [
+      order.userId,
+      order.tariffCode,
+      order.idempotencyKey,
+      order.paymentKey,
+      order.address,
+      order.comment,
+    ]);
+  const inserted = await insertPending(tx, { ...common, newOrders: JSON.stringify(rows) });
+  const { createdAt, dueAt } = common;
+  const attempts = new Map<string, Attempt>();
+  for (const { orderId, paymentKey, amountTiyin, payer } of inserted) {
+    const attempt = { orderId, paymentKey, amountTiyin, payer, createdAt, attempt: 1, dueAt };
+    attempts.set(paymentKey, attempt);
+  }
+  return attempts;
+}
+
+function byUserAndKey(a: NewOrder, b: NewOrder): number {
+  return a.userId - b.userId || compare(repeatKeyOf(a), repeatKeyOf(b));
+}
+
+/** Returns the value by which a user's orders are compared. */
+function repeatKeyOf({ idempotencyKey, tariffCode }: NewOrder): string {
+  return idempotencyKey ?? tariffCode;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+const orderByKey = prepared((tx, { orders }) =>
+  tx
+    .select()
+    .from(orders)
+    .where(
+      and(eq(orders.userId, value("userId")), eq(orders.idempotencyKey, value("idempotencyKey"))),
+    ),
+);
+
+const repeatableOrder = prepared((tx, { orders }, { set }) =>
+  tx
+    .select()
+    .from(orders)
+    .where(
+      and(
+        eq(orders.userId, value("userId")),
+        eq(orders.tariffCode, value("tariffCode")),
+        // A literal, because a parameter would not match the partial index.
+        sql`${orders.repeatable} = ${set}`,
+      ),
+    ),
+);
+
+/** Returns the existing order that the new one would repeat, if any. */
+export async function findConflictingOrder(
+  tx: Tx,
+  { userId, tariffCode, idempotencyKey }: NewOrder,
+): Promise<Order | undefined> {
+  const [order] =
+    idempotencyKey === null
+      ? await repeatableOrder(tx, { userId, tariffCode })
+      : await orderByKey(tx, { userId, idempotencyKey });
+  return order;
+}
+
+/** Selects the order with this payment key, and its customer's phone number. */
+export const orderByPaymentKey = prepared((tx, { orders }) =>
+  tx
+    .select({ ...getTableColumns(orders), payer })
+    .from(orders)
+    .where(eq(orders.paymentKey, value("paymentKey"))),
+);
+
+/**
+ * Sets address and comment unless a dispatcher has accepted the order. Returns its id if changed.
+ */
+export const changeDetails = prepared((tx, { orders }) =>
+  tx
+    .update(orders)
+    .set({ address: sql`${value("address")}`, comment: sql`${value("comment")}` })
+    .where(
+      and(
+        eq(orders.id, value("orderId")),
+        sql`(${orders.status} = 'pending' OR ${orders.stage} = 'new')`,
+      ),
+    )
+    .returning({ orderId: orders.id }),
+);
+
+/** Ends the order's repeat window: later orders without a key are new. */
+export const endRepeat = prepared((tx, { orders }) =>
+  tx
+    .update(orders)
+    .set({ repeatable: false })
+    .where(eq(orders.id, value("orderId"))),
+);
+
+/** Selects a tariff's code if the tariff is active. */
+export const tariffCodeIfActive = prepared((tx, { tariffs }) =>
+  tx
+    .select({ code: tariffs.code })
+    .from(tariffs)
+    .where(and(eq(tariffs.code, value("tariffCode")), eq(tariffs.active, true))),
+);
+
+/** Selects a user's id if the user exists. */
+export const userIdIfKnown = prepared((tx: ReadTx, { users }) =>
+  tx
+    .select({ id: users.id })
+    .from(users)
+    .where(eq(users.id, value("userId"))),
+);
