@@ -49,7 +49,7 @@ export function createStaticFile(
       loaded = undefined;
       throw error;
     });
-    const variant = takesGzip(headers.get("accept-encoding")) ? "gzip" : "plain";
+    const variant = acceptsGzip(headers.get("accept-encoding")) ? "gzip" : "plain";
     const { bytes, headers: own } = (await loaded)[variant];
     return isKnown(headers.get("if-none-match"), own["etag"] ?? "")
       ? new Response(null, { status: 304, headers: own })
@@ -57,8 +57,8 @@ export function createStaticFile(
   };
 }
 
-/** Whether gzip is named and not refused; `*` is not taken for it. */
-function takesGzip(acceptEncoding: string | null): boolean {
+/** Checks whether the header names gzip with a weight above 0; `*` is not enough. */
+export function acceptsGzip(acceptEncoding: string | null): boolean {
   const codings = (acceptEncoding ?? "").toLowerCase().split(",");
   return codings.some((coding) =>
     /^\s*(x-)?gzip\s*(;\s*q=(0?\.\d*[1-9]\d*|1(\.0*)?)\s*)?$/.test(coding),

@@ -358,7 +358,7 @@ describe("the board", () => {
     await order();
     world.nowMs += 10_000 * 24 * HOUR_MS;
     const { text } = await (await signIn("Aziza")).read("/board");
-    expect(text).toContain(`<time class="age">10000\u00a0д</time>`);
+    expect(text).toContain(`<time class="age">10000\u00a0дн.</time>`);
   });
 
   test("turns amber after 5 minutes and red after 15, while an order is new", async () => {
