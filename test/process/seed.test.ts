@@ -8,7 +8,7 @@ setDefaultTimeout(BUSY_MACHINE_MS);
 
 const ROOT = join(import.meta.dir, "../..");
 
-test("the seed fills an empty database with orders of every kind, and touches no other", async () => {
+test("seed fills an empty database with orders of every kind, and refuses a filled one", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   const seed = async () => {
@@ -22,7 +22,7 @@ test("the seed fills an empty database with orders of every kind, and touches no
     return { status: await child.exited, printed, complaints };
   };
   const { status, printed } = await seed();
-  expect([status, printed]).toEqual([0, expect.stringContaining("orders of 60 users to look at")]);
+  expect([status, printed]).toEqual([0, expect.stringContaining("orders of 60 users")]);
   using database = new Database(path, { readonly: true });
   const count = (where: string) =>
     database.query<{ n: number }, []>(`SELECT count(*) AS n FROM orders WHERE ${where}`).get()?.n;
@@ -36,10 +36,27 @@ test("the seed fills an empty database with orders of every kind, and touches no
   ]) {
     expect(count(kind), kind).toBeGreaterThan(5);
   }
+  const dayAgo = `settled_at > ${Date.now() - 24 * 3_600_000}`;
+  for (const kind of [
+    "stage = 'new'",
+    "stage = 'accepted'",
+    "stage = 'in_progress'",
+    "stage = 'completed'",
+    "refund = 'owed'",
+    "refund = 'given'",
+    `stage = 'new' AND stage_at < ${Date.now() - 15 * 60_000}`,
+    "stage = 'new' AND address IS NOT NULL AND comment IS NOT NULL",
+  ]) {
+    expect(count(`${kind} AND ${dayAgo}`), kind).toBeGreaterThan(0);
+  }
+  const scripts = database.query<{ name: string }, []>("SELECT full_name AS name FROM users").all();
+  for (const script of [/\p{Script=Latin}/u, /\p{Script=Cyrillic}/u, /\p{Script=Arabic}/u]) {
+    expect(scripts.some(({ name }) => script.test(name))).toBe(true);
+  }
   const before = count("true");
   expect(before).toBeGreaterThan(300);
   const again = await seed();
   expect(again.status).toBe(1);
-  expect(again.complaints).toContain(`The database ${path} has orders already.`);
+  expect(again.complaints).toContain(`The database ${path} already has orders`);
   expect(count("true")).toBe(before);
 });
