@@ -67,13 +67,13 @@ async function seed(): Promise<number> {
     payment: {
       async charge({ orderId }) {
         if (isProviderReliable) return "paid";
-        if (orderId % 17 === 0) throw new Error("the provider is down");
+        if (orderId % 170 === 17) throw new Error("the provider is down");
         return orderId % 9 === 0 ? "declined" : "paid";
       },
     },
     dispatcher: {
       async notify({ orderId }) {
-        if (orderId % 50 === 0) throw new Error("the dispatcher is away");
+        if (orderId % 30 === 0) throw new Error("the dispatcher is away");
       },
     },
     log,

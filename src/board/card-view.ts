@@ -71,7 +71,11 @@ export function phoneView({ phoneNumber }: Card, isShown: boolean): string {
 
 /** Renders the link that calls the customer. */
 export function callButton({ phoneNumber, id }: Card, texts: Translations): Html {
-  return html`<a class="plain call" href="tel:${phoneNumber}" aria-label="${texts.call} № ${id}"
+  return html`<a
+    class="plain call"
+    href="tel:${phoneNumber}"
+    aria-label="${texts.call} № ${id}"
+    title="${texts.call}"
     >${PHONE}${texts.call}</a
   >`;
 }

@@ -28,7 +28,6 @@ test("seed fills an empty database with orders of every kind, and refuses a fill
     database.query<{ n: number }, []>(`SELECT count(*) AS n FROM orders WHERE ${where}`).get()?.n;
   for (const kind of [
     "status = 'declined'",
-    "status = 'pending'",
     "status = 'paid' AND notified_at IS NULL",
     "status = 'paid' AND notified_at IS NOT NULL",
     "idempotency_key IS NULL",
@@ -36,6 +35,7 @@ test("seed fills an empty database with orders of every kind, and refuses a fill
   ]) {
     expect(count(kind), kind).toBeGreaterThan(5);
   }
+  expect(count("status = 'pending'")).toBeGreaterThan(0);
   const dayAgo = `settled_at > ${Date.now() - 24 * 3_600_000}`;
   for (const kind of [
     "stage = 'new'",
