@@ -5,28 +5,32 @@ import { createLog } from "../src/log.ts";
 import { createMetrics } from "../src/metrics.ts";
 import { DatabaseUnusable } from "../src/store/errors.ts";
 import { openSqliteStore } from "../src/store/sqlite/store.ts";
+import {
+  ADDRESSES,
+  COMMENTS,
+  DISPATCHERS,
+  NAMES,
+  pastOrder,
+  type PlannedOrder,
+  TARIFFS,
+  TODAY,
+} from "./seed-data.ts";
 
-// Fills the configured database with two weeks of demo orders. Runs the service itself on a fast
-// clock, with a provider and a dispatcher that sometimes fail. The result is always the same.
+// Fills an empty SQLite database with two weeks of orders and one busy day, the same each time. The
+// service itself creates them, on a clock that runs ahead, with a provider that fails now and then.
 
 const USERS = 60;
-/** Includes repeats of orders in doubt. */
-const ORDERS = 400;
-
-/** Spreads the orders over two weeks. */
-const PAUSE_MS = (14 * 86_400_000) / ORDERS;
-
-const NAMES = ["Aziza Karimova", "Bobur Aliyev", "Dilnoza Yusupova", "Жасур Рахимов", "Ольга Ким"];
-
-const TARIFFS = [
-  { code: "standard_300", title: "Standard", price_tiyin: 30_000 },
-  { code: "cleaning", title: "Cleaning", price_tiyin: 15_000_000 },
-  { code: "plumber", title: "Plumber", price_tiyin: 9_000_000 },
-];
+const PAST_ORDERS = 400;
+const MINUTE_MS = 60_000;
+const TWO_WEEKS_MS = 14 * 24 * 60 * MINUTE_MS;
+/** The day's orders begin after the past ones. */
+const PAST_END_MS = 6 * 60 * MINUTE_MS;
 
 const config = readConfig(process.env);
 if (config.database.kind !== "sqlite") {
-  console.error("seed only fills SQLite databases, so that it can't fill a shared one by mistake.");
+  console.error(
+    "Only SQLite databases can be seeded, so that no shared database is filled by mistake.",
+  );
   process.exit(1);
 }
 const { path } = config.database;
@@ -34,7 +38,7 @@ const log = createLog({ level: "error", json: false, write: console.error, now: 
 
 try {
   const count = await seed();
-  console.log(`Filled ${path} with ${count} orders of ${USERS} users.`);
+  console.log(`${path} now has ${count} orders of ${USERS} users.`);
 } catch (error) {
   if (!(error instanceof DatabaseUnusable)) throw error;
   console.error(error.message);
@@ -43,26 +47,33 @@ try {
 
 async function seed(): Promise<number> {
   const store = openSqliteStore(path, log);
-  const [order] = await store.read((tx) => tx.select().from(tx.tables.orders).limit(1));
-  if (order !== undefined) {
+  const [existing] = await store.read((tx) => tx.select().from(tx.tables.orders).limit(1));
+  if (existing !== undefined) {
     await store.close();
-    throw new DatabaseUnusable(`The database ${path} already has orders.`);
+    throw new DatabaseUnusable(`The database ${path} already has orders; delete it first.`);
   }
 
-  let nowMs = Date.now() - ORDERS * PAUSE_MS;
+  const endMs = Date.now();
+  let nowMs = endMs - TWO_WEEKS_MS;
+  let isProviderReliable = false;
   const { http, workers, idle } = createApp({
     store,
-    config: { ...config, apiKeys: [], adminApiKeys: [], allowedHosts: null },
+    config: {
+      ...config,
+      ...{ apiKeys: [], adminApiKeys: [], allowedHosts: null, publicUrl: null },
+      ...{ dispatchers: DISPATCHERS, ordersPerUserPerHour: 0 },
+    },
     sms: { sendCode: async () => {} },
     payment: {
       async charge({ orderId }) {
-        if (orderId % 17 === 0) throw new Error("the provider is down");
+        if (isProviderReliable) return "paid";
+        if (orderId % 170 === 17) throw new Error("the provider is down");
         return orderId % 9 === 0 ? "declined" : "paid";
       },
     },
     dispatcher: {
       async notify({ orderId }) {
-        if (orderId % 50 === 0) throw new Error("the dispatcher is unreachable");
+        if (orderId % 30 === 0) throw new Error("the dispatcher is away");
       },
     },
     log,
@@ -72,33 +83,97 @@ async function seed(): Promise<number> {
     randomId: () => crypto.randomUUID(),
   });
 
-  async function send(method: string, path: string, body: object, key?: string) {
-    const headers = { host: "localhost", "content-type": "application/json" };
-    const request = new Request(`http://localhost${path}`, {
-      method,
-      headers: key === undefined ? headers : { ...headers, "idempotency-key": key },
-      body: JSON.stringify(body),
-    });
-    const response = await http.handle(request);
-    if (response.status >= 400 && response.status !== 402) throw new Error(await response.text());
+  function send(method: string, path: string, body: string, headers: Record<string, string>) {
+    const options = { method, headers: { host: "localhost", ...headers }, body };
+    return http.handle(new Request(`http://localhost${path}`, options));
   }
 
-  for (const { code, ...tariff } of TARIFFS) await send("PUT", `/tariffs/${code}`, tariff);
+  async function sendJson(method: string, path: string, body: object, key?: string) {
+    const type = { "content-type": "application/json" };
+    const headers = key === undefined ? type : { ...type, "idempotency-key": key };
+    const response = await send(method, path, JSON.stringify(body), headers);
+    if (response.status >= 400 && response.status !== 402) throw new Error(await response.text());
+    // `as`: every JSON response of the service is an object.
+    return (await response.json()) as Record<string, unknown>;
+  }
+
+  /** Submits a form of the board; signs in for each, as sessions end after 12 hours. */
+  async function submit(path: string, form: Record<string, string>, at: number) {
+    const headers = {
+      "content-type": "application/x-www-form-urlencoded",
+      "sec-fetch-site": "same-origin",
+    };
+    const key = DISPATCHERS[at % DISPATCHERS.length]?.key ?? "";
+    const signedIn = await send(
+      "POST",
+      "/board/sign-in",
+      new URLSearchParams({ key }).toString(),
+      headers,
+    );
+    const cookie = signedIn.headers.get("set-cookie")?.split(";")[0] ?? "";
+    const body = new URLSearchParams(form).toString();
+    const response = await send("POST", path, body, { ...headers, cookie });
+    // An order that is not paid has no page.
+    if (response.status >= 400 && response.status !== 404) throw new Error(await response.text());
+  }
+
+  const events: { at: number; run: () => Promise<void> }[] = [];
+
+  function plan(order: PlannedOrder, n: number, paidAt: number, isToday: boolean) {
+    let id = 0;
+    events.push({
+      at: paidAt,
+      async run() {
+        isProviderReliable = isToday;
+        const request = {
+          user_id: 1 + ((n * 37) % USERS),
+          tariff_code: TARIFFS[n % TARIFFS.length]?.code,
+          address: order.address ?? (n % 11 === 0 ? undefined : ADDRESSES[n % ADDRESSES.length]),
+          comment: order.comment ?? (n % 4 === 0 ? COMMENTS[n % COMMENTS.length] : undefined),
+        };
+        const hasKey = isToday || n % 3 !== 0;
+        const body = await sendJson(
+          "POST",
+          "/create_order",
+          request,
+          hasKey ? `order-${n}` : undefined,
+        );
+        id = Number(body["order_id"]);
+      },
+    });
+    let seen = "new";
+    for (const { verb, afterMin, to, ...form } of order.steps) {
+      events.push({
+        at: paidAt + afterMin * MINUTE_MS,
+        async run() {
+          await submit(`/board/orders/${id}/${verb}`, { seen, ...form }, n);
+          seen = to;
+        },
+      });
+    }
+  }
+
+  for (const { code, ...tariff } of TARIFFS) await sendJson("PUT", `/tariffs/${code}`, tariff);
   for (let user = 0; user < USERS; user++) {
-    await send("POST", "/register", {
+    await sendJson("POST", "/register", {
       phone_number: `+99890${1_000_000 + user * 7919}`,
       chat_id: 700_000_000 + user,
       full_name: NAMES[user % NAMES.length],
     });
   }
-  for (let n = 0; n < ORDERS; n++) {
-    nowMs += PAUSE_MS;
-    const body = {
-      user_id: 1 + ((n * 37) % USERS),
-      tariff_code: TARIFFS[n % TARIFFS.length]?.code,
-    };
-    await send("POST", "/create_order", body, n % 3 === 0 ? undefined : `order-${n}`);
+  const pauseMs = (TWO_WEEKS_MS - PAST_END_MS) / PAST_ORDERS;
+  for (let n = 0; n < PAST_ORDERS; n++) {
+    plan(pastOrder(n), n, endMs - TWO_WEEKS_MS + n * pauseMs, false);
   }
+  TODAY.forEach((order, at) => {
+    plan(order, PAST_ORDERS + at, endMs - order.agoMin * MINUTE_MS, true);
+  });
+  for (const { at, run } of events.toSorted((a, b) => a.at - b.at)) {
+    nowMs = at;
+    await run();
+  }
+  nowMs = endMs;
+  isProviderReliable = false;
   await workers.charge.runOnce();
   await idle();
   const rows = await store.read((tx) =>

@@ -1,4 +1,4 @@
-// Imported `with { type: "file" }`, a module is the path of its file.
+// A module imported `with { type: "file" }` is its path.
 declare module "idiomorph/dist/idiomorph.min.js" {
   const path: string;
   export default path;

@@ -1,21 +1,23 @@
-// Refreshes pages, sends forms, rings, handles keys. Pages work without it.
+// Refreshes pages, sends forms, rings, handles keys. Pages also work without it.
 "use strict";
 
 const TIMEOUT_MS = 10_000;
 const REFRESH_MS = 60_000;
 const TICK_MS = 1_000;
-const RING_EVERY_MS = 5_000;
+const RING_MS = 5_000;
 
 const { body } = document;
-const main = document.querySelector("main");
-const sound = document.getElementById("sound");
+const find = (selector, root = document) => root.querySelector(selector);
+const findAll = (selector, root = document) => [...root.querySelectorAll(selector)];
+const on = (target, ...listener) => target.addEventListener(...listener);
+const main = find("main");
+const sound = find("#sound");
 const isLive = "live" in body.dataset;
 const channel = new BroadcastChannel("nmservis-board");
-const on = (target, ...listener) => target.addEventListener(...listener);
 
 // Pages
 
-/** Fetches a dispatcher's page or the sign-in; throws on any other answer. */
+/** Fetches a page of the board or the sign-in; throws on any other response. */
 async function load(url, options) {
   const response = await fetch(url, {
     headers: { accept: "text/html" },
@@ -23,7 +25,7 @@ async function load(url, options) {
     ...options,
   });
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-  const isOurs = fresh.querySelector("main")?.dataset.viewer || isSignIn(response);
+  const isOurs = find("main", fresh)?.dataset.viewer || isSignIn(response);
   if (response.status >= 500 || !isOurs) throw new Error(`${response.status}: ${url}`);
   return { response, fresh };
 }
@@ -32,15 +34,31 @@ function isSignIn(response) {
   return new URL(response.url).pathname === "/board/sign-in";
 }
 
+/** Counts the pages shown: an older response must not replace a newer one. */
+let shownPages = 0;
+
 function show(fresh) {
-  const content = fresh.querySelector("main");
+  const content = find("main", fresh);
   // Another tab changed the dispatcher or the language.
   if (content.dataset.viewer !== main.dataset.viewer) return location.reload();
-  const chosen = document.querySelector(".chosen-card")?.id;
-  Idiomorph.morph(main, content, { callbacks: { beforeNodeRemoved: mayGo } });
+  shownPages++;
+  const focus = document.activeElement;
+  const hadFocus = main.contains(focus);
+  const chosen = chosenCard();
+  const at = cards().indexOf(chosen);
+  const known = newOrders();
+  const held = hold(fresh);
+  Idiomorph.morph(main, content, {
+    callbacks: { beforeNodeMorphed: (node) => !held.has(node), beforeNodeRemoved: mayGo },
+  });
   document.title = fresh.title;
   if (fresh.body.dataset.new !== undefined) body.dataset.new = fresh.body.dataset.new;
-  choose(document.getElementById(chosen));
+  if (chosen) mark((chosen.isConnected && chosen) || cards()[at] || cards().at(-1));
+  if (hadFocus && document.activeElement === body) {
+    const target = main.contains(focus) ? focus : find("a", chosenCard() ?? main);
+    target?.focus({ preventScroll: true });
+  }
+  countNew(known);
   ring();
 }
 
@@ -49,39 +67,56 @@ function mayGo({ className, dataset, parentElement }) {
   return className !== "failure" || parentElement.action !== dataset.action;
 }
 
+/** Puts the cards and forms in use into the fresh page, where they are now. */
+function hold(fresh) {
+  const inUse = findAll("details[open], form", main).filter(isInUse);
+  const held = new Set(inUse.map((form) => form.closest(".card, details") ?? form));
+  for (const one of held) {
+    fresh.getElementById(one.id)?.remove();
+    const parent = fresh.getElementById(one.parentElement.id);
+    let before = one;
+    do before = before.previousElementSibling;
+    while (before && fresh.getElementById(before.id)?.parentElement !== parent);
+    const copy = one.cloneNode(true);
+    if (before) fresh.getElementById(before.id).after(copy);
+    else parent?.prepend(copy);
+  }
+  return held;
+}
+
+/** Whether replacing the form would lose input. */
+function isInUse(form) {
+  const { activeElement } = document;
+  if (form.open || form.ariaBusy) return true;
+  if (form.contains(activeElement) && activeElement.matches("input, select")) return true;
+  return [...form.elements].some(
+    (field) =>
+      field.type !== "hidden" && "defaultValue" in field && field.value !== field.defaultValue,
+  );
+}
+
 let isStale = false;
 let isLoading = false;
 let loadedAt = Date.now();
 
-/** Whether a refresh would lose input or a message. */
-function isBusy() {
-  if (sending.size > 0 || main.querySelector("details[open], .message")) return true;
-  if (document.activeElement?.matches("main input:not([type=hidden]), main select")) return true;
-  const inputs = [...main.querySelectorAll("form[method=post] input:not([type=hidden])")];
-  return inputs.some((input) => !input.closest("details") && input.value !== input.defaultValue);
-}
-
-/** Fetches this page again, once that loses nothing. */
+/** Fetches this page again; calls meanwhile lead to one more request. */
 async function refresh() {
   isStale = true;
-  if (isLoading || isBusy()) return;
+  if (isLoading || find(".message", main)) return;
   isStale = false;
   isLoading = true;
   loadedAt = Date.now();
+  const shown = shownPages;
   try {
     const { response, fresh } = await load(location.href);
     if (isSignIn(response)) location.assign(response.url);
-    else if (isBusy()) isStale = true;
+    else if (shown !== shownPages) isStale = true;
     else if (response.ok && !response.redirected) show(fresh);
   } catch {
     shownVersion = undefined;
   } finally {
     isLoading = false;
   }
-  refreshIfStale();
-}
-
-function refreshIfStale() {
   if (isStale) refresh();
 }
 
@@ -90,8 +125,6 @@ function isOver(since, ms) {
   return Math.abs(Date.now() - since) > ms;
 }
 
-on(document, "focusout", () => setTimeout(refreshIfStale));
-on(document, "toggle", () => setTimeout(refreshIfStale), true);
 setInterval(() => isOver(loadedAt, REFRESH_MS) && refresh(), TICK_MS);
 on(channel, "message", ({ data }) => {
   if (data.kind === "signed-out") location.reload();
@@ -99,38 +132,31 @@ on(channel, "message", ({ data }) => {
 
 // Forms
 
-/** Forms that wait for an answer. */
-const sending = new Set();
-
 on(document, "submit", async (event) => {
   event.preventDefault();
   const form = event.target;
+  if (form.ariaBusy) return;
   const isPost = form.method === "post";
   const url = new URL(form.action);
-  if (sending.has(url.pathname)) return;
   const fields = new URLSearchParams(new FormData(form));
   if (!isPost) url.search = fields;
-  const button = form.querySelector("button");
-  form.querySelector(".failure")?.remove();
-  sending.add(url.pathname);
-  button.disabled = true;
+  // The tab may have changed.
+  if (fields.has("back")) fields.set("back", location.pathname + location.search);
+  find(".failure", form)?.remove();
+  form.ariaBusy = true;
   const answer = await load(url, isPost && { method: "POST", body: fields }).catch(() => {});
-  sending.delete(url.pathname);
-  button.disabled = false;
-  if (answer !== undefined) {
-    settle(answer, isPost);
-  } else {
-    const failure = document.createElement("p");
-    const textContent = body.dataset[isPost ? "notSaved" : "noAnswer"];
-    Object.assign(failure, { className: "failure", role: "alert", textContent });
-    failure.dataset.action = form.action;
-    form.append(failure);
-    button.focus();
-  }
-  refreshIfStale();
+  form.ariaBusy = null;
+  if (answer !== undefined) return settle(answer, isPost, form);
+  const failure = document.createElement("p");
+  const textContent = body.dataset[isPost ? "notSaved" : "noAnswer"];
+  Object.assign(failure, { className: "failure", role: "alert", textContent });
+  failure.dataset.action = form.action;
+  form.append(failure);
+  // The answer may be lost although the change was saved.
+  if (isLive) refresh();
 });
 
-function settle({ response, fresh }, isPost) {
+function settle({ response, fresh }, isPost, form) {
   if (isPost && isSignIn(response)) channel.postMessage({ kind: "signed-out" });
   if (!isPost || (response.ok && new URL(response.url).pathname !== location.pathname)) {
     return location.assign(response.url);
@@ -138,39 +164,126 @@ function settle({ response, fresh }, isPost) {
   // Back leads from a message to this page.
   if (response.ok) history.replaceState(null, "", response.url);
   else history.pushState(null, "");
+  form.reset();
+  close(form.closest("details"));
   show(fresh);
-  main.querySelector(".notice, .message")?.scrollIntoView({ block: "nearest" });
+  find(".message", main)?.scrollIntoView({ block: "nearest" });
 }
 
-on(window, "popstate", () => {
-  if (main.querySelector(".message")) location.reload();
+on(window, "popstate", () => find(".message", main) && location.reload());
+
+function close(details) {
+  details?.removeAttribute("open");
+}
+
+on(document, "click", async (event) => {
+  const { target } = event;
+  const link = target.closest("[data-in-place], .tab:not(.owed)");
+  // The second click of a double click would hit the button of the next step.
+  if (event.detail > 1 && target.closest("form[method=post] button")) event.preventDefault();
+  // The backdrop, and everything beside the menu.
+  if (target.matches("details.cancel")) close(target);
+  if (!target.closest(".menu")) close(find(".menu"));
+  if (target.closest("#pill")) showNew();
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  if (link.dataset.stage) return openTab(link.dataset.stage);
+  const answer = await load(link.href).catch(() => {});
+  if (!answer?.response.ok) return location.assign(link.href);
+  history.replaceState(null, "", link.href);
+  show(answer.fresh);
 });
 
-on(document, "click", (event) => {
-  // The second click of a double click would meet the button of the next step.
-  if (event.detail > 1 && event.target.closest("form[method=post] button")) event.preventDefault();
+function openTab(stage) {
+  const url = new URL(location);
+  url.searchParams.set("stage", stage);
+  history.replaceState(null, "", url);
+  for (const one of findAll("[data-stage]", main)) {
+    one.ariaCurrent = one.dataset.stage === stage ? "true" : null;
+  }
+  scrollTo(0, 0);
+}
+
+// New orders outside the view
+
+const pill = find("#pill");
+const unseen = new Set();
+/** New orders that arrived after the last one on the page. */
+let unlisted = 0;
+let hiddenCount = listNew()?.dataset.hidden;
+
+const watcher = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (isIntersecting) unseen.delete(target);
+  }
+  showPill();
 });
 
-// Sound, until no order is new. Browsers allow it after a touch.
+function listNew() {
+  return find("#list-new");
+}
 
+function newOrders() {
+  return new Set([...(listNew()?.children ?? [])].map(({ id }) => id));
+}
+
+function countNew(known) {
+  const list = listNew();
+  if (!list) return;
+  for (const card of list.children) {
+    if (known.has(card.id)) continue;
+    unseen.add(card);
+    watcher.observe(card);
+  }
+  for (const card of unseen) if (card.parentElement !== list) unseen.delete(card);
+  const { hidden } = list.dataset;
+  unlisted = hidden > 0 ? unlisted + Math.max(0, hidden - hiddenCount) : 0;
+  hiddenCount = hidden;
+  showPill();
+}
+
+function showPill() {
+  const count = unseen.size + unlisted;
+  pill.hidden = count === 0;
+  pill.textContent = pill.dataset.text.replace("#", count);
+}
+
+function showNew() {
+  openTab("new");
+  unlisted = 0;
+  const [first] = unseen;
+  (first ?? find(".column.new .more"))?.scrollIntoView({ block: "center" });
+  if (first) choose(first);
+  showPill();
+}
+
+// Sound, until no order is new. Browsers allow it after a tap or a key.
+
+const soundBar = find("#sound-bar");
 let audio;
 let ringing;
+let isSettled = false;
 
 function ring() {
   if (!isLive) return;
   const isOn = localStorage.sound !== "off";
   const isWanted = isOn && body.dataset.new > 0;
   if (isWanted && ringing === undefined) {
-    ringing = setInterval(tone, RING_EVERY_MS);
+    ringing = setInterval(tone, RING_MS);
     tone();
   } else if (!isWanted) {
     ringing = clearInterval(ringing);
   }
-  sound.setAttribute("aria-pressed", isOn && audio?.state === "running");
+  sound.ariaPressed = isOn;
+  soundBar.hidden = !isOn || !isSettled || isAllowed();
+}
+
+function isAllowed() {
+  return audio?.state === "running";
 }
 
 function tone() {
-  if (audio?.state !== "running") return;
+  if (!isAllowed()) return;
   for (const [at, frequency] of [
     [0, 880],
     [0.25, 660],
@@ -186,48 +299,84 @@ function tone() {
   }
 }
 
-async function allowSound() {
-  audio ??= new AudioContext();
-  await audio.resume();
-  ring();
+function allowSound() {
+  if (!isLive || isAllowed()) return;
+  if (!audio) {
+    audio = new AudioContext();
+    on(audio, "statechange", () => {
+      if (isAllowed() && ringing) tone();
+      ring();
+    });
+  }
+  // Stays pending until the browser allows it.
+  audio.resume().catch(() => {});
 }
 
-on(document, "pointerdown", allowSound, { once: true });
-on(document, "keydown", allowSound, { once: true });
+/** The bell decides by itself: a tap on it must not first turn the sound on, then off. */
+function allowUnlessBell({ target }) {
+  if (!target.closest?.("#sound")) allowSound();
+}
+
+on(document, "click", allowUnlessBell, true);
+on(document, "keydown", allowUnlessBell, true);
 sound.hidden = !isLive;
 on(sound, "click", () => {
-  const isOn = sound.getAttribute("aria-pressed") === "true";
-  localStorage.setItem("sound", isOn ? "off" : "on");
+  const isTurnedOff = localStorage.sound !== "off" && isAllowed();
+  localStorage.sound = isTurnedOff ? "off" : "on";
   allowSound();
+  ring();
 });
-ring();
+if (isLive) {
+  allowSound();
+  ring();
+  // The first state change comes a moment after the start.
+  setTimeout(() => {
+    isSettled = true;
+    ring();
+  }, TICK_MS);
+}
 
 // Keys by place, the same on a Russian keyboard.
 
-function choose(card) {
-  document.querySelector(".chosen-card")?.classList.remove("chosen-card");
+function cards() {
+  return findAll("[data-order]", main).filter((card) => card.checkVisibility());
+}
+
+function chosenCard() {
+  return find(".chosen-card");
+}
+
+function mark(card) {
+  chosenCard()?.classList.remove("chosen-card");
   card?.classList.add("chosen-card");
+}
+
+function choose(card) {
+  mark(card);
   card?.scrollIntoView({ block: "nearest" });
+  if (card) find("a", card).focus({ preventScroll: true });
 }
 
 on(document, "keydown", (event) => {
+  const { code, target, repeat } = event;
   if (event.ctrlKey || event.altKey || event.metaKey) return;
-  if (event.target.matches("input, select, textarea")) return;
-  const cards = [...document.querySelectorAll("main [data-order]")];
-  const at = cards.findIndex((card) => card.classList.contains("chosen-card"));
-  switch (event.code) {
+  if (code === "Escape") return findAll("details[open]").forEach(close);
+  if (target.matches("input, select, textarea")) return;
+  const all = cards();
+  const at = all.indexOf(chosenCard());
+  switch (code) {
     case "KeyJ":
-      return choose(cards[Math.min(at + 1, cards.length - 1)]);
+      return choose(all[Math.min(at + 1, all.length - 1)]);
     case "KeyK":
-      return choose(cards[Math.max(at - 1, 0)]);
+      return choose(all[Math.max(at - 1, 0)]);
     case "Enter":
-      if (event.target === body) cards[at]?.querySelector("a").click();
+      if (target === body) find("a", all[at] ?? body).click();
       return;
     case "KeyA":
-      if (!event.repeat) cards[at]?.querySelector("form.step.primary")?.requestSubmit();
+      if (!repeat) find("form.step.primary", find(".order") ?? all[at] ?? pill)?.requestSubmit();
       return;
     case "Slash":
       event.preventDefault();
-      return document.querySelector(".search input").focus();
+      return find(".search input").focus();
   }
 });

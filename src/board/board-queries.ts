@@ -3,26 +3,27 @@ import type { Tables } from "../store/schema.ts";
 import { prepared, type ReadTx } from "../store/store.ts";
 import { userText } from "./html.ts";
 
-/** How many of the newest orders are looked through for the last digits of a number. */
-const LOOKED_THROUGH = 5000;
+/** The number of recent orders in which a search by last digits looks. */
+const SEARCHED_ORDERS = 5000;
 
 const value = sql.placeholder;
 
-/** All stages by name: the index has the stage first, and so each is a range of it. */
+/** All stages by name: each is a range of the index, whose first column is the stage. */
 const ANY_STAGE = sql.raw("('new', 'accepted', 'in_progress', 'completed', 'cancelled')");
 
-// Names written out: a subquery sees both tables, and both have an id.
+// Qualified names: both tables of the subquery have an id.
 const actor = sql`(
   SELECT order_events.actor FROM order_events
   WHERE order_events.order_id = orders.id AND order_events.from_stage IS NOT NULL
   ORDER BY order_events.id DESC LIMIT 1
 )`.mapWith(userText);
 
-/** A card: an order, its customer, its tariff and its dispatcher. Texts that people wrote are markup already. */
+/** A card: order, customer, tariff and dispatcher. User text is already markup. */
 function card({ orders, users, tariffs }: Tables) {
   return {
     ...getTableColumns(orders),
     address: sql`${orders.address}`.mapWith(userText),
+    rawAddress: orders.address,
     comment: sql`${orders.comment}`.mapWith(userText),
     phoneNumber: users.phoneNumber,
     fullName: sql`${users.fullName}`.mapWith(userText),
@@ -31,7 +32,7 @@ function card({ orders, users, tariffs }: Tables) {
   };
 }
 
-/** The orders of one stage, the oldest first. */
+/** Selects the orders of one stage, oldest payment first. */
 export const cardsOfStage = prepared((tx: ReadTx, tables) =>
   tx
     .select(card(tables))
@@ -45,7 +46,7 @@ export const cardsOfStage = prepared((tx: ReadTx, tables) =>
 
 export type Card = Awaited<ReturnType<typeof cardsOfStage>>[number];
 
-/** The paid order with this number, if there is one. */
+/** Selects a paid order. */
 export const cardById = prepared((tx: ReadTx, tables) =>
   tx
     .select(card(tables))
@@ -55,7 +56,7 @@ export const cardById = prepared((tx: ReadTx, tables) =>
     .where(and(eq(tables.orders.id, value("orderId")), eq(tables.orders.status, "paid"))),
 );
 
-/** More orders than these in a stage are not counted. */
+/** Counting the orders of a stage stops here. */
 export const MAX_COUNTED = 1000;
 
 function countOf(stage: string) {
@@ -64,7 +65,7 @@ function countOf(stage: string) {
   ) AS counted)`.mapWith(Number);
 }
 
-/** How many orders are in each open stage, up to `MAX_COUNTED`. */
+/** Counts the orders of each open stage, up to `MAX_COUNTED`. */
 export const countOpen = prepared((tx: ReadTx) =>
   tx
     .select({
@@ -75,7 +76,7 @@ export const countOpen = prepared((tx: ReadTx) =>
     .from(sql`(SELECT 1) AS one`),
 );
 
-/** Cancelled orders whose money is still to be given back, the oldest first. */
+/** Selects orders with a refund owed, oldest payment first. */
 export const refundsOwed = prepared((tx: ReadTx, { orders }) =>
   tx
     .select({ id: orders.id, amountTiyin: orders.amountTiyin })
@@ -85,8 +86,8 @@ export const refundsOwed = prepared((tx: ReadTx, { orders }) =>
     .limit(value("limit")),
 );
 
-/** Orders and money of each stage, of what was paid from `from` until before `to`. */
-// Not of all days at once: to group by them takes four times as long as to read them in the index's order.
+/** Sums up the orders paid in [`from`, `to`) by stage. */
+// One day per query: grouping by day takes four times as long as a range of the index.
 export const figuresByStage = prepared((tx: ReadTx, { orders }) =>
   tx
     .select({
@@ -103,14 +104,14 @@ export const figuresByStage = prepared((tx: ReadTx, { orders }) =>
     .groupBy(orders.stage),
 );
 
-/** What was paid from `from` until before `to`, of one stage where that is not empty, the newest first. */
+/** Selects orders paid in [`from`, `to`), newest first; only of one stage unless `stage` is empty. */
 export const cardsOfDay = prepared((tx: ReadTx, tables) =>
   tx
     .select(card(tables))
     .from(tables.orders)
     .innerJoin(tables.users, eq(tables.users.id, tables.orders.userId))
     .innerJoin(tables.tariffs, eq(tables.tariffs.code, tables.orders.tariffCode))
-    // The index alone says which they are; the rows of the others are not read.
+    // The subquery is answered from the index, without reading other rows.
     .where(
       sql`${tables.orders.id} IN (
         SELECT id FROM orders
@@ -124,7 +125,7 @@ export const cardsOfDay = prepared((tx: ReadTx, tables) =>
     .orderBy(desc(tables.orders.settledAt)),
 );
 
-/** The newest paid orders of the customer with this number. */
+/** Selects the newest paid orders of the customer with this number. */
 export const cardsOfPhone = prepared((tx: ReadTx, tables) =>
   tx
     .select(card(tables))
@@ -141,7 +142,7 @@ export const cardsOfPhone = prepared((tx: ReadTx, tables) =>
     .limit(value("limit")),
 );
 
-/** Of the newest orders, those whose customer's number ends with these digits. */
+/** Selects recent orders whose phone number matches the pattern, newest first. */
 export const cardsOfLastDigits = prepared((tx: ReadTx, tables) =>
   tx
     .select(card(tables))
@@ -149,7 +150,7 @@ export const cardsOfLastDigits = prepared((tx: ReadTx, tables) =>
     .innerJoin(tables.users, eq(tables.users.id, tables.orders.userId))
     .innerJoin(tables.tariffs, eq(tables.tariffs.code, tables.orders.tariffCode))
     .where(
-      sql`${tables.orders.id} > (SELECT coalesce(max(newest.id), 0) - ${sql.raw(String(LOOKED_THROUGH))} FROM orders AS newest)
+      sql`${tables.orders.id} > (SELECT coalesce(max(newest.id), 0) - ${sql.raw(String(SEARCHED_ORDERS))} FROM orders AS newest)
         AND ${tables.orders.stage} IS NOT NULL
         AND ${tables.users.phoneNumber} LIKE CAST(${value("pattern")} AS text)`,
     )
@@ -157,7 +158,7 @@ export const cardsOfLastDigits = prepared((tx: ReadTx, tables) =>
     .limit(value("limit")),
 );
 
-/** What changes whenever something on a board does: how many are new, the newest of them, the last event. */
+/** Reads the values that change with every visible change: new orders, newest payment, last event. */
 export const boardVersion = prepared((tx: ReadTx) =>
   tx
     .select({

@@ -6,7 +6,7 @@ import { html, type Html } from "./html.ts";
 import { tableView } from "./order-view.ts";
 import type { Viewer } from "./layout.ts";
 
-/** What one day or one stage of it comes to. */
+/** Totals of one day. */
 export interface Figures {
   readonly orders: number;
   readonly cancelled: number;
@@ -23,17 +23,18 @@ const BAR_GAP = 10;
 const BAR_HEIGHT = 140;
 const LABEL_HEIGHT = 22;
 
-/** The days as bars: orders, the cancelled of them dark, and money in thousands. */
+/** Renders the days as bars: orders, cancelled ones dark, and the revenue. */
 export function chartView(days: readonly DayFigures[], chosen: number, viewer: Viewer): Html {
-  const { words } = viewer;
+  const { texts, language } = viewer;
+  const compact = new Intl.NumberFormat(language, { notation: "compact" });
   const most = Math.max(1, ...days.map(({ orders }) => orders));
   const width = days.length * (BAR_WIDTH + BAR_GAP);
   const height = BAR_HEIGHT + 3 * LABEL_HEIGHT;
   const bottom = LABEL_HEIGHT + BAR_HEIGHT;
   return html`<figure class="panel chart">
-    <figcaption>${words.fourteenDays}: ${words.ordersAndCancelled}</figcaption>
+    <figcaption>${texts.fourteenDays}: ${texts.ordersAndCancelled}</figcaption>
     <div class="scroll">
-      <svg viewBox="0 0 ${width} ${height}" role="group" aria-label="${words.fourteenDays}">
+      <svg viewBox="0 0 ${width} ${height}" role="group" aria-label="${texts.fourteenDays}">
         ${days.map(({ day, orders, cancelled, tiyin }, at) => {
           const x = at * (BAR_WIDTH + BAR_GAP) + BAR_GAP / 2;
           const middle = x + BAR_WIDTH / 2;
@@ -42,7 +43,7 @@ export function chartView(days: readonly DayFigures[], chosen: number, viewer: V
           return html`<a
             href="/board/days?day=${isoDay(day)}"
             class="${day === chosen ? "chosen" : ""}"
-            aria-label="${shortDay(day)}: ${orders} ${words.orders(orders)}, ${money(tiyin)} ${words.sum}"
+            aria-label="${shortDay(day)}: ${orders} ${texts.orders(orders)}, ${money(tiyin)} ${texts.sum}"
           >
             <rect class="hit" x="${x}" y="0" width="${BAR_WIDTH}" height="${height}" />
             <rect
@@ -65,18 +66,14 @@ export function chartView(days: readonly DayFigures[], chosen: number, viewer: V
               >${orders > 0 ? orders : ""}</text
             >
             <text x="${middle}" y="${bottom + 18}">${shortDay(day)}</text>
-            <text x="${middle}" y="${bottom + 18 + LABEL_HEIGHT}">${thousands(tiyin)}</text>
+            <text x="${middle}" y="${bottom + 18 + LABEL_HEIGHT}"
+              >${tiyin > 0 && compact.format(tiyin / 100)}</text
+            >
           </a>`;
         })}
       </svg>
     </div>
   </figure>`;
-}
-
-/** `1234k` for the narrow label of a bar; the bar's own label is exact. */
-function thousands(tiyin: number): string {
-  if (tiyin === 0) return "";
-  return tiyin < 100_000 ? "<1k" : `${Math.round(tiyin / 100_000)}k`;
 }
 
 export interface DaysOptions {
@@ -88,43 +85,44 @@ export interface DaysOptions {
   readonly hasMore: boolean;
 }
 
-/** The chart of the days, and one of them as a table. */
+/** Renders the chart of the days, and the table of one of them. */
 export function daysView(options: DaysOptions, viewer: Viewer): Html {
   const { days, chosen, stage, cards, limit, hasMore } = options;
-  const { words } = viewer;
-  return html`<h1 class="visually-hidden">${words.days}</h1>
+  const { texts } = viewer;
+  return html`<h1 class="visually-hidden">${texts.days}</h1>
     ${chartView(days, chosen.day, viewer)}
-    <form class="filter" action="/board/days">
-      <label>${words.day} <input type="date" name="day" value="${isoDay(chosen.day)}" /></label>
+    <form class="filter" id="filter" action="/board/days">
+      <label>${texts.day} <input type="date" name="day" value="${isoDay(chosen.day)}" /></label>
       <label
-        >${words.stage}
+        >${texts.stage}
         <select name="stage">
-          <option value="">${words.all}</option>
-          ${STAGES.map((one) => html`<option value="${one}" ${one === stage ? html`selected` : ""}>${words.stages[one]}</option>`)}
+          <option value="">${texts.all}</option>
+          ${STAGES.map((one) => html`<option value="${one}" ${one === stage ? html`selected` : ""}>${texts.stages[one]}</option>`)}
         </select></label
       >
-      <button class="plain">${words.show}</button>
+      <button class="plain">${texts.show}</button>
     </form>
     ${figuresView(chosen, viewer)} ${tableView(cards, viewer, false)}
     ${
       hasMore &&
       html`<a
-        class="more"
+        class="more plain"
+        data-in-place
         href="/board/days?day=${isoDay(chosen.day)}&stage=${stage}&limit=${limit + 50}"
-        >${words.more}</a
+        >${texts.more}</a
       >`
     }`;
 }
 
-/** What a day comes to, in one line. */
+/** Renders the totals of a day in one line. */
 export function figuresView(
   { orders, tiyin, completed, cancelled }: Figures,
-  { words }: Viewer,
+  { texts }: Viewer,
 ): Html {
   return html`<p class="figures">
-    <span><b>${orders}</b> ${words.orders(orders)}</span>
-    <span><b>${money(tiyin)}</b> ${words.sum}</span>
-    <span>${words.stages.completed} <b>${completed}</b></span>
-    <span>${words.stages.cancelled} <b>${cancelled}</b></span>
+    <span><b>${orders}</b> ${texts.orders(orders)}</span>
+    <span><b>${money(tiyin)}</b> ${texts.sum}</span>
+    <span>${texts.totals.completed} <b>${completed}</b></span>
+    <span>${texts.totals.cancelled} <b>${cancelled}</b></span>
   </p>`;
 }

@@ -1,14 +1,14 @@
 import { hasVisibleCharacter, withoutBidiControls } from "../lib/format.ts";
 
-/** Markup that is written as it stands. */
+/** Markup, which is not escaped. */
 export class Html {
   constructor(readonly markup: string) {}
 }
 
-/** What may stand in a template; `false`, `null` and `undefined` are nothing. */
+/** A value in a template; `false`, `null` and `undefined` are left out. */
 export type Content = string | number | false | null | undefined | Html | readonly Content[];
 
-/** Markup from a template: what stands in it is text, unless it is markup itself. */
+/** Builds markup from a template, and escapes all values that are not markup. */
 export function html(strings: TemplateStringsArray, ...contents: readonly Content[]): Html {
   return new Html(
     partsOf(strings)
@@ -19,7 +19,7 @@ export function html(strings: TemplateStringsArray, ...contents: readonly Conten
 
 const parts = new WeakMap<TemplateStringsArray, readonly string[]>();
 
-/** The template without its indentation, which is a third of a page. */
+/** Removes the indentation, a third of a page. */
 function partsOf(strings: TemplateStringsArray): readonly string[] {
   const known = parts.get(strings) ?? strings.map((part) => part.replace(/\n\s+/g, "\n"));
   parts.set(strings, known);
@@ -34,8 +34,8 @@ function markupOf(content: Content): string {
 }
 
 /**
- * A text that a person has written, isolated from its neighbours: it neither changes their direction nor,
- * by `board.css`, paints over them. Null if nothing in it is visible. Every such text goes through here.
+ * Isolates text written by a person: it can't reverse its neighbours nor, by `board.css`, paint over
+ * them. Returns null if nothing in it is visible. All such text on the board goes through here.
  */
 export function userText(text: string | null | undefined): Html | null {
   if (text === null || text === undefined || !hasVisibleCharacter(text)) return null;

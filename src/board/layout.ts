@@ -1,16 +1,17 @@
 import { type Content, html, type Html, userText } from "./html.ts";
+import { BELL, MENU, SEARCH } from "./icons.ts";
 import { type Language, LANGUAGES, type Translations, TRANSLATIONS } from "./translations.ts";
 
-/** What a page knows of who looks at it. */
+/** The dispatcher who requested a page. */
 export interface Viewer {
   readonly name: string;
   readonly language: Language;
-  readonly words: Translations;
-  /** Whether there is a session that can be ended. */
+  readonly texts: Translations;
+  /** Whether there is a session to end. */
   readonly canSignOut: boolean;
   /** Now, in ms. */
   readonly now: number;
-  /** The address of the page, to which a change of language leads back. */
+  /** Path and query of the page, to return to after a form or a change of language. */
   readonly here: string;
 }
 
@@ -21,15 +22,15 @@ export interface PageOptions {
   readonly viewer: Viewer | undefined;
   readonly language: Language;
   readonly query?: string;
-  /** The number of orders in the stage `new`, on the page that counts them. */
+  /** The number of new orders, on the page that counts them. */
   readonly newOrders?: number;
   readonly content: Content;
 }
 
-/** A whole page of the board. */
+/** Renders a complete page of the board. */
 export function page(options: PageOptions): string {
   const { title, path, viewer, language, query = "", newOrders, content } = options;
-  const words = TRANSLATIONS[language];
+  const texts = TRANSLATIONS[language];
   const isLive = path === "/board" || path.startsWith("/board/orders/");
   return html`<!doctype html>
     <html lang="${language}">
@@ -50,58 +51,101 @@ export function page(options: PageOptions): string {
       <body
         ${isLive && html`data-live`}
         ${newOrders !== undefined && html`data-new="${newOrders}"`}
-        data-not-saved="${words.notSaved}"
-        data-no-answer="${words.noAnswer}"
+        data-not-saved="${texts.notSaved}"
+        data-no-answer="${texts.noAnswer}"
       >
-        <a class="skip" href="#main">${words.skip}</a>
+        <a class="skip" href="#main">${texts.skip}</a>
         ${viewer && header(viewer, path, query)}
         <main id="main" data-viewer="${viewer && `${viewer.name} ${language}`}">${content}</main>
-        ${viewer && html`<footer class="keys">${words.keys}</footer>`}
+        ${
+          viewer &&
+          html`<footer class="keys">${texts.keys}</footer>
+            ${isLive && overlays(texts)}`
+        }
       </body>
     </html>`.markup;
 }
 
+/** Renders the parts that the script shows: the pill for new orders, and the bar for blocked sound. */
+function overlays(texts: Translations): Html {
+  return html`<button
+      type="button"
+      class="pill"
+      id="pill"
+      data-text="${texts.newBelow}"
+      hidden
+    ></button>
+    <div class="sound-bar" id="sound-bar" role="status" hidden>
+      <span>${texts.soundBlocked}</span>
+      <button type="button" class="primary">${texts.turnSoundOn}</button>
+    </div>`;
+}
+
 function header(viewer: Viewer, path: string, query: string): Html {
-  const { name, words, language, canSignOut, here } = viewer;
+  const { name, texts, canSignOut } = viewer;
+  const isSearch = path === "/board/search";
   const link = (to: string, label: string) =>
     html`<a href="${to}" ${path === to ? html`aria-current="page"` : ""}>${label}</a>`;
+  const links = html`${link("/board", texts.board)}${link("/board/days", texts.days)}`;
   return html`<header>
-    <span class="brand"><span class="logo" aria-hidden="true">N</span>NoMus</span>
-    <nav>${link("/board", words.board)}${link("/board/days", words.days)}</nav>
-    <form class="search" action="/board/search" role="search">
+    <a class="brand" href="/board" aria-label="NoMus"
+      ><span class="logo" aria-hidden="true">N</span></a
+    >
+    <nav aria-label="NoMus">${links}</nav>
+    <form class="search ${isSearch && "open"}" action="/board/search" role="search">
       <input
         name="q"
         type="search"
         dir="auto"
         value="${query}"
-        placeholder="${words.search}"
-        aria-label="${words.search}"
+        placeholder="${texts.search}"
+        aria-label="${texts.search}"
+        ${isSearch && html`autofocus`}
       />
-      <button class="visually-hidden">${words.find}</button>
+      <button class="visually-hidden">${texts.find}</button>
     </form>
+    <span class="who">${userText(name)}</span>
     <span
       class="status"
       id="status"
-      data-connected="${words.connected}"
-      data-connecting="${words.connecting}"
-      data-offline="${words.offline}"
+      data-connected="${texts.connected}"
+      data-connecting="${texts.connecting}"
+      data-offline="${texts.offline}"
       role="status"
     ></span>
-    <button type="button" class="sound" id="sound" hidden aria-pressed="false">
-      ${words.sound}
+    <a class="tool to-search" href="/board/search" aria-label="${texts.find}">${SEARCH}</a>
+    <button
+      type="button"
+      class="tool bell"
+      id="sound"
+      hidden
+      aria-pressed="false"
+      aria-label="${texts.sound}"
+      title="${texts.sound}"
+    >
+      ${BELL}
     </button>
-    <span class="languages">
-      ${LANGUAGES.map(
-        (one) =>
-          html`<a
-            href="/board/language/${one}?to=${encodeURIComponent(here)}"
-            hreflang="${one}"
-            ${one === language ? html`aria-current="true"` : ""}
-            >${one.toUpperCase()}</a
-          >`,
-      )}
-    </span>
-    <span class="who">${userText(name)}</span>
-    ${canSignOut && html`<form method="post" action="/board/sign-out"><button class="quiet">${words.signOut}</button></form>`}
+    <details class="menu" id="menu">
+      <summary class="tool" aria-label="${texts.menu}">${MENU}</summary>
+      <div class="panel">
+        <div class="links">${links}</div>
+        ${languageLinks(viewer, texts)}
+        ${canSignOut && html`<form method="post" action="/board/sign-out"><button class="plain">${texts.signOut}</button></form>`}
+      </div>
+    </details>
   </header>`;
+}
+
+function languageLinks({ language, here }: Viewer, texts: Translations): Html {
+  return html`<div class="languages" role="group" aria-label="${texts.languages}">
+    ${LANGUAGES.map(
+      (one) =>
+        html`<a
+          href="/board/language/${one}?to=${encodeURIComponent(here)}"
+          hreflang="${one}"
+          ${one === language ? html`aria-current="true"` : ""}
+          >${one.toUpperCase()}</a
+        >`,
+    )}
+  </div>`;
 }

@@ -2,13 +2,13 @@ import type { Log } from "../log.ts";
 import { pause } from "../lib/pause.ts";
 
 const TIMINGS = {
-  /** An order must appear within a second. */
-  lookMs: 500,
-  /** Proxies close connections that are silent for 30 s; the page reopens its own after 40 s. */
+  /** Orders must appear within a second. */
+  pollMs: 500,
+  /** Some proxies close connections after 30 s of silence; the page reopens its own after 40 s. */
   heartbeatMs: 15_000,
 };
 
-/** The state of the board; it differs after every change that a page shows. */
+/** The state of the board. It changes with every visible change. */
 export interface Version {
   readonly newOrders: number;
   readonly lastPaidAt: number;
@@ -18,31 +18,31 @@ export interface Version {
 export interface LiveUpdates {
   /**
    * Opens a stream of server-sent events (WHATWG HTML, section 9.2): `change` after a change,
-   * `heartbeat` after the first successful look and then every 15 s. Both carry the number of new
-   * orders as data and the version as id, so the page knows whether it must fetch itself.
+   * `heartbeat` after the first successful poll and then every 15 s. Both carry the number of new
+   * orders as data and the version as id, so the page can tell whether it is outdated.
    */
   open(): ReadableStream<Uint8Array>;
-  /** Ends all streams: an open one would delay the end of the process. */
+  /** Closes all streams: an open one would delay the shutdown. */
   close(): void;
 }
 
 type Stream = ReadableStreamDefaultController<Uint8Array>;
 
 /**
- * Polls the database while a stream is open, so each copy sees the changes of the others. If it
- * can't be read, no event is sent, and the pages notice the silence.
+ * Polls the database while a stream is open, so each instance sees the changes of the others. While
+ * the database is unreadable no event is sent, and the pages notice the silence.
  */
 export function createLiveUpdates(
   readVersion: () => Promise<Version>,
   log: Log,
-  { lookMs, heartbeatMs } = TIMINGS,
+  { pollMs, heartbeatMs } = TIMINGS,
 ): LiveUpdates {
   const streams = new Set<Stream>();
-  /** Streams that had no event yet. */
+  /** Streams without an event yet. */
   const opened = new Set<Stream>();
   const ending = new AbortController();
   const encoder = new TextEncoder();
-  let looking = false;
+  let isPolling = false;
 
   function send(event: "change" | "heartbeat", id: string, newOrders: number, to: Set<Stream>) {
     const bytes = encoder.encode(`event: ${event}\nid: ${id}\ndata: ${newOrders}\n\n`);
@@ -50,14 +50,14 @@ export function createLiveUpdates(
       try {
         stream.enqueue(bytes);
       } catch {
-        // The reader left a moment ago.
+        // The reader has just disconnected.
         streams.delete(stream);
       }
     }
   }
 
-  async function look() {
-    looking = true;
+  async function poll() {
+    isPolling = true;
     let known = "";
     let quietMs = 0;
     while (streams.size > 0 && !ending.signal.aborted) {
@@ -75,12 +75,12 @@ export function createLiveUpdates(
         opened.clear();
         known = id;
       } catch (error) {
-        log.warn("The board can't look for changes; it tries again.", error);
+        log.warn("Could not read the board's version; retrying.", error);
       }
-      quietMs += lookMs;
-      await pause(lookMs, ending.signal);
+      quietMs += pollMs;
+      await pause(pollMs, ending.signal);
     }
-    looking = false;
+    isPolling = false;
   }
 
   return {
@@ -89,12 +89,12 @@ export function createLiveUpdates(
       return new ReadableStream({
         start(controller) {
           own = controller;
-          // The process is ending: a stream that begins now would hold it up.
+          // A new stream would delay the shutdown.
           if (ending.signal.aborted) return own.close();
           streams.add(own);
           opened.add(own);
           own.enqueue(encoder.encode("retry: 1000\n\n"));
-          if (!looking) void look();
+          if (!isPolling) void poll();
         },
         cancel() {
           streams.delete(own);

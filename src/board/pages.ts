@@ -1,4 +1,3 @@
-import { money } from "../lib/format.ts";
 import { parseInteger } from "../http/parse-integer.ts";
 import { eventsOfOrder, lastStep } from "../orders/event-queries.ts";
 import { canUndo } from "../orders/change-stage.ts";
@@ -17,33 +16,34 @@ import {
   MAX_COUNTED,
   refundsOwed,
 } from "./board-queries.ts";
-import { type DayFigures, daysView, figuresView } from "./days-view.ts";
+import { type DayFigures, daysView } from "./days-view.ts";
 import { dayOf, parseDay, startOfDay } from "./format.ts";
+import { boardView } from "./board-view.ts";
 import { html, userText } from "./html.ts";
-import { cardView, noticeView, orderView, tableView } from "./order-view.ts";
+import { noticeView, orderView, tableView } from "./order-view.ts";
 import type { Viewer } from "./layout.ts";
 
 const DAYS = 14;
-/** Orders of a column, of a search. */
+/** Orders of a column unless `limit` says otherwise, and of a search. */
 const MAX_CARDS = 100;
 const MAX_LISTED = 500;
 const MAX_REFUNDS = 10;
 
-/** The last digits of a number that are enough to look for it. */
-const FEWEST_DIGITS = 4;
+/** A search by last digits needs so many. */
+const MIN_DIGITS = 4;
 
 const OPEN_STAGES = ["new", "accepted", "in_progress"] as const;
 
-/** What there is to see, read outside of every step: a page never holds up an order. */
+/** Creates the pages of the board. They only read, so they never block an order. */
 export function createPages(store: Store) {
   async function showBoard(viewer: Viewer, query: URLSearchParams): Promise<Response> {
-    const { words } = viewer;
+    const { texts } = viewer;
+    const limit = parseInteger(query.get("limit") ?? "", 1, MAX_COUNTED) ?? MAX_CARDS;
+    const current = OPEN_STAGES.find((stage) => stage === query.get("stage")) ?? "new";
     const today = dayOf(viewer.now);
     const [columns, open, figures, owed, notice] = await Promise.all([
       Promise.all(
-        OPEN_STAGES.map((stage) =>
-          store.read((tx) => cardsOfStage(tx, { stage, limit: MAX_CARDS })),
-        ),
+        OPEN_STAGES.map((stage) => store.read((tx) => cardsOfStage(tx, { stage, limit }))),
       ),
       store.read((tx) => countOpen(tx)),
       readDay(today),
@@ -52,38 +52,21 @@ export function createPages(store: Store) {
     ]);
     const counts = open[0] ?? { new: 0, accepted: 0, in_progress: 0 };
     return answer({
-      ...{ title: words.board, path: "/board", viewer, newOrders: counts.new },
-      content: html`<h1 class="visually-hidden">${words.board}</h1>
-        ${notice}
-        <section class="summary">
-          <b>${words.today}</b> ${figuresView(figures, viewer)}
-          ${
-            owed.length > 0 &&
-            html`<p class="owed">
-              ${words.refundsOwed}:
-              ${owed.map(({ id, amountTiyin }) => html`<a href="/board/orders/${id}">№ ${id} · ${money(amountTiyin)}</a> `)}
-            </p>`
-          }
-        </section>
-        <div class="columns">
-          ${OPEN_STAGES.map(
-            (stage, at) =>
-              html`<section class="column ${stage}">
-                <h2>
-                  ${words.columns[stage]}
-                  <span class="count">${counts[stage]}${counts[stage] === MAX_COUNTED && "+"}</span>
-                </h2>
-                <ul>
-                  ${columns[at]?.map((card) => cardView(card, stage, viewer))}
-                </ul>
-                ${counts[stage] === 0 && html`<p class="empty">${words.empty}</p>`}
-              </section>`,
-          )}
-        </div>`,
+      ...{ title: texts.board, path: "/board", viewer, newOrders: counts.new },
+      content: boardView(
+        OPEN_STAGES.map((stage, at) => {
+          const cards = columns[at] ?? [];
+          // Read in separate transactions: an order may have arrived in between.
+          const count = Math.max(counts[stage], cards.length);
+          return { stage, cards, count, isCurrent: stage === current };
+        }),
+        { limit, figures, owed, notice },
+        viewer,
+      ),
     });
   }
 
-  /** What the form that led here has done. */
+  /** Confirms the step after which the browser was redirected here. */
   async function readNotice(query: URLSearchParams, viewer: Viewer) {
     const orderId = parseInteger(query.get("done") ?? "");
     if (orderId === undefined) return undefined;
@@ -123,7 +106,7 @@ export function createPages(store: Store) {
     ]);
     const hasMore = cards.length > limit && limit < MAX_LISTED;
     return answer({
-      ...{ title: viewer.words.days, path: "/board/days", viewer },
+      ...{ title: viewer.texts.days, path: "/board/days", viewer },
       content: daysView(
         { days, chosen, stage, cards: cards.slice(0, limit), limit, hasMore },
         viewer,
@@ -144,8 +127,8 @@ export function createPages(store: Store) {
     });
   }
 
-  async function showFound(viewer: Viewer, text: string): Promise<Response> {
-    const query = text.trim();
+  async function showFound(viewer: Viewer, text: string | null): Promise<Response> {
+    const query = text?.trim() ?? "";
     const orderId = parseInteger(query.replace(/^№\s*|^#/, ""));
     const [byNumber] = orderId ? await store.read((tx) => cardById(tx, { orderId })) : [];
     const phoneNumber = parsePhoneNumber(query);
@@ -153,7 +136,7 @@ export function createPages(store: Store) {
     const byPhone =
       phoneNumber !== undefined
         ? await store.read((tx) => cardsOfPhone(tx, { phoneNumber, limit: MAX_CARDS }))
-        : digits.length >= FEWEST_DIGITS
+        : digits.length >= MIN_DIGITS
           ? await store.read((tx) =>
               cardsOfLastDigits(tx, { pattern: `%${digits}`, limit: MAX_CARDS }),
             )
@@ -164,9 +147,9 @@ export function createPages(store: Store) {
     const [only] = found;
     if (only !== undefined && found.length === 1) return seeOther(`/board/orders/${only.id}`);
     return answer({
-      ...{ title: viewer.words.search, path: "/board/search", viewer, query },
-      content: html`<h1>${userText(query) ?? viewer.words.search}</h1>
-        ${tableView(found, viewer, true)}`,
+      ...{ title: viewer.texts.search, path: "/board/search", viewer, query },
+      content: html`<h1>${userText(query) ?? viewer.texts.search}</h1>
+        ${text !== null && tableView(found, viewer, true)}`,
     });
   }
 

@@ -9,35 +9,35 @@ import { REFUSALS, type RefusalCode, type Translations, TRANSLATIONS } from "./t
 /** The longest note or reference. */
 export const MAX_NOTE = 300;
 
-/** Refusals that leave the request as good as before. */
+/** Refusals after which the same request may succeed. */
 const CAN_BE_RETRIED: readonly RefusalCode[] = ["internal_error", "unavailable", "invalid_text"];
 
 export interface Refusals {
-  /** Keeps the fields of a form of ours, to offer them again if the request fails. */
+  /** Remembers the fields of a form, to offer them again if the request fails. */
   keep(request: Request, form: URLSearchParams): void;
-  /** A page that says why the request was refused; it offers a retry with the same input if that can help. */
+  /** Returns a page with the reason, and with a retry of the same input if that can help. */
   refuse(request: Request, code: RefusalCode, status: number): Response;
-  /** The same for an error of the HTTP layer. */
+  /** Does the same for an error of the HTTP layer. */
   answer(request: Request, code: ErrorCode): Response;
 }
 
-/** The board's error pages, in the viewer's language. */
+/** Creates the board's error pages, in the viewer's language. */
 export function createRefusals(viewerOf: (request: Request) => Viewer | undefined): Refusals {
   const forms = new WeakMap<Request, URLSearchParams>();
 
   function refuse(request: Request, code: RefusalCode, status: number): Response {
     const language = languageOf(request);
-    const words = TRANSLATIONS[language];
-    const retry = CAN_BE_RETRIED.includes(code) && retryView(request, words);
-    const fault = { status, code, title: words.notDone, text: words.refusals[code], retry };
+    const texts = TRANSLATIONS[language];
+    const retry = CAN_BE_RETRIED.includes(code) && retryView(request, texts);
+    const fault = { status, code, title: texts.notDone, text: texts.refusals[code], retry };
     return message(viewerOf(request) ?? language, fault);
   }
 
-  function retryView(request: Request, words: Translations): Html | undefined {
+  function retryView(request: Request, texts: Translations): Html | undefined {
     const form = forms.get(request);
-    if (form !== undefined) return retryForm(targetOf(request).pathname, form, words);
+    if (form !== undefined) return retryForm(targetOf(request).pathname, form, texts);
     if (request.method !== "GET") return undefined;
-    return html`<a class="primary" href="${hereOf(request)}">${words.tryAgain}</a>`;
+    return html`<a class="primary" href="${hereOf(request)}">${texts.tryAgain}</a>`;
   }
 
   return {
@@ -50,20 +50,20 @@ export function createRefusals(viewerOf: (request: Request) => Viewer | undefine
   };
 }
 
-function retryForm(action: string, form: URLSearchParams, words: Translations): Html {
+function retryForm(action: string, form: URLSearchParams, texts: Translations): Html {
   return html`<form method="post" action="${action}" class="retry">
-    ${Array.from(form, ([name, value]) => fieldView(name, value, words))}
-    <button class="primary">${words.tryAgain}</button>
+    ${Array.from(form, ([name, value]) => fieldView(name, value, texts))}
+    <button class="primary">${texts.tryAgain}</button>
   </form>`;
 }
 
-function fieldView(name: string, value: string, words: Translations): Html {
-  // The other fields say what was tapped.
+function fieldView(name: string, value: string, texts: Translations): Html {
+  // The other fields were set by the button.
   if (name !== "note" && name !== "reference") {
     return html`<input type="hidden" name="${name}" value="${value}" />`;
   }
   return html`<label class="field"
-    >${words[name]}<input
+    >${texts[name]}<input
       name="${name}"
       dir="auto"
       maxlength="${MAX_NOTE}"

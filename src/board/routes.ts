@@ -15,7 +15,7 @@ import type { StageChange, ChangeStage } from "../orders/change-stage.ts";
 import type { Clock } from "../ports.ts";
 import { CANCEL_REASONS, type OrderEvent, STAGES } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
-import { message, notFound, seeOther } from "./responses.ts";
+import { compressed, message, notFound, seeOther } from "./responses.ts";
 import boardScriptPath from "./board-client.js" with { type: "file" };
 import liveScriptPath from "./board-live.js" with { type: "file" };
 import boardStylePath from "./board.css" with { type: "file" };
@@ -25,14 +25,22 @@ import { userText } from "./html.ts";
 import type { Viewer } from "./layout.ts";
 import { createPages } from "./pages.ts";
 import { createRefusals, MAX_NOTE } from "./refusals.ts";
-import { hereOf, isBoardPath, isOwnForm, languageOf, ownPage, queryOf } from "./request.ts";
-import { ANYBODY, createSessions, type SessionConfig } from "./sessions.ts";
+import {
+  hereOf,
+  isBoardPath,
+  isOwnForm,
+  languageOf,
+  ownPage,
+  queryOf,
+  withDone,
+} from "./request.ts";
+import { DEFAULT_NAME, createSessions, type SessionConfig } from "./sessions.ts";
 import { createSignIn } from "./sign-in.ts";
 import { LANGUAGES, TRANSLATIONS } from "./translations.ts";
 
 const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="#0f766e"/><path d="M10 22V10l12 12V10" fill="none" stroke="#fff" stroke-width="3"/></svg>`;
 
-/** A page that a person sees checks itself who may see it. */
+/** Pages check the session themselves. */
 const access = routeOptions({
   access: "dispatcher",
   parse: "none" as const,
@@ -49,7 +57,7 @@ export interface BoardDependencies {
   readonly config: SessionConfig & Pick<Config, "apiKeys">;
 }
 
-/** `/board`, where dispatchers work paid orders; with `API_KEY` but no dispatchers there is none. */
+/** Creates `/board`; without any routes if `API_KEY` is set but no dispatchers are. */
 export function createBoard(dependencies: BoardDependencies) {
   const { store, changeStage, log, now, config } = dependencies;
   const { dispatchers, publicUrl } = config;
@@ -59,7 +67,7 @@ export function createBoard(dependencies: BoardDependencies) {
   const { showSignIn, signIn } = createSignIn({ sessions, refusals, log, now, publicUrl });
   const changes = createLiveUpdates(async () => {
     const [version] = await store.read((tx) => boardVersion(tx));
-    if (version === undefined) throw new Error("a count has no row");
+    if (version === undefined) throw new Error("the board version query returned no row");
     return version;
   }, log);
 
@@ -68,27 +76,27 @@ export function createBoard(dependencies: BoardDependencies) {
     if (name === undefined) return undefined;
     const language = languageOf(request);
     return {
-      ...{ name, language, words: TRANSLATIONS[language], now: now(), here: hereOf(request) },
+      ...{ name, language, texts: TRANSLATIONS[language], now: now(), here: hereOf(request) },
       canSignOut: dispatchers.length > 0,
     };
   }
 
-  /** A page for who has a session; who has none is sent to the sign-in, and nothing is done. */
+  /** Shows a page to a signed-in dispatcher; redirects anyone else to the sign-in. */
   async function forViewer(
     request: Request,
     show: (viewer: Viewer) => Promise<Response>,
   ): Promise<Response> {
     const viewer = viewerOf(request);
-    if (viewer !== undefined) return show(viewer);
+    if (viewer !== undefined) return compressed(request, await show(viewer));
     return seeOther(`/board/sign-in?to=${encodeURIComponent(hereOf(request))}`);
   }
 
-  /** The same for a form, which only our own pages may send. */
+  /** Does the same for a form, which only the board itself may send. */
   async function forForm(
     request: Request,
     act: (viewer: Viewer, form: URLSearchParams) => Promise<Response>,
   ): Promise<Response> {
-    // Without a retry: a foreign page could have the viewer send its form that way.
+    // Without a retry: the dispatcher could be tricked into sending a foreign form.
     if (!isOwnForm(request)) return refusals.refuse(request, "foreign_form", 403);
     return forViewer(request, async (viewer) => {
       const form = await readForm(request);
@@ -115,9 +123,7 @@ export function createBoard(dependencies: BoardDependencies) {
     const outcome = await changeStage({ orderId, actor: viewer.name, seen, work: wanted });
     switch (outcome.kind) {
       case "done":
-        return seeOther(
-          form.get("back") === "order" ? `/board/orders/${orderId}` : `/board?done=${orderId}`,
-        );
+        return seeOther(pageAfterStep(form.get("back"), orderId));
       case "order_not_found":
         return notFound(viewer);
       case "no_such_step":
@@ -166,8 +172,7 @@ export function createBoard(dependencies: BoardDependencies) {
     )
     .get(
       "/board/search",
-      ({ request }) =>
-        forViewer(request, (viewer) => showFound(viewer, queryOf(request).get("q") ?? "")),
+      ({ request }) => forViewer(request, (viewer) => showFound(viewer, queryOf(request).get("q"))),
       access,
     )
     .get(
@@ -179,9 +184,9 @@ export function createBoard(dependencies: BoardDependencies) {
       "/board/changes",
       ({ request, server }) => {
         if (viewerOf(request) === undefined) return refusals.refuse(request, "no_session", 403);
-        // The stream is silent for longer than other answers take.
+        // The stream is silent for longer than the idle timeout.
         server?.timeout(request, 0);
-        // Nobody would read the stream, nor end it.
+        // The stream of a HEAD request would never be read or closed.
         return new Response(request.method === "HEAD" ? null : changes.open(), {
           headers: { "content-type": "text/event-stream", "x-accel-buffering": "no" },
         });
@@ -230,25 +235,25 @@ export function createBoard(dependencies: BoardDependencies) {
   return {
     http: hasBoard ? http : new Elysia(),
     errorPages,
-    /** Ends the open streams. */
+    /** Closes the open streams. */
     close: changes.close,
   };
 
   function conflict(viewer: Viewer, orderId: number, last: OrderEvent | undefined): Response {
-    const { words } = viewer;
-    const what = last ? words.events[last.kind] : words.paid;
-    const who = userText(last?.actor ?? ANYBODY);
+    const { texts } = viewer;
+    const what = last ? texts.events[last.kind] : texts.paid;
+    const who = userText(last?.actor ?? DEFAULT_NAME);
     return message(viewer, {
       ...{ status: 409, code: "stage_changed", orderId },
-      title: `№ ${orderId}: ${words.changedTitle}`,
-      text: words.changed(what, who, clockTime(last?.at ?? viewer.now)),
+      title: `№ ${orderId}: ${texts.changedTitle}`,
+      text: texts.changed(what, who, clockTime(last?.at ?? viewer.now)),
     });
   }
 }
 
 type Params = { readonly order_id: string; readonly verb: string };
 
-/** Reads the step that a form asks for; undefined if our pages send no such form. */
+/** Reads the requested change; undefined if the board has no such form. */
 function readWork(verb: string, form: URLSearchParams): StageChange | "invalid_text" | undefined {
   switch (verb) {
     case "accept":
@@ -272,14 +277,20 @@ function readWork(verb: string, form: URLSearchParams): StageChange | "invalid_t
   }
 }
 
+/** Returns the page that the form was on; the board confirms the step. */
+function pageAfterStep(back: string | null, orderId: number): string {
+  const page = ownPage(back);
+  return page.startsWith("/board/") ? page : withDone(page, orderId);
+}
+
 function refuse(viewer: Viewer, orderId: number): Response {
-  const text = viewer.words.noSuchStep;
+  const text = viewer.texts.noSuchStep;
   return message(viewer, {
     ...{ status: 422, code: "no_such_step", title: `№ ${orderId}`, text, orderId },
   });
 }
 
-/** Reads the files as one. */
+/** Returns a reader of the concatenated files. */
 function file(...paths: readonly string[]) {
   return async () => Buffer.concat(await Promise.all(paths.map((path) => Bun.file(path).bytes())));
 }

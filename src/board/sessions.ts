@@ -6,33 +6,33 @@ import { isRecent } from "../orders/change-stage.ts";
 
 const SESSION_MS = 12 * 3_600_000;
 
-/** Who works where nobody has a key. */
-export const ANYBODY = "dispatcher";
+/** The name of every dispatcher if no keys are configured. */
+export const DEFAULT_NAME = "dispatcher";
 
 /** The settings that sessions depend on. */
 export type SessionConfig = Pick<Config, "dispatchers" | "publicUrl" | "database" | "port">;
 
 export interface Sessions {
-  /** Whose key this is, if it is one; compared in a time that says nothing about the keys. */
+  /** Finds the dispatcher with this key, in constant time. */
   ownerOf(key: string): Dispatcher | undefined;
-  /** The value of `Set-Cookie` that begins a session. */
+  /** Returns the `Set-Cookie` value that starts a session. */
   begin(dispatcher: Dispatcher, now: number): string;
-  /** The value of `Set-Cookie` that ends it. */
+  /** Returns the `Set-Cookie` value that ends the session. */
   end(): string;
-  /** The name of the dispatcher whose session the cookies carry, if it is valid. */
+  /** Returns the name of the dispatcher if the cookies have a valid session. */
   nameOf(cookies: string | null, now: number): string | undefined;
 }
 
 /**
- * Sessions in cookies alone: `name.endsAt.HMAC`, under the person's own key, so that a key which is taken
- * away ends its sessions, and every copy knows them. Without dispatchers everybody is one.
+ * Creates stateless sessions: cookies `name.endsAt.HMAC`, signed with the dispatcher's key. So a removed
+ * key ends its sessions, and every instance accepts them. Without dispatchers no session is needed.
  */
 export function createSessions(config: SessionConfig): Sessions {
   const { dispatchers, publicUrl } = config;
   const isHttps = publicUrl?.startsWith("https:") ?? false;
-  // Browsers share cookies between the ports of a host, so each instance has its own name.
+  // Browsers share cookies between the ports of a host, so each service has its own name.
   const instance = `nmservis-${digest(instanceOf(config)).toString("hex").slice(0, 8)}`;
-  // A cookie of this name can't come from a subdomain, nor over plain HTTP (RFC 6265bis, section 4.1.3.2).
+  // `__Host-` excludes cookies from subdomains and plain HTTP (RFC 6265bis, section 4.1.3.2).
   const cookie = isHttps ? `__Host-${instance}` : instance;
   const attributes = `Path=/; HttpOnly; SameSite=Lax${isHttps ? "; Secure" : ""}`;
 
@@ -55,7 +55,7 @@ export function createSessions(config: SessionConfig): Sessions {
     },
     end: () => `${cookie}=; Max-Age=0; ${attributes}`,
     nameOf(cookies, now) {
-      if (dispatchers.length === 0) return ANYBODY;
+      if (dispatchers.length === 0) return DEFAULT_NAME;
       const value = cookieOf(cookies, cookie);
       const [name, endsAt = "", signature = ""] = value?.split(".") ?? [];
       const dispatcher = dispatchers.find((one) => encodeURIComponent(one.name) === name);
@@ -68,18 +68,18 @@ export function createSessions(config: SessionConfig): Sessions {
 }
 
 /**
- * Text that differs between two instances on one host and is the same for all copies of one instance: the
- * public URL, else the database. A SQLite file has one process, so its port counts as well.
+ * Returns text that differs between two services on one host and is equal for all instances of one: the
+ * public URL, else the database. A SQLite file has one process, so its port is included.
  */
 function instanceOf({ publicUrl, database, port }: SessionConfig): string {
   if (publicUrl !== null) return publicUrl;
   if (database.kind === "sqlite") return `${port} ${resolve(database.path)}`;
-  // Without user and password: a hash of them in a cookie could be guessed offline.
+  // Without user and password: a hash of them could be brute-forced offline.
   const { host, pathname } = new URL(database.url);
   return `${host}${pathname}`;
 }
 
-/** The value of a cookie, as it stands in the header. */
+/** Returns the raw value of a cookie. */
 export function cookieOf(cookies: string | null, name: string): string | undefined {
   const pairs = (cookies ?? "").split(";").map((pair) => pair.trim());
   return pairs.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);

@@ -13,7 +13,7 @@ import { LANGUAGES, TRANSLATIONS } from "./translations.ts";
 const MINUTE_MS = 60_000;
 const WRONG_KEYS_PER_MINUTE = 10;
 
-/** Names that browsers trust without TLS: they keep cookies marked `Secure` there. */
+/** Hosts on which browsers accept `Secure` cookies without TLS. */
 const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 export interface SignInDependencies {
@@ -24,7 +24,7 @@ export interface SignInDependencies {
   readonly publicUrl: string | null;
 }
 
-/** The page on which dispatchers enter their keys, and its form. */
+/** Creates the sign-in page and its form handler. */
 export function createSignIn({ sessions, refusals, log, now, publicUrl }: SignInDependencies) {
   const wrongKeys = createRateLimit({ limit: WRONG_KEYS_PER_MINUTE, windowMs: MINUTE_MS, now });
   const secureUrl = publicUrl?.startsWith("https:") ? new URL(publicUrl) : undefined;
@@ -43,16 +43,16 @@ export function createSignIn({ sessions, refusals, log, now, publicUrl }: SignIn
     if (dropsCookies(request)) return show(request, to, 403, signInAt(request, to));
     const dispatcher = sessions.ownerOf(form.get("key") ?? "");
     if (dispatcher !== undefined) return seeOther(to, sessions.begin(dispatcher, now()));
-    const words = TRANSLATIONS[languageOf(request)];
+    const texts = TRANSLATIONS[languageOf(request)];
     if (!wrongKeys.take("all")) {
       const leftS = Math.max(1, Math.ceil((wrongKeys.renewsAt("all") - now()) / 1000));
-      return show(request, to, 429, words.tooManyKeys, { "retry-after": String(leftS) });
+      return show(request, to, 429, texts.tooManyKeys, { "retry-after": String(leftS) });
     }
     log.warn(`Refused a sign-in to the board: wrong key (request ${requestId}).`);
-    return show(request, to, 403, words.wrongKey);
+    return show(request, to, 403, texts.wrongKey);
   }
 
-  /** Over plain HTTP a browser drops the session's cookie, and would be asked for the key again and again. */
+  /** Checks whether the browser would drop the `Secure` session cookie, and so never be signed in. */
   function dropsCookies({ headers }: Request): boolean {
     const origin = URL.parse(headers.get("origin") ?? "");
     return (
@@ -61,8 +61,8 @@ export function createSignIn({ sessions, refusals, log, now, publicUrl }: SignIn
   }
 
   function signInAt(request: Request, to: string): Content {
-    const words = TRANSLATIONS[languageOf(request)];
-    return words.signInAt(html`<a href="${secureUrl?.origin}${to}">${secureUrl?.origin}</a>`);
+    const texts = TRANSLATIONS[languageOf(request)];
+    return texts.signInAt(html`<a href="${secureUrl?.origin}${to}">${secureUrl?.origin}</a>`);
   }
 
   return { showSignIn, signIn };
@@ -76,25 +76,25 @@ function show(
   headers: Readonly<Record<string, string>> = {},
 ): Response {
   const language = languageOf(request);
-  const words = TRANSLATIONS[language];
+  const texts = TRANSLATIONS[language];
   const here = `/board/sign-in?to=${encodeURIComponent(to)}`;
   const content = html`<form method="post" action="/board/sign-in" class="panel sign-in">
     <h1>NoMus</h1>
     <p role="alert">${alert}</p>
     <input type="hidden" name="to" value="${to}" />
     <label class="field"
-      >${words.key}<input
+      >${texts.key}<input
         type="password"
         name="key"
         required
         autofocus
         autocomplete="current-password"
     /></label>
-    <button class="primary">${words.signIn}</button>
+    <button class="primary">${texts.signIn}</button>
     <p class="languages">
       ${LANGUAGES.map((one) => html`<a href="/board/language/${one}?to=${encodeURIComponent(here)}">${one.toUpperCase()}</a> `)}
     </p>
   </form>`;
-  const options = { title: words.signIn, path: "/board/sign-in", viewer: undefined, language };
+  const options = { title: texts.signIn, path: "/board/sign-in", viewer: undefined, language };
   return respond(page({ ...options, content }), status, headers);
 }

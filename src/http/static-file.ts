@@ -58,7 +58,7 @@ export function createStaticFile(
 }
 
 /** Returns whether gzip is listed and not refused; `*` does not count. */
-function acceptsGzip(acceptEncoding: string | null): boolean {
+export function acceptsGzip(acceptEncoding: string | null): boolean {
   const codings = (acceptEncoding ?? "").toLowerCase().split(",");
   return codings.some((coding) =>
     /^\s*(x-)?gzip\s*(;\s*q=(0?\.\d*[1-9]\d*|1(\.0*)?)\s*)?$/.test(coding),

@@ -359,7 +359,7 @@ describe("board", () => {
     await order();
     world.nowMs += 10_000 * 24 * HOUR_MS;
     const { text } = await (await signIn("Aziza")).read("/board");
-    expect(text).toContain(`<time class="age">10000\u00a0д</time>`);
+    expect(text).toContain(`<time class="age">10000\u00a0дн.</time>`);
   });
 
   test("shows a new order in amber after 5 minutes and in red after 15", async () => {

@@ -28,7 +28,6 @@ test("seed fills an empty database with orders of every kind, and refuses a non-
     database.query<{ n: number }, []>(`SELECT count(*) AS n FROM orders WHERE ${where}`).get()?.n;
   for (const kind of [
     "status = 'declined'",
-    "status = 'pending'",
     "status = 'paid' AND notified_at IS NULL",
     "status = 'paid' AND notified_at IS NOT NULL",
     "idempotency_key IS NULL",
@@ -36,10 +35,28 @@ test("seed fills an empty database with orders of every kind, and refuses a non-
   ]) {
     expect(count(kind), kind).toBeGreaterThan(5);
   }
+  expect(count("status = 'pending'")).toBeGreaterThan(0);
+  const dayAgo = `settled_at > ${Date.now() - 24 * 3_600_000}`;
+  for (const kind of [
+    "stage = 'new'",
+    "stage = 'accepted'",
+    "stage = 'in_progress'",
+    "stage = 'completed'",
+    "refund = 'owed'",
+    "refund = 'given'",
+    `stage = 'new' AND stage_at < ${Date.now() - 15 * 60_000}`,
+    "stage = 'new' AND address IS NOT NULL AND comment IS NOT NULL",
+  ]) {
+    expect(count(`${kind} AND ${dayAgo}`), kind).toBeGreaterThan(0);
+  }
+  const scripts = database.query<{ name: string }, []>("SELECT full_name AS name FROM users").all();
+  for (const script of [/\p{Script=Latin}/u, /\p{Script=Cyrillic}/u, /\p{Script=Arabic}/u]) {
+    expect(scripts.some(({ name }) => script.test(name))).toBe(true);
+  }
   const before = count("true");
   expect(before).toBeGreaterThan(300);
   const again = await seed();
   expect(again.status).toBe(1);
-  expect(again.complaints).toContain(`The database ${path} already has orders.`);
+  expect(again.complaints).toContain(`The database ${path} already has orders; delete it first.`);
   expect(count("true")).toBe(before);
 });

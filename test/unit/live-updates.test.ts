@@ -16,7 +16,7 @@ async function readUntil(stream: ReadableStream<Uint8Array>, awaited: string): P
 
 test("a stream starts with a heartbeat, and repeats it while nothing changes", async () => {
   const version = { newOrders: 2, lastPaidAt: 5, lastEvent: 7 };
-  const timings = { lookMs: 1, heartbeatMs: 1 };
+  const timings = { pollMs: 1, heartbeatMs: 1 };
   const changes = createLiveUpdates(async () => version, QUIET, timings);
   const heartbeat = "event: heartbeat\nid: 2.5.7\ndata: 2\n\n";
   const text = await readUntil(changes.open(), heartbeat.repeat(3));
@@ -26,7 +26,7 @@ test("a stream starts with a heartbeat, and repeats it while nothing changes", a
 
 test("each stream gets a heartbeat immediately, and then only later changes", async () => {
   let version: Version = { newOrders: 0, lastPaidAt: 0, lastEvent: 0 };
-  const timings = { lookMs: 1, heartbeatMs: 3_600_000 };
+  const timings = { pollMs: 1, heartbeatMs: 3_600_000 };
   const changes = createLiveUpdates(async () => version, QUIET, timings);
   const first = changes.open();
   await readUntil(first, "event: heartbeat\nid: 0.0.0\ndata: 0\n\n");
@@ -48,7 +48,7 @@ test("no heartbeat is sent while the database can't be read", async () => {
       return version;
     },
     QUIET,
-    { lookMs: 1, heartbeatMs: 1 },
+    { pollMs: 1, heartbeatMs: 1 },
   );
   await readUntil(changes.open(), "event: heartbeat");
   expect(reads).toBe(21);

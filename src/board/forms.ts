@@ -1,0 +1,97 @@
+import { money } from "../lib/format.ts";
+import { CANCEL_REASONS, type Stage } from "../store/schema.ts";
+import type { Card } from "./board-queries.ts";
+import { html, type Html } from "./html.ts";
+import type { Viewer } from "./layout.ts";
+import { MAX_NOTE } from "./refusals.ts";
+
+export type OpenStage = "new" | "accepted" | "in_progress";
+
+/** The main step of each stage. */
+export const NEXT = { new: "accept", accepted: "start", in_progress: "complete" } as const;
+
+/** Checks whether an order in this stage still has to be worked on. */
+export function isOpen(stage: Stage | null): stage is OpenStage {
+  return stage === "new" || stage === "accepted" || stage === "in_progress";
+}
+
+/** The stage that the dispatcher saw, and the page to return to. */
+function contextFields(seen: Stage, { here }: Viewer): Html {
+  return html`<input type="hidden" name="seen" value="${seen}" /><input
+      type="hidden"
+      name="back"
+      value="${here}"
+    />`;
+}
+
+/** Renders the form of one step; `look` is the class of its button. */
+export function stepForm(
+  orderId: number,
+  seen: Stage,
+  verb: "accept" | "start" | "complete" | "undo",
+  viewer: Viewer,
+  look: "primary" | "plain",
+): Html {
+  const label = viewer.texts.verbs[verb];
+  return html`<form method="post" action="/board/orders/${orderId}/${verb}" class="step ${look}">
+    ${contextFields(seen, viewer)}
+    <button class="${look}" aria-label="${label} № ${orderId}">${label}</button>
+  </form>`;
+}
+
+/** Renders the cancel form: a bottom sheet on a phone. Its summary closes it. */
+export function cancelForm({ id, amountTiyin }: Card, seen: OpenStage, viewer: Viewer): Html {
+  const { texts } = viewer;
+  return html`<details class="cancel" id="cancel-${id}">
+    <summary>
+      <span class="opener">${texts.verbs.cancel}<span class="visually-hidden"> № ${id}</span></span
+      ><span class="closer">${texts.keepOrder}</span>
+    </summary>
+    <form method="post" action="/board/orders/${id}/cancel">
+      ${contextFields(seen, viewer)}
+      <fieldset>
+        <legend>№ ${id}. ${texts.reason}</legend>
+        ${CANCEL_REASONS.map(
+          (reason) =>
+            html`<label
+              ><input
+                type="radio"
+                name="reason"
+                value="${reason}"
+                required
+              />${texts.reasons[reason]}</label
+            >`,
+        )}
+      </fieldset>
+      <label class="field"
+        >${texts.note}<input name="note" dir="auto" maxlength="${MAX_NOTE}" autocomplete="off"
+      /></label>
+      <label
+        ><input type="checkbox" name="owed" value="yes" checked />${texts.giveMoneyBack}:
+        ${money(amountTiyin)} ${texts.sum}</label
+      >
+      <button class="danger">${texts.cancelOrder}</button>
+    </form>
+  </details>`;
+}
+
+/** Renders the panel that records a refund. */
+export function refundForm({ id, amountTiyin }: Card, seen: Stage, viewer: Viewer): Html {
+  const { texts } = viewer;
+  return html`<section class="panel refund" id="refund-panel">
+    <h2>${texts.refund}: ${money(amountTiyin)} ${texts.sum}</h2>
+    <p>${texts.refundHint}</p>
+    <form method="post" action="/board/orders/${id}/refund" id="refund-${id}">
+      ${contextFields(seen, viewer)}
+      <label class="field"
+        >${texts.reference}<input
+          name="reference"
+          dir="auto"
+          required
+          maxlength="${MAX_NOTE}"
+          autocomplete="off"
+      /></label>
+      <button class="primary">${texts.verbs.refund}</button>
+    </form>
+  </section>`;
+}
