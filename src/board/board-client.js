@@ -284,19 +284,12 @@ function isAllowed() {
 
 function tone() {
   if (!isAllowed()) return;
-  for (const [at, frequency] of [
-    [0, 880],
-    [0.25, 660],
-  ]) {
-    const start = audio.currentTime + at;
-    const oscillator = new OscillatorNode(audio, { frequency });
-    const volume = new GainNode(audio);
-    volume.gain.setValueAtTime(0.2, start);
-    volume.gain.exponentialRampToValueAtTime(0.001, start + 0.2);
-    oscillator.connect(volume).connect(audio.destination);
-    oscillator.start(start);
-    oscillator.stop(start + 0.2);
-  }
+  const { currentTime, destination } = audio;
+  const oscillator = new OscillatorNode(audio, { frequency: 880 });
+  oscillator.frequency.setValueAtTime(660, currentTime + 0.2);
+  oscillator.connect(new GainNode(audio, { gain: 0.2 })).connect(destination);
+  oscillator.start();
+  oscillator.stop(currentTime + 0.4);
 }
 
 function allowSound() {

@@ -17,15 +17,15 @@ suite("a form", () => {
   async function fillCancelForm(page: Page, id: number) {
     const card = page.locator(`#order-${id}`);
     await card.locator("summary").click();
-    await card.getByLabel("Не обслуживаем адрес").check();
+    await card.getByLabel("Вне зоны обслуживания").check();
     await card.locator("input[name=note]").fill("over the river");
     return {
       send: () => card.locator("button.danger").click(),
       async expectKept() {
-        await card.locator("button.danger:enabled").waitFor();
+        await card.locator("form:not([aria-busy]) button.danger").waitFor();
         const failure = card.locator(".failure");
         expect(await failure.innerText()).toBe("Не сохранено. Попробуйте ещё раз.");
-        expect(await card.getByLabel("Не обслуживаем адрес").isChecked()).toBe(true);
+        expect(await card.getByLabel("Вне зоны обслуживания").isChecked()).toBe(true);
         expect(await card.locator("input[name=note]").inputValue()).toBe("over the river");
       },
     };
@@ -113,7 +113,7 @@ suite("a form", () => {
     });
     const button = page.locator("form.step.primary button");
     await button.click();
-    await page.locator("form.step.primary button:disabled").waitFor();
+    await page.locator("form.step.primary[aria-busy=true] button").waitFor();
     await button.click({ force: true });
     await page.evaluate(`document.querySelector("form.step.primary").requestSubmit()`);
     answering.resolve("pass");
@@ -126,7 +126,7 @@ suite("a form", () => {
     await using profile = await openProfile();
     const [page, id] = [await profile.open(), await order()];
     await shows(id)(page);
-    // An open form keeps the page from being refreshed.
+    // An open form keeps its card unchanged.
     const { send } = await fillCancelForm(page, id);
     const { name, value } = await signIn("Bekzod");
     await fetch(`${service.url}/board/orders/${id}/accept`, {
