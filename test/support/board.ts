@@ -9,7 +9,7 @@ const DISPATCHERS = Object.entries(KEYS)
 
 type Dispatcher = keyof typeof KEYS;
 
-/** The service with two dispatchers, in this process, with clients for the dispatchers and the bot. */
+/** Starts the service with two dispatchers in this process, with clients for them and for the bot. */
 export function createBoard(environment: Record<string, string> = {}) {
   const service = createService({
     ...{ API_KEY, DISPATCHERS, ORDERS_PER_USER_PER_HOUR: "0" },
@@ -46,7 +46,7 @@ export function createBoard(environment: Record<string, string> = {}) {
         submit(path, form, { cookie, ...headers }),
     };
   }
-  /** A paid order of a customer of this number. */
+  /** Places a paid order of the customer with this number. */
   async function order(more: object = {}, phone = "+998901234567", name?: string) {
     const headers = { "x-api-key": API_KEY };
     const user = await post("/register", { phone_number: phone, full_name: name }, headers);
@@ -58,7 +58,7 @@ export function createBoard(environment: Record<string, string> = {}) {
     await app.idle();
     return Number(body["order_id"]);
   }
-  /** The order as the API answers it. */
+  /** Reads the order through the API. */
   const look = async (id: number) =>
     (await service.request(`/orders/${id}`, { headers: { "x-api-key": API_KEY } })).body;
   return { ...service, send, submit, signIn, order, look };

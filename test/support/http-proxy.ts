@@ -1,9 +1,9 @@
-/** The fate of a request: the proxy passes it on, never answers it, or answers it itself. */
+/** What the proxy does with a request: forward it, never answer, or answer itself. */
 export type Verdict = "pass" | "stall" | Response;
 
 /**
- * An HTTP proxy to a service, as nginx is, closed at the end of the block. `judge` decides about
- * each request, and may be replaced at any time.
+ * Starts an HTTP proxy in front of a service, as nginx would be. `judge` decides about each request
+ * and may be replaced at any time.
  */
 export function startHttpProxy(target: string) {
   const pipes = new Set<{ isStalled: boolean; cut(): void }>();
@@ -14,7 +14,7 @@ export function startHttpProxy(target: string) {
     seen,
     /** The number of open event streams. */
     streams: () => pipes.size,
-    /** Swallows what the open streams still send, as a dead connection does. */
+    /** Drops all further data of the open streams, like a dead connection. */
     stallStreams: () => pipes.forEach((pipe) => (pipe.isStalled = true)),
     /** Ends the open streams. */
     cutStreams: () => pipes.forEach((pipe) => pipe.cut()),
