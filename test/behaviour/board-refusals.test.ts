@@ -11,7 +11,7 @@ setDefaultTimeout(BUSY_MACHINE_MS);
 const FORM = "application/x-www-form-urlencoded";
 const OWN = { "sec-fetch-site": "same-origin" };
 
-/** Status, reason and language of a refusal. Fails if the answer is not an HTML page. */
+/** Reads status, reason and language of a refusal. Fails if it is not an HTML page. */
 async function refusalOf(answer: Response) {
   expect(answer.headers.get("content-type")).toBe("text/html;charset=utf-8");
   expect(answer.headers.get("x-request-id")).toBeString();
@@ -21,7 +21,7 @@ async function refusalOf(answer: Response) {
   return { status: answer.status, code, language: /<html lang="(\w+)"/.exec(text)?.[1], text };
 }
 
-describe("a refusal on the board is a page in the viewer's language", () => {
+describe("board refusal in the viewer's language", () => {
   const post = (body: string | ReadableStream, headers: Record<string, string> = {}) => ({
     method: "POST",
     body,
@@ -89,14 +89,14 @@ describe("a refusal on the board is a page in the viewer's language", () => {
     const refusal = await refusalOf(await app.http.handle(request));
     expect(refusal).toMatchObject({ status, code, language: "uz" });
     expect(refusal.text).toContain(`href="/board"`);
-    // It would read the address of a form, and lose the input.
+    // A refresh would GET the form's address and lose the input.
     expect(refusal.text).not.toContain("http-equiv");
     expect(world.lines.filter((line) => line.startsWith("Error"))).toEqual([]);
     expect((await look(id))["stage"]).toBe("new");
   });
 
   test.each(["/board/nope", "/board/orders/x/y/z"])(
-    "%s without a session is a page as well",
+    "%s without a session is a page, too",
     async (path) => {
       const { send } = createBoard();
       const refusal = await refusalOf(await send(path));
@@ -105,17 +105,17 @@ describe("a refusal on the board is a page in the viewer's language", () => {
     },
   );
 
-  test("the stream of changes without a session", async () => {
+  test("the event stream needs a session", async () => {
     const refusal = await refusalOf(await createBoard().send("/board/changes"));
     expect(refusal).toMatchObject({ status: 403, code: "no_session" });
   });
 
-  test("a wrong method names the right ones", async () => {
+  test("a wrong method is answered with Allow", async () => {
     const { headers } = await createBoard().send("/board/sign-in", { method: "PUT" });
     expect(headers.get("allow")).toBe("GET, HEAD, POST, OPTIONS");
   });
 
-  test("but beside the board, and without one, it is JSON", async () => {
+  test("paths outside the board are answered with JSON, and all paths without a board", async () => {
     const { send } = createBoard();
     const key = { headers: { "x-api-key": API_KEY } };
     for (const [path, by] of [
@@ -131,7 +131,7 @@ describe("a refusal on the board is a page in the viewer's language", () => {
   });
 });
 
-describe("a form that fails", () => {
+describe("failed board form", () => {
   const input = {
     seen: "new",
     back: "order",
@@ -144,7 +144,7 @@ describe("a form that fails", () => {
     [503, "unavailable", () => new Unavailable("the disk is full")],
     [500, "internal_error", () => new TypeError("secret is not a function")],
   ])(
-    "with %d %s is offered again with its input, and can be sent then",
+    "with %d %s is offered again with its input, and can then be sent",
     async (status, code, fault) => {
       const { signIn, order, look, world } = createBoard();
       const id = await order();
@@ -167,7 +167,7 @@ describe("a form that fails", () => {
     },
   );
 
-  test("of another site is not offered again, which would send it", async () => {
+  test("from another site is not offered again", async () => {
     const { signIn, order } = createBoard();
     const id = await order();
     const { submit } = await signIn("Aziza");
@@ -179,7 +179,7 @@ describe("a form that fails", () => {
 });
 
 test.each(["/board", "/board/days?day=2026-11-20", "/board/orders/1", "/board/search?q=4567"])(
-  "%s that cannot be read offers to read it again",
+  "%s offers a retry while the database is unavailable",
   async (path) => {
     const { signIn, order, world } = createBoard();
     await order();
@@ -207,7 +207,7 @@ function readRetry(text: string) {
   return { action: form?.[1] ?? "", fields: Object.fromEntries(fields) };
 }
 
-describe("a sign-in behind an https PUBLIC_URL", () => {
+describe("sign-in with an https PUBLIC_URL", () => {
   const PUBLIC_URL = "https://orders.example.uz";
   const signInFrom = async (origin: string, host: string) => {
     const { submit } = createBoard({
@@ -219,7 +219,7 @@ describe("a sign-in behind an https PUBLIC_URL", () => {
   };
 
   test.each(["http://orders.example.uz", "http://192.168.1.5:8000"])(
-    "is refused over %s, with a link to the address where it works",
+    "is refused over %s, with a link to PUBLIC_URL",
     async (origin) => {
       const answer = await signInFrom(origin, new URL(origin).host);
       expect(answer.status).toBe(403);
@@ -237,7 +237,7 @@ describe("a sign-in behind an https PUBLIC_URL", () => {
     },
   );
 
-  test("names its address on the page of any other host", async () => {
+  test("shows PUBLIC_URL on other hosts", async () => {
     const { app } = createBoard({ PUBLIC_URL, ALLOWED_HOSTS: "orders.example.uz,localhost" });
     const page = async (host: string) => {
       const request = new Request("http://localhost/board/sign-in", { headers: { host } });
@@ -261,7 +261,7 @@ test.each([
   ["file://", "localhost", 403],
   ["app://localhost", "localhost", 403],
 ])(
-  "a browser that sends only the origin %p to the host %s is answered %d",
+  "a form with only the origin %p, sent to the host %s, is answered with %d",
   async (origin, host, status) => {
     const { app } = createBoard({ HOST: "0.0.0.0" });
     const request = new Request("http://localhost/board/sign-in", {
@@ -273,7 +273,7 @@ test.each([
   },
 );
 
-describe("over a socket", () => {
+describe("board over a socket", () => {
   const folder = temporaryFolder();
   let service: Awaited<ReturnType<typeof spawnService>>;
 
@@ -291,7 +291,7 @@ describe("over a socket", () => {
   const head = (path: string, cookie = "") =>
     `POST ${path} HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\nContent-Type: ${FORM}\r\nCookie: ${cookie}\r\n`;
 
-  test("a chunked body over 16 KiB is a 413 page, and no error in the log", async () => {
+  test("answers a chunked body over 16 KiB with a 413 page, and logs no error", async () => {
     const signedIn = await fetch(`${service.url}/board/sign-in`, {
       method: "POST",
       body: new URLSearchParams({ key: KEYS.Aziza }),

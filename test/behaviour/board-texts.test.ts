@@ -44,7 +44,7 @@ describe("money", () => {
   });
 });
 
-/** Pages and the texts of people on them; each text must be on some page. */
+/** Reads all pages that show user text. */
 async function pagesWith(texts: Record<"name" | "address" | "comment" | "title" | "note", string>) {
   const board = createBoard();
   const { dependencies, signIn } = board;
@@ -56,7 +56,7 @@ async function pagesWith(texts: Record<"name" | "address" | "comment" | "title" 
   const refund = { seen: "cancelled", reference: "note" };
   await aziza.submit(`/board/orders/${second}/refund`, refund);
   const waiting = await board.order();
-  // As older versions have stored them.
+  // Written directly: older versions stored such texts.
   await dependencies.store.run(async (tx) => {
     const { users, orders, tariffs, orderEvents } = tx.tables;
     const { address, comment, note } = texts;
@@ -78,14 +78,14 @@ async function pagesWith(texts: Record<"name" | "address" | "comment" | "title" 
   return [...pages, await conflict.text()];
 }
 
-describe("a text that a person has written", () => {
-  test("is isolated from its neighbours wherever it stands", async () => {
+describe("user text on the board", () => {
+  test("is isolated from its neighbours on every page", async () => {
     const texts = { name: "NAME", address: "ADDR", comment: "COMM", title: "TITL", note: "NOTE" };
     const pages = await pagesWith(texts);
     for (const text of [...Object.values(texts), "Aziza", "Bekzod"]) {
       const uses = pages.join("\n").split(`<bdi>${text}</bdi>`);
       expect(uses.length).toBeGreaterThan(1);
-      // The search field sets its own direction, and an address in a link is not shown.
+      // The search field sets its own direction, and link targets are not shown.
       const bare = uses
         .join("")
         .replaceAll(/dir="auto"\s+value="NAME"|(href|data-viewer)="[^"]*"/g, "");
@@ -93,7 +93,7 @@ describe("a text that a person has written", () => {
     }
   });
 
-  test("loses bidirectional controls, which could end its isolation", async () => {
+  test("loses bidirectional controls, which could break the isolation", async () => {
     const evil = "\u202eab\u2066c\u2069\u202c";
     const texts = { name: evil, address: evil, comment: evil, title: evil, note: evil };
     const pages = await pagesWith(texts);
@@ -102,7 +102,7 @@ describe("a text that a person has written", () => {
     expect(shown).not.toMatch(/[\u202a-\u202e\u2066-\u2069]/);
   });
 
-  test("that is invisible counts as missing", async () => {
+  test("counts as missing if it is invisible", async () => {
     const blank = "\u3164\u2800\ufe0f";
     const texts = { name: blank, address: blank, comment: blank, title: blank, note: blank };
     const pages = await pagesWith(texts);
@@ -115,9 +115,9 @@ describe("a text that a person has written", () => {
   });
 });
 
-describe("a note and a reference", () => {
+describe("note and refund reference", () => {
   test.each(["a\u202eb", "\u2066a", "a\u200f", "\u3164", "\u2800", "\ufe0f\u{e0100}", "\u0301"])(
-    "%j is refused, and offered again to be corrected",
+    "%j is refused, and offered again for correction",
     async (text) => {
       const { signIn, order, look } = createBoard();
       const id = await order();

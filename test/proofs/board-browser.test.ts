@@ -21,16 +21,16 @@ async function submit(page: Page, action: () => Promise<void>) {
   await loaded;
 }
 
-/** A service with two dispatchers, and a browser in front of it. */
+/** Starts a service with two dispatchers, and opens browsers. */
 async function openBoard(folder: string) {
   const browser = await openBrowser("the board");
   if (browser === undefined) return undefined;
   const settings = {
     DATABASE_URL: `file:${join(folder, "x.db")}`,
-    // The same after a restart.
+    // Unchanged by a restart.
     PORT: String(freePort()),
     PAYMENT_STUB_DELAY_MS: "0",
-    // An end that waited for a stream would take longer than any test.
+    // A shutdown that waited for a stream would time out.
     PAYMENT_TIMEOUT_MS: "120000",
     ORDERS_PER_USER_PER_HOUR: "0",
     LOG_LEVEL: "warn",
@@ -40,8 +40,8 @@ async function openBoard(folder: string) {
   let service = await spawnService(settings);
   const { url } = service;
   const headers = { "x-api-key": API_KEY };
-  /** What no page may do: talk to another host, break the policy, throw. */
-  const wrongs: string[] = [];
+  /** Requests to other hosts, violations of the policy, and exceptions. */
+  const violations: string[] = [];
   const contexts: BrowserContext[] = [];
 
   async function signIn(name: keyof typeof KEYS, options: object = {}): Promise<Page> {
@@ -53,12 +53,12 @@ async function openBoard(folder: string) {
     contexts.push(context);
     const page = await context.newPage();
     page.on("request", (request) => {
-      if (new URL(request.url()).origin !== url) wrongs.push(request.url());
+      if (new URL(request.url()).origin !== url) violations.push(request.url());
     });
     page.on("console", (message) => {
-      if (/Content Security Policy|Uncaught/.test(message.text())) wrongs.push(message.text());
+      if (/Content Security Policy|Uncaught/.test(message.text())) violations.push(message.text());
     });
-    page.on("pageerror", (error) => wrongs.push(error.message));
+    page.on("pageerror", (error) => violations.push(error.message));
     await page.goto(`${url}/board`);
     await page.fill("input[name=key]", KEYS[name]);
     await page.click("button.primary");
@@ -68,7 +68,7 @@ async function openBoard(folder: string) {
 
   return {
     url,
-    wrongs,
+    violations,
     signIn,
     async order(phone: string, more: object = {}) {
       const user = await service.post("/register", { phone_number: phone }, headers);
@@ -92,11 +92,11 @@ async function openBoard(folder: string) {
   };
 }
 
-test("the board shows new orders live, takes every step, and reports a conflict", async () => {
+test("board › shows new orders live, takes every step, and reports a conflict", async () => {
   using folder = temporaryFolder();
   await using board = await openBoard(folder.path);
   if (board === undefined) return;
-  const { signIn, order, stageOf, wrongs } = board;
+  const { signIn, order, stageOf, violations } = board;
   const page = await signIn("Aziza");
   await page.locator("#status.connected").waitFor();
 
@@ -113,7 +113,7 @@ test("the board shows new orders live, takes every step, and reports a conflict"
   await page.locator(`.column.new #order-${id}`).waitFor();
   expect(await stageOf(id)).toBe("new");
 
-  // By keys alone.
+  // By keyboard.
   await page.keyboard.press("KeyJ");
   await page.keyboard.press("KeyA");
   await page.locator(`.column.accepted #order-${id}`).waitFor();
@@ -149,11 +149,11 @@ test("the board shows new orders live, takes every step, and reports a conflict"
   await page.locator(".badge.cancelled").waitFor();
   expect(await page.locator(".history").innerText()).toContain("over the river");
   expect(await stageOf(third)).toBe("cancelled");
-  expect(wrongs).toEqual([]);
+  expect(violations).toEqual([]);
 });
 
 test.each(["light", "dark"] as const)(
-  "axe finds nothing serious on any page, %s",
+  "board › axe finds nothing serious on any page, %s",
   async (colorScheme) => {
     using folder = temporaryFolder();
     await using board = await openBoard(folder.path);
@@ -163,10 +163,10 @@ test.each(["light", "dark"] as const)(
     }
     const page = await board.signIn("Aziza", { colorScheme });
     const findings = async () => {
-      // Beside the page's policy, which lets no such script in.
+      // Evaluated directly: the page's policy forbids foreign scripts.
       await page.evaluate(axe.source);
       return page.evaluate(async () => {
-        // `as`: the script that has just run has put it there.
+        // `as`: set by the script above.
         const { violations } = await (globalThis as unknown as { axe: typeof axe }).axe.run();
         return violations
           .filter(({ impact }) => impact === "serious" || impact === "critical")
@@ -194,13 +194,13 @@ test.each(["light", "dark"] as const)(
   },
 );
 
-test("the board says that the service is gone, and is fresh again once it is back", async () => {
+test("board › shows that the service is down, and is current again after a restart", async () => {
   using folder = temporaryFolder();
   await using board = await openBoard(folder.path);
   if (board === undefined) return;
   const page = await board.signIn("Aziza");
   await page.locator("#status.connected").waitFor();
-  // The open stream does not hold up the end.
+  // The open stream does not delay the shutdown.
   await board.end();
   await page.locator("#status.offline").waitFor();
   await board.startAgain();
@@ -209,7 +209,7 @@ test("the board says that the service is gone, and is fresh again once it is bac
   await page.locator("#status.connected").waitFor();
 });
 
-test("over http on a name, texts from old rows neither reverse nor cover their neighbours", async () => {
+test("board over plain HTTP › old texts neither reverse nor cover their neighbours", async () => {
   using folder = temporaryFolder();
   const browser = await openBrowser("the board on a name");
   if (browser === undefined) return;
@@ -236,7 +236,7 @@ test("over http on a name, texts from old rows neither reverse nor cover their n
   await page.getByRole("button", { name: "Принять" }).click();
   await page.locator(".column.accepted .card").waitFor();
 
-  /** The pixels of the line above the name, and the place of each digit of the phone number. */
+  /** Returns the pixels of the address and the position of each digit of the phone number. */
   async function look() {
     await page.goto(`${url}/board`);
     const address = await page.locator(".address").screenshot();
@@ -264,7 +264,7 @@ test("over http on a name, texts from old rows neither reverse nor cover their n
   }
 });
 
-test("everything is done without scripts as well, on a phone, in the dark, in Uzbek", async () => {
+test("board › works without scripts, on a phone, in dark mode, in Uzbek", async () => {
   using folder = temporaryFolder();
   await using board = await openBoard(folder.path);
   if (board === undefined) return;
@@ -292,7 +292,6 @@ test("everything is done without scripts as well, on a phone, in the dark, in Uz
   const widths = await page
     .locator("body")
     .evaluate((body) => [body.scrollWidth, body.clientWidth]);
-  // Nothing is wider than the phone.
   expect(widths[0]).toBe(widths[1]);
-  expect(board.wrongs).toEqual([]);
+  expect(board.violations).toEqual([]);
 });

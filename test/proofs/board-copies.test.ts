@@ -10,7 +10,7 @@ const API_KEY = "a-client-s-key-of-it";
 const KEYS = { Aziza: "aziza-s-key-for-this", Bekzod: "bekzod-s-key-for-thi" };
 const ORDERS = 40;
 
-test("of two dispatchers at two copies one wins, each time, and each copy knows both and tells of all", async () => {
+test("board on two instances › exactly one of two simultaneous dispatchers wins, and streams see all changes", async () => {
   await using server = await startPostgres();
   if (server === undefined) return skip("PostgreSQL, which is not installed (Debian's postgresql)");
   const url = await createDatabase(server.urlOf("postgres"));
@@ -32,22 +32,22 @@ test("of two dispatchers at two copies one wins, each time, and each copy knows 
       headers: { cookie, "sec-fetch-site": "same-origin" },
       redirect: "manual",
     });
-  /** Signs in at one copy; the cookie is good for both. */
+  /** Signs in at one instance; the cookie is valid at both. */
   async function signIn(key: string): Promise<string> {
     const { headers } = await submit(one.url, "sign-in", { key });
     return headers.get("set-cookie")?.split(";")[0] ?? "";
   }
   const [aziza, bekzod] = [await signIn(KEYS.Aziza), await signIn(KEYS.Bekzod)];
 
-  // A board that is open at the other copy.
+  // A board open at the other instance.
   const closing = new AbortController();
   const stream = await fetch(`${other.url}/board/changes`, {
     headers: { cookie: bekzod },
     signal: closing.signal,
   });
   const reader = stream.body?.pipeThrough(new TextDecoderStream()).getReader();
-  let told = "";
-  while (!told.includes("retry")) told += (await reader?.read())?.value ?? "";
+  let received = "";
+  while (!received.includes("retry")) received += (await reader?.read())?.value ?? "";
 
   const headers = { "x-api-key": API_KEY };
   const { body: user } = await one.post("/register", { phone_number: "901234567" }, headers);
@@ -63,6 +63,6 @@ test("of two dispatchers at two copies one wins, each time, and each copy knows 
   }
   const events = await execute(url, "SELECT order_id, count(*) FROM order_events GROUP BY 1");
   expect(events).toHaveLength(ORDERS);
-  while (!told.includes("event: change")) told += (await reader?.read())?.value ?? "";
+  while (!received.includes("event: change")) received += (await reader?.read())?.value ?? "";
   closing.abort();
 });

@@ -10,21 +10,21 @@ const KILLS = process.env["CRASH"] === "long" ? 60 : 6;
 const ORDERS = 12;
 const SECRET = `whsec_${Buffer.from("a secret of enough bytes").toString("base64")}`;
 
-/** The stages that an order goes through, and what leads on from each. */
+/** The stages of an order, with the step out of each. */
 const STEPS = [
   ["new", "accept"],
   ["accepted", "start"],
   ["in_progress", "complete"],
 ] as const;
 
-test("every step that was answered is there with its event, wherever the process is killed, and the bot and the chat hear of all", async () => {
+test("board › every confirmed step survives a kill, and the webhook and Telegram are notified of each", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
-  const heard = new Set<string>();
-  const told = new Set<string>();
+  const webhooks = new Set<string>();
+  const chats = new Set<string>();
   const failed = new Set<string>();
   let isFailing = true;
-  /** A fifth of what is sent fails the first time, until the last start: then nobody waits for minutes. */
+  /** A fifth of the requests fail the first time, until the last start: retries would take minutes. */
   const fails = (name: string) =>
     isFailing && Number(name.replace(/\D/g, "")) % 5 === 2 && !failed.has(name) && failed.add(name);
   using outside = Bun.serve({
@@ -32,16 +32,16 @@ test("every step that was answered is there with its event, wherever the process
     port: 0,
     async fetch(request) {
       if (new URL(request.url).pathname !== "/hook") {
-        // `as`: what our own adapter has sent.
+        // `as`: sent by our own adapter.
         const { text } = (await request.json()) as { text: string };
         const [name = ""] = text.split(" · ");
         if (fails(name)) return new Response("<html>", { status: 502 });
-        told.add(name);
+        chats.add(name);
         return Response.json({ ok: true });
       }
       const name = request.headers.get("webhook-id") ?? "";
       if (fails(name)) return new Response("later", { status: 503 });
-      heard.add(name);
+      webhooks.add(name);
       return new Response();
     },
   });
@@ -58,7 +58,7 @@ test("every step that was answered is there with its event, wherever the process
   };
 
   const orders = new Set<number>();
-  /** The steps that were answered. */
+  /** The confirmed steps. */
   const answered: string[] = [];
   for (let kill = 0; kill < KILLS; kill++) {
     const service = await spawnService(settings);
@@ -76,11 +76,11 @@ test("every step that was answered is there with its event, wherever the process
           headers: { "sec-fetch-site": "same-origin" },
           redirect: "manual",
         });
-        if (status !== 303) throw new Error(`${verb} was answered ${status}`);
+        if (status !== 303) throw new Error(`${verb} was answered with ${status}`);
         answered.push(`${id} ${verb}`);
       }
     };
-    // In the middle of some step: which, the machine decides.
+    // Kills the process at an arbitrary point of some step.
     const before = answered.length;
     const running = Promise.allSettled(Array.from({ length: ORDERS }, (_, n) => work(n)));
     let isOver = false;
@@ -107,7 +107,7 @@ test("every step that was answered is there with its event, wherever the process
     .all();
   const steps = events.map(({ step }) => step);
   expect(answered.filter((step) => !steps.includes(step))).toEqual([]);
-  // Each step once, and each order where its last event has led it.
+  // Each step once, and each order in the stage of its last event.
   expect(new Set(steps).size).toBe(steps.length);
   expect(
     database
@@ -118,9 +118,9 @@ test("every step that was answered is there with its event, wherever the process
       .all(),
   ).toEqual([]);
   console.log(`${KILLS} kills: ${orders.size} orders, ${answered.length} answered steps`);
-  while (heard.size < events.length) await Bun.sleep(20);
-  expect(heard).toEqual(new Set(events.map(({ id }) => `evt_${id}`)));
+  while (webhooks.size < events.length) await Bun.sleep(20);
+  expect(webhooks).toEqual(new Set(events.map(({ id }) => `evt_${id}`)));
   const paid = database.query<{ id: number }, []>("SELECT id FROM orders WHERE status = 'paid'");
-  while (paid.all().some(({ id }) => !told.has(`№ ${id}`))) await Bun.sleep(20);
+  while (paid.all().some(({ id }) => !chats.has(`№ ${id}`))) await Bun.sleep(20);
   await service.end();
 });

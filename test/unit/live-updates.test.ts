@@ -4,7 +4,7 @@ import { createLog } from "../../src/log.ts";
 
 const QUIET = createLog({ level: "error", json: false, write: () => {}, now: () => 0 });
 
-/** The text of a stream, up to and with the awaited part. */
+/** Reads a stream up to and including the awaited text. */
 async function readUntil(stream: ReadableStream<Uint8Array>, awaited: string): Promise<string> {
   let text = "";
   for await (const chunk of stream.values({ preventCancel: true })) {
@@ -14,7 +14,7 @@ async function readUntil(stream: ReadableStream<Uint8Array>, awaited: string): P
   throw new Error(`the stream ended after ${text}`);
 }
 
-test("a stream begins with a heartbeat, and has one again while nothing changes", async () => {
+test("live updates › a stream starts with a heartbeat, repeated while nothing changes", async () => {
   const version = { newOrders: 2, lastPaidAt: 5, lastEvent: 7 };
   const timings = { pollMs: 1, heartbeatMs: 1 };
   const changes = createLiveUpdates(async () => version, QUIET, timings);
@@ -24,7 +24,7 @@ test("a stream begins with a heartbeat, and has one again while nothing changes"
   changes.close();
 });
 
-test("each stream gets its first heartbeat at once, and a change only what follows it", async () => {
+test("live updates › each stream gets an immediate heartbeat, then every change", async () => {
   let version: Version = { newOrders: 0, lastPaidAt: 0, lastEvent: 0 };
   const timings = { pollMs: 1, heartbeatMs: 3_600_000 };
   const changes = createLiveUpdates(async () => version, QUIET, timings);
@@ -39,7 +39,7 @@ test("each stream gets its first heartbeat at once, and a change only what follo
   changes.close();
 });
 
-test("no heartbeat is sent while the database can't be read", async () => {
+test("live updates › no heartbeat is sent while the database is unreadable", async () => {
   const version = { newOrders: 0, lastPaidAt: 0, lastEvent: 0 };
   let reads = 0;
   const changes = createLiveUpdates(
