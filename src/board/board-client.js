@@ -67,10 +67,15 @@ function mayGo({ className, dataset, parentElement }) {
   return className !== "failure" || parentElement.action !== dataset.action;
 }
 
+let isHolding = false;
+
 /** Puts the cards and forms in use into the fresh page, where they are now. */
 function hold(fresh) {
-  const inUse = findAll("details[open], form", main).filter(isInUse);
-  const held = new Set(inUse.map((form) => form.closest(".card, details") ?? form));
+  const inUse = findAll("details[open], form:not(details form), [open] form", main).filter(isInUse);
+  const held = new Set(
+    inUse.map((form) => form.closest(".card") ?? form.closest("details") ?? form),
+  );
+  isHolding = held.size > 0;
   for (const one of held) {
     fresh.getElementById(one.id)?.remove();
     const parent = fresh.getElementById(one.parentElement.id);
@@ -126,11 +131,14 @@ function isOver(since, ms) {
 }
 
 setInterval(() => isOver(loadedAt, REFRESH_MS) && refresh(), TICK_MS);
+on(document, "toggle", ({ target }) => isHolding && !target.open && refresh(), true);
 on(channel, "message", ({ data }) => {
   if (data.kind === "signed-out") location.reload();
 });
 
 // Forms
+
+let sentAt = -TICK_MS;
 
 on(document, "submit", async (event) => {
   event.preventDefault();
@@ -143,6 +151,7 @@ on(document, "submit", async (event) => {
   // The tab may have changed.
   if (fields.has("back")) fields.set("back", location.pathname + location.search);
   find(".failure", form)?.remove();
+  sentAt = event.timeStamp;
   form.ariaBusy = true;
   const answer = await load(url, isPost && { method: "POST", body: fields }).catch(() => {});
   form.ariaBusy = null;
@@ -180,7 +189,7 @@ on(document, "click", async (event) => {
   const { target } = event;
   const link = target.closest("[data-in-place], .tab:not(.owed)");
   // The second click of a double click would hit the button of the next step.
-  if (event.detail > 1 && target.closest("form[method=post] button")) event.preventDefault();
+  if (event.detail > 1 && event.timeStamp - sentAt < TICK_MS) event.preventDefault();
   // The backdrop, and everything beside the menu.
   if (target.matches("details.cancel")) close(target);
   if (!target.closest(".menu")) close(find(".menu"));
@@ -284,19 +293,12 @@ function isAllowed() {
 
 function tone() {
   if (!isAllowed()) return;
-  for (const [at, frequency] of [
-    [0, 880],
-    [0.25, 660],
-  ]) {
-    const start = audio.currentTime + at;
-    const oscillator = new OscillatorNode(audio, { frequency });
-    const volume = new GainNode(audio);
-    volume.gain.setValueAtTime(0.2, start);
-    volume.gain.exponentialRampToValueAtTime(0.001, start + 0.2);
-    oscillator.connect(volume).connect(audio.destination);
-    oscillator.start(start);
-    oscillator.stop(start + 0.2);
-  }
+  const { currentTime, destination } = audio;
+  const oscillator = new OscillatorNode(audio, { frequency: 880 });
+  oscillator.frequency.setValueAtTime(660, currentTime + 0.2);
+  oscillator.connect(new GainNode(audio, { gain: 0.2 })).connect(destination);
+  oscillator.start();
+  oscillator.stop(currentTime + 0.4);
 }
 
 function allowSound() {

@@ -49,7 +49,7 @@ export function orderView(
       }
       <div>
         <dt>${texts.customer}</dt>
-        <dd>
+        <dd class="contact">
           ${card.fullName} <span class="phone">${phoneView(card, isShown)}</span> ${
             !isShown &&
             html`<form method="post" action="/board/orders/${card.id}/phone">
@@ -71,7 +71,7 @@ export function orderView(
       }
     </dl>
     ${card.refund === "owed" && refundForm(card, stage, viewer)}
-    <div class="actions bar" id="actions">
+    <div class="actions action-bar" id="actions">
       ${isOpen(stage) && stepForm(card.id, stage, NEXT[stage], viewer, "primary")}
       ${isShown && callButton(card, texts)}
       ${stage === "accepted" && stepForm(card.id, stage, "complete", viewer, "plain")}

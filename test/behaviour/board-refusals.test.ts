@@ -11,8 +11,8 @@ setDefaultTimeout(BUSY_MACHINE_MS);
 const FORM = "application/x-www-form-urlencoded";
 const OWN = { "sec-fetch-site": "same-origin" };
 
-/** Returns status, code, language and text of an error page. Fails if the response is not HTML. */
-async function readErrorPage(answer: Response) {
+/** Reads status, reason and language of a refusal. Fails if it is not an HTML page. */
+async function refusalOf(answer: Response) {
   expect(answer.headers.get("content-type")).toBe("text/html;charset=utf-8");
   expect(answer.headers.get("x-request-id")).toBeString();
   expect(answer.headers.get("cache-control")).toBe("no-store");
@@ -21,7 +21,7 @@ async function readErrorPage(answer: Response) {
   return { status: answer.status, code, language: /<html lang="(\w+)"/.exec(text)?.[1], text };
 }
 
-describe("board error page", () => {
+describe("board refusal in the viewer's language", () => {
   const post = (body: string | ReadableStream, headers: Record<string, string> = {}) => ({
     method: "POST",
     body,
@@ -78,7 +78,7 @@ describe("board error page", () => {
     [422, "no_such_step", "/board/orders/1/accept", post("")],
     [400, "invalid_host", "/board", { headers: { host: "evil.example" } }],
     [400, "invalid_host", "/board", { headers: { host: "localhost, evil" } }],
-  ])("%d %s at %s is in the viewer's language", async (status, code, path, init) => {
+  ])("%d %s at %s", async (status, code, path, init) => {
     const { signIn, app, order, world, look } = createBoard();
     const id = await order();
     const { cookie } = await signIn("Aziza");
@@ -86,36 +86,36 @@ describe("board error page", () => {
     const request = new Request(`http://localhost${path}`, init);
     if (!request.headers.has("host")) request.headers.set("host", "localhost");
     request.headers.set("cookie", `${cookie}; lang=uz`);
-    const page = await readErrorPage(await app.http.handle(request));
-    expect(page).toMatchObject({ status, code, language: "uz" });
-    expect(page.text).toContain(`href="/board"`);
-    // A refresh would GET the form's URL and lose the input.
-    expect(page.text).not.toContain("http-equiv");
+    const refusal = await refusalOf(await app.http.handle(request));
+    expect(refusal).toMatchObject({ status, code, language: "uz" });
+    expect(refusal.text).toContain(`href="/board"`);
+    // A refresh would GET the form's address and lose the input.
+    expect(refusal.text).not.toContain("http-equiv");
     expect(world.lines.filter((line) => line.startsWith("Error"))).toEqual([]);
     expect((await look(id))["stage"]).toBe("new");
   });
 
   test.each(["/board/nope", "/board/orders/x/y/z"])(
-    "for the unknown path %s without a session is in Russian and has no header",
+    "%s without a session is a page, too",
     async (path) => {
       const { send } = createBoard();
-      const page = await readErrorPage(await send(path));
-      expect(page).toMatchObject({ status: 404, language: "ru" });
-      expect(page.text).not.toContain("<header>");
+      const refusal = await refusalOf(await send(path));
+      expect(refusal).toMatchObject({ status: 404, language: "ru" });
+      expect(refusal.text).not.toContain("<header>");
     },
   );
 
-  test("for the stream of changes without a session is 403 no_session", async () => {
-    const page = await readErrorPage(await createBoard().send("/board/changes"));
-    expect(page).toMatchObject({ status: 403, code: "no_session" });
+  test("the event stream needs a session", async () => {
+    const refusal = await refusalOf(await createBoard().send("/board/changes"));
+    expect(refusal).toMatchObject({ status: 403, code: "no_session" });
   });
 
-  test("for a wrong method lists the allowed methods", async () => {
+  test("a wrong method is answered with Allow", async () => {
     const { headers } = await createBoard().send("/board/sign-in", { method: "PUT" });
     expect(headers.get("allow")).toBe("GET, HEAD, POST, OPTIONS");
   });
 
-  test("is not used outside the board or without DISPATCHERS: errors are JSON there", async () => {
+  test("paths outside the board are answered with JSON, and all paths without a board", async () => {
     const { send } = createBoard();
     const key = { headers: { "x-api-key": API_KEY } };
     for (const [path, by] of [
@@ -131,7 +131,7 @@ describe("board error page", () => {
   });
 });
 
-describe("board form that fails", () => {
+describe("failed board form", () => {
   const input = {
     seen: "new",
     back: "order",
@@ -144,19 +144,19 @@ describe("board form that fails", () => {
     [503, "unavailable", () => new Unavailable("the disk is full")],
     [500, "internal_error", () => new TypeError("secret is not a function")],
   ])(
-    "with %d %s is shown again with its input and can be resubmitted",
+    "with %d %s is offered again with its input, and can then be sent",
     async (status, code, fault) => {
       const { signIn, order, look, world } = createBoard();
       const id = await order();
       const { submit } = await signIn("Aziza");
       world.storeFault = fault();
-      const page = await readErrorPage(await submit(`/board/orders/${id}/cancel`, input));
-      expect(page).toMatchObject({ status, code });
-      expect(page.text).not.toContain("secret");
-      expect(page.text).toContain("Попробовать ещё раз");
+      const refusal = await refusalOf(await submit(`/board/orders/${id}/cancel`, input));
+      expect(refusal).toMatchObject({ status, code });
+      expect(refusal.text).not.toContain("secret");
+      expect(refusal.text).toContain("Попробовать ещё раз");
       expect(world.lines.join("\n")).toContain(world.storeFault.message);
       world.storeFault = undefined;
-      const { action, fields } = readRetry(page.text);
+      const { action, fields } = readRetry(refusal.text);
       expect(fields).toEqual(input);
       expect((await submit(action, fields)).status).toBe(303);
       expect(await look(id)).toMatchObject({
@@ -167,19 +167,19 @@ describe("board form that fails", () => {
     },
   );
 
-  test("is not shown again if another site submitted it", async () => {
+  test("from another site is not offered again", async () => {
     const { signIn, order } = createBoard();
     const id = await order();
     const { submit } = await signIn("Aziza");
     const foreign = await submit(`/board/orders/${id}/cancel`, input, {
       "sec-fetch-site": "cross-site",
     });
-    expect((await readErrorPage(foreign)).text).not.toContain(`action="/board/orders`);
+    expect((await refusalOf(foreign)).text).not.toContain(`action="/board/orders`);
   });
 });
 
 test.each(["/board", "/board/days?day=2026-11-20", "/board/orders/1", "/board/search?q=4567"])(
-  "board page %s offers a retry if the store fails",
+  "%s offers a retry while the database is unavailable",
   async (path) => {
     const { signIn, order, world } = createBoard();
     await order();
@@ -207,7 +207,7 @@ function readRetry(text: string) {
   return { action: form?.[1] ?? "", fields: Object.fromEntries(fields) };
 }
 
-describe("board sign-in with an https PUBLIC_URL", () => {
+describe("sign-in with an https PUBLIC_URL", () => {
   const PUBLIC_URL = "https://orders.example.uz";
   const signInFrom = async (origin: string, host: string) => {
     const { submit } = createBoard({
@@ -219,7 +219,7 @@ describe("board sign-in with an https PUBLIC_URL", () => {
   };
 
   test.each(["http://orders.example.uz", "http://192.168.1.5:8000"])(
-    "is refused at %s, with a link to PUBLIC_URL",
+    "is refused over %s, with a link to PUBLIC_URL",
     async (origin) => {
       const answer = await signInFrom(origin, new URL(origin).host);
       expect(answer.status).toBe(403);
@@ -231,13 +231,13 @@ describe("board sign-in with an https PUBLIC_URL", () => {
   );
 
   test.each(["https://orders.example.uz", "http://localhost:8000"])(
-    "works at %s",
+    "works over %s",
     async (origin) => {
       expect((await signInFrom(origin, new URL(origin).host)).status).toBe(303);
     },
   );
 
-  test("links to PUBLIC_URL if the page is opened at another host", async () => {
+  test("shows PUBLIC_URL on other hosts", async () => {
     const { app } = createBoard({ PUBLIC_URL, ALLOWED_HOSTS: "orders.example.uz,localhost" });
     const page = async (host: string) => {
       const request = new Request("http://localhost/board/sign-in", { headers: { host } });
@@ -261,7 +261,7 @@ test.each([
   ["file://", "localhost", 403],
   ["app://localhost", "localhost", 403],
 ])(
-  "board sign-in without Sec-Fetch-Site, from Origin %p to Host %s, returns %d",
+  "a form with only the origin %p, sent to the host %s, is answered with %d",
   async (origin, host, status) => {
     const { app } = createBoard({ HOST: "0.0.0.0" });
     const request = new Request("http://localhost/board/sign-in", {
@@ -291,7 +291,7 @@ describe("board over a socket", () => {
   const head = (path: string, cookie = "") =>
     `POST ${path} HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\nContent-Type: ${FORM}\r\nCookie: ${cookie}\r\n`;
 
-  test("a chunked body over 16 KiB gets a 413 page and logs no error", async () => {
+  test("answers a chunked body over 16 KiB with a 413 page, and logs no error", async () => {
     const signedIn = await fetch(`${service.url}/board/sign-in`, {
       method: "POST",
       body: new URLSearchParams({ key: KEYS.Aziza }),
@@ -306,13 +306,13 @@ describe("board over a socket", () => {
       "/board/orders/1/phone",
     ]) {
       const chunk = `${(17_000).toString(16)}\r\n${"x".repeat(17_000)}\r\n0\r\n\r\n`;
-      const response = await say(
+      const heard = await say(
         service.url,
         `${head(path, cookie)}Transfer-Encoding: chunked\r\n\r\n${chunk}`,
         (text) => text.includes("</html>"),
       );
-      expect(response).toStartWith("HTTP/1.1 413 ");
-      expect(response).toContain("text/html");
+      expect(heard).toStartWith("HTTP/1.1 413 ");
+      expect(heard).toContain("text/html");
     }
     expect(service.printed()).not.toContain("Error");
   });

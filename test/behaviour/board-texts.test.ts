@@ -17,14 +17,11 @@ describe("money", () => {
     [123_456_789_000, "1\u00a0234\u00a0567\u00a0890", "1234567890"],
     [Number.MAX_SAFE_INTEGER - 1, "90\u00a0071\u00a0992\u00a0547\u00a0409,90", "90071992547409.90"],
     [Number.MAX_SAFE_INTEGER, "90\u00a0071\u00a0992\u00a0547\u00a0409,91", "90071992547409.91"],
-  ])(
-    "%d tiyin is formatted as %s sum for people and %s for programs",
-    (tiyin, forPeople, forPrograms) => {
-      expect([money(tiyin), inSum(tiyin)]).toEqual([forPeople, forPrograms]);
-    },
-  );
+  ])("%d tiyin is %s sum for people and %s for programs", (tiyin, forPeople, forPrograms) => {
+    expect([money(tiyin), inSum(tiyin)]).toEqual([forPeople, forPrograms]);
+  });
 
-  test("is exact on every board page", async () => {
+  test("is exact on every page", async () => {
     const board = createBoard({ ADMIN_API_KEY });
     const owner = { "x-api-key": ADMIN_API_KEY };
     await board.put("/tariffs/odd", { title: "Odd", price_tiyin: 15_050 }, owner);
@@ -47,7 +44,7 @@ describe("money", () => {
   });
 });
 
-/** Stores the texts in every place that people write to, and returns all pages that show them. */
+/** Reads all pages that show user text. */
 async function pagesWith(texts: Record<"name" | "address" | "comment" | "title" | "note", string>) {
   const board = createBoard();
   const { dependencies, signIn } = board;
@@ -59,7 +56,7 @@ async function pagesWith(texts: Record<"name" | "address" | "comment" | "title" 
   const refund = { seen: "cancelled", reference: "note" };
   await aziza.submit(`/board/orders/${second}/refund`, refund);
   const waiting = await board.order();
-  // Written directly: older versions have stored texts that the service refuses now.
+  // Written directly: older versions stored such texts.
   await dependencies.store.run(async (tx) => {
     const { users, orders, tariffs, orderEvents } = tx.tables;
     const { address, comment, note } = texts;
@@ -82,13 +79,13 @@ async function pagesWith(texts: Record<"name" | "address" | "comment" | "title" 
 }
 
 describe("user text on the board", () => {
-  test("is always isolated by <bdi>", async () => {
+  test("is isolated from its neighbours on every page", async () => {
     const texts = { name: "NAME", address: "ADDR", comment: "COMM", title: "TITL", note: "NOTE" };
     const pages = await pagesWith(texts);
     for (const text of [...Object.values(texts), "Aziza", "Bekzod"]) {
       const uses = pages.join("\n").split(`<bdi>${text}</bdi>`);
       expect(uses.length).toBeGreaterThan(1);
-      // Exempt: the search field, which sets its own direction, and attributes that are not shown.
+      // The search field sets its own direction, and link targets are not shown.
       const bare = uses
         .join("")
         .replaceAll(/dir="auto"\s+value="NAME"|(href|data-viewer)="[^"]*"/g, "");
@@ -96,9 +93,9 @@ describe("user text on the board", () => {
     }
   });
 
-  test("has its bidirectional controls removed, which could end the isolation", async () => {
-    const bidi = "\u202eab\u2066c\u2069\u202c";
-    const texts = { name: bidi, address: bidi, comment: bidi, title: bidi, note: bidi };
+  test("loses bidirectional controls, which could break the isolation", async () => {
+    const evil = "\u202eab\u2066c\u2069\u202c";
+    const texts = { name: evil, address: evil, comment: evil, title: evil, note: evil };
     const pages = await pagesWith(texts);
     const shown = pages.join("\n").replaceAll(/value="[^"]*"/g, "");
     expect(shown).toContain("<bdi>abc</bdi>");
@@ -118,9 +115,9 @@ describe("user text on the board", () => {
   });
 });
 
-describe("cancellation note and refund reference", () => {
+describe("note and refund reference", () => {
   test.each(["a\u202eb", "\u2066a", "a\u200f", "\u3164", "\u2800", "\ufe0f\u{e0100}", "\u0301"])(
-    "%j is refused and shown again for correction",
+    "%j is refused, and offered again for correction",
     async (text) => {
       const { signIn, order, look } = createBoard();
       const id = await order();

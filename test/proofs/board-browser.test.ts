@@ -14,32 +14,23 @@ afterAll(closeBrowser);
 const API_KEY = "a-client-s-key-of-it";
 const KEYS = { Aziza: "aziza-s-key-for-this", Bekzod: "bekzod-s-key-for-thi" };
 
-/** Does an action that submits a form by fetch, and waits until the answer is shown. */
+/** Submits a form without scripts, and waits for the next page. */
 async function submit(page: Page, action: () => Promise<void>) {
-  const answered = page.waitForResponse((response) => response.request().redirectedFrom() !== null);
-  await action();
-  await (await answered).finished();
-  // The script enables the button in the same task in which it shows the answer.
-  await page.locator("main button:disabled").waitFor({ state: "detached" });
-}
-
-/** The same without scripts. */
-async function submitPlainly(page: Page, action: () => Promise<void>) {
   const loaded = page.waitForEvent("load");
   await action();
   await loaded;
 }
 
-/** Starts a service with two dispatchers; returns undefined without a browser. */
+/** Starts a service with two dispatchers, and opens browsers. */
 async function openBoard(folder: string) {
   const browser = await openBrowser("the board");
   if (browser === undefined) return undefined;
   const settings = {
     DATABASE_URL: `file:${join(folder, "x.db")}`,
-    // Kept across a restart.
+    // Unchanged by a restart.
     PORT: String(freePort()),
     PAYMENT_STUB_DELAY_MS: "0",
-    // A shutdown that waited for a stream would exceed the test's timeout.
+    // A shutdown that waited for a stream would time out.
     PAYMENT_TIMEOUT_MS: "120000",
     ORDERS_PER_USER_PER_HOUR: "0",
     LOG_LEVEL: "warn",
@@ -49,7 +40,7 @@ async function openBoard(folder: string) {
   let service = await spawnService(settings);
   const { url } = service;
   const headers = { "x-api-key": API_KEY };
-  /** Requests to other hosts, CSP violations and exceptions of any page. */
+  /** Requests to other hosts, violations of the policy, and exceptions. */
   const violations: string[] = [];
   const contexts: BrowserContext[] = [];
 
@@ -58,7 +49,7 @@ async function openBoard(folder: string) {
       viewport: { width: 1360, height: 900 },
       ...options,
     });
-    if (context === undefined) throw new Error("no browser");
+    if (context === undefined) throw new Error("there is no browser");
     contexts.push(context);
     const page = await context.newPage();
     page.on("request", (request) => {
@@ -101,7 +92,7 @@ async function openBoard(folder: string) {
   };
 }
 
-test("board: an order appears live and can be accepted, undone, completed and cancelled; a conflict is shown", async () => {
+test("board › shows new orders live, takes every step, and reports a conflict", async () => {
   using folder = temporaryFolder();
   await using board = await openBoard(folder.path);
   if (board === undefined) return;
@@ -115,48 +106,44 @@ test("board: an order appears live and can be accepted, undone, completed and ca
   expect(await page.title()).toStartWith("(1) ");
   expect(await card.locator(".address").innerText()).toBe("<img src=x onerror=alert(1)>");
 
-  await submit(page, () => card.getByRole("button", { name: "Принять" }).click());
+  await card.getByRole("button", { name: "Принять" }).click();
   await page.locator(`.column.accepted #order-${id}`).waitFor();
   expect(await stageOf(id)).toBe("accepted");
-  await submit(page, () =>
-    page.locator(".notice").getByRole("button", { name: "Вернуть назад" }).click(),
-  );
+  await page.locator(".notice").getByRole("button", { name: "Отменить последний шаг" }).click();
   await page.locator(`.column.new #order-${id}`).waitFor();
   expect(await stageOf(id)).toBe("new");
 
-  // With the keyboard only.
+  // By keyboard.
   await page.keyboard.press("KeyJ");
-  await submit(page, () => page.keyboard.press("KeyA"));
+  await page.keyboard.press("KeyA");
   await page.locator(`.column.accepted #order-${id}`).waitFor();
-  await submit(page, () => card.getByRole("button", { name: "Мастер в пути" }).click());
-  await submit(page, () => card.getByRole("button", { name: "Выполнен" }).click());
+  await card.getByRole("button", { name: "Мастер выехал" }).click();
+  await card.getByRole("button", { name: "Завершить" }).click();
   await card.waitFor({ state: "detached" });
   expect(await stageOf(id)).toBe("completed");
 
-  // Two dispatchers see the same order. An open form keeps its input while the other acts.
+  // An open form keeps its input while another dispatcher works on the order.
   const second = await order("901234568");
   const other = await signIn("Bekzod");
   const theirs = page.locator(`#order-${second}`);
   await theirs.waitFor();
-  await theirs.locator("summary").click();
+  await theirs.locator(".cancel summary").click();
   await theirs.locator("input[name=note]").fill("too far away");
-  // Even if no field has the focus.
+  // Without focus, too.
   await theirs.locator("input[name=note]").blur();
   await other.locator(`#order-${second}`).getByRole("button", { name: "Принять" }).click();
   await other.locator(`.column.accepted #order-${second}`).waitFor();
   const third = await order("901234569");
   await other.locator(`#order-${third}`).waitFor();
   expect(await theirs.locator("input[name=note]").inputValue()).toBe("too far away");
-  await theirs
-    .getByRole("button", { name: `Отменить № ${second}`, exact: true })
-    .last()
-    .click();
-  expect(await page.locator("[role=alert]").innerText()).toContain("Bekzod");
+  await theirs.getByLabel("Дубликат").check();
+  await theirs.getByRole("button", { name: "Отменить заказ" }).click();
+  expect(await page.locator(".message[role=alert]").innerText()).toContain("Bekzod");
   expect(await stageOf(second)).toBe("accepted");
 
   await page.goto(`${board.url}/board/orders/${third}`);
-  await page.locator("summary").click();
-  await page.getByLabel("Не обслуживаем адрес").check();
+  await page.locator(".cancel summary").click();
+  await page.getByLabel("Вне зоны обслуживания").check();
   await page.locator("input[name=note]").fill("over the river");
   await page.locator("button.danger").click();
   await page.locator(".badge.cancelled").waitFor();
@@ -166,7 +153,7 @@ test("board: an order appears live and can be accepted, undone, completed and ca
 });
 
 test.each(["light", "dark"] as const)(
-  "board: axe finds no serious accessibility issue on any page, %s",
+  "board › axe finds nothing serious on any page, %s",
   async (colorScheme) => {
     using folder = temporaryFolder();
     await using board = await openBoard(folder.path);
@@ -176,10 +163,10 @@ test.each(["light", "dark"] as const)(
     }
     const page = await board.signIn("Aziza", { colorScheme });
     const findings = async () => {
-      // `evaluate` bypasses the page's CSP, which blocks injected scripts.
+      // Evaluated directly: the page's policy forbids foreign scripts.
       await page.evaluate(axe.source);
       return page.evaluate(async () => {
-        // `as`: defined by the script just evaluated.
+        // `as`: set by the script above.
         const { violations } = await (globalThis as unknown as { axe: typeof axe }).axe.run();
         return violations
           .filter(({ impact }) => impact === "serious" || impact === "critical")
@@ -188,7 +175,7 @@ test.each(["light", "dark"] as const)(
     };
     await page.locator("#order-1").getByRole("button", { name: "Принять" }).click();
     await page.locator(".notice").waitFor();
-    await page.locator("#order-2 summary").click();
+    await page.locator("#order-2 .cancel summary").click();
     expect(await findings()).toEqual([]);
     for (const path of [
       "/board/orders/1",
@@ -199,19 +186,21 @@ test.each(["light", "dark"] as const)(
       await page.goto(board.url + path);
       expect(await findings()).toEqual([]);
     }
+    await page.locator(".menu summary").click();
+    expect(await findings()).toEqual([]);
     await page.getByRole("button", { name: "Выйти" }).click();
     await page.locator("input[name=key]").waitFor();
     expect(await findings()).toEqual([]);
   },
 );
 
-test("board: shows offline while the service is down, and catches up after a restart", async () => {
+test("board › shows that the service is down, and is current again after a restart", async () => {
   using folder = temporaryFolder();
   await using board = await openBoard(folder.path);
   if (board === undefined) return;
   const page = await board.signIn("Aziza");
   await page.locator("#status.connected").waitFor();
-  // Shutdown does not wait for the open stream.
+  // The open stream does not delay the shutdown.
   await board.end();
   await page.locator("#status.offline").waitFor();
   await board.startAgain();
@@ -220,7 +209,7 @@ test("board: shows offline while the service is down, and catches up after a res
   await page.locator("#status.connected").waitFor();
 });
 
-test("board over plain HTTP: bidi and combining characters in old rows do not affect neighbouring text", async () => {
+test("board over plain HTTP › old texts neither reverse nor cover their neighbours", async () => {
   using folder = temporaryFolder();
   const browser = await openBrowser("the board on a name");
   if (browser === undefined) return;
@@ -247,11 +236,11 @@ test("board over plain HTTP: bidi and combining characters in old rows do not af
   await page.getByRole("button", { name: "Принять" }).click();
   await page.locator(".column.accepted .card").waitFor();
 
-  /** Returns the pixels of the line above the name and the position of each phone number digit. */
+  /** Returns the pixels of the address and the position of each digit of the phone number. */
   async function look() {
     await page.goto(`${url}/board`);
     const address = await page.locator(".address").screenshot();
-    const digits = await page.locator(".phone a").evaluate((link) => {
+    const digits = await page.locator(".phone").evaluate((link) => {
       const range = link.ownerDocument.createRange();
       const text = link.firstChild;
       return Array.from(link.textContent ?? "", (_character, at) => {
@@ -275,7 +264,7 @@ test("board over plain HTTP: bidi and combining characters in old rows do not af
   }
 });
 
-test("board: an order can be completed without JavaScript, on a phone, in dark mode, in Uzbek", async () => {
+test("board › works without scripts, on a phone, in dark mode, in Uzbek", async () => {
   using folder = temporaryFolder();
   await using board = await openBoard(folder.path);
   if (board === undefined) return;
@@ -286,10 +275,16 @@ test("board: an order can be completed without JavaScript, on a phone, in dark m
     javaScriptEnabled: false,
     hasTouch: true,
   });
+  await page.locator(".menu summary").tap();
   await page.getByRole("link", { name: "UZ" }).tap();
   const card = page.locator(`#order-${id}`);
-  for (const button of ["Qabul qilish", "Usta yo‘lda", "Bajarildi"]) {
-    await submitPlainly(page, () => card.getByRole("button", { name: button }).tap());
+  for (const [tab, button] of [
+    ["Yangi", "Qabul qilish"],
+    ["Qabul qilingan", "Usta yo‘lga chiqdi"],
+    ["Bajarilmoqda", "Yakunlash"],
+  ] as const) {
+    await page.locator(".tab", { hasText: tab }).tap();
+    await submit(page, () => card.getByRole("button", { name: button }).tap());
     await page.locator(".notice").waitFor();
   }
   expect(await board.stageOf(id)).toBe("completed");
@@ -297,7 +292,6 @@ test("board: an order can be completed without JavaScript, on a phone, in dark m
   const widths = await page
     .locator("body")
     .evaluate((body) => [body.scrollWidth, body.clientWidth]);
-  // No horizontal scrolling.
   expect(widths[0]).toBe(widths[1]);
   expect(board.violations).toEqual([]);
 });

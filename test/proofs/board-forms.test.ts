@@ -18,30 +18,30 @@ const suite = describe.skipIf(!board.hasBrowser);
 
 afterAll(() => board[Symbol.asyncDispose]());
 
-suite("board form", () => {
-  /** Fills in an order's cancel form: a reason and a note. */
+suite("a form", () => {
+  /** An open cancel form with a note and a chosen reason, and its submit button. */
   async function fillCancelForm(page: Page, id: number) {
     const card = page.locator(`#order-${id}`);
     await card.locator("summary").click();
-    await card.getByLabel("Не обслуживаем адрес").check();
+    await card.getByLabel("Вне зоны обслуживания").check();
     await card.locator("input[name=note]").fill("over the river");
     return {
       send: () => card.locator("button.danger").click(),
       async expectKept() {
-        await card.locator("button.danger:enabled").waitFor();
+        await card.locator("form:not([aria-busy]) button.danger").waitFor();
         const failure = card.locator(".failure");
         expect(await failure.innerText()).toBe("Не сохранено. Попробуйте ещё раз.");
-        expect(await card.getByLabel("Не обслуживаем адрес").isChecked()).toBe(true);
+        expect(await card.getByLabel("Вне зоны обслуживания").isChecked()).toBe(true);
         expect(await card.locator("input[name=note]").inputValue()).toBe("over the river");
       },
     };
   }
 
-  /** Applies the verdict to POST requests only. */
+  /** Answers posts alone with the verdict. */
   const judgePosts = (judge: () => Verdict | Promise<Verdict>) => (request: Request) =>
     request.method === "POST" ? judge() : "pass";
 
-  test("keeps its input after a failure and can be resubmitted", async () => {
+  test("keeps its input after a failure, and can be sent again", async () => {
     await using profile = await openProfile();
     const { proxy, context, origin } = profile;
     await context.addInitScript(`const after = AbortSignal.timeout;
@@ -62,7 +62,7 @@ suite("board form", () => {
     expect(await stageOf(id)).toBe("cancelled");
   });
 
-  test("keeps its input if the service is down, like the search form", async () => {
+  test("keeps its input if the service is gone, and so does the search", async () => {
     await using profile = await openProfile("board.test");
     const [page, id] = [await profile.open(), await order()];
     await shows(id)(page);
@@ -76,7 +76,7 @@ suite("board form", () => {
     expect(await page.locator(".search input").inputValue()).toBe("901234567");
   });
 
-  test("keeps its error message when the page refreshes", async () => {
+  test("keeps its failure while the page is refreshed", async () => {
     await using profile = await openProfile();
     const [page, id] = [await profile.open(), await order()];
     await shows(id)(page);
@@ -86,7 +86,7 @@ suite("board form", () => {
     expect(await page.locator(`#order-${id} .failure`).isVisible()).toBe(true);
   });
 
-  test("shows the saved state if the response was lost", async () => {
+  test("shows that it was saved although the answer was lost", async () => {
     await using profile = await openProfile();
     const [page, id] = [await profile.open(), await order()];
     await shows(id)(page);
@@ -104,7 +104,7 @@ suite("board form", () => {
     expect(await page.locator(".failure").count()).toBe(0);
   });
 
-  test("is submitted once by a double click, which does not trigger the next action", async () => {
+  test("is sent once by a double click, which does not reach the next step", async () => {
     await using profile = await openProfile();
     const id = await order();
     const page = await profile.open(`/board/orders/${id}`);
@@ -119,7 +119,7 @@ suite("board form", () => {
     });
     const button = page.locator("form.step.primary button");
     await button.click();
-    await page.locator("form.step.primary button:disabled").waitFor();
+    await page.locator("form.step.primary[aria-busy=true] button").waitFor();
     await button.click({ force: true });
     await page.evaluate(`document.querySelector("form.step.primary").requestSubmit()`);
     answering.resolve("pass");
@@ -128,11 +128,11 @@ suite("board form", () => {
     expect(await stageOf(id)).toBe("in_progress");
   });
 
-  test("shows a conflict page from which Back leads to the board", async () => {
+  test("shows the conflict page, from which Back leads to the board", async () => {
     await using profile = await openProfile();
     const [page, id] = [await profile.open(), await order()];
     await shows(id)(page);
-    // An open form blocks page refreshes.
+    // An open form keeps its card unchanged.
     const { send } = await fillCancelForm(page, id);
     const { name, value } = await signIn("Bekzod");
     await fetch(`${service.url}/board/orders/${id}/accept`, {

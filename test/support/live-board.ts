@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Page } from "playwright-core";
+import type { BrowserContextOptions, Page } from "playwright-core";
 import { closeBrowser, openBrowser } from "./browser.ts";
 import { startHttpProxy } from "./http-proxy.ts";
 import { spawnService, temporaryFolder } from "./process.ts";
@@ -38,16 +38,19 @@ export async function openLiveBoard(wantedFor: string) {
   }
 
   /** Opens a browser profile of Aziza, behind a separate proxy. */
-  async function openProfile(hostname: (typeof HOSTNAMES)[number] = "127.0.0.1") {
+  async function openProfile(
+    hostname: (typeof HOSTNAMES)[number] = "127.0.0.1",
+    options: BrowserContextOptions = {},
+  ) {
     const proxy = startHttpProxy(service.url);
     const origin = `http://${hostname}:${proxy.port}`;
     const viewport = { width: 1360, height: 900 };
-    const context = await browser?.newContext({ viewport });
-    if (context === undefined) throw new Error("no browser");
+    const context = await browser?.newContext({ viewport, ...options });
+    if (context === undefined) throw new Error("no browser is installed");
     await context.addCookies([{ ...(await signIn("Aziza")), url: origin }]);
     const profile = {
       ...{ proxy, origin, context },
-      /** The tab that most recently opened a stream. */
+      /** The tab that last opened a stream. */
       leader: undefined as Page | undefined,
       async open(path = "/board"): Promise<Page> {
         const page = await context.newPage();
@@ -68,10 +71,22 @@ export async function openLiveBoard(wantedFor: string) {
   return {
     ...{ service, signIn, openProfile, hasBrowser: browser !== undefined },
     /** Places a paid order of a new customer. */
-    async order(): Promise<number> {
-      const user = await service.post("/register", { phone_number: String(phones++) }, headers);
-      const wanted = { user_id: user.body["user_id"], tariff_code: "standard_300" };
+    async order(more: object = {}, name?: string): Promise<number> {
+      const person = { phone_number: String(phones++), full_name: name };
+      const user = await service.post("/register", person, headers);
+      const wanted = { user_id: user.body["user_id"], tariff_code: "standard_300", ...more };
       return Number((await service.post("/create_order", wanted, headers)).body["order_id"]);
+    },
+    /** Takes a step as Bekzod, without a browser. */
+    async submit(id: number, verb: string, form: Record<string, string>): Promise<number> {
+      const { name, value } = await signIn("Bekzod");
+      const { status } = await fetch(`${service.url}/board/orders/${id}/${verb}`, {
+        method: "POST",
+        body: new URLSearchParams(form),
+        headers: { "sec-fetch-site": "same-origin", cookie: `${name}=${value}` },
+        redirect: "manual",
+      });
+      return status;
     },
     stageOf: async (id: number) =>
       (await service.request(`/orders/${id}`, { headers })).body["stage"],
