@@ -241,7 +241,7 @@ interface Request extends NewOrder {
   readonly withinLimit: boolean;
 }
 
-/** Stores a repeat's address and comment. Returns false if a dispatcher has accepted the order. */
+/** Stores a repeat's address and comment. Returns false if the order is past `new`. */
 async function applyDetails(
   tx: Tx,
   { address, comment }: NewOrder,

@@ -175,7 +175,7 @@ export const orderByPaymentKey = prepared((tx, { orders }) =>
 );
 
 /**
- * Sets address and comment unless a dispatcher has accepted the order. Returns its id if changed.
+ * Sets address and comment of an order that is pending or new. Returns its id if changed.
  */
 export const changeDetails = prepared((tx, { orders }) =>
   tx
