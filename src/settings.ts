@@ -1,3 +1,4 @@
+import { hasVisibleCharacter } from "./lib/format.ts";
 import { LOG_LEVELS, type LogLevel } from "./log.ts";
 
 /** How to read and show the setting of one environment variable. */
@@ -8,7 +9,10 @@ export interface Setting<Value> {
   readonly parse: (text: string) => Value | undefined;
   /** Completes the message "must be …". */
   readonly expected: string;
-  /** Formats the value for the log, without secrets. */
+  /**
+   * Formats the value for the log, without secrets. Empty if it is not set, because a copied empty
+   * value means the default.
+   */
   readonly show: (value: Value) => string | number;
   /** Error messages do not quote the value. */
   readonly isSecret?: true;
@@ -61,7 +65,7 @@ export const SETTINGS = {
     defaultValue: null,
     parse: (text) => parseList(text, HOST_NAME),
     expected: "one or more host names, comma-separated",
-    show: (names) => names?.join(",") ?? "any",
+    show: (names) => names?.join(",") ?? "",
   }),
   /** Origins of web pages that may call the API. */
   corsOrigins: setting<readonly string[]>({
@@ -69,7 +73,7 @@ export const SETTINGS = {
     defaultValue: [],
     parse: parseOrigins,
     expected: "one or more origins such as https://app.example.uz, comma-separated",
-    show: (origins) => origins.join(",") || "none",
+    show: (origins) => origins.join(","),
   }),
   /** Users of the board, each with their own key. */
   dispatchers: setting<readonly Dispatcher[]>({
@@ -77,17 +81,17 @@ export const SETTINGS = {
     defaultValue: [],
     parse: parseDispatchers,
     expected:
-      "name:key pairs, comma-separated, with unique names, and unique keys of at least 16 characters",
-    show: (dispatchers) => dispatchers.map(({ name }) => name).join(",") || "none",
+      "name:key pairs, comma-separated, with unique, visible names, and unique keys of at least 16 characters",
+    show: (dispatchers) => dispatchers.map(({ name }) => name).join(","),
     isSecret: true,
   }),
   /** The service's public origin; null if unknown. */
   publicUrl: setting<string | null>({
     variable: "PUBLIC_URL",
     defaultValue: null,
-    parse: (text) => parseOrigins(text)?.[0],
+    parse: parseOrigin,
     expected: "an origin such as https://orders.example.uz",
-    show: (origin) => origin ?? "none",
+    show: (origin) => origin ?? "",
   }),
   /** The bot that notifies dispatchers in a Telegram chat; null for the stub. */
   telegramBotToken: setting<string | null>({
@@ -95,7 +99,7 @@ export const SETTINGS = {
     defaultValue: null,
     parse: (text) => (/^\d+:[\w-]{10,}$/.test(text) ? text : undefined),
     expected: "a bot's token from BotFather",
-    show: (token) => (token === null ? "none" : "one"),
+    show: (token) => (token === null ? "" : "one"),
     isSecret: true,
   }),
   telegramDispatchChatId: setting<string | null>({
@@ -103,7 +107,7 @@ export const SETTINGS = {
     defaultValue: null,
     parse: (text) => (/^(-?\d+|@\w+)$/.test(text) ? text : undefined),
     expected: "a chat id, or @ and the chat's name",
-    show: (chat) => chat ?? "none",
+    show: (chat) => chat ?? "",
   }),
   /** The chat's topic; null if it has no topics, or for the first one. */
   telegramDispatchThreadId: setting<number | null>({
@@ -111,12 +115,12 @@ export const SETTINGS = {
     defaultValue: null,
     parse: (text) => parseWhole(text, 1, MAX_THREAD_ID),
     expected: "a topic id, a whole number from 1",
-    show: (thread) => thread ?? "none",
+    show: (thread) => thread ?? "",
   }),
   telegramApiUrl: setting<string>({
     variable: "TELEGRAM_API_URL",
     defaultValue: "https://api.telegram.org",
-    parse: (text) => parseOrigins(text)?.[0],
+    parse: parseOrigin,
     expected: "an origin such as https://api.telegram.org",
     show: String,
   }),
@@ -126,7 +130,7 @@ export const SETTINGS = {
     defaultValue: null,
     parse: parseWebhookUrl,
     expected: "an https URL, or an http URL on this machine",
-    show: (url) => (url === null ? "none" : new URL(url).host),
+    show: (url) => (url === null ? "" : new URL(url).host),
     // It may contain a token.
     isSecret: true,
   }),
@@ -135,7 +139,7 @@ export const SETTINGS = {
     defaultValue: null,
     parse: parseWebhookSecret,
     expected: "whsec_ and 24 to 64 bytes in base64",
-    show: (secret) => (secret === null ? "none" : "one"),
+    show: (secret) => (secret === null ? "" : "one"),
     isSecret: true,
   }),
   paymentTimeoutMs: wholeNumber("PAYMENT_TIMEOUT_MS", 8000, 1, MAX_TIMEOUT_MS),
@@ -150,7 +154,7 @@ export const SETTINGS = {
     defaultValue: null,
     parse: (text) => (text === "none" ? null : text),
     expected: "a folder",
-    show: (folder) => folder ?? "none",
+    show: (folder) => folder ?? "",
   }),
   backupEveryH: wholeNumber("BACKUP_EVERY_H", 24, 1, 24 * 365),
   backupKeep: wholeNumber("BACKUP_KEEP", 7, 1, 10_000),
@@ -220,7 +224,7 @@ function keys(variable: string): Setting<readonly string[]> {
 }
 
 function countKeys({ length }: readonly string[]): string {
-  return length === 0 ? "none" : length === 1 ? "one key" : `${length} keys`;
+  return length === 0 ? "" : length === 1 ? "one key" : `${length} keys`;
 }
 
 function parseWhole(text: string, min: number, max: number): number | undefined {
@@ -236,7 +240,9 @@ function parseList(text: string, item: RegExp): string[] | undefined {
 function parseDispatchers(text: string): Dispatcher[] | undefined {
   const dispatchers = text.split(",").flatMap((one) => {
     const [, name, key] = DISPATCHER.exec(one.trim()) ?? [];
-    return name !== undefined && key !== undefined ? [{ name, key }] : [];
+    // Some letters are invisible, such as U+3164.
+    if (name === undefined || key === undefined || !hasVisibleCharacter(name)) return [];
+    return [{ name, key }];
   });
   const areValid = dispatchers.length === text.split(",").length;
   const names = new Set(dispatchers.map(({ name }) => name));
@@ -264,6 +270,11 @@ function parseWebhookSecret(text: string): Uint8Array | undefined {
 function parseOrigins(text: string): string[] | undefined {
   const origins = parseList(text, /^https?:/);
   return origins?.every((origin) => URL.parse(origin)?.origin === origin) ? origins : undefined;
+}
+
+function parseOrigin(text: string): string | undefined {
+  const [origin, ...others] = parseOrigins(text) ?? [];
+  return others.length === 0 ? origin : undefined;
 }
 
 /** Parses a `DATABASE_URL`. Returns undefined if it is invalid. */

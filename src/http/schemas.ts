@@ -178,7 +178,7 @@ export function expectation(schema: SchemaOptions): string {
     case "string":
       if (minLength === undefined) return "a string";
       if (!patterns.has(pattern)) return `a string of ${minLength} to ${maxLength} characters`;
-      return `a string of ${minLength} to ${maxLength} characters, not blank, without control characters`;
+      return `a string of ${minLength} to ${maxLength} characters, not blank, without control or bidirectional control characters`;
     case "boolean":
       return "true or false";
     case "object":

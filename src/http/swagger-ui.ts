@@ -70,7 +70,8 @@ const DOCUMENTATION = {
 orders and two charges.
 
 Every response has an \`X-Request-Id\`, which is also in the log. Errors are problem details (RFC 9457): map their
-\`code\` to a text for the customer. Bun itself rejects malformed HTTP and bodies over 1 MiB, with an empty 4xx.
+\`code\` to a text for the customer. Only Bun's own rejections of malformed HTTP and of bodies over 1 MiB have neither:
+they are an empty 4xx.
 
 If \`WEBHOOK_URL\` is set, the service sends events to the bot: see the webhooks.`,
   },

@@ -1,8 +1,13 @@
 // Patterns for the OpenAPI document. Validators compile patterns with or without the flag `u`, so
 // these mean the same both ways: no `\p{}`, and two forms for characters beyond U+FFFF.
 
-/** Bidirectional controls: they reorder adjacent text, such as a phone number. */
-const BIDI = "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069";
+/**
+ * Bidirectional controls, which reorder adjacent text such as a phone number, and the deprecated
+ * and annotation controls.
+ */
+const FORMAT = "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u206f\\ufff9-\\ufffb";
+
+const LINE_SEPARATORS = "\\u2028\\u2029";
 
 const CONTROL = "\\u0000-\\u001f\\u007f-\\u009f";
 
@@ -65,8 +70,8 @@ const BLANK_CHARACTER = [
 
 const NOT_BLANK = `(?!(?:${BLANK_CHARACTER})*$)`;
 
-/** A line with a visible character and without control or bidirectional characters. */
-export const ONE_LINE = `^${NOT_BLANK}[^${CONTROL}${BIDI}]*$`;
+/** A line with a visible character and without control or bidirectional control characters. */
+export const ONE_LINE = `^${NOT_BLANK}[^${CONTROL}${LINE_SEPARATORS}${FORMAT}]*$`;
 
-/** Like `ONE_LINE`, but allows tabs and newlines. */
-export const LINES = `^${NOT_BLANK}[^${CONTROL_BUT_TAB_AND_NEWLINE}${BIDI}]*$`;
+/** Like `ONE_LINE`, but allows tabs and line breaks. */
+export const LINES = `^${NOT_BLANK}[^${CONTROL_BUT_TAB_AND_NEWLINE}${FORMAT}]*$`;

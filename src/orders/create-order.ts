@@ -11,6 +11,7 @@ import {
   findConflictingOrder,
   insertPendingOrders,
   type NewOrder,
+  openOrders,
   orderByPaymentKey,
   tariffCodeIfActive,
   userIdIfKnown,
@@ -166,8 +167,8 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
       if (own !== undefined) return ownInsert(own);
     }
     const mayRepeat = idempotencyKey !== null || orderRepeatWindowMs > 0;
-    const found = mayRepeat ? await findConflictingOrder(tx, request) : undefined;
-    if (found === undefined) {
+    const conflicting = mayRepeat ? await findConflictingOrder(tx, request) : undefined;
+    if (conflicting === undefined) {
       if (!request.withinLimit) {
         const retryAt = newOrders.renewsAt(userId);
         return { status: "rejected", code: "too_many_orders", retryAt };
@@ -178,11 +179,13 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
       if (tariff === undefined) return { status: "rejected", code: "tariff_not_found" };
       return retryInsert(tx, request, attempt);
     }
-    if (found.tariffCode !== tariffCode) {
+    if (conflicting.tariffCode !== tariffCode) {
       return { status: "rejected", code: "idempotency_key_reused" };
     }
-    if (idempotencyKey === null && !isStillRepeatable(found, createdAt)) {
-      await endRepeat(tx, { orderId: found.id });
+    const found =
+      idempotencyKey === null ? await findRepeatable(tx, conflicting, createdAt) : conflicting;
+    if (found === undefined) {
+      await endRepeat(tx, { orderId: conflicting.id });
       return retryInsert(tx, request, attempt);
     }
     return {
@@ -195,12 +198,29 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     };
   }
 
-  function isStillRepeatable({ status, stage, createdAt }: Order, at: number): boolean {
-    if (status === "pending") return true;
+  /**
+   * Returns the order that a request without a key repeats: the conflicting one or, if that is
+   * completed or cancelled, an older one that was reopened after the conflicting one was created.
+   */
+  async function findRepeatable(
+    tx: Tx,
+    conflicting: Order,
+    at: number,
+  ): Promise<Order | undefined> {
+    if (conflicting.status === "pending") return conflicting;
+    // Older orders are outside the window too.
+    if (!isInWindow(conflicting, at)) return undefined;
     // Uses the current stage, so that after an undone cancellation the order is repeatable again.
-    const isClosed = stage === "completed" || stage === "cancelled";
+    const { userId, tariffCode, stage } = conflicting;
+    if (stage !== "completed" && stage !== "cancelled") return conflicting;
+    const after = at - orderRepeatWindowMs;
+    const open = await openOrders(tx, { userId, tariffCode, after });
+    return open.find((order) => isInWindow(order, at));
+  }
+
+  function isInWindow(order: Order, at: number): boolean {
     // Absolute, because the clock may be set back. Uses the current window, even for older orders.
-    return !isClosed && Math.abs(at - createdAt) < orderRepeatWindowMs;
+    return Math.abs(at - order.createdAt) < orderRepeatWindowMs;
   }
 
   async function retryInsert(tx: Tx, request: Request, attempt: number): Promise<InsertResult> {
@@ -221,7 +241,7 @@ interface Request extends NewOrder {
   readonly withinLimit: boolean;
 }
 
-/** Stores a repeat's address and comment. Returns false if a dispatcher has accepted the order. */
+/** Stores a repeat's address and comment. Returns false if the order is past `new`. */
 async function applyDetails(
   tx: Tx,
   { address, comment }: NewOrder,

@@ -1,4 +1,4 @@
-import { and, eq, getTableColumns, sql } from "drizzle-orm";
+import { and, desc, eq, getTableColumns, gt, inArray, isNull, sql } from "drizzle-orm";
 import type { Order } from "../store/schema.ts";
 import { prepared, type ReadTx, selectList, type Tx } from "../store/store.ts";
 
@@ -133,6 +133,27 @@ const repeatableOrder = prepared((tx, { orders }, { set }) =>
     ),
 );
 
+/**
+ * Selects the user's orders of the tariff without a key that were created after `after`, in ms, and
+ * are not completed or cancelled; newest first.
+ */
+// No LIMIT: with it, PostgreSQL may walk the primary key instead of the user's orders.
+export const openOrders = prepared((tx, { orders }) =>
+  tx
+    .select()
+    .from(orders)
+    .where(
+      and(
+        eq(orders.userId, value("userId")),
+        isNull(orders.idempotencyKey),
+        eq(orders.tariffCode, value("tariffCode")),
+        gt(orders.createdAt, value("after")),
+        inArray(orders.stage, ["new", "accepted", "in_progress"]),
+      ),
+    )
+    .orderBy(desc(orders.id)),
+);
+
 /** Returns the existing order that the new one would repeat, if any. */
 export async function findConflictingOrder(
   tx: Tx,
@@ -154,7 +175,7 @@ export const orderByPaymentKey = prepared((tx, { orders }) =>
 );
 
 /**
- * Sets address and comment unless a dispatcher has accepted the order. Returns its id if changed.
+ * Sets address and comment of an order that is pending or new. Returns its id if changed.
  */
 export const changeDetails = prepared((tx, { orders }) =>
   tx

@@ -28,7 +28,7 @@ const MAX_LISTED = 50;
 const DETAILS_IGNORED = Type.Optional(
   Type.Literal(true, {
     description:
-      "Present if this repeat has another address or comment, but a dispatcher has already accepted the order. The order keeps its address and comment.",
+      "Present if this repeat has another address or comment, but a dispatcher has already accepted or cancelled the order. The order keeps its address and comment.",
   }),
 );
 
@@ -73,11 +73,11 @@ export const CREATE_ORDER = routeOptions({
     }),
     address: optional(
       Lines(1, 300, { examples: ["Toshkent, Chilonzor 9, 12-uy"] }),
-      "The address of the visit. A repeat can change it until a dispatcher accepts the order.",
+      "The address of the visit. A repeat can change it until a dispatcher accepts or cancels the order.",
     ),
     comment: optional(
       Lines(1, 500, { examples: ["The bell is broken"] }),
-      "A note to the specialist. A repeat can change it until a dispatcher accepts the order.",
+      "A note to the specialist. A repeat can change it until a dispatcher accepts or cancels the order.",
     ),
   }),
   response: {

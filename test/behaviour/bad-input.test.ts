@@ -7,7 +7,8 @@ const JSON_TYPE = { "content-type": "application/json" };
 
 describe("request body", () => {
   const ID = "must be a whole number from 1 to 9007199254740991";
-  const NAME = "must be a string of 1 to 200 characters, not blank, without control characters";
+  const NAME =
+    "must be a string of 1 to 200 characters, not blank, without control or bidirectional control characters";
   const CHAT = "must be a whole number from -9007199254740991 to 9007199254740991";
   const phone_number = "+998901234567";
 
@@ -206,6 +207,20 @@ describe("free text", () => {
       expect(await statusesOf(text)).toEqual([422, 422, 422, 422]);
     }
   });
+
+  test.each(["\u206a", "\u206f", "\ufff9", "\ufffa", "\ufffb"])(
+    "with the format control %j is refused",
+    async (control) => {
+      expect(await statusesOf(`Aziza${control}Karimova`)).toEqual([422, 422, 422, 422]);
+    },
+  );
+
+  test.each(["\n", "\t", "\u2028", "\u2029"])(
+    "with the line break or tab %j is refused in a name and a title only",
+    async (character) => {
+      expect(await statusesOf(`Aziza${character}Karimova`)).toEqual([422, 200, 200, 422]);
+    },
+  );
 
   test.each([
     "\u115f",

@@ -260,6 +260,27 @@ describe("address and comment", () => {
     await app.idle();
   });
 
+  test("can't be changed after a dispatcher has cancelled the new order", async () => {
+    const { send, details, dependencies, app } = await serviceWithKey();
+    await send({ address });
+    const work = { verb: "cancel", reason: "customer", note: null, isMoneyOwed: true } as const;
+    await createChangeStage(dependencies)({ orderId: 1, actor: "A", seen: "new", work });
+    const { status, body } = await send({ address: "Nukus 3" });
+    expect([status, body["details_ignored"]]).toEqual([200, true]);
+    expect(await details()).toEqual([address, null]);
+    await app.idle();
+  });
+
+  test("can't be changed after a decline, and the 402 has no details_ignored", async () => {
+    const { send, details, world } = await serviceWithKey();
+    world.charge = async () => "declined";
+    await send({ address });
+    const { status, body } = await send({ address: "Nukus 3" });
+    expect(status).toBe(402);
+    expect(body).not.toHaveProperty("details_ignored");
+    expect(await details()).toEqual([address, null]);
+  });
+
   test("can be changed while the payment is in doubt", async () => {
     const { send, details, world } = await serviceWithKey();
     world.charge = () => Promise.reject(new Error("502"));

@@ -224,6 +224,27 @@ describe("repeat without a key", () => {
     expect(world.charges).toHaveLength(1);
   });
 
+  test("of an order reopened after a newer one, which is cancelled, is answered with the open order", async () => {
+    const { order, userId, world, dependencies } = await orderAfter([cancel("new")]);
+    const user = await userId();
+    const changeStage = createChangeStage(dependencies);
+    const change = (orderId: number, one: Transition) =>
+      changeStage({ orderId, actor: "A", ...one });
+    const newer = Number((await order(user)).body["order_id"]);
+    await change(1, transition("undo", "cancelled"));
+    expect((await order(user)).body["order_id"]).toBe(newer);
+    await change(newer, cancel("new"));
+    world.nowMs += 119_999;
+    for (const again of [await order(user), await order(user)]) {
+      expect([again.status, again.body["order_id"]]).toEqual([200, 1]);
+      expect(again.headers.get("idempotent-replayed")).toBe("true");
+    }
+    expect(world.charges).toHaveLength(2);
+    world.nowMs += 1;
+    expect([1, newer]).not.toContain((await order(user)).body["order_id"]);
+    expect(world.charges).toHaveLength(3);
+  });
+
   test("of a pending order is answered with that order, even a day later", async () => {
     const { order, userId, world } = createService();
     const user = await userId();

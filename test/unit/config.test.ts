@@ -61,6 +61,14 @@ describe("settings", () => {
     ],
     [{ PUBLIC_URL: "orders.example.uz" }, /PUBLIC_URL must be an origin/],
     [{ PUBLIC_URL: "https://orders.example.uz/board" }, /PUBLIC_URL must be/],
+    [{ PUBLIC_URL: "https://a.uz,https://b.uz" }, /PUBLIC_URL must be an origin/],
+    [{ TELEGRAM_API_URL: "https://a.uz,https://b.uz" }, /TELEGRAM_API_URL must be an origin/],
+    ...["\u3164", "\u115f", "\u1160", "\uffa0", "\u3164 \uffa0"].map(
+      (name): [Record<string, string>, RegExp] => [
+        { API_KEY: "a", DISPATCHERS: `${name}:a-key-of-16-chars` },
+        /DISPATCHERS must be name:key pairs, .* visible/,
+      ],
+    ),
     [{ WEBHOOK_URL: "https://bot.example" }, /WEBHOOK_URL and WEBHOOK_SECRET must be set together/],
     [{ WEBHOOK_SECRET: SECRET }, /must be set together/],
     [{ WEBHOOK_URL: "http://bot.example", WEBHOOK_SECRET: SECRET }, /WEBHOOK_URL must be an https/],
@@ -142,12 +150,25 @@ describe("settings", () => {
       (row) => row.slice(1),
     );
     const documented = Object.fromEntries(
-      rows.map(([name, value]) => [name, value?.replaceAll("`", "")]),
+      rows.map(([name, value]) => [name, value?.replace(/^none$/, "").replaceAll("`", "")]),
     );
     const current = Object.entries(describeConfig(readConfig({})));
     expect(documented).toEqual(
       Object.fromEntries(current.map(([name, value]) => [name, String(value)])),
     );
+  });
+
+  test("stay the same if the printed ones are copied into .env", () => {
+    const copy = (environment: Record<string, string>) =>
+      Object.fromEntries(
+        Object.entries(describeConfig(readConfig(environment))).map(([name, value]) => [
+          name,
+          String(value),
+        ]),
+      );
+    expect(readConfig(copy({}))).toEqual(readConfig({}));
+    const open = { HOST: "0.0.0.0", API_KEY: "key" };
+    expect(readConfig({ ...copy(open), ...open })).toEqual(readConfig(open));
   });
 
   const EXAMPLE = readFileSync(join(ROOT, ".env.example"), "utf8");

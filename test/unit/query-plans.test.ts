@@ -54,6 +54,9 @@ test("no query of a request or a worker scans a table", async () => {
     await board("/orders/1/accept", "seen=new");
     await board("/orders/1/cancel", "seen=accepted&reason=area&owed=yes");
     await board("/orders/1/refund", "seen=cancelled&reference=r");
+    const gold = await order(user, {}, "gold");
+    await board(`/orders/${gold.body["order_id"]}/cancel`, "seen=new&reason=area&owed=yes");
+    await order(user, {}, "gold");
     await dependencies.store.read((tx) => boardVersion(tx));
     const webhook = { send: async () => {} };
     const withWebhook = createOrders({ ...dependencies, webhook }, new AbortController().signal);
@@ -98,6 +101,11 @@ test("no query of a request or a worker scans a table", async () => {
   const listed = planLines.filter((line) => /orders_idempotency_key .*limit/i.test(line));
   expect(listed.map((line) => line.split(": ")[0])).toEqual([
     "SEARCH orders USING INDEX orders_idempotency_key (user_id=?)",
+  ]);
+  // Finding a reopened order reads only the user's orders without a key.
+  const reopened = planLines.filter((line) => /orders_idempotency_key .*"stage" in/i.test(line));
+  expect(reopened.map((line) => line.split(": ")[0])).toEqual([
+    "SEARCH orders USING INDEX orders_idempotency_key (user_id=? AND idempotency_key=?)",
   ]);
   // Finding the few due orders of one status reads none of the many of the other.
   const due = planLines.filter((line) => /orders_due [^]*: update [^]*limit/i.test(line));
