@@ -29,7 +29,7 @@ const MAX_CARDS = 100;
 const MAX_LISTED = 500;
 const MAX_REFUNDS = 10;
 
-/** A search by last digits needs so many. */
+/** The fewest digits for a search by last digits. */
 const MIN_DIGITS = 4;
 
 const OPEN_STAGES = ["new", "accepted", "in_progress"] as const;

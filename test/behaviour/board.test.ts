@@ -449,6 +449,12 @@ describe("the board", () => {
     expect([redirect.status, redirect.headers.get("content-encoding")]).toEqual([303, null]);
   });
 
+  test("has a script below 12 KB", async () => {
+    const text = await (await createBoard().send("/board/board.js")).text();
+    expect(text).toStartWith(`"use strict";`);
+    expect(Buffer.byteLength(text)).toBeLessThan(12_000);
+  });
+
   test("chooses no cancel reason by default, and requires one", async () => {
     const { signIn, order } = createBoard();
     const id = await order();

@@ -1,4 +1,4 @@
-/** What the proxy does with a request: forward it, never answer, or answer itself. */
+/** The fate of a request: forwarded, never answered, or answered by the proxy. */
 export type Verdict = "pass" | "stall" | Response;
 
 /**
