@@ -52,7 +52,8 @@ function show(fresh) {
   });
   document.title = fresh.title;
   if (fresh.body.dataset.new !== undefined) body.dataset.new = fresh.body.dataset.new;
-  if (chosen) mark((chosen.isConnected && chosen) || cards()[at] || cards().at(-1));
+  const all = cards();
+  if (chosen) mark(all.includes(chosen) ? chosen : (all[at] ?? all.at(-1)));
   if (hadFocus && document.activeElement === body) {
     const target = main.contains(focus) ? focus : find("a", chosenCard() ?? main);
     target?.focus({ preventScroll: true });
@@ -365,10 +366,10 @@ on(document, "keydown", (event) => {
     case "KeyK":
       return choose(all[Math.max(at - 1, 0)]);
     case "Enter":
-      if (target === body) find("a", all[at] ?? body).click();
+      if (target === body && all[at]) find("a", all[at]).click();
       return;
     case "KeyA":
-      if (!repeat) find("form.step.primary", find(".order") ?? all[at] ?? pill)?.requestSubmit();
+      if (!repeat) find(".order form.primary, .chosen-card form.primary")?.requestSubmit();
       return;
     case "Slash":
       event.preventDefault();
