@@ -26,7 +26,7 @@ async function load(url, options) {
   });
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   const isOurs = find("main", fresh)?.dataset.viewer || isSignIn(response);
-  if (response.status >= 500 || !isOurs) throw new Error(`${response.status}: ${url}`);
+  if (response.status >= 500 || !isOurs) throw response;
   return { response, fresh };
 }
 
@@ -46,19 +46,19 @@ function show(fresh) {
   const hadFocus = main.contains(focus);
   const chosen = chosenCard();
   const at = cards().indexOf(chosen);
-  const known = newOrders();
   const held = hold(fresh);
   Idiomorph.morph(main, content, {
     callbacks: { beforeNodeMorphed: (node) => !held.has(node), beforeNodeRemoved: mayGo },
   });
   document.title = fresh.title;
   if (fresh.body.dataset.new !== undefined) body.dataset.new = fresh.body.dataset.new;
-  if (chosen) mark((chosen.isConnected && chosen) || cards()[at] || cards().at(-1));
+  const all = cards();
+  if (chosen) mark(all.includes(chosen) ? chosen : (all[at] ?? all.at(-1)));
   if (hadFocus && document.activeElement === body) {
     const target = main.contains(focus) ? focus : find("a", chosenCard() ?? main);
     target?.focus({ preventScroll: true });
   }
-  countNew(known);
+  countNew();
   ring();
 }
 
@@ -69,7 +69,7 @@ function mayGo({ className, dataset, parentElement }) {
 
 let isHolding = false;
 
-/** Puts the cards and forms in use into the fresh page, where they are now. */
+/** Copies the cards and forms in use into the fresh page, at their current position. */
 function hold(fresh) {
   const inUse = findAll("details[open], form:not(details form), [open] form", main).filter(isInUse);
   const held = new Set(
@@ -94,10 +94,8 @@ function isInUse(form) {
   const { activeElement } = document;
   if (form.open || form.ariaBusy) return true;
   if (form.contains(activeElement) && activeElement.matches("input, select")) return true;
-  return [...form.elements].some(
-    (field) =>
-      field.type !== "hidden" && "defaultValue" in field && field.value !== field.defaultValue,
-  );
+  // Fields without a default value, such as buttons, hold no input.
+  return [...form.elements].some(({ value, defaultValue = value }) => value !== defaultValue);
 }
 
 let isStale = false;
@@ -176,7 +174,7 @@ function settle({ response, fresh }, isPost, form) {
   form.reset();
   close(form.closest("details"));
   show(fresh);
-  find(".message", main)?.scrollIntoView({ block: "nearest" });
+  if (!response.ok) scrollTo(0, 0);
 }
 
 on(window, "popstate", () => find(".message", main) && location.reload());
@@ -217,9 +215,10 @@ function openTab(stage) {
 
 const pill = find("#pill");
 const unseen = new Set();
-/** New orders that arrived after the last one on the page. */
+/** New orders that arrived beyond the limit of the page. */
 let unlisted = 0;
-let hiddenCount = listNew()?.dataset.hidden;
+let listed;
+let hiddenCount;
 
 const watcher = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
@@ -228,30 +227,24 @@ const watcher = new IntersectionObserver((entries) => {
   showPill();
 });
 
-function listNew() {
-  return find("#list-new");
-}
-
-function newOrders() {
-  return new Set([...(listNew()?.children ?? [])].map(({ id }) => id));
-}
-
-function countNew(known) {
-  const list = listNew();
+function countNew() {
+  const list = find("#list-new");
   if (!list) return;
-  for (const card of list.children) {
-    if (known.has(card.id)) continue;
+  const { hidden } = list.dataset;
+  const all = [...list.children];
+  for (const card of listed ? all : []) {
+    if (listed.has(card.id)) continue;
     unseen.add(card);
     watcher.observe(card);
   }
-  for (const card of unseen) if (card.parentElement !== list) unseen.delete(card);
-  const { hidden } = list.dataset;
-  unlisted = hidden > 0 ? unlisted + Math.max(0, hidden - hiddenCount) : 0;
+  unlisted = hidden > 0 ? unlisted + Math.max(0, hidden - (hiddenCount ?? hidden)) : 0;
+  listed = new Set(all.map(({ id }) => id));
   hiddenCount = hidden;
   showPill();
 }
 
 function showPill() {
+  for (const card of unseen) if (!card.closest("#list-new")) unseen.delete(card);
   const count = unseen.size + unlisted;
   pill.hidden = count === 0;
   pill.textContent = pill.dataset.text.replace("#", count);
@@ -314,7 +307,7 @@ function allowSound() {
   audio.resume().catch(() => {});
 }
 
-/** The bell decides by itself: a tap on it must not first turn the sound on, then off. */
+/** Leaves the bell alone: a tap on it must not turn the sound on, then off. */
 function allowUnlessBell({ target }) {
   if (!target.closest?.("#sound")) allowSound();
 }
@@ -329,6 +322,7 @@ on(sound, "click", () => {
   ring();
 });
 if (isLive) {
+  countNew();
   allowSound();
   ring();
   // The first state change comes a moment after the start.
@@ -372,10 +366,10 @@ on(document, "keydown", (event) => {
     case "KeyK":
       return choose(all[Math.max(at - 1, 0)]);
     case "Enter":
-      if (target === body) find("a", all[at] ?? body).click();
+      if (target === body && all[at]) find("a", all[at]).click();
       return;
     case "KeyA":
-      if (!repeat) find("form.step.primary", find(".order") ?? all[at] ?? pill)?.requestSubmit();
+      if (!repeat) find(".order form.primary, .chosen-card form.primary")?.requestSubmit();
       return;
     case "Slash":
       event.preventDefault();

@@ -1,26 +1,26 @@
 // The second part of board.js.
 
-/** Two heartbeats may be lost. */
+/** Longer than two heartbeats. */
 const SILENCE_MS = 40_000;
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 10_000;
 const JOIN_MS = 200;
 
 const status = document.getElementById("status");
-/** The board's version here; undefined after a failure. */
+/** The version of the shown page; undefined after a failed refresh. */
 let shownVersion;
 
 /**
- * One tab, the leader, has a stream and tells the others: HTTP/1.1 allows a browser six connections.
- * A visible tab takes the lead from a hidden one, whose timers are slow.
+ * Keeps one stream per browser: over HTTP/1.1 it has six connections. One tab, the leader, forwards
+ * the events to the others. A visible tab replaces a hidden leader, whose timers are throttled.
  */
 function followChanges() {
   // Plain HTTP has neither crypto.randomUUID nor Web Locks.
   const id = Math.random();
   let leader;
-  /** Rises with each new leader; the higher of two wins. */
+  /** Grows with each new leader; of two leaders the one with the higher claim wins. */
   let claim = 0;
-  /** When the leader heard the server, or a follower the leader. */
+  /** The time of the last message from the server or the leader. */
   let heardAt = Date.now();
   let last = { state: "connecting" };
   let source;
@@ -34,7 +34,7 @@ function followChanges() {
     claim++;
     if (!isLeading()) {
       leader = id;
-      // Prevents freezing; freed if this tab crashes.
+      // A held lock keeps the tab from being frozen. It is released if the tab crashes.
       lock(id, "exclusive", () => isLeading() && new Promise((resolve) => (unlock = resolve)));
     }
     open();

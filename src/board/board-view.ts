@@ -23,13 +23,15 @@ interface BoardDetails {
   readonly limit: number;
   readonly figures: Figures;
   readonly owed: readonly { readonly id: number; readonly amountTiyin: number }[];
+  /** Whether there are more refunds than in `owed`. */
+  readonly hasMoreOwed: boolean;
   readonly notice: Html | undefined;
 }
 
 /** Renders the open orders: three columns, or tabs on a phone. */
 export function boardView(
   columns: readonly Column[],
-  { limit, figures, owed, notice }: BoardDetails,
+  { limit, figures, owed, hasMoreOwed, notice }: BoardDetails,
   viewer: Viewer,
 ): Html {
   const { texts } = viewer;
@@ -46,7 +48,7 @@ export function boardView(
             ><b>${countText(count)}</b> ${texts.columns[stage]}</a
           >`,
       )}
-      ${owed.length > 0 && html`<a class="tab owed" href="#summary"><b>${owed.length}</b> ${texts.refundsOwed}</a>`}
+      ${owed.length > 0 && html`<a class="tab owed" href="#summary"><b>${owed.length}${hasMoreOwed && "+"}</b> ${texts.refundsOwed}</a>`}
     </nav>
     <div class="columns">${columns.map((column) => columnView(column, limit, viewer))}</div>
     <section class="summary" id="summary">
@@ -55,7 +57,7 @@ export function boardView(
         owed.length > 0 &&
         html`<p class="owed">
           ${texts.refundsOwed}:
-          ${owed.map(({ id, amountTiyin }) => html`<a href="/board/orders/${id}">№ ${id} · ${money(amountTiyin)}</a> `)}
+          ${owed.map(({ id, amountTiyin }) => html`<a href="/board/orders/${id}">№ ${id} · ${money(amountTiyin)}</a> `)}${hasMoreOwed && "…"}
         </p>`
       }
     </section>

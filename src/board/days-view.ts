@@ -76,6 +76,9 @@ export function chartView(days: readonly DayFigures[], chosen: number, viewer: V
   </figure>`;
 }
 
+/** The most orders of a day on one page. */
+export const MAX_LISTED = 500;
+
 export interface DaysOptions {
   readonly days: readonly DayFigures[];
   readonly chosen: DayFigures;
@@ -105,12 +108,18 @@ export function daysView(options: DaysOptions, viewer: Viewer): Html {
     ${figuresView(chosen, viewer)} ${tableView(cards, viewer, false)}
     ${
       hasMore &&
-      html`<a
-        class="more plain"
-        data-in-place
-        href="/board/days?day=${isoDay(chosen.day)}&stage=${stage}&limit=${limit + 50}"
-        >${texts.more}</a
-      >`
+      html`<p class="more">
+        ${texts.shown(cards.length, `${cards.length}+`)}
+        ${
+          limit < MAX_LISTED &&
+          html`<a
+            class="plain"
+            data-in-place
+            href="/board/days?day=${isoDay(chosen.day)}&stage=${stage}&limit=${limit + 50}"
+            >${texts.more}</a
+          >`
+        }
+      </p>`
     }`;
 }
 

@@ -16,7 +16,7 @@ import {
   MAX_COUNTED,
   refundsOwed,
 } from "./board-queries.ts";
-import { type DayFigures, daysView } from "./days-view.ts";
+import { type DayFigures, daysView, MAX_LISTED } from "./days-view.ts";
 import { dayOf, parseDay, startOfDay } from "./format.ts";
 import { boardView } from "./board-view.ts";
 import { html, userText } from "./html.ts";
@@ -26,10 +26,9 @@ import type { Viewer } from "./layout.ts";
 const DAYS = 14;
 /** Orders of a column unless `limit` says otherwise, and of a search. */
 const MAX_CARDS = 100;
-const MAX_LISTED = 500;
 const MAX_REFUNDS = 10;
 
-/** A search by last digits needs so many. */
+/** The fewest digits for a search by last digits. */
 const MIN_DIGITS = 4;
 
 const OPEN_STAGES = ["new", "accepted", "in_progress"] as const;
@@ -47,7 +46,7 @@ export function createPages(store: Store) {
       ),
       store.read((tx) => countOpen(tx)),
       readDay(today),
-      store.read((tx) => refundsOwed(tx, { limit: MAX_REFUNDS })),
+      store.read((tx) => refundsOwed(tx, { limit: MAX_REFUNDS + 1 })),
       readNotice(query, viewer),
     ]);
     const counts = open[0] ?? { new: 0, accepted: 0, in_progress: 0 };
@@ -60,7 +59,11 @@ export function createPages(store: Store) {
           const count = Math.max(counts[stage], cards.length);
           return { stage, cards, count, isCurrent: stage === current };
         }),
-        { limit, figures, owed, notice },
+        {
+          ...{ limit, figures, notice },
+          owed: owed.slice(0, MAX_REFUNDS),
+          hasMoreOwed: owed.length > MAX_REFUNDS,
+        },
         viewer,
       ),
     });
@@ -104,7 +107,7 @@ export function createPages(store: Store) {
         }),
       ),
     ]);
-    const hasMore = cards.length > limit && limit < MAX_LISTED;
+    const hasMore = cards.length > limit;
     return answer({
       ...{ title: viewer.texts.days, path: "/board/days", viewer },
       content: daysView(
@@ -149,7 +152,8 @@ export function createPages(store: Store) {
     return answer({
       ...{ title: viewer.texts.search, path: "/board/search", viewer, query },
       content: html`<h1>${userText(query) ?? viewer.texts.search}</h1>
-        ${text !== null && tableView(found, viewer, true)}`,
+        ${text !== null && tableView(found, viewer, true)}
+        ${byPhone.length === MAX_CARDS && html`<p class="more">${viewer.texts.shown(MAX_CARDS, `${MAX_CARDS}+`)}</p>`}`,
     });
   }
 

@@ -15,6 +15,8 @@ export function targetOf(request: Request): URL {
 }
 
 function pathAndQueryOf({ url }: Request): string {
+  // Bun leaves the origin out if the Host header is empty or malformed.
+  if (url.startsWith("/")) return url;
   const start = url.indexOf("/", "https://".length);
   return start === -1 ? "/" : url.slice(start);
 }

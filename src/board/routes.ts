@@ -147,7 +147,7 @@ export function createBoard(dependencies: BoardDependencies) {
   }
 
   const files = {
-    "/board/board.js": createStaticFile("text/javascript", file(boardScriptPath, liveScriptPath)),
+    "/board/board.js": createStaticFile("text/javascript", script),
     "/board/idiomorph.js": createStaticFile("text/javascript", file(idiomorphPath)),
     "/board/board.css": createStaticFile("text/css", file(boardStylePath)),
     "/board/icon.svg": createStaticFile("image/svg+xml", async () =>
@@ -290,7 +290,15 @@ function refuse(viewer: Viewer, orderId: number): Response {
   });
 }
 
-/** Returns a reader of the concatenated files. */
-function file(...paths: readonly string[]) {
-  return async () => Buffer.concat(await Promise.all(paths.map((path) => Bun.file(path).bytes())));
+function file(path: string) {
+  return () => Bun.file(path).bytes();
+}
+
+const minifier = new Bun.Transpiler({ loader: "js", minifyWhitespace: true });
+
+/** Reads the board's script without comments and whitespace, a quarter of it. */
+async function script(): Promise<Uint8Array> {
+  const parts = [boardScriptPath, liveScriptPath].map((path) => Bun.file(path).text());
+  // The transpiler drops the directive.
+  return Buffer.from(`"use strict";${minifier.transformSync((await Promise.all(parts)).join(""))}`);
 }

@@ -277,6 +277,22 @@ describe("the board", () => {
     expect((await read(`/board?done=${id}`)).text).not.toContain(`/board/orders/${id}/undo`);
   });
 
+  test("says that there are more refunds, search results and orders of a day than shown", async () => {
+    const { signIn, order } = createBoard();
+    const { read, submit } = await signIn("Aziza");
+    for (let n = 1; n <= 101; n++) {
+      const id = await order();
+      const form = { seen: "new", reason: "area", owed: "yes" };
+      if (n <= 11) await submit(`/board/orders/${id}/cancel`, form);
+      if (n === 10) expect((await read("/board")).text).toMatch(/<b>10<\/b>\s+К возврату/);
+    }
+    const { text } = await read("/board");
+    expect(text).toMatch(/<b>10\+<\/b>\s+К возврату/);
+    expect((await read("/board/search?q=4567")).text).toContain("Показано 100 из 100+");
+    expect((await read("/board/days")).text).toContain("Показано 50 из 50+");
+    expect((await read("/board/days?limit=150")).text).not.toContain("Показано");
+  });
+
   test("lists refunds until they are recorded", async () => {
     const { signIn, order, look } = createBoard();
     const id = await order();
@@ -447,6 +463,12 @@ describe("the board", () => {
       { cookie, "accept-encoding": "gzip" },
     );
     expect([redirect.status, redirect.headers.get("content-encoding")]).toEqual([303, null]);
+  });
+
+  test("has a script below 12 KB", async () => {
+    const text = await (await createBoard().send("/board/board.js")).text();
+    expect(text).toStartWith(`"use strict";`);
+    expect(Buffer.byteLength(text)).toBeLessThan(12_000);
   });
 
   test("chooses no cancel reason by default, and requires one", async () => {

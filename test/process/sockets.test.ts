@@ -126,6 +126,14 @@ describe("unusual HTTP is answered by the service", () => {
     expect(received).toStartWith("HTTP/1.1 200 ");
   });
 
+  test.each(["Host:\r\n", "Host: a b\r\n"])(
+    "the board with the header %p gets an HTML page",
+    async (header) => {
+      const received = await say(service.url, `GET /board?q=1 HTTP/1.1\r\n${header}\r\n`);
+      expect(received).toMatch(/^HTTP\/1\.1 400 .*content-type: text\/html/is);
+    },
+  );
+
   test("HTTP/1.0 with Host", async () => {
     const received = await say(service.url, "GET / HTTP/1.0\r\nHost: localhost\r\n\r\n");
     expect(received).toEndWith('{"message":"NoMus API is running"}');
