@@ -20,7 +20,7 @@ function followChanges() {
   let leader;
   /** Rises with each new leader; the higher of two wins. */
   let claim = 0;
-  /** When the leader heard the server, or a follower the leader. */
+  /** When the leader last received an event from the server, or a follower from the leader. */
   let heardAt = Date.now();
   let last = { state: "connecting" };
   let source;

@@ -96,7 +96,7 @@ export function createBoard(dependencies: BoardDependencies) {
     request: Request,
     act: (viewer: Viewer, form: URLSearchParams) => Promise<Response>,
   ): Promise<Response> {
-    // Without a retry: the dispatcher could be tricked into sending a foreign form.
+    // Offers no retry: the dispatcher could be tricked into sending another site's form.
     if (!isOwnForm(request)) return refusals.refuse(request, "foreign_form", 403);
     return forViewer(request, async (viewer) => {
       const form = await readForm(request);
