@@ -91,7 +91,7 @@ export function createBoard(dependencies: BoardDependencies) {
     return seeOther(`/board/sign-in?to=${encodeURIComponent(hereOf(request))}`);
   }
 
-  /** Does the same for a form, which only the board itself may send. */
+  /** Like `forViewer`, for a form, which only the board's own pages may send. */
   async function forForm(
     request: Request,
     act: (viewer: Viewer, form: URLSearchParams) => Promise<Response>,
