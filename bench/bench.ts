@@ -57,7 +57,7 @@ const parts = {
   burst,
 };
 const only = process.env["BENCH_ONLY"];
-// By default the one figure that must not grow, in under a minute.
+// The default is the one figure that must not grow; it takes under a minute.
 const chosen = only ?? "cost";
 for (const [name, part] of Object.entries(parts))
   if (chosen === "all" || chosen === name) await part();
@@ -135,7 +135,7 @@ async function compare() {
   countRows(orders);
 }
 
-/** Puts one contender under load. */
+/** Runs the load against one contender. */
 async function turn(
   contender: Contender,
   endpoint: (typeof ENDPOINTS)[number],

@@ -16,7 +16,7 @@ const SECONDS = Number(process.env["BENCH_SECONDS"] ?? 3);
 /** Smaller numbers are the payment stub's test numbers. */
 const FIRST_NUMBER = 10;
 
-/** Rows per statement: many enough to be fast, few enough to report progress. */
+/** Rows per statement: enough to be fast, few enough to report progress. */
 const CHUNK = 1_000_000;
 
 using folder = temporaryFolder();

@@ -5,8 +5,8 @@ import { median } from "./figures.ts";
 import { LOADER, load, type OrderLoad } from "./load.ts";
 import { type Peer, startLimit, startService } from "./peers.ts";
 
-// What an order costs in CPU time of the whole process, beside its two engines in the same run: the same
-// Elysia route without a store, and SQLite running the same statements without HTTP.
+// Measures the CPU time of an order in the whole process, and in the same run that of its two engines:
+// the same Elysia route without a store, and SQLite running the same statements without HTTP.
 
 const USERS = { keyless: 1_000, keyed: 100_000 } as const;
 const CONNECTIONS = 64;
@@ -87,7 +87,7 @@ async function measure({ url, pid }: Peer, name: OrderLoad): Promise<Cost> {
   };
 }
 
-/** CPU time of the statements of one order, in µs, by a process of its own. */
+/** CPU time of one order's statements in µs, measured in a separate process. */
 async function sqliteAlone(path: string, name: OrderLoad): Promise<number> {
   const script = join(import.meta.dir, "sqlite-alone.ts");
   const child = Bun.spawn([process.execPath, script, path, name, String(USERS[name])], {

@@ -12,7 +12,7 @@ const ENVIRONMENT = {
   PAYMENT_STUB_DELAY_MS: "0",
   ORDER_REPEAT_WINDOW_S: "0",
   LOG_LEVEL: "error",
-  // Limits stay on, but are never reached.
+  // Limits are on, but never reached.
   SMS_PER_HOUR: "1000000",
   ORDERS_PER_USER_PER_HOUR: "1000000",
 };

@@ -1,7 +1,8 @@
 import { Database } from "bun:sqlite";
 
-// SQLite's part of an order without HTTP: insert, settle and notify, for 32 orders in one transaction, as the
-// service's group commit has them. Arguments: database, "keyed" or "keyless", users. Prints µs of CPU time.
+// Runs SQLite's part of an order without HTTP: insert, settle and notify, with 32 orders per
+// transaction, like the service's group commit. Arguments: database, "keyed" or "keyless", users.
+// Prints µs of CPU time.
 
 const [, , path = "", load, users] = process.argv;
 const SECONDS = 1.5;

@@ -24,7 +24,7 @@ export const DISPATCHERS = [
   { name: "Bobur", key: "the-key-of-bobur-in-the-seed" },
 ];
 
-/** In three scripts. */
+/** Names in three scripts. */
 export const NAMES = [
   "Aziza Karimova",
   "Bobur Aliyev",

@@ -23,7 +23,7 @@ const USERS = 60;
 const PAST_ORDERS = 400;
 const MINUTE_MS = 60_000;
 const TWO_WEEKS_MS = 14 * 24 * 60 * MINUTE_MS;
-/** The day's orders begin after the past ones. */
+/** Today's orders start after those of earlier days. */
 const PAST_END_MS = 6 * 60 * MINUTE_MS;
 
 const config = readConfig(process.env);

@@ -123,7 +123,7 @@ async function refresh() {
   if (isStale) refresh();
 }
 
-/** Counts time asleep; true also after the clock was set back. */
+/** Includes time asleep. Also true if the clock was set back. */
 function isOver(since, ms) {
   return Math.abs(Date.now() - since) > ms;
 }

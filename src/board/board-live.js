@@ -20,7 +20,7 @@ function followChanges() {
   let leader;
   /** Grows with each new leader; of two leaders the one with the higher claim wins. */
   let claim = 0;
-  /** The time of the last message from the server or the leader. */
+  /** When the leader last received an event from the server, or a follower from the leader. */
   let heardAt = Date.now();
   let last = { state: "connecting" };
   let source;

@@ -6,7 +6,7 @@ import type { OpenStage } from "./forms.ts";
 import { html, type Html } from "./html.ts";
 import type { Viewer } from "./layout.ts";
 
-/** How many more orders of a column "more" shows. */
+/** Additional orders that "Show more" loads. */
 const PAGE_SIZE = 100;
 
 interface Column {
@@ -19,7 +19,7 @@ interface Column {
 }
 
 interface BoardDetails {
-  /** The most cards of a column. */
+  /** Maximum number of cards per column. */
   readonly limit: number;
   readonly figures: Figures;
   readonly owed: readonly { readonly id: number; readonly amountTiyin: number }[];

@@ -34,8 +34,8 @@ function markupOf(content: Content): string {
 }
 
 /**
- * Isolates text written by a person: it can't reverse its neighbours nor, by `board.css`, paint over
- * them. Returns null if nothing in it is visible. All such text on the board goes through here.
+ * Isolates user text: it can't reverse adjacent text nor, thanks to `board.css`, paint over it.
+ * Returns null if nothing in it is visible. Use it for all user text on the board.
  */
 export function userText(text: string | null | undefined): Html | null {
   if (text === null || text === undefined || !hasVisibleCharacter(text)) return null;

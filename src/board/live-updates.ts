@@ -30,7 +30,7 @@ type Stream = ReadableStreamDefaultController<Uint8Array>;
 
 /**
  * Polls the database while a stream is open, so each instance sees the changes of the others. While
- * the database is unreadable no event is sent, and the pages notice the silence.
+ * the database is unreadable it sends no events, so the pages detect the outage.
  */
 export function createLiveUpdates(
   readVersion: () => Promise<Version>,

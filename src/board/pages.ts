@@ -24,11 +24,11 @@ import { noticeView, orderView, tableView } from "./order-view.ts";
 import type { Viewer } from "./layout.ts";
 
 const DAYS = 14;
-/** Orders of a column unless `limit` says otherwise, and of a search. */
+/** Default number of orders in a column, and the number in search results. */
 const MAX_CARDS = 100;
 const MAX_REFUNDS = 10;
 
-/** The fewest digits for a search by last digits. */
+/** Minimum length of a search by last digits. */
 const MIN_DIGITS = 4;
 
 const OPEN_STAGES = ["new", "accepted", "in_progress"] as const;

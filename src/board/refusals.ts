@@ -6,7 +6,7 @@ import type { Viewer } from "./layout.ts";
 import { hereOf, languageOf, targetOf } from "./request.ts";
 import { REFUSALS, type RefusalCode, type Translations, TRANSLATIONS } from "./translations.ts";
 
-/** The longest note or reference. */
+/** Maximum length of a note or reference. */
 export const MAX_NOTE = 300;
 
 /** Refusals after which the same request may succeed. */
@@ -15,9 +15,9 @@ const CAN_BE_RETRIED: readonly RefusalCode[] = ["internal_error", "unavailable",
 export interface Refusals {
   /** Remembers the fields of a form, to offer them again if the request fails. */
   keep(request: Request, form: URLSearchParams): void;
-  /** Returns a page with the reason, and with a retry of the same input if that can help. */
+  /** Returns a page with the reason, and a retry button for the same input if a retry may succeed. */
   refuse(request: Request, code: RefusalCode, status: number): Response;
-  /** Does the same for an error of the HTTP layer. */
+  /** Like `refuse`, for an error of the HTTP layer. */
   answer(request: Request, code: ErrorCode): Response;
 }
 

@@ -1,7 +1,7 @@
 import { cookieOf } from "./sessions.ts";
 import { type Language, LANGUAGES } from "./translations.ts";
 
-/** Pages that a redirect may lead to. */
+/** Allowed redirect targets. */
 const PAGE = /^\/board(\/(days|search|sign-in|orders\/\d+))?\/?$/;
 
 const SIGN_IN = /^\/board\/sign-in/;
@@ -31,26 +31,26 @@ export function queryOf(request: Request): URLSearchParams {
   return targetOf(request).searchParams;
 }
 
-/** Returns the page to come back to: the requested one, or the one that holds the sent form. */
+/** Returns the page to return to: the requested one, or the one with the submitted form. */
 export function hereOf(request: Request): string {
   const { pathname, search } = targetOf(request);
   if (request.method === "GET" || request.method === "HEAD") return ownPage(pathname + search);
   return /^\/board\/orders\/\d+/.exec(pathname)?.[0] ?? "/board";
 }
 
-/** Returns path and query of a page of the board; `/board` for any other address. */
+/** Returns the path and query of an allowed redirect target, and `/board` for anything else. */
 export function ownPage(to: string | null): string {
   const url = to === null ? null : URL.parse(to, BASE);
   return url?.origin === BASE && PAGE.test(url.pathname) ? url.pathname + url.search : "/board";
 }
 
-/** Does the same for the sign-in, which must not lead back to itself. */
+/** Like `ownPage`, but never returns the sign-in page, which would redirect to itself. */
 export function pageAfterSignIn(to: string | null): string {
   const page = ownPage(to);
   return SIGN_IN.test(page) ? "/board" : page;
 }
 
-/** Returns the address of a page with `done` replaced, which names the order of the last step. */
+/** Returns the address with its `done` parameter, the order of the last step, set or removed. */
 export function withDone(to: string, orderId: number | undefined): string {
   const { pathname, searchParams } = new URL(to, BASE);
   searchParams.delete("done");

@@ -36,7 +36,7 @@ export function notFound(viewer: Viewer): Response {
 
 export interface Message {
   readonly status: number;
-  /** The reason, for programs. */
+  /** Machine-readable reason. */
   readonly code: string;
   readonly title: string;
   readonly text: Content;
@@ -45,7 +45,7 @@ export interface Message {
   readonly orderId?: number;
 }
 
-/** Returns a page that says why nothing was done, and links back. Without a viewer it has no header. */
+/** Returns a page that gives the reason of a failure, and links back. Has no header without a viewer. */
 export function message(
   reader: Viewer | Language,
   { status, code, title, text, retry, orderId }: Message,

@@ -91,12 +91,12 @@ export function createBoard(dependencies: BoardDependencies) {
     return seeOther(`/board/sign-in?to=${encodeURIComponent(hereOf(request))}`);
   }
 
-  /** Does the same for a form, which only the board itself may send. */
+  /** Like `forViewer`, for a form, which only the board's own pages may send. */
   async function forForm(
     request: Request,
     act: (viewer: Viewer, form: URLSearchParams) => Promise<Response>,
   ): Promise<Response> {
-    // Without a retry: the dispatcher could be tricked into sending a foreign form.
+    // Offers no retry: the dispatcher could be tricked into sending another site's form.
     if (!isOwnForm(request)) return refusals.refuse(request, "foreign_form", 403);
     return forViewer(request, async (viewer) => {
       const form = await readForm(request);

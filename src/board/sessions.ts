@@ -24,8 +24,8 @@ export interface Sessions {
 }
 
 /**
- * Creates stateless sessions: cookies `name.endsAt.HMAC`, signed with the dispatcher's key. So a removed
- * key ends its sessions, and every instance accepts them. Without dispatchers no session is needed.
+ * Creates stateless sessions: cookies `name.endsAt.HMAC`, signed with the dispatcher's key. Removing
+ * a key ends its sessions, and every instance accepts them. Without dispatchers none is needed.
  */
 export function createSessions(config: SessionConfig): Sessions {
   const { dispatchers, publicUrl } = config;
@@ -68,8 +68,8 @@ export function createSessions(config: SessionConfig): Sessions {
 }
 
 /**
- * Returns text that differs between two services on one host and is equal for all instances of one: the
- * public URL, else the database. A SQLite file has one process, so its port is included.
+ * Returns a text that is equal for all instances of a service, and differs between services on one
+ * host: the public URL, else the database. For SQLite, which has one process, also the port.
  */
 function instanceOf({ publicUrl, database, port }: SessionConfig): string {
   if (publicUrl !== null) return publicUrl;

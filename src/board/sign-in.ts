@@ -52,7 +52,7 @@ export function createSignIn({ sessions, refusals, log, now, publicUrl }: SignIn
     return show(request, to, 403, texts.wrongKey);
   }
 
-  /** Checks whether the browser would drop the `Secure` session cookie, and so never be signed in. */
+  /** Returns whether the browser would drop the `Secure` session cookie, which prevents sign-in. */
   function dropsCookies({ headers }: Request): boolean {
     const origin = URL.parse(headers.get("origin") ?? "");
     return (

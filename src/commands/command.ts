@@ -7,7 +7,7 @@ export interface Context {
   readonly environment: Environment;
   /** Prints a line of the command's output, however slow the reader is. */
   readonly print: (line: string) => void;
-  /** Writes bytes to stdout, perhaps only the first; resolves to how many. */
+  /** Writes some or all of the bytes to stdout; resolves to the number written. */
   readonly writeBytes: (bytes: Uint8Array) => Promise<number>;
   /** Whether stdout is a terminal. */
   readonly isTerminal: boolean;
@@ -23,8 +23,9 @@ export interface Context {
 export type Options = Readonly<Record<string, string | boolean | undefined>>;
 
 /**
- * Runs a command; resolves when it has finished. Rejects with `UsageError` if the arguments are invalid,
- * and with `InvalidConfig`, `DatabaseUnusable` or `AddressUnavailable` if the owner can fix the problem.
+ * Runs a command; resolves when it has finished. Rejects with `UsageError` if the arguments are
+ * invalid, and with `InvalidConfig`, `DatabaseUnusable` or `AddressUnavailable` if the owner can fix
+ * the problem.
  */
 export type RunCommand = (
   context: Context,
@@ -32,9 +33,9 @@ export type RunCommand = (
   positionals: readonly string[],
 ) => Promise<void>;
 
-/** A command of the program, without its code. */
+/** A command's description. Its code is loaded when it runs. */
 export interface Command {
-  /** Its arguments, as the help shows them. */
+  /** The arguments, as shown in the help. */
   readonly usage: string;
   readonly summary: string;
   readonly options?: NonNullable<ParseArgsConfig["options"]>;

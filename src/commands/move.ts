@@ -26,7 +26,7 @@ export const move: RunCommand = async ({ environment, print, now, elapsed }, { t
       else progress.show(done, total);
     },
   });
-  if (moved === null) return print("Moved already: both databases have the same rows.");
+  if (moved === null) return print("Already moved: both databases have the same rows.");
   const { orders, users, tariffs } = moved;
   print(
     `Moved ${orders} orders, ${users} users and ${tariffs} tariffs. Start the service with the new DATABASE_URL, and never with the old one again.`,

@@ -16,7 +16,7 @@ export const restore: RunCommand = async ({ environment, print, now }, _options,
   print(`Restored ${from}: ${describeLastOrder(restored)}.`);
   if (isRawCopy) {
     print(
-      `Warning: ${from} is a raw copy of a database file, not a backup by nmservis backup. If it was copied while the service was running, its last orders may be missing: they were in the -wal file.`,
+      `Warning: ${from} is a raw copy of a database file, not one made by nmservis backup. If it was copied while the service was running, its last orders may be missing: they were in the -wal file.`,
     );
   }
   if (kept === undefined) return;

@@ -39,7 +39,7 @@ export function formatTable(
   return [line(headings), ...rows.map(line)];
 }
 
-/** Update intervals: of the bar on a terminal, and of lines elsewhere. */
+/** Update intervals: for the bar on a terminal, and for lines elsewhere. */
 const TERMINAL_MS = 200;
 const LINES_MS = 5000;
 
@@ -68,7 +68,7 @@ export function createProgress(unit: string, elapsed: Clock) {
       const bar = "#".repeat(Math.floor((percent / 100) * WIDTH)).padEnd(WIDTH, ".");
       process.stderr.write(`\r[${bar}] ${text}\u001b[K`);
     },
-    /** Removes the bar. Prints `next`, the following work, if the first part took over a second. */
+    /** Removes the bar. If the work took over a second, prints `next`, which names the next step. */
     end(next?: string) {
       if (hasBar) process.stderr.write("\r\u001b[K");
       const isLong = elapsed() - startedAt > 1000;

@@ -1,7 +1,7 @@
 import type { Clock } from "../ports.ts";
 import type { Store } from "../store/store.ts";
 
-/** Writes at most once in this time, however many requests come. */
+/** Minimum interval between writes, regardless of the number of requests. */
 const PING_EVERY_MS = 1000;
 
 /** Resolves once a write of the last second is on disk; rejects if the write fails. */

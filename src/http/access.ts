@@ -43,16 +43,16 @@ export function routeOptions<
 
 export interface Route {
   readonly access: Access;
-  /** Accepts any `Host`, or a missing one: health probes send an address or a container name. */
+  /** Accepts any or no `Host`: health probes send an address or a container name. */
   readonly anyHost: boolean;
 }
 
-/** Facts about a request that need no body. */
+/** The result of `AccessControl.identify`; needs no request body. */
 export interface RequestInfo {
   readonly caller: Caller;
   /** Routes at its path, by method; undefined if the path is unknown. */
   readonly routes: ReadonlyMap<string, Route> | undefined;
-  /** Their declared path, such as `/orders/:order_id`. */
+  /** The declared path of these routes, such as `/orders/:order_id`. */
   readonly path: string | undefined;
 }
 
@@ -197,7 +197,7 @@ function hostName(authority: string): string | undefined {
 
 /**
  * Returns a check of `Host` headers against `names`; null accepts any well-formed one. Protects
- * against DNS rebinding: rejects a foreign page whose name resolves to our address.
+ * against DNS rebinding: rejects another site's page whose name resolves to our address.
  */
 export function createHostCheck(names: readonly string[] | null) {
   const allowed = names && new Set(names.map(hostName));

@@ -16,7 +16,7 @@ interface Failure {
 
 /** Error pages for the part of the service that serves HTML. */
 export interface ErrorPages {
-  /** Returns whether the request is for that part. */
+  /** Returns whether the request is for the HTML part. */
   covers(request: Request): boolean;
   /** Returns the error page. */
   answer(request: Request, code: ErrorCode): Response;

@@ -44,7 +44,8 @@ const PAGE_STYLE = `.response:is([data-code^="4"], [data-code^="5"]) :is(.respon
 `;
 
 /**
- * Allows only our own resources, and no framing: a click in a foreign frame could create an order.
+ * Allows only our own resources, and no framing: a page that frames it could trick the user into
+ * creating an order.
  */
 const PAGE_HEADERS = {
   "content-security-policy": [

@@ -16,7 +16,7 @@ export interface RateLimitOptions {
   readonly now: () => number;
 }
 
-/** About 10 MB. Beyond this the oldest window is dropped, in favor of its caller. */
+/** About 10 MB. Beyond this the oldest window is dropped, which lets its caller start over. */
 const MAX_KEYS = 100_000;
 
 interface Window {

@@ -101,7 +101,7 @@ function byUserAndKey(a: NewOrder, b: NewOrder): number {
   return a.userId - b.userId || compare(repeatKeyOf(a), repeatKeyOf(b));
 }
 
-/** Returns the value by which a user's orders are compared. */
+/** Returns the value that identifies repeats among a user's orders. */
 function repeatKeyOf({ idempotencyKey, tariffCode }: NewOrder): string {
   return idempotencyKey ?? tariffCode;
 }

@@ -83,7 +83,7 @@ export const waitingOrders = prepared((tx: ReadTx, { orders }) => {
 
 // Settling and notifying. `orderIds` is a JSON array.
 
-/** Marks the pending ones of these orders as paid. Returns their ids and tariff titles. */
+/** Marks these orders as paid if they are pending. Returns the ids and tariff titles of those. */
 export const settlePaid = prepared((tx, tables, dialect) =>
   tx
     .update(tables.orders)
@@ -99,7 +99,7 @@ export const settlePaid = prepared((tx, tables, dialect) =>
     .returning({ orderId: tables.orders.id, tariffTitle }),
 );
 
-/** Marks the pending ones of these orders as declined. Returns their ids. */
+/** Marks these orders as declined if they are pending. Returns the ids of those. */
 export const settleDeclined = prepared((tx, tables, dialect) =>
   tx
     .update(tables.orders)

@@ -9,13 +9,13 @@ const LEASE_MARGIN_MS = 1000;
  */
 export const LONGEST_PAUSE_MS = 3_600_000;
 
-/** Returns when the lease ends of an attempt that starts at `now` and takes up to `timeoutMs`. */
+/** Returns the lease end of an attempt that starts at `now` and takes up to `timeoutMs`. */
 export function leaseEndsAt(now: number, timeoutMs: number): number {
   return now + timeoutMs + LEASE_MARGIN_MS;
 }
 
 /**
- * Returns the latest due time that a lease or pause of up to `longestMs` explains. The margin
+ * Returns the latest due time that a lease or pause of up to `longestMs` can produce. The margin
  * counts twice, because copies' clocks may differ by some milliseconds.
  */
 export function latestDueAt(now: number, longestMs: number): number {

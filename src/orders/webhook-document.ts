@@ -16,7 +16,7 @@ const HEADERS = [
   ),
   header(
     "webhook-timestamp",
-    "When this attempt was sent, in seconds since 1970. Refuse it if it is more than 5 minutes off.",
+    "When this attempt was sent, as a Unix timestamp in seconds. Refuse it if it is more than 5 minutes off.",
     { pattern: "^[0-9]+$", examples: ["1795426330"] },
   ),
   header(

@@ -114,7 +114,7 @@ async function copyAll(database: Database, tx: SQL, onProgress: OnProgress): Pro
     .all();
   for (const { name, seq } of sequences) await tx`SELECT setval(${`${name}_id_seq`}, ${seq})`;
   if (!isSame(source, await totalsIn(tx))) {
-    throw new DatabaseUnusable("Nothing was moved: the totals of both sides differ.");
+    throw new DatabaseUnusable("Nothing was moved: the totals of the two databases differ.");
   }
   const count = (table: Table) => Number(source[table][0]);
   return {

@@ -10,7 +10,8 @@ const INVISIBLE = /\p{Cf}/gu;
 const BARE_UZBEK = /^(?:\+?998)?((\d\d)\d{7})$/;
 
 /**
- * Bare numbers of up to this many digits are Uzbek or invalid: a missing digit makes none foreign.
+ * Bare numbers of up to this many digits are Uzbek or invalid: an Uzbek number without its last
+ * digit must not become one of another country.
  */
 const UZBEK_DIGITS = 9;
 

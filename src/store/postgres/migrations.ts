@@ -11,7 +11,7 @@ const migrations = readMigrations("postgres");
 /**
  * The connection that runs each query. A pooler that reuses its latest session gives both
  * connections the same one. A rotating pooler gives one connection two different sessions. The
- * later turns are for pools with other clients.
+ * later ones are for pools with other clients.
  */
 const TURNS = [0, 0, 1, 1, 0, 1, 1, 0, 0, 1, 0, 0, 1, 1, 0, 1];
 
