@@ -90,6 +90,21 @@ test("restore ignores the -wal of a deleted database", async () => {
   expect(statSync(`${deleted}.before-then-wal`).size).toBeGreaterThan(0);
 });
 
+test("restore ignores the -journal of a deleted database", async () => {
+  using folder = temporaryFolder();
+  const { backup, store } = await makeLiveDatabase(folder.path);
+  await store.close();
+  const [living, deleted] = [join(folder.path, "living.db"), join(folder.path, "deleted.db")];
+  copyFileSync(backup, living);
+  using database = new Database(living);
+  database.run("BEGIN");
+  database.run("DELETE FROM users");
+  copyFileSync(`${living}-journal`, `${deleted}-journal`);
+  restoreDatabase(backup, deleted, "then");
+  expect(countUsers(deleted)).toBe(2);
+  expect(statSync(`${deleted}.before-then-journal`).size).toBeGreaterThan(0);
+});
+
 test("restore through a symbolic link replaces the database, not the link", async () => {
   using folder = temporaryFolder();
   const { path, backup, store } = await makeLiveDatabase(folder.path);

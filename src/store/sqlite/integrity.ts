@@ -1,9 +1,10 @@
 import { Database, SQLiteError } from "bun:sqlite";
-import { existsSync, realpathSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import type { Log } from "../../log.ts";
 import { DatabaseUnusable } from "../errors.ts";
 import { assertOurs, isNew } from "./migrations.ts";
 import { describeFileFault } from "./file-errors.ts";
+import { journalPath, logPath } from "./orphaned-log.ts";
 
 /**
  * Throws if this version can't or must not write to the database. Its only change is to roll back
@@ -44,16 +45,6 @@ export function rollBackJournal(path: string): void {
   if (!existsSync(journalPath(path))) return;
   using database = new Database(path, { readwrite: true });
   database.query("SELECT 1 FROM sqlite_master").get();
-}
-
-/** Returns the path of SQLite's rollback journal. The database must exist. */
-export function journalPath(path: string): string {
-  return `${realpathSync(path)}-journal`;
-}
-
-/** Returns the path of SQLite's write-ahead log. The database must exist. */
-export function logPath(path: string): string {
-  return `${realpathSync(path)}-wal`;
 }
 
 /** Maximum findings of an integrity check. */

@@ -2,7 +2,6 @@ import { Database } from "bun:sqlite";
 import {
   closeSync,
   copyFileSync,
-  mkdirSync,
   openSync,
   readSync,
   realpathSync,
@@ -14,15 +13,9 @@ import { dirname } from "node:path";
 import { copyDatabase, sync } from "./backup.ts";
 import { DatabaseUnusable } from "../errors.ts";
 import { lockDatabase } from "./lock.ts";
-import { kindOf, refuseUnsafePlace } from "./safe-path.ts";
-import {
-  verifyDatabase,
-  isDamage,
-  journalPath,
-  type LastOrder,
-  logPath,
-  verifyOrThrow,
-} from "./integrity.ts";
+import { journalPath, logPath, orphanedLog } from "./orphaned-log.ts";
+import { createDatabaseFile, kindOf } from "./safe-path.ts";
+import { verifyDatabase, isDamage, type LastOrder, verifyOrThrow } from "./integrity.ts";
 import { describeFileFault } from "./file-errors.ts";
 import { type Checkpointed, type OnCheckpoint, runCheckpointed } from "./checkpoints.ts";
 
@@ -70,10 +63,8 @@ export function* checkpointedRestore(
     const isRawCopy = inspectBackup(from);
     const restored = verifyOrThrow(from, `The database ${from}`);
     yield;
-    refuseUnsafePlace(path);
-    mkdirSync(dirname(path), { recursive: true });
     // The lock needs the file to exist. It prevents a service from starting meanwhile.
-    closeSync(openSync(path, "a", 0o600));
+    createDatabaseFile(path);
     const unlock = lockDatabase(path);
     try {
       onCheckpoint("locked");
@@ -100,9 +91,7 @@ function* replaceDatabase(
 ): Checkpointed<Pick<Restoration, "former" | "kept">> {
   const next = `${path}.restoring`;
   try {
-    // A log without its database may hold orders, and SQLite would apply it to the restored
-    // database.
-    const exists = [path, logPath(path)].some((file) => sizeOf(file) > 0);
+    const exists = sizeOf(path) > 0 || orphanedLog(path) !== undefined;
     const former = exists ? readFormer(path) : NOTHING;
     rmSync(next, { force: true });
     copyDatabase(from, next);
@@ -114,6 +103,8 @@ function* replaceDatabase(
     yield;
     const kept = exists ? `${path}.before-${time}` : undefined;
     if (kept !== undefined) keepFormer(path, kept);
+    // SQLite would apply leftovers of the former database to the new one.
+    for (const file of [logPath(path), journalPath(path)]) rmSync(file, { force: true });
     onCheckpoint("kept");
     renameSync(next, path);
     sync(dirname(path));
@@ -138,6 +129,11 @@ function inspectBackup(path: string): boolean {
   const file = statSync(path, { throwIfNoEntry: false });
   if (file === undefined) throw new DatabaseUnusable(`There is no backup ${path}.`);
   if (!file.isFile()) throw new DatabaseUnusable(`${path} is not a backup: ${kindOf(file)}.`);
+  // Opening an empty database would delete its log.
+  const log = orphanedLog(path);
+  if (log !== undefined) {
+    throw new DatabaseUnusable(`The backup ${path} is empty, but ${log} contains data.`);
+  }
   const header = Buffer.alloc(FORMAT_OFFSET + 2);
   const descriptor = openSync(path, "r");
   try {
@@ -209,16 +205,13 @@ function keepFormer(path: string, kept: string) {
   copyFileSync(path, kept);
   if (isReadable) turnWalOff(kept);
   sync(kept);
-  // SQLite would apply leftovers of the former database to the new one.
   for (const [file, name] of [
     [logPath(path), `${kept}-wal`],
     [journalPath(path), `${kept}-journal`],
   ] as const) {
-    if (sizeOf(file) > 0) {
-      copyFileSync(file, name);
-      sync(name);
-    }
-    rmSync(file, { force: true });
+    if (sizeOf(file) === 0) continue;
+    copyFileSync(file, name);
+    sync(name);
   }
 }
 

@@ -1,8 +1,9 @@
-import { closeSync, openSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseUnusable } from "../errors.ts";
 import { describeFileFault } from "./file-errors.ts";
 import { refuseRoot } from "./file-owner.ts";
+import { requireDatabaseOfLog } from "./orphaned-log.ts";
 
 /**
  * Linux: opens a descriptor without access to the file. Closing any other kind would release
@@ -10,9 +11,21 @@ import { refuseRoot } from "./file-owner.ts";
  */
 const O_PATH = 0o10000000;
 
-/** Throws `DatabaseUnusable` like `refuseUnsafePlace`, and also if there is no file at `path`. */
+/**
+ * Throws `DatabaseUnusable` like `refuseUnsafePlace`, and also if there is no file at `path`, or
+ * only a log of it.
+ */
 export function requireDatabase(path: string): void {
-  if (!refuseUnsafePlace(path)) throw new DatabaseUnusable(`There is no database ${path}.`);
+  const exists = refuseUnsafePlace(path);
+  requireDatabaseOfLog(path);
+  if (!exists) throw new DatabaseUnusable(`There is no database ${path}.`);
+}
+
+/** Creates an empty file at `path`, and its folder, if missing. Throws like `refuseUnsafePlace`. */
+export function createDatabaseFile(path: string): void {
+  refuseUnsafePlace(path);
+  mkdirSync(dirname(path), { recursive: true });
+  closeSync(openSync(path, "a", 0o600));
 }
 
 /**
