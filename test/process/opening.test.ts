@@ -9,6 +9,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -241,6 +242,25 @@ describe("opening a database", () => {
     const { status, printed } = await failToStart({ DATABASE_URL: `file:${join(disk, "x.db")}` });
     expect(status).toBe(1);
     expect(printed).toEndWith("x.db can't be opened: database or disk is full.\n");
+  });
+
+  test("on a full disk names it as the reason in every command", async () => {
+    using folder = temporaryFolder();
+    const [disk, backup] = [join(folder.path, "disk"), join(folder.path, "backup")];
+    const path = join(disk, "x.db");
+    await makeDatabase(`${disk}.db`, 1);
+    using mounted = mountDisk(disk, `${Math.ceil(statSync(`${disk}.db`).size / 1024)}k`);
+    if (mounted === undefined)
+      return skip("the full disk, which needs permission to mount a tmpfs");
+    copyFileSync(`${disk}.db`, path);
+    for (const command of [["serve"], ["check"], ["backup", backup], ["orders"], ["tariffs"]]) {
+      const { status, printed } = await failToStart({ DATABASE_URL: `file:${path}` }, command);
+      expect([command, status, printed]).toEqual([
+        command,
+        1,
+        expect.stringMatching(/: the disk is full: there is no space for SQLite's -shm\.\n$/),
+      ]);
+    }
   });
 
   function execute(path: string, ...statements: string[]) {
