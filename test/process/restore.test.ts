@@ -1,12 +1,23 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { copyFileSync, lstatSync, mkdirSync, readdirSync, statSync, symlinkSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+} from "node:fs";
 import { join } from "node:path";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
 import { restoreDatabase } from "../../src/store/sqlite/restore.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+import { mountDisk } from "../support/disk.ts";
 import { runCommand, temporaryFolder } from "../support/process.ts";
-import { addUser } from "../support/rows.ts";
+import { addUser, databaseRefusal } from "../support/rows.ts";
+import { skip } from "../support/skip.ts";
 import { openStore } from "../support/store.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
@@ -103,6 +114,38 @@ test("restore ignores the -journal of a deleted database", async () => {
   restoreDatabase(backup, deleted, "then");
   expect(countUsers(deleted)).toBe(2);
   expect(statSync(`${deleted}.before-then-journal`).size).toBeGreaterThan(0);
+});
+
+test("restore on a nearly full disk says so and leaves no copy, at any size", async () => {
+  using folder = temporaryFolder();
+  const { path, backup, store } = await makeLiveDatabase(folder.path);
+  await store.close();
+  const disk = join(folder.path, "disk");
+  const small = join(disk, "x.db");
+  const kib = Math.ceil(statSync(path).size / 1024);
+  const messages = new Set<string>();
+  for (let size = kib; !messages.has("none"); size += 4) {
+    using mounted = mountDisk(disk, `${size}k`);
+    if (mounted === undefined)
+      return skip("the full disk, which needs permission to mount a tmpfs");
+    copyFileSync(path, small);
+    const message = await databaseRefusal(() => restoreDatabase(backup, small, "then"));
+    messages.add(message);
+    if (message === "none") break;
+    expect([size, message]).toEqual([size, expect.stringMatching(/full|no space left/)]);
+    expect(readdirSync(disk).filter((name) => /before|restoring/.test(name))).toEqual([]);
+    expect(readFileSync(small)).toEqual(readFileSync(path));
+  }
+  expect(messages.size).toBeGreaterThan(2);
+});
+
+test("restore keeps the old database for its owner only", async () => {
+  using folder = temporaryFolder();
+  const { path, backup, store } = await makeLiveDatabase(folder.path);
+  await store.close();
+  chmodSync(path, 0o644);
+  const { kept = "" } = restoreDatabase(backup, path, "then");
+  expect(statSync(kept).mode & 0o777).toBe(0o600);
 });
 
 test("restore through a symbolic link replaces the database, not the link", async () => {

@@ -17,6 +17,7 @@ import { journalPath, logPath, orphanedLog } from "./orphaned-log.ts";
 import { createDatabaseFile, kindOf } from "./safe-path.ts";
 import { verifyDatabase, isDamage, type LastOrder, verifyOrThrow } from "./integrity.ts";
 import { describeFileFault } from "./file-errors.ts";
+import { keepPrivate } from "./file-owner.ts";
 import { type Checkpointed, type OnCheckpoint, runCheckpointed } from "./checkpoints.ts";
 
 /** Ids to skip if the former database is unreadable, so that none is reused. */
@@ -198,9 +199,20 @@ function readSequences(database: Database): Sequence[] {
   return database.query<Sequence, []>("SELECT name, seq FROM sqlite_sequence").all();
 }
 
-/** Copies the former database, including its write-ahead log, to `kept`. */
+/** Copies the former database, including its logs, to `kept`. Leaves no incomplete copy. */
 function keepFormer(path: string, kept: string) {
   const isReadable = checkpointLog(path);
+  const copies = ["", "-wal", "-journal", "-shm"].map((suffix) => kept + suffix);
+  try {
+    copyFormer(path, kept, isReadable);
+    keepPrivate(copies);
+  } catch (error) {
+    for (const copy of copies) rmSync(copy, { force: true });
+    throw error;
+  }
+}
+
+function copyFormer(path: string, kept: string, isReadable: boolean) {
   // A copy, not a hard link: each name of a database has its own log.
   copyFileSync(path, kept);
   if (isReadable) turnWalOff(kept);
