@@ -62,7 +62,7 @@ function hasFormerPages(journal: string): boolean {
 }
 
 /** Follows symbolic links, also to a missing file. */
-function targetOf(path: string): string {
+export function targetOf(path: string): string {
   const link = lstatSync(path, { throwIfNoEntry: false });
   if (!link?.isSymbolicLink() || statSync(path, { throwIfNoEntry: false }) !== undefined) {
     return link === undefined ? path : realpathSync(path);

@@ -2,8 +2,8 @@ import { closeSync, mkdirSync, openSync, readFileSync, realpathSync, statSync } 
 import { dirname } from "node:path";
 import { DatabaseUnusable } from "../errors.ts";
 import { describeFileFault } from "./file-errors.ts";
-import { refuseRoot } from "./file-owner.ts";
-import { requireDatabaseOfLog } from "./orphaned-log.ts";
+import { refuseRoot, refuseRootInFolder } from "./file-owner.ts";
+import { requireDatabaseOfLog, targetOf } from "./orphaned-log.ts";
 
 /**
  * Linux: opens a descriptor without access to the file. Closing any other kind would release
@@ -21,9 +21,12 @@ export function requireDatabase(path: string): void {
   if (!exists) throw new DatabaseUnusable(`There is no database ${path}.`);
 }
 
-/** Creates an empty file at `path`, and its folder, if missing. Throws like `refuseUnsafePlace`. */
+/**
+ * Creates an empty file at `path`, and its folder, if missing. Throws like `refuseUnsafePlace`, and
+ * also if root would create the file in another user's folder.
+ */
 export function createDatabaseFile(path: string): void {
-  refuseUnsafePlace(path);
+  if (!refuseUnsafePlace(path)) refuseRootInFolder(dirname(targetOf(path)));
   mkdirSync(dirname(path), { recursive: true });
   closeSync(openSync(path, "a", 0o600));
 }
