@@ -3,12 +3,15 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   chmodSync,
   copyFileSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
@@ -146,6 +149,49 @@ test("restore keeps the old database for its owner only", async () => {
   chmodSync(path, 0o644);
   const { kept = "" } = restoreDatabase(backup, path, "then");
   expect(statSync(kept).mode & 0o777).toBe(0o600);
+});
+
+test("restore of the database itself is refused under any name", async () => {
+  using folder = temporaryFolder();
+  const { path, store } = await makeLiveDatabase(folder.path);
+  await store.close();
+  const [link, name] = [join(folder.path, "link"), join(folder.path, "name")];
+  symlinkSync(path, link);
+  const refuse = (from: string, target: string) =>
+    databaseRefusal(() => restoreDatabase(from, target, "then"));
+  for (const [from, target] of [
+    [path, path],
+    [link, path],
+    [path, link],
+  ] as const) {
+    expect(await refuse(from, target)).toBe(
+      `${from} is the database ${target} itself: name a backup.`,
+    );
+  }
+  linkSync(path, name);
+  expect(await refuse(name, path)).toContain("has 2 names (hard links)");
+  rmSync(name);
+  copyFileSync(path, `${path}.restoring`);
+  expect(await refuse(`${path}.restoring`, path)).toBe(
+    `${path}.restoring is a file of the database ${path}: name a backup.`,
+  );
+  expect(countUsers(`${path}.restoring`)).toBe(3);
+});
+
+test("restore over an empty database with a -wal says that its last order is unknown", async () => {
+  using folder = temporaryFolder();
+  const { path, backup, store } = await makeLiveDatabase(folder.path);
+  const emptied = join(folder.path, "emptied.db");
+  writeFileSync(emptied, "");
+  copyFileSync(`${path}-wal`, `${emptied}-wal`);
+  await store.close();
+  const { status, printed } = await runCommand(["restore", backup], {
+    DATABASE_URL: `file:${emptied}`,
+  });
+  expect([status, printed]).toEqual([
+    0,
+    expect.stringContaining("\nBefore: its last order is unknown. The old database is "),
+  ]);
 });
 
 test("restore through a symbolic link replaces the database, not the link", async () => {

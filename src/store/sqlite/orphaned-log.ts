@@ -43,7 +43,7 @@ export function requireDatabaseOfLog(path: string): void {
  */
 export function orphanedLog(path: string): string | undefined {
   const [log, journal] = [logPath(path), journalPath(path)];
-  // Before the database, which gets its first page before its log gets any.
+  // Logs first: a concurrent start writes the database before its log.
   const found = sizeOf(log) > 0 ? log : hasFormerPages(journal) ? journal : undefined;
   return sizeOf(path) > 0 ? undefined : found;
 }

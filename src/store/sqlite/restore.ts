@@ -14,7 +14,7 @@ import { copyDatabase, sync } from "./backup.ts";
 import { DatabaseUnusable } from "../errors.ts";
 import { lockDatabase } from "./lock.ts";
 import { journalPath, logPath, orphanedLog } from "./orphaned-log.ts";
-import { createDatabaseFile, kindOf } from "./safe-path.ts";
+import { createDatabaseFile, isSideFile, kindOf, refuseUnsafePlace } from "./safe-path.ts";
 import { verifyDatabase, isDamage, type LastOrder, verifyOrThrow } from "./integrity.ts";
 import { describeFileFault } from "./file-errors.ts";
 import { keepPrivate } from "./file-owner.ts";
@@ -34,6 +34,8 @@ export interface Restoration {
   readonly isRawCopy: boolean;
   /** The newest order in the former database; undefined if it had none, or was unreadable. */
   readonly former: LastOrder | undefined;
+  /** Whether the former database could be read; true if there was none. */
+  readonly isFormerReadable: boolean;
   /** Path of the former database; undefined if it did not exist. */
   readonly kept: string | undefined;
 }
@@ -62,7 +64,8 @@ export function* checkpointedRestore(
 ): Checkpointed<Restoration> {
   try {
     const isRawCopy = inspectBackup(from);
-    const restored = verifyOrThrow(from, `The database ${from}`);
+    refuseOwnFile(from, path);
+    const restored = verifyOrThrow(from, `The backup ${from}`);
     yield;
     // The lock needs the file to exist. It prevents a service from starting meanwhile.
     createDatabaseFile(path);
@@ -89,7 +92,7 @@ function* replaceDatabase(
   path: string,
   time: string,
   onCheckpoint: OnCheckpoint,
-): Checkpointed<Pick<Restoration, "former" | "kept">> {
+): Checkpointed<Pick<Restoration, "former" | "isFormerReadable" | "kept">> {
   const next = `${path}.restoring`;
   try {
     const exists = sizeOf(path) > 0 || orphanedLog(path) !== undefined;
@@ -110,7 +113,8 @@ function* replaceDatabase(
     renameSync(next, path);
     sync(dirname(path));
     onCheckpoint("renamed");
-    return { former: former.lastOrder, kept };
+    const isFormerReadable = former.sequences !== undefined;
+    return { former: former.lastOrder, isFormerReadable, kept };
   } finally {
     for (const file of [next, `${next}-journal`]) rmSync(file, { force: true });
   }
@@ -144,6 +148,21 @@ function inspectBackup(path: string): boolean {
   }
   const hadLog = header.subarray(FORMAT_OFFSET).every((byte) => byte === WAL_FORMAT);
   return hadLog && sizeOf(logPath(path)) === 0;
+}
+
+/**
+ * Throws `DatabaseUnusable` like `refuseUnsafePlace`, and also if `from` is a file of the database
+ * at `path`.
+ */
+function refuseOwnFile(from: string, path: string): void {
+  refuseUnsafePlace(path);
+  const [backup, database] = [statSync(from), statSync(path, { throwIfNoEntry: false })];
+  if (backup.ino === database?.ino && backup.dev === database.dev) {
+    throw new DatabaseUnusable(`${from} is the database ${path} itself: name a backup.`);
+  }
+  if (isSideFile(from, path)) {
+    throw new DatabaseUnusable(`${from} is a file of the database ${path}: name a backup.`);
+  }
 }
 
 function sizeOf(path: string): number {

@@ -1,5 +1,5 @@
 import { closeSync, mkdirSync, openSync, readFileSync, realpathSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { DatabaseUnusable } from "../errors.ts";
 import { describeFileFault } from "./file-errors.ts";
 import { refuseRoot, refuseRootInFolder } from "./file-owner.ts";
@@ -54,6 +54,15 @@ export function refuseUnsafePlace(path: string): boolean {
     );
   }
   return true;
+}
+
+/** What SQLite, the lock and `restore` append to a database's name for their own files. */
+const SIDE_SUFFIXES = ["-wal", "-shm", "-journal", ".lock", ".restoring", ".restoring-journal"];
+
+/** Returns whether `file`, which may be missing, has a name reserved for the database at `path`. */
+export function isSideFile(file: string, path: string): boolean {
+  const name = join(realpathSync(dirname(file)), basename(file));
+  return SIDE_SUFFIXES.some((suffix) => name === `${resolve(targetOf(path))}${suffix}`);
 }
 
 /** Describes a file that is not a regular file. */
