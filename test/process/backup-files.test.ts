@@ -7,6 +7,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -126,6 +127,42 @@ describe("backup and restore errors", () => {
     expect(await refused(most)).toBe("none");
     expect(await databaseRefusal(() => backupDatabase(made.path, "x/".repeat(3000)))).toContain(
       "no folder",
+    );
+  });
+
+  test("refuse the names of the database's own files and of a folder", async () => {
+    using made = await makeDatabase();
+    const names = readdirSync(made.folder);
+    mkdirSync(join(made.folder, "links"));
+    symlinkSync(made.path, join(made.folder, "links/x.db"));
+    for (const suffix of ["-wal", "-shm", "-journal", ".lock", ".restoring"]) {
+      for (const path of [made.path, join(made.folder, "links/x.db")]) {
+        const file = made.path + suffix;
+        expect(await databaseRefusal(() => backupDatabase(path, file))).toBe(
+          `${file} is reserved for a file of the database ${path}: choose another name.`,
+        );
+      }
+    }
+    for (const name of ["x.db/", "new/"]) {
+      const file = join(made.folder, name);
+      expect(await databaseRefusal(() => backupDatabase(made.path, file))).toBe(
+        `${file} is the name of a folder: name a file.`,
+      );
+    }
+    expect(readdirSync(made.folder)).toEqual(expect.arrayContaining(names));
+    expect(readdirSync(made.folder)).toHaveLength(names.length + 1);
+  });
+
+  test("name the source of a backup, and the backup of a restore", async () => {
+    using made = await makeDatabase();
+    const foreign = join(made.folder, "foreign.db");
+    new Database(foreign).run("CREATE TABLE songs (title TEXT)");
+    const reason = "can't be used: it was not created by NMservis";
+    expect(
+      await databaseRefusal(() => backupDatabase(foreign, join(made.folder, "backup"))),
+    ).toStartWith(`The copy of ${foreign} ${reason}`);
+    expect(await databaseRefusal(() => restoreDatabase(foreign, made.path, "then"))).toStartWith(
+      `The backup ${foreign} ${reason}`,
     );
   });
 

@@ -227,7 +227,7 @@ describe("restore", () => {
     copyFileSync(file, torn);
     truncateSync(torn, statSync(torn).size - 8192);
     expect(refusal(() => restoreDatabase(torn, path, "then"))).toMatch(
-      /^The database .* is damaged: /,
+      /^The backup .* is damaged: /,
     );
     const foreign = join(folder.path, "foreign");
     new Database(foreign).run("CREATE TABLE theirs (id)");

@@ -5,14 +5,17 @@ import {
   chownSync,
   closeSync,
   existsSync,
+  mkdirSync,
   openSync,
   readdirSync,
   statSync,
+  symlinkSync,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { version } from "../../package.json";
 import { formatTable } from "../../src/commands/terminal.ts";
+import { backupDatabase } from "../../src/store/sqlite/backup.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { mountDisk } from "../support/disk.ts";
 import { createDatabase, type PostgresServer, startPostgres } from "../support/postgres.ts";
@@ -285,6 +288,28 @@ test("root is refused on another user's database, with the command to use", asyn
       `nmservis: The database ${path} belongs to nobody, not to root: use runuser -u nobody -- nmservis …\n`,
     ]);
   }
+});
+
+test("root creates no database in another user's folder", async () => {
+  if (process.getuid?.() !== 0) return skip("root in another user's folder, which needs root");
+  using folder = temporaryFolder();
+  const [path, backup] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+  const [theirs, link] = [join(folder.path, "theirs"), join(folder.path, "link.db")];
+  await openStore(path).close();
+  backupDatabase(path, backup);
+  mkdirSync(theirs);
+  chownSync(theirs, 65_534, 65_534);
+  symlinkSync(join(theirs, "x.db"), link);
+  for (const target of [join(theirs, "x.db"), join(theirs, "deep/x.db"), link]) {
+    for (const command of [["restore", backup], ["serve"]]) {
+      const { status, complaints } = await runCommand(command, { DATABASE_URL: `file:${target}` });
+      expect([status, complaints]).toEqual([
+        1,
+        `nmservis: The folder ${theirs} belongs to nobody, not to root: use runuser -u nobody -- nmservis …\n`,
+      ]);
+    }
+  }
+  expect(readdirSync(theirs)).toEqual([]);
 });
 
 test("serve restricts existing database files to mode 0600", async () => {

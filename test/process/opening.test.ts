@@ -5,12 +5,15 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { backupDatabase } from "../../src/store/sqlite/backup.ts";
 import { failToStart, spawnService, temporaryFolder } from "../support/process.ts";
 import { mountDisk } from "../support/disk.ts";
 import { skip } from "../support/skip.ts";
@@ -241,6 +244,25 @@ describe("opening a database", () => {
     expect(printed).toEndWith("x.db can't be opened: database or disk is full.\n");
   });
 
+  test("on a full disk names it as the reason in every command", async () => {
+    using folder = temporaryFolder();
+    const [disk, backup] = [join(folder.path, "disk"), join(folder.path, "backup")];
+    const path = join(disk, "x.db");
+    await makeDatabase(`${disk}.db`, 1);
+    using mounted = mountDisk(disk, `${Math.ceil(statSync(`${disk}.db`).size / 1024)}k`);
+    if (mounted === undefined)
+      return skip("the full disk, which needs permission to mount a tmpfs");
+    copyFileSync(`${disk}.db`, path);
+    for (const command of [["serve"], ["check"], ["backup", backup], ["orders"], ["tariffs"]]) {
+      const { status, printed } = await failToStart({ DATABASE_URL: `file:${path}` }, command);
+      expect([command, status, printed]).toEqual([
+        command,
+        1,
+        expect.stringMatching(/: the disk is full: there is no space for SQLite's -shm\.\n$/),
+      ]);
+    }
+  });
+
   function execute(path: string, ...statements: string[]) {
     using database = new Database(path);
     for (const statement of statements) database.run(statement);
@@ -251,6 +273,47 @@ describe("opening a database", () => {
     expect(() => openStore(path)).toThrow(reason);
     expect(readFileSync(path)).toEqual(before);
   }
+});
+
+describe("log of a missing or empty database", () => {
+  test.each(["missing", "empty"])("stops every command if the database is %s", async (state) => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    const log = readFileSync(`${path}-wal`);
+    await store.close();
+    const copy = join(folder.path, "copy.db");
+    backupDatabase(path, copy);
+    using journaled = new Database(copy);
+    journaled.run("BEGIN");
+    journaled.run("UPDATE tariffs SET price_tiyin = 1");
+    const journal = readFileSync(`${copy}-journal`);
+    expect([log.length > 0, journal.length > 0]).toEqual([true, true]);
+    for (const [suffix, content] of [
+      ["-wal", log],
+      ["-journal", journal],
+    ] as const) {
+      mkdirSync(join(folder.path, suffix));
+      const lost = join(folder.path, suffix, "x.db");
+      writeFileSync(lost + suffix, content);
+      if (state === "empty") writeFileSync(lost, "");
+      const before = readdirSync(join(folder.path, suffix));
+      const backup = join(folder.path, "backup");
+      for (const command of [["serve"], ["check"], ["backup", backup], ["orders"], ["tariffs"]]) {
+        const { status, printed } = await failToStart(
+          { DATABASE_URL: `file:${lost}`, LOG_LEVEL: "error" },
+          command,
+        );
+        expect([command, status, printed]).toEqual([
+          command,
+          1,
+          `nmservis: The database ${lost} is ${state}, but ${lost}${suffix} contains data: put the database file back, or restore a backup with nmservis restore.\n`,
+        ]);
+      }
+      expect(readdirSync(join(folder.path, suffix))).toEqual(before);
+      expect(readFileSync(lost + suffix)).toEqual(content);
+    }
+  });
 });
 
 describe("database file removed while in use", () => {

@@ -1,12 +1,26 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { copyFileSync, lstatSync, mkdirSync, readdirSync, statSync, symlinkSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
 import { restoreDatabase } from "../../src/store/sqlite/restore.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+import { mountDisk } from "../support/disk.ts";
 import { runCommand, temporaryFolder } from "../support/process.ts";
-import { addUser } from "../support/rows.ts";
+import { addUser, databaseRefusal } from "../support/rows.ts";
+import { skip } from "../support/skip.ts";
 import { openStore } from "../support/store.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
@@ -88,6 +102,96 @@ test("restore ignores the -wal of a deleted database", async () => {
   expect(await again.run(addUser("+998901234569"))).toMatchObject([{ id: 1_000_003 }]);
   await again.close();
   expect(statSync(`${deleted}.before-then-wal`).size).toBeGreaterThan(0);
+});
+
+test("restore ignores the -journal of a deleted database", async () => {
+  using folder = temporaryFolder();
+  const { backup, store } = await makeLiveDatabase(folder.path);
+  await store.close();
+  const [living, deleted] = [join(folder.path, "living.db"), join(folder.path, "deleted.db")];
+  copyFileSync(backup, living);
+  using database = new Database(living);
+  database.run("BEGIN");
+  database.run("DELETE FROM users");
+  copyFileSync(`${living}-journal`, `${deleted}-journal`);
+  restoreDatabase(backup, deleted, "then");
+  expect(countUsers(deleted)).toBe(2);
+  expect(statSync(`${deleted}.before-then-journal`).size).toBeGreaterThan(0);
+});
+
+test("restore on a nearly full disk says so and leaves no copy, at any size", async () => {
+  using folder = temporaryFolder();
+  const { path, backup, store } = await makeLiveDatabase(folder.path);
+  await store.close();
+  const disk = join(folder.path, "disk");
+  const small = join(disk, "x.db");
+  const kib = Math.ceil(statSync(path).size / 1024);
+  const messages = new Set<string>();
+  for (let size = kib; !messages.has("none"); size += 4) {
+    using mounted = mountDisk(disk, `${size}k`);
+    if (mounted === undefined)
+      return skip("the full disk, which needs permission to mount a tmpfs");
+    copyFileSync(path, small);
+    const message = await databaseRefusal(() => restoreDatabase(backup, small, "then"));
+    messages.add(message);
+    if (message === "none") break;
+    expect([size, message]).toEqual([size, expect.stringMatching(/full|no space left/)]);
+    expect(readdirSync(disk).filter((name) => /before|restoring/.test(name))).toEqual([]);
+    expect(readFileSync(small)).toEqual(readFileSync(path));
+  }
+  expect(messages.size).toBeGreaterThan(2);
+});
+
+test("restore keeps the old database for its owner only", async () => {
+  using folder = temporaryFolder();
+  const { path, backup, store } = await makeLiveDatabase(folder.path);
+  await store.close();
+  chmodSync(path, 0o644);
+  const { kept = "" } = restoreDatabase(backup, path, "then");
+  expect(statSync(kept).mode & 0o777).toBe(0o600);
+});
+
+test("restore of the database itself is refused under any name", async () => {
+  using folder = temporaryFolder();
+  const { path, store } = await makeLiveDatabase(folder.path);
+  await store.close();
+  const [link, name] = [join(folder.path, "link"), join(folder.path, "name")];
+  symlinkSync(path, link);
+  const refuse = (from: string, target: string) =>
+    databaseRefusal(() => restoreDatabase(from, target, "then"));
+  for (const [from, target] of [
+    [path, path],
+    [link, path],
+    [path, link],
+  ] as const) {
+    expect(await refuse(from, target)).toBe(
+      `${from} is the database ${target} itself: name a backup.`,
+    );
+  }
+  linkSync(path, name);
+  expect(await refuse(name, path)).toContain("has 2 names (hard links)");
+  rmSync(name);
+  copyFileSync(path, `${path}.restoring`);
+  expect(await refuse(`${path}.restoring`, path)).toBe(
+    `${path}.restoring is a file of the database ${path}: name a backup.`,
+  );
+  expect(countUsers(`${path}.restoring`)).toBe(3);
+});
+
+test("restore over an empty database with a -wal says that its last order is unknown", async () => {
+  using folder = temporaryFolder();
+  const { path, backup, store } = await makeLiveDatabase(folder.path);
+  const emptied = join(folder.path, "emptied.db");
+  writeFileSync(emptied, "");
+  copyFileSync(`${path}-wal`, `${emptied}-wal`);
+  await store.close();
+  const { status, printed } = await runCommand(["restore", backup], {
+    DATABASE_URL: `file:${emptied}`,
+  });
+  expect([status, printed]).toEqual([
+    0,
+    expect.stringContaining("\nBefore: its last order is unknown. The old database is "),
+  ]);
 });
 
 test("restore through a symbolic link replaces the database, not the link", async () => {

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 /** Mounts a tmpfs of this size until the end of the block; undefined without permission to mount. */
 export function mountDisk(path: string, size: string) {
   if (Bun.which("mount") === null) return undefined;
-  mkdirSync(path);
+  mkdirSync(path, { recursive: true });
   const options = ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", path];
   if (!Bun.spawnSync(["mount", ...options]).success) return undefined;
   return { [Symbol.dispose]: () => void Bun.spawnSync(["umount", "-l", path]) };

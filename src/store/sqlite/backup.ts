@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseUnusable } from "../errors.ts";
-import { requireDatabase } from "./safe-path.ts";
+import { isSideFile, requireDatabase } from "./safe-path.ts";
 import { type LastOrder, verifyOrThrow, rollBackJournal } from "./integrity.ts";
 import { describeFileFault, systemCode } from "./file-errors.ts";
 import { type Checkpointed, type OnCheckpoint, runCheckpointed } from "./checkpoints.ts";
@@ -54,6 +54,12 @@ export function* checkpointedBackup(
   const exists = `${to} already exists, and is never overwritten.`;
   const folder = dirname(to);
   if (!existsSync(folder)) throw new DatabaseUnusable(`There is no folder ${folder}.`);
+  if (to.endsWith("/")) throw new DatabaseUnusable(`${to} is the name of a folder: name a file.`);
+  if (isSideFile(to, from)) {
+    throw new DatabaseUnusable(
+      `${to} is reserved for a file of the database ${from}: choose another name.`,
+    );
+  }
   const part = partOf(to);
   requireShortName(to, part);
   try {

@@ -14,6 +14,9 @@ export function describeFileFault(error: unknown): string {
   if (error instanceof SQLiteError && error.code === "SQLITE_CANTOPEN") {
     return "SQLite can't open it, or can't create its -wal and -shm: check the permissions of its folder";
   }
+  if (error instanceof SQLiteError && error.code === "SQLITE_IOERR_SHMSIZE") {
+    return "the disk is full: there is no space for SQLite's -shm";
+  }
   return error.message;
 }
 

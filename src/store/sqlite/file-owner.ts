@@ -1,4 +1,5 @@
 import { chmodSync, readFileSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { DatabaseUnusable } from "../errors.ts";
 
 /** Permission bits of group and others. */
@@ -18,11 +19,26 @@ export function keepPrivate(paths: readonly string[]): void {
  * creates next to it would belong to root, and stop the service later.
  */
 export function refuseRoot(databasePath: string): void {
-  const uid = statSync(databasePath, { throwIfNoEntry: false })?.uid;
+  refuseRootOn("database", databasePath);
+}
+
+/**
+ * Throws `DatabaseUnusable` if root is about to create a file or folders in another user's folder.
+ * `folder` may be missing: then its nearest existing parent counts.
+ */
+export function refuseRootInFolder(folder: string): void {
+  const parent = dirname(folder);
+  const exists = statSync(folder, { throwIfNoEntry: false }) !== undefined;
+  if (exists || parent === folder) return refuseRootOn("folder", folder);
+  refuseRootInFolder(parent);
+}
+
+function refuseRootOn(kind: "database" | "folder", path: string): void {
+  const uid = statSync(path, { throwIfNoEntry: false })?.uid;
   if (process.geteuid?.() !== 0 || uid === undefined || uid === 0) return;
   const owner = nameOf(uid);
   throw new DatabaseUnusable(
-    `The database ${databasePath} belongs to ${owner}, not to root: use runuser -u ${owner} -- nmservis …`,
+    `The ${kind} ${path} belongs to ${owner}, not to root: use runuser -u ${owner} -- nmservis …`,
   );
 }
 

@@ -1,9 +1,10 @@
 import { Database, SQLiteError } from "bun:sqlite";
-import { existsSync, realpathSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import type { Log } from "../../log.ts";
 import { DatabaseUnusable } from "../errors.ts";
 import { assertOurs, isNew } from "./migrations.ts";
 import { describeFileFault } from "./file-errors.ts";
+import { journalPath, logPath } from "./orphaned-log.ts";
 
 /**
  * Throws if this version can't or must not write to the database. Its only change is to roll back
@@ -46,16 +47,6 @@ export function rollBackJournal(path: string): void {
   database.query("SELECT 1 FROM sqlite_master").get();
 }
 
-/** Returns the path of SQLite's rollback journal. The database must exist. */
-export function journalPath(path: string): string {
-  return `${realpathSync(path)}-journal`;
-}
-
-/** Returns the path of SQLite's write-ahead log. The database must exist. */
-export function logPath(path: string): string {
-  return `${realpathSync(path)}-wal`;
-}
-
 /** Maximum findings of an integrity check. */
 const MAX_FINDINGS = 10;
 
@@ -81,9 +72,9 @@ export interface Verification {
 /**
  * Reads every row of the SQLite database at `path`. Its only change is to roll back an interrupted
  * transaction. Throws `DatabaseUnusable` if another program or a newer version created the
- * database.
+ * database. `name` is the subject of the message.
  */
-export function verifyDatabase(path: string): Verification {
+export function verifyDatabase(path: string, name = `The database ${path}`): Verification {
   try {
     rollBackJournal(path);
     using database = new Database(path, { readonly: true, strict: true });
@@ -97,7 +88,7 @@ export function verifyDatabase(path: string): Verification {
     return { isNew: false, findings, lastOrder };
   } catch (error) {
     if (isDamage(error)) return { isNew: false, findings: [error.message], lastOrder: undefined };
-    throw new DatabaseUnusable(`The database ${path} can't be used: ${describeFileFault(error)}.`, {
+    throw new DatabaseUnusable(`${name} can't be used: ${describeFileFault(error)}.`, {
       cause: error,
     });
   }
@@ -113,7 +104,7 @@ export function isDamage(error: unknown): error is SQLiteError {
  * database has no tables or is damaged. `name` is the subject of the message.
  */
 export function verifyOrThrow(path: string, name: string): LastOrder | undefined {
-  const { isNew, findings, lastOrder } = verifyDatabase(path);
+  const { isNew, findings, lastOrder } = verifyDatabase(path, name);
   if (isNew) throw new DatabaseUnusable(`${name} has no tables: there is nothing in it.`);
   if (findings.length === 0) return lastOrder;
   throw new DatabaseUnusable(`${name} is damaged: ${findings[0]}.`);

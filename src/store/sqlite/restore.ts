@@ -2,7 +2,6 @@ import { Database } from "bun:sqlite";
 import {
   closeSync,
   copyFileSync,
-  mkdirSync,
   openSync,
   readSync,
   realpathSync,
@@ -14,16 +13,11 @@ import { dirname } from "node:path";
 import { copyDatabase, sync } from "./backup.ts";
 import { DatabaseUnusable } from "../errors.ts";
 import { lockDatabase } from "./lock.ts";
-import { kindOf, refuseUnsafePlace } from "./safe-path.ts";
-import {
-  verifyDatabase,
-  isDamage,
-  journalPath,
-  type LastOrder,
-  logPath,
-  verifyOrThrow,
-} from "./integrity.ts";
+import { journalPath, logPath, orphanedLog } from "./orphaned-log.ts";
+import { createDatabaseFile, isSideFile, kindOf, refuseUnsafePlace } from "./safe-path.ts";
+import { verifyDatabase, isDamage, type LastOrder, verifyOrThrow } from "./integrity.ts";
 import { describeFileFault } from "./file-errors.ts";
+import { keepPrivate } from "./file-owner.ts";
 import { type Checkpointed, type OnCheckpoint, runCheckpointed } from "./checkpoints.ts";
 
 /** Ids to skip if the former database is unreadable, so that none is reused. */
@@ -40,6 +34,8 @@ export interface Restoration {
   readonly isRawCopy: boolean;
   /** The newest order in the former database; undefined if it had none, or was unreadable. */
   readonly former: LastOrder | undefined;
+  /** Whether the former database could be read; true if there was none. */
+  readonly isFormerReadable: boolean;
   /** Path of the former database; undefined if it did not exist. */
   readonly kept: string | undefined;
 }
@@ -68,12 +64,11 @@ export function* checkpointedRestore(
 ): Checkpointed<Restoration> {
   try {
     const isRawCopy = inspectBackup(from);
-    const restored = verifyOrThrow(from, `The database ${from}`);
+    refuseOwnFile(from, path);
+    const restored = verifyOrThrow(from, `The backup ${from}`);
     yield;
-    refuseUnsafePlace(path);
-    mkdirSync(dirname(path), { recursive: true });
     // The lock needs the file to exist. It prevents a service from starting meanwhile.
-    closeSync(openSync(path, "a", 0o600));
+    createDatabaseFile(path);
     const unlock = lockDatabase(path);
     try {
       onCheckpoint("locked");
@@ -97,12 +92,10 @@ function* replaceDatabase(
   path: string,
   time: string,
   onCheckpoint: OnCheckpoint,
-): Checkpointed<Pick<Restoration, "former" | "kept">> {
+): Checkpointed<Pick<Restoration, "former" | "isFormerReadable" | "kept">> {
   const next = `${path}.restoring`;
   try {
-    // A log without its database may hold orders, and SQLite would apply it to the restored
-    // database.
-    const exists = [path, logPath(path)].some((file) => sizeOf(file) > 0);
+    const exists = sizeOf(path) > 0 || orphanedLog(path) !== undefined;
     const former = exists ? readFormer(path) : NOTHING;
     rmSync(next, { force: true });
     copyDatabase(from, next);
@@ -114,11 +107,14 @@ function* replaceDatabase(
     yield;
     const kept = exists ? `${path}.before-${time}` : undefined;
     if (kept !== undefined) keepFormer(path, kept);
+    // SQLite would apply leftovers of the former database to the new one.
+    for (const file of [logPath(path), journalPath(path)]) rmSync(file, { force: true });
     onCheckpoint("kept");
     renameSync(next, path);
     sync(dirname(path));
     onCheckpoint("renamed");
-    return { former: former.lastOrder, kept };
+    const isFormerReadable = former.sequences !== undefined;
+    return { former: former.lastOrder, isFormerReadable, kept };
   } finally {
     for (const file of [next, `${next}-journal`]) rmSync(file, { force: true });
   }
@@ -138,6 +134,11 @@ function inspectBackup(path: string): boolean {
   const file = statSync(path, { throwIfNoEntry: false });
   if (file === undefined) throw new DatabaseUnusable(`There is no backup ${path}.`);
   if (!file.isFile()) throw new DatabaseUnusable(`${path} is not a backup: ${kindOf(file)}.`);
+  // Opening an empty database would delete its log.
+  const log = orphanedLog(path);
+  if (log !== undefined) {
+    throw new DatabaseUnusable(`The backup ${path} is empty, but ${log} contains data.`);
+  }
   const header = Buffer.alloc(FORMAT_OFFSET + 2);
   const descriptor = openSync(path, "r");
   try {
@@ -147,6 +148,21 @@ function inspectBackup(path: string): boolean {
   }
   const hadLog = header.subarray(FORMAT_OFFSET).every((byte) => byte === WAL_FORMAT);
   return hadLog && sizeOf(logPath(path)) === 0;
+}
+
+/**
+ * Throws `DatabaseUnusable` like `refuseUnsafePlace`, and also if `from` is a file of the database
+ * at `path`.
+ */
+function refuseOwnFile(from: string, path: string): void {
+  refuseUnsafePlace(path);
+  const [backup, database] = [statSync(from), statSync(path, { throwIfNoEntry: false })];
+  if (backup.ino === database?.ino && backup.dev === database.dev) {
+    throw new DatabaseUnusable(`${from} is the database ${path} itself: name a backup.`);
+  }
+  if (isSideFile(from, path)) {
+    throw new DatabaseUnusable(`${from} is a file of the database ${path}: name a backup.`);
+  }
 }
 
 function sizeOf(path: string): number {
@@ -202,23 +218,31 @@ function readSequences(database: Database): Sequence[] {
   return database.query<Sequence, []>("SELECT name, seq FROM sqlite_sequence").all();
 }
 
-/** Copies the former database, including its write-ahead log, to `kept`. */
+/** Copies the former database, including its logs, to `kept`. Leaves no incomplete copy. */
 function keepFormer(path: string, kept: string) {
   const isReadable = checkpointLog(path);
+  const copies = ["", "-wal", "-journal", "-shm"].map((suffix) => kept + suffix);
+  try {
+    copyFormer(path, kept, isReadable);
+    keepPrivate(copies);
+  } catch (error) {
+    for (const copy of copies) rmSync(copy, { force: true });
+    throw error;
+  }
+}
+
+function copyFormer(path: string, kept: string, isReadable: boolean) {
   // A copy, not a hard link: each name of a database has its own log.
   copyFileSync(path, kept);
   if (isReadable) turnWalOff(kept);
   sync(kept);
-  // SQLite would apply leftovers of the former database to the new one.
   for (const [file, name] of [
     [logPath(path), `${kept}-wal`],
     [journalPath(path), `${kept}-journal`],
   ] as const) {
-    if (sizeOf(file) > 0) {
-      copyFileSync(file, name);
-      sync(name);
-    }
-    rmSync(file, { force: true });
+    if (sizeOf(file) === 0) continue;
+    copyFileSync(file, name);
+    sync(name);
   }
 }
 

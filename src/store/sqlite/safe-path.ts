@@ -1,8 +1,9 @@
-import { closeSync, openSync, readFileSync, realpathSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { closeSync, mkdirSync, openSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { DatabaseUnusable } from "../errors.ts";
 import { describeFileFault } from "./file-errors.ts";
-import { refuseRoot } from "./file-owner.ts";
+import { refuseRoot, refuseRootInFolder } from "./file-owner.ts";
+import { requireDatabaseOfLog, targetOf } from "./orphaned-log.ts";
 
 /**
  * Linux: opens a descriptor without access to the file. Closing any other kind would release
@@ -10,9 +11,24 @@ import { refuseRoot } from "./file-owner.ts";
  */
 const O_PATH = 0o10000000;
 
-/** Throws `DatabaseUnusable` like `refuseUnsafePlace`, and also if there is no file at `path`. */
+/**
+ * Throws `DatabaseUnusable` like `refuseUnsafePlace`, and also if there is no file at `path`, or
+ * only a log of it.
+ */
 export function requireDatabase(path: string): void {
-  if (!refuseUnsafePlace(path)) throw new DatabaseUnusable(`There is no database ${path}.`);
+  const exists = refuseUnsafePlace(path);
+  requireDatabaseOfLog(path);
+  if (!exists) throw new DatabaseUnusable(`There is no database ${path}.`);
+}
+
+/**
+ * Creates an empty file at `path`, and its folder, if missing. Throws like `refuseUnsafePlace`, and
+ * also if root would create the file in another user's folder.
+ */
+export function createDatabaseFile(path: string): void {
+  if (!refuseUnsafePlace(path)) refuseRootInFolder(dirname(targetOf(path)));
+  mkdirSync(dirname(path), { recursive: true });
+  closeSync(openSync(path, "a", 0o600));
 }
 
 /**
@@ -38,6 +54,15 @@ export function refuseUnsafePlace(path: string): boolean {
     );
   }
   return true;
+}
+
+/** What SQLite, the lock and `restore` append to a database's name for their own files. */
+const SIDE_SUFFIXES = ["-wal", "-shm", "-journal", ".lock", ".restoring", ".restoring-journal"];
+
+/** Returns whether `file`, which may be missing, has a name reserved for the database at `path`. */
+export function isSideFile(file: string, path: string): boolean {
+  const name = join(realpathSync(dirname(file)), basename(file));
+  return SIDE_SUFFIXES.some((suffix) => name === `${resolve(targetOf(path))}${suffix}`);
 }
 
 /** Describes a file that is not a regular file. */

@@ -1,6 +1,5 @@
 import { Database, SQLiteError } from "bun:sqlite";
-import { closeSync, existsSync, mkdirSync, openSync, realpathSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync, realpathSync, statSync } from "node:fs";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import type { Log } from "../../log.ts";
 import { type CommitMetrics, NO_COMMIT_METRICS } from "../../metrics.ts";
@@ -10,11 +9,12 @@ import { describeFileFault } from "./file-errors.ts";
 import { watchDatabaseFiles } from "./file-checks.ts";
 import { DatabaseUnusable } from "../errors.ts";
 import { lockDatabase, lockPath } from "./lock.ts";
-import { refuseUnsafePlace, requireDatabase } from "./safe-path.ts";
+import { createDatabaseFile, requireDatabase } from "./safe-path.ts";
+import { logPath, requireDatabaseOfLog } from "./orphaned-log.ts";
 import { sqliteColumns, sqliteDialect } from "../dialect.ts";
 import { createGroupCommit, toUnavailable } from "./group-commit.ts";
 import { createBatch } from "../batch.ts";
-import { checkOnOpen, logPath, rollBackJournal } from "./integrity.ts";
+import { checkOnOpen, rollBackJournal } from "./integrity.ts";
 import {
   appliedMigrations,
   assertUpToDate,
@@ -114,10 +114,9 @@ function openInMemory(metrics: CommitMetrics): Store {
 }
 
 function openFile(path: string, log: Log, metrics: CommitMetrics): Store {
-  refuseUnsafePlace(path);
-  mkdirSync(dirname(path), { recursive: true });
+  requireDatabaseOfLog(path);
   // The lock is named after the file's real path, which a dangling link does not have.
-  closeSync(openSync(path, "a"));
+  createDatabaseFile(path);
   const unlock = lockDatabase(path);
   try {
     checkOnOpen(path, log);

@@ -1,0 +1,75 @@
+import {
+  closeSync,
+  lstatSync,
+  openSync,
+  readlinkSync,
+  readSync,
+  realpathSync,
+  statSync,
+} from "node:fs";
+import { dirname, resolve } from "node:path";
+import { DatabaseUnusable } from "../errors.ts";
+
+/** Offset of a rollback journal's field for the database's former size in pages. */
+const FORMER_PAGES_OFFSET = 16;
+const FORMER_PAGES_BYTES = 4;
+
+/** Returns the path of SQLite's rollback journal. */
+export function journalPath(path: string): string {
+  return `${targetOf(path)}-journal`;
+}
+
+/** Returns the path of SQLite's write-ahead log. */
+export function logPath(path: string): string {
+  return `${targetOf(path)}-wal`;
+}
+
+/**
+ * Throws `DatabaseUnusable` if a log contains data of a database that is missing or empty. SQLite
+ * would delete the log.
+ */
+export function requireDatabaseOfLog(path: string): void {
+  const log = orphanedLog(path);
+  if (log === undefined) return;
+  const state = statSync(path, { throwIfNoEntry: false }) === undefined ? "missing" : "empty";
+  throw new DatabaseUnusable(
+    `The database ${path} is ${state}, but ${log} contains data: put the database file back, or restore a backup with nmservis restore.`,
+  );
+}
+
+/**
+ * Returns the path of the log or journal that contains data although the database is missing or
+ * empty; undefined if there is none.
+ */
+export function orphanedLog(path: string): string | undefined {
+  const [log, journal] = [logPath(path), journalPath(path)];
+  // Logs first: a concurrent start writes the database before its log.
+  const found = sizeOf(log) > 0 ? log : hasFormerPages(journal) ? journal : undefined;
+  return sizeOf(path) > 0 ? undefined : found;
+}
+
+/** Returns whether the journal belongs to a database that had pages; a first start's has none. */
+function hasFormerPages(journal: string): boolean {
+  if (sizeOf(journal) === 0) return false;
+  const pages = Buffer.alloc(FORMER_PAGES_BYTES);
+  const descriptor = openSync(journal, "r");
+  try {
+    readSync(descriptor, pages, 0, FORMER_PAGES_BYTES, FORMER_PAGES_OFFSET);
+  } finally {
+    closeSync(descriptor);
+  }
+  return pages.readUInt32BE() > 0;
+}
+
+/** Follows symbolic links, also to a missing file. */
+export function targetOf(path: string): string {
+  const link = lstatSync(path, { throwIfNoEntry: false });
+  if (!link?.isSymbolicLink() || statSync(path, { throwIfNoEntry: false }) !== undefined) {
+    return link === undefined ? path : realpathSync(path);
+  }
+  return targetOf(resolve(dirname(path), readlinkSync(path)));
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
