@@ -152,16 +152,23 @@ test("board › shows new orders live, takes every step, and reports a conflict"
   expect(violations).toEqual([]);
 });
 
-test.each(["light", "dark"] as const)(
-  "board › axe finds nothing serious on any page, %s",
-  async (colorScheme) => {
+test.each([
+  ["light", 1360],
+  ["dark", 1360],
+  ["light", 390],
+  ["dark", 390],
+] as const)(
+  "board › axe finds nothing serious on any page, %s, %d px wide",
+  async (colorScheme, width) => {
     using folder = temporaryFolder();
     await using board = await openBoard(folder.path);
     if (board === undefined) return;
     for (const phone of ["901234567", "901234568", "901234569"]) {
       await board.order(phone, { address: "Nukus 3", comment: "ring twice" });
     }
-    const page = await board.signIn("Aziza", { colorScheme });
+    const page = await board.signIn("Aziza", {
+      ...{ colorScheme, viewport: { width, height: 844 } },
+    });
     const findings = async () => {
       // Evaluated directly: the page's policy forbids foreign scripts.
       await page.evaluate(axe.source);
