@@ -5,8 +5,8 @@ import { median } from "./figures.ts";
 import { LOADER, load, type OrderLoad } from "./load.ts";
 import { type Peer, startLimit, startService } from "./peers.ts";
 
-// Measures the CPU time of an order in the whole process, and in the same run that of its two engines:
-// the same Elysia route without a store, and SQLite running the same statements without HTTP.
+// Measures the CPU time of an order in the whole process, and in the same run that of its two
+// engines: the same Elysia route without a store, and the same SQLite statements without HTTP.
 
 const USERS = { keyless: 1_000, keyed: 100_000 } as const;
 const CONNECTIONS = 64;

@@ -15,7 +15,7 @@ const CAN_BE_RETRIED: readonly RefusalCode[] = ["internal_error", "unavailable",
 export interface Refusals {
   /** Remembers the fields of a form, to offer them again if the request fails. */
   keep(request: Request, form: URLSearchParams): void;
-  /** Returns a page with the reason, and a retry button for the same input if a retry may succeed. */
+  /** Returns a page with the reason, and a way to retry the same input if that may succeed. */
   refuse(request: Request, code: RefusalCode, status: number): Response;
   /** Like `refuse`, for an error of the HTTP layer. */
   answer(request: Request, code: ErrorCode): Response;

@@ -45,7 +45,7 @@ export interface Message {
   readonly orderId?: number;
 }
 
-/** Returns a page that gives the reason of a failure, and links back. Has no header without a viewer. */
+/** Returns a page with the reason for a failure and a link back; no header without a viewer. */
 export function message(
   reader: Viewer | Language,
   { status, code, title, text, retry, orderId }: Message,
