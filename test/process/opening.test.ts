@@ -307,7 +307,7 @@ describe("log of a missing or empty database", () => {
         expect([command, status, printed]).toEqual([
           command,
           1,
-          `nmservis: The database ${lost} is ${state}, but ${lost}${suffix} contains data: put the database file back, or restore a backup with nmservis restore.\n`,
+          `nmservis: The database ${lost} is ${state}, but its log ${lost}${suffix} is not: put the database file back, or restore a backup with nmservis restore.\n`,
         ]);
       }
       expect(readdirSync(join(folder.path, suffix))).toEqual(before);
@@ -347,6 +347,21 @@ describe("database file removed while in use", () => {
     copyFileSync(path, `${path}.new`);
     renameSync(`${path}.new`, path);
   }
+
+  test("the service does not start again if the database is deleted", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    await using service = await spawnService({ DATABASE_URL: `file:${path}` });
+    await service.userId();
+    rmSync(path);
+    expect(await service.end("SIGTERM")).toBe(0);
+    const { status, printed } = await failToStart({ DATABASE_URL: `file:${path}` });
+    expect([status, printed]).toEqual([
+      1,
+      expect.stringContaining(` is missing, but its log ${path}-wal is not: `),
+    ]);
+    expect(existsSync(path)).toBe(false);
+  });
 
   test("the service continues once the file is back", async () => {
     using folder = temporaryFolder();

@@ -25,32 +25,38 @@ export function logPath(path: string): string {
 }
 
 /**
- * Throws `DatabaseUnusable` if a log contains data of a database that is missing or empty. SQLite
- * would delete the log.
+ * Throws `DatabaseUnusable` if there is a log of a missing or empty database. SQLite would delete
+ * the log and create a new database.
  */
 export function requireDatabaseOfLog(path: string): void {
   const log = orphanedLog(path);
   if (log === undefined) return;
-  const state = statSync(path, { throwIfNoEntry: false }) === undefined ? "missing" : "empty";
+  const state = sizeOf(path) === undefined ? "missing" : "empty";
   throw new DatabaseUnusable(
-    `The database ${path} is ${state}, but ${log} contains data: put the database file back, or restore a backup with nmservis restore.`,
+    `The database ${path} is ${state}, but its log ${log} is not: put the database file back, or restore a backup with nmservis restore.`,
   );
 }
 
 /**
- * Returns the path of the log or journal that contains data although the database is missing or
- * empty; undefined if there is none.
+ * Returns the path of the log or journal of a missing or empty database; undefined if there is
+ * none. An empty log counts only if the database is missing: Bun empties it into the deleted file
+ * when the service stops.
  */
 export function orphanedLog(path: string): string | undefined {
   const [log, journal] = [logPath(path), journalPath(path)];
   // Logs first: a concurrent start writes the database before its log.
-  const found = sizeOf(log) > 0 ? log : hasFormerPages(journal) ? journal : undefined;
-  return sizeOf(path) > 0 ? undefined : found;
+  const logBytes = sizeOf(log);
+  const isJournaled = hasFormerPages(journal);
+  const databaseBytes = sizeOf(path);
+  if (logBytes !== undefined && databaseBytes === undefined) return log;
+  if ((databaseBytes ?? 0) > 0) return undefined;
+  if ((logBytes ?? 0) > 0) return log;
+  return isJournaled ? journal : undefined;
 }
 
 /** Returns whether the journal belongs to a database that had pages; a first start's has none. */
 function hasFormerPages(journal: string): boolean {
-  if (sizeOf(journal) === 0) return false;
+  if ((sizeOf(journal) ?? 0) === 0) return false;
   const pages = Buffer.alloc(FORMER_PAGES_BYTES);
   const descriptor = openSync(journal, "r");
   try {
@@ -70,6 +76,7 @@ export function targetOf(path: string): string {
   return targetOf(resolve(dirname(path), readlinkSync(path)));
 }
 
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+/** Undefined if there is no file. */
+function sizeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.size;
 }

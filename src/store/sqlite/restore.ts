@@ -34,7 +34,7 @@ export interface Restoration {
   readonly isRawCopy: boolean;
   /** The newest order in the former database; undefined if it had none, or was unreadable. */
   readonly former: LastOrder | undefined;
-  /** Whether the former database could be read; true if there was none. */
+  /** False if there was a former database that could not be read. */
   readonly isFormerReadable: boolean;
   /** Path of the former database; undefined if it did not exist. */
   readonly kept: string | undefined;
@@ -137,7 +137,7 @@ function inspectBackup(path: string): boolean {
   // Opening an empty database would delete its log.
   const log = orphanedLog(path);
   if (log !== undefined) {
-    throw new DatabaseUnusable(`The backup ${path} is empty, but ${log} contains data.`);
+    throw new DatabaseUnusable(`The backup ${path} is empty, but its log ${log} is not.`);
   }
   const header = Buffer.alloc(FORMAT_OFFSET + 2);
   const descriptor = openSync(path, "r");
