@@ -150,8 +150,8 @@ export function createPages(store: Store) {
     const [only] = found;
     if (only !== undefined && found.length === 1) return seeOther(`/board/orders/${only.id}`);
     return answer({
-      ...{ title: viewer.texts.search, path: "/board/search", viewer, query },
-      content: html`<h1>${userText(query) ?? viewer.texts.search}</h1>
+      ...{ title: viewer.texts.find, path: "/board/search", viewer, query },
+      content: html`<h1>${userText(query) ?? viewer.texts.find}</h1>
         ${text !== null && tableView(found, viewer, true)}
         ${byPhone.length === MAX_CARDS && html`<p class="more">${viewer.texts.shown(MAX_CARDS, `${MAX_CARDS}+`)}</p>`}`,
     });

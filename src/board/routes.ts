@@ -1,6 +1,5 @@
 import { Value } from "@sinclair/typebox/value";
 import { Elysia } from "elysia";
-import idiomorphPath from "idiomorph/dist/idiomorph.min.js" with { type: "file" };
 import { clockTime } from "../lib/format.ts";
 import type { Config } from "../config.ts";
 import { routeOptions } from "../http/access.ts";
@@ -8,7 +7,6 @@ import type { ErrorPages } from "../http/error-handler.ts";
 import { parseInteger } from "../http/parse-integer.ts";
 import { readForm } from "../http/request-body.ts";
 import { Lines } from "../http/schemas.ts";
-import { createStaticFile } from "../http/static-file.ts";
 import type { Log } from "../log.ts";
 import { insertEvent } from "../orders/event-queries.ts";
 import type { StageChange, ChangeStage } from "../orders/change-stage.ts";
@@ -16,9 +14,6 @@ import type { Clock } from "../ports.ts";
 import { CANCEL_REASONS, type OrderEvent, STAGES } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
 import { compressed, message, notFound, seeOther } from "./responses.ts";
-import boardScriptPath from "./board-client.js" with { type: "file" };
-import liveScriptPath from "./board-live.js" with { type: "file" };
-import boardStylePath from "./board.css" with { type: "file" };
 import { boardVersion, cardById } from "./board-queries.ts";
 import { createLiveUpdates } from "./live-updates.ts";
 import { userText } from "./html.ts";
@@ -36,9 +31,8 @@ import {
 } from "./request.ts";
 import { DEFAULT_NAME, createSessions, type SessionConfig } from "./sessions.ts";
 import { createSignIn } from "./sign-in.ts";
+import { createStaticFiles } from "./static-files.ts";
 import { LANGUAGES, TRANSLATIONS } from "./translations.ts";
-
-const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="#0f766e"/><path d="M10 22V10l12 12V10" fill="none" stroke="#fff" stroke-width="3"/></svg>`;
 
 /** Pages check the session themselves. */
 const access = routeOptions({
@@ -146,17 +140,8 @@ export function createBoard(dependencies: BoardDependencies) {
     return seeOther(`/board/orders/${card.id}`);
   }
 
-  const files = {
-    "/board/board.js": createStaticFile("text/javascript", script),
-    "/board/idiomorph.js": createStaticFile("text/javascript", file(idiomorphPath)),
-    "/board/board.css": createStaticFile("text/css", file(boardStylePath)),
-    "/board/icon.svg": createStaticFile("image/svg+xml", async () =>
-      new TextEncoder().encode(ICON),
-    ),
-  };
-
   const http = new Elysia({ normalize: false });
-  for (const [path, send] of Object.entries(files)) {
+  for (const [path, send] of Object.entries(createStaticFiles())) {
     http.get(path, ({ request }) => send(request), access);
   }
   http
@@ -204,10 +189,11 @@ export function createBoard(dependencies: BoardDependencies) {
       },
       access,
     )
-    .get("/board/sign-in", ({ request }) => showSignIn(request), access)
+    .get("/board/sign-in", ({ request }) => compressed(request, showSignIn(request)), access)
     .post(
       "/board/sign-in",
-      ({ request, set }) => signIn(request, String(set.headers["x-request-id"])),
+      async ({ request, set }) =>
+        compressed(request, await signIn(request, String(set.headers["x-request-id"]))),
       access,
     )
     .post(
@@ -288,17 +274,4 @@ function refuse(viewer: Viewer, orderId: number): Response {
   return message(viewer, {
     ...{ status: 422, code: "no_such_step", title: `№ ${orderId}`, text, orderId },
   });
-}
-
-function file(path: string) {
-  return () => Bun.file(path).bytes();
-}
-
-const minifier = new Bun.Transpiler({ loader: "js", minifyWhitespace: true });
-
-/** Reads the board's script without comments and whitespace, a quarter of it. */
-async function script(): Promise<Uint8Array> {
-  const parts = [boardScriptPath, liveScriptPath].map((path) => Bun.file(path).text());
-  // The transpiler drops the directive.
-  return Buffer.from(`"use strict";${minifier.transformSync((await Promise.all(parts)).join(""))}`);
 }

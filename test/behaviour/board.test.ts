@@ -457,6 +457,8 @@ describe("the board", () => {
       { cookie, "accept-encoding": "gzip" },
     );
     expect([conflict.status, conflict.headers.get("content-encoding")]).toEqual([409, "gzip"]);
+    const signInPage = await send("/board/sign-in", { headers: { "accept-encoding": "gzip" } });
+    expect(signInPage.headers.get("content-encoding")).toBe("gzip");
     const redirect = await submit(
       "/board/orders/1/accept",
       { seen: "new" },
