@@ -104,6 +104,21 @@ test("restore ignores the -wal of a deleted database", async () => {
   expect(statSync(`${deleted}.before-then-wal`).size).toBeGreaterThan(0);
 });
 
+test("restore over a deleted database whose -wal is empty skips 1,000,000 ids", async () => {
+  using folder = temporaryFolder();
+  const { backup, store } = await makeLiveDatabase(folder.path);
+  await store.close();
+  const deleted = join(folder.path, "deleted.db");
+  writeFileSync(`${deleted}-wal`, "");
+  expect(restoreDatabase(backup, deleted, "then")).toMatchObject({
+    isFormerReadable: false,
+    kept: undefined,
+  });
+  const again = openStore(deleted);
+  expect(await again.run(addUser("+998901234569"))).toMatchObject([{ id: 1_000_003 }]);
+  await again.close();
+});
+
 test("restore ignores the -journal of a deleted database", async () => {
   using folder = temporaryFolder();
   const { backup, store } = await makeLiveDatabase(folder.path);

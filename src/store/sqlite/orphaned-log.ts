@@ -44,14 +44,13 @@ export function requireDatabaseOfLog(path: string): void {
  */
 export function orphanedLog(path: string): string | undefined {
   const [log, journal] = [logPath(path), journalPath(path)];
-  // Logs first: a concurrent start writes the database before its log.
+  // The log first: a concurrent start writes the database before its log.
   const logBytes = sizeOf(log);
-  const isJournaled = hasFormerPages(journal);
   const databaseBytes = sizeOf(path);
   if (logBytes !== undefined && databaseBytes === undefined) return log;
   if ((databaseBytes ?? 0) > 0) return undefined;
   if ((logBytes ?? 0) > 0) return log;
-  return isJournaled ? journal : undefined;
+  return hasFormerPages(journal) ? journal : undefined;
 }
 
 /** Returns whether the journal belongs to a database that had pages; a first start's has none. */

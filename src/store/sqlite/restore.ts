@@ -67,13 +67,14 @@ export function* checkpointedRestore(
     refuseOwnFile(from, path);
     const restored = verifyOrThrow(from, `The backup ${from}`);
     yield;
+    const isLost = orphanedLog(path) !== undefined;
     // The lock needs the file to exist. It prevents a service from starting meanwhile.
     createDatabaseFile(path);
     const unlock = lockDatabase(path);
     try {
       onCheckpoint("locked");
       // A rename to a symbolic link would replace the link, not the database.
-      const replaced = yield* replaceDatabase(from, realpathSync(path), time, onCheckpoint);
+      const replaced = yield* replaceDatabase(from, realpathSync(path), isLost, time, onCheckpoint);
       return { restored, isRawCopy, ...replaced };
     } finally {
       unlock();
@@ -87,16 +88,18 @@ export function* checkpointedRestore(
   }
 }
 
+/** `isLost`: whether the former database was deleted, but its log was not. */
 function* replaceDatabase(
   from: string,
   path: string,
+  isLost: boolean,
   time: string,
   onCheckpoint: OnCheckpoint,
 ): Checkpointed<Pick<Restoration, "former" | "isFormerReadable" | "kept">> {
   const next = `${path}.restoring`;
   try {
     const exists = sizeOf(path) > 0 || orphanedLog(path) !== undefined;
-    const former = exists ? readFormer(path) : NOTHING;
+    const former = exists || isLost ? readFormer(path) : NOTHING;
     rmSync(next, { force: true });
     copyDatabase(from, next);
     onCheckpoint("copied");
