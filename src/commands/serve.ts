@@ -22,7 +22,7 @@ const MIN_KEY_LENGTH = 16;
 
 const HOUR_MS = 3_600_000;
 
-/** Timeout for the last log lines: an unread pipe must not delay the stop. */
+/** Timeout for the last log lines: an unread pipe must not delay shutdown. */
 const LAST_LINES_MS = 1000;
 
 /** `nmservis serve`: runs until a signal. The only command that creates a database. */

@@ -4,7 +4,7 @@ import type { Store } from "../store/store.ts";
 /** Minimum interval between writes, regardless of the number of requests. */
 const PING_EVERY_MS = 1000;
 
-/** Resolves once a write of the last second is on disk; rejects if the write fails. */
+/** Resolves once a write from the last second is on disk; rejects if the write fails. */
 export type WriteProbe = () => Promise<void>;
 
 export function createWriteProbe({ store, now }: { store: Store; now: Clock }): WriteProbe {

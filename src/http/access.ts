@@ -47,7 +47,7 @@ export interface Route {
   readonly anyHost: boolean;
 }
 
-/** The result of `AccessControl.identify`; needs no request body. */
+/** The result of `AccessControl.identify`, which does not read the request body. */
 export interface RequestInfo {
   readonly caller: Caller;
   /** Routes at its path, by method; undefined if the path is unknown. */

@@ -10,7 +10,7 @@ const RESPONSE_HEADERS = "Allow, Idempotent-Replayed, Retry-After, WWW-Authentic
 const MAX_AGE_S = 7200;
 
 /**
- * Returns the CORS handling that lets pages of these origins call the API (Fetch standard, "CORS
+ * Returns the CORS handling that lets pages from these origins call the API (Fetch standard, "CORS
  * protocol"). Without origins it does nothing.
  */
 export function createCors(origins: readonly string[]) {
@@ -22,7 +22,7 @@ export function createCors(origins: readonly string[]) {
   }
 
   return {
-    /** Sets the headers of every response, which tell the browser if the page may read it. */
+    /** Sets the headers of every response, which tell the browser whether the page may read it. */
     setHeaders({ headers }: Request, set: Context["set"]) {
       if (allowed.size === 0) return;
       set.headers["vary"] = "Origin";
@@ -30,7 +30,7 @@ export function createCors(origins: readonly string[]) {
       set.headers["access-control-allow-origin"] = String(headers.get("origin"));
       set.headers["access-control-expose-headers"] = RESPONSE_HEADERS;
     },
-    /** Returns whether this is a preflight request for a page of an allowed origin. */
+    /** Returns whether this is a preflight request for a page from an allowed origin. */
     isPreflight({ method, headers }: Request): boolean {
       return (
         method === "OPTIONS" && headers.has("access-control-request-method") && isAllowed(headers)
