@@ -17,7 +17,7 @@ export interface Refusals {
   keep(request: Request, form: URLSearchParams): void;
   /** Returns a page with the reason, and a way to retry the same input if that may succeed. */
   refuse(request: Request, code: RefusalCode, status: number): Response;
-  /** Like `refuse`, for an error of the HTTP layer. */
+  /** Like `refuse`, with an error code of the HTTP layer. */
   answer(request: Request, code: ErrorCode): Response;
 }
 

@@ -85,7 +85,7 @@ export function createBoard(dependencies: BoardDependencies) {
     return seeOther(`/board/sign-in?to=${encodeURIComponent(hereOf(request))}`);
   }
 
-  /** Like `forViewer`, for a form, which only the board's own pages may send. */
+  /** Like `forViewer`, but requires that a page of the board sent the form. */
   async function forForm(
     request: Request,
     act: (viewer: Viewer, form: URLSearchParams) => Promise<Response>,
