@@ -21,7 +21,7 @@ function followChanges() {
   /** Grows with each new leader; of two leaders the one with the higher claim wins. */
   let claim = 0;
   /** When the leader last received an event from the server, or a follower from the leader. */
-  let heardAt = Date.now();
+  let newsAt = Date.now();
   let last = { state: "connecting" };
   let source;
   let retry;
@@ -60,7 +60,7 @@ function followChanges() {
   /** Leads if no leader answers. */
   function join() {
     leader = undefined;
-    heardAt = Date.now();
+    newsAt = Date.now();
     channel.postMessage({ kind: "hello" });
     setTimeout(() => leader === undefined && lead(), JOIN_MS * (1 + Math.random()));
   }
@@ -73,13 +73,13 @@ function followChanges() {
 
   function open() {
     close();
-    heardAt = Date.now();
-    tell(last.state === "connected" ? { state: "connecting" } : {});
+    newsAt = Date.now();
+    send(last.state === "connected" ? { state: "connecting" } : {});
     source = new EventSource("/board/changes");
-    on(source, "heartbeat", hear);
-    on(source, "change", hear);
+    on(source, "heartbeat", receive);
+    on(source, "change", receive);
     on(source, "error", () => {
-      tell({ state: last.state === "connected" ? "connecting" : "offline" });
+      send({ state: last.state === "connected" ? "connecting" : "offline" });
       // The browser does not retry after a 502.
       if (source.readyState !== EventSource.CLOSED) return;
       const delayMs = Math.min(FIRST_RETRY_MS * 2 ** failures++, LAST_RETRY_MS);
@@ -92,13 +92,13 @@ function followChanges() {
     clearTimeout(retry);
   }
 
-  function hear({ lastEventId, data }) {
-    heardAt = Date.now();
+  function receive({ lastEventId, data }) {
+    newsAt = Date.now();
     failures = 0;
-    tell({ state: "connected", version: lastEventId, newOrders: data });
+    send({ state: "connected", version: lastEventId, newOrders: data });
   }
 
-  function tell(news) {
+  function send(news) {
     apply({ ...last, ...news });
     post();
   }
@@ -125,7 +125,7 @@ function followChanges() {
     const isOutdated = theirs < claim || (theirs === claim && from < id);
     if (isLeading() && isOutdated) return post();
     claim = Math.max(claim, theirs);
-    heardAt = Date.now();
+    newsAt = Date.now();
     follow(from);
     apply(news);
     if (isHidden && !document.hidden) lead();
@@ -133,8 +133,8 @@ function followChanges() {
 
   setInterval(() => {
     const isOpening = isLeading() && last.state !== "connected";
-    if (!isOver(heardAt, isOpening ? TIMEOUT_MS : SILENCE_MS)) return;
-    if (isOpening) tell({ state: "offline" });
+    if (!isOver(newsAt, isOpening ? TIMEOUT_MS : SILENCE_MS)) return;
+    if (isOpening) send({ state: "offline" });
     lead();
   }, TICK_MS);
   on(document, "visibilitychange", () => {

@@ -24,7 +24,7 @@ function file(path: string) {
 
 const minifier = new Bun.Transpiler({ loader: "js", minifyWhitespace: true });
 
-/** Reads the board's script without comments and whitespace, a quarter of it. */
+/** Reads the board's script without comments and whitespace, which are a quarter of it. */
 async function script(): Promise<Uint8Array> {
   const parts = [boardScriptPath, liveScriptPath].map((path) => Bun.file(path).text());
   // The transpiler drops the directive.
