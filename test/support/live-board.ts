@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { BrowserContextOptions, Page } from "playwright-core";
+import type { BrowserContextOptions, Page, Request as PageRequest } from "playwright-core";
 import { closeBrowser, openBrowser } from "./browser.ts";
 import { startHttpProxy } from "./http-proxy.ts";
 import { spawnService, temporaryFolder } from "./process.ts";
@@ -48,10 +48,13 @@ export async function openLiveBoard(wantedFor: string) {
     const context = await browser?.newContext({ viewport, ...options });
     if (context === undefined) throw new Error("no browser is installed");
     await context.addCookies([{ ...(await signIn("Aziza")), url: origin }]);
+    const streams: { readonly request: PageRequest; readonly page: Page }[] = [];
     const profile = {
       ...{ proxy, origin, context },
-      /** The tab that last opened a stream. */
-      leader: undefined as Page | undefined,
+      /** The tab that last opened one of the open streams: of two openers at once, one gives up. */
+      get leader(): Page | undefined {
+        return streams.at(-1)?.page;
+      },
       async open(path = "/board"): Promise<Page> {
         const page = await context.newPage();
         await page.goto(origin + path);
@@ -63,8 +66,15 @@ export async function openLiveBoard(wantedFor: string) {
       },
     };
     context.on("request", (request) => {
-      if (request.url().endsWith("/board/changes")) profile.leader = request.frame().page();
+      if (!request.url().endsWith("/board/changes")) return;
+      streams.push({ request, page: request.frame().page() });
     });
+    const onEnd = (ended: PageRequest) => {
+      const index = streams.findIndex(({ request }) => request === ended);
+      if (index >= 0) streams.splice(index, 1);
+    };
+    context.on("requestfailed", onEnd);
+    context.on("requestfinished", onEnd);
     return profile;
   }
 
