@@ -11,6 +11,10 @@ declare module "*/board-live.js" {
   const path: string;
   export default path;
 }
+declare module "*/sign-in-client.js" {
+  const path: string;
+  export default path;
+}
 declare module "*/board.css" {
   const path: string;
   export default path;

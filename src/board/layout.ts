@@ -41,6 +41,7 @@ export function page(options: PageOptions): string {
         <title>${newOrders ? `(${newOrders}) ` : ""}${title} · NoMus</title>
         <link rel="icon" href="/board/icon.svg" />
         <link rel="stylesheet" href="/board/board.css" />
+        ${path === "/board/sign-in" && html`<script src="/board/sign-in.js" defer></script>`}
         ${
           viewer &&
           html`${isLive && html`<noscript><meta http-equiv="refresh" content="30" /></noscript>`}

@@ -31,6 +31,7 @@ import {
 } from "./request.ts";
 import { DEFAULT_NAME, createSessions, type SessionConfig } from "./sessions.ts";
 import { createSignIn } from "./sign-in.ts";
+import { createSignInLinks } from "./sign-in-links.ts";
 import { createStaticFiles } from "./static-files.ts";
 import { LANGUAGES, TRANSLATIONS } from "./translations.ts";
 
@@ -58,7 +59,10 @@ export function createBoard(dependencies: BoardDependencies) {
   const hasBoard = config.apiKeys.length === 0 || dispatchers.length > 0;
   const sessions = createSessions(config);
   const refusals = createRefusals(viewerOf);
-  const { showSignIn, signIn } = createSignIn({ sessions, refusals, log, now, publicUrl });
+  const { showSignIn, signIn } = createSignIn({
+    ...{ sessions, refusals, log, now, publicUrl },
+    links: createSignInLinks(dispatchers, store, now),
+  });
   const changes = createLiveUpdates(async () => {
     const [version] = await store.read((tx) => boardVersion(tx));
     if (version === undefined) throw new Error("the board version query returned no row");
@@ -189,7 +193,11 @@ export function createBoard(dependencies: BoardDependencies) {
       },
       access,
     )
-    .get("/board/sign-in", ({ request }) => compressed(request, showSignIn(request)), access)
+    .get(
+      "/board/sign-in",
+      async ({ request }) => compressed(request, await showSignIn(request)),
+      access,
+    )
     .post(
       "/board/sign-in",
       async ({ request, set }) =>

@@ -47,6 +47,7 @@ async function openBoard(folder: string) {
   async function signIn(name: keyof typeof KEYS, options: object = {}): Promise<Page> {
     const context = await browser?.newContext({
       viewport: { width: 1360, height: 900 },
+      locale: "ru",
       ...options,
     });
     if (context === undefined) throw new Error("there is no browser");
@@ -234,7 +235,7 @@ test("board over plain HTTP › old texts neither reverse nor cover their neighb
   await service.post("/create_order", order, headers);
 
   const url = `http://board.test:${new URL(service.url).port}`;
-  await using context = await browser.newContext();
+  await using context = await browser.newContext({ locale: "ru" });
   const page = await context.newPage();
   await page.goto(`${url}/board`);
   await page.fill("input[name=key]", KEYS.Aziza);

@@ -45,7 +45,7 @@ export async function openLiveBoard(wantedFor: string) {
     const proxy = startHttpProxy(service.url);
     const origin = `http://${hostname}:${proxy.port}`;
     const viewport = { width: 1360, height: 900 };
-    const context = await browser?.newContext({ viewport, ...options });
+    const context = await browser?.newContext({ viewport, locale: "ru", ...options });
     if (context === undefined) throw new Error("no browser is installed");
     await context.addCookies([{ ...(await signIn("Aziza")), url: origin }]);
     const streams: { readonly request: PageRequest; readonly page: Page }[] = [];

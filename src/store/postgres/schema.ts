@@ -1,4 +1,4 @@
 import { postgresColumns } from "../dialect.ts";
 import { createTables } from "../schema.ts";
 
-export const { users, tariffs, orders, orderEvents } = createTables(postgresColumns);
+export const { users, tariffs, orders, orderEvents, usedLinks } = createTables(postgresColumns);
