@@ -3,7 +3,7 @@ import { CANCEL_REASONS, type Stage } from "../store/schema.ts";
 import type { Card } from "./board-queries.ts";
 import { html, type Html } from "./html.ts";
 import type { Viewer } from "./layout.ts";
-import { MAX_NOTE } from "./refusals.ts";
+import { MAX_NOTE } from "./responses.ts";
 
 export type OpenStage = "new" | "accepted" | "in_progress";
 

@@ -19,7 +19,7 @@ import { createLiveUpdates } from "./live-updates.ts";
 import { userText } from "./html.ts";
 import type { Viewer } from "./layout.ts";
 import { createPages } from "./pages.ts";
-import { createRefusals, MAX_NOTE } from "./refusals.ts";
+import { createRefusals, MAX_NOTE } from "./responses.ts";
 import {
   hereOf,
   isBoardPath,

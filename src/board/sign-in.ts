@@ -5,7 +5,7 @@ import { createRateLimit } from "../lib/rate-limit.ts";
 import { respond, seeOther } from "./responses.ts";
 import { type Content, html, type Html, userText } from "./html.ts";
 import { page } from "./layout.ts";
-import type { Refusals } from "./refusals.ts";
+import type { Refusals } from "./responses.ts";
 import { isOwnForm, languageOf, pageAfterSignIn, queryOf } from "./request.ts";
 import type { Sessions } from "./sessions.ts";
 import type { SignInLinks } from "./sign-in-links.ts";

@@ -113,6 +113,11 @@ export function shows(id: number) {
   return (page: Page) => page.locator(`#order-${id}`).waitFor();
 }
 
+/** Polls until the condition holds; the test's timeout is the limit. */
+export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await Bun.sleep(20);
+}
+
 /** Returns the button that moves an order to its next stage. */
 export function nextStageButton(page: Page, id: number) {
   return page.locator(`#order-${id} form.step.primary button`);
