@@ -3,7 +3,7 @@ import { isRecent } from "../orders/change-stage.ts";
 import { type Card, MAX_COUNTED } from "./board-queries.ts";
 import { type Figures, figuresView } from "./days-view.ts";
 import { formatAge, maskedPhone, spacedPhone } from "./format.ts";
-import { cancelForm, NEXT, type OpenStage, stepForm } from "./forms.ts";
+import { cancelOnCard, cancelTemplate, NEXT, type OpenStage, stepForm } from "./forms.ts";
 import { html, type Html, PHONE, PIN } from "./html.ts";
 import type { Viewer } from "./layout.ts";
 import type { Translations } from "./translations.ts";
@@ -73,7 +73,7 @@ export function boardView(
         </p>`
       }
     </section>
-    ${notice}
+    ${notice} ${cancelTemplate(viewer)}
   </div>`;
 }
 
@@ -133,7 +133,7 @@ export function cardView(card: Card, stage: OpenStage, viewer: Viewer): Html {
     ${isShown && html`<p class="by">${card.actor} · ${clockTime(since)}</p>`}
     <div class="actions" id="actions-${card.id}">
       ${stepForm(card.id, stage, NEXT[stage], viewer, "primary")}
-      ${isShown && callButton(card, texts)} ${cancelForm(card, stage, viewer)}
+      ${isShown && callButton(card, texts)} ${cancelOnCard(card, viewer)}
     </div>
   </li>`;
 }

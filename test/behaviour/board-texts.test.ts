@@ -31,7 +31,7 @@ describe("money", () => {
     const page = async (path: string) => (await read(path)).text;
     expect(await page("/board")).toContain(figures);
     expect(await page("/board")).toContain(`<span class="money">150,50 сум</span>`);
-    expect(await page("/board")).toMatch(/Вернуть деньги клиенту:\s+150,50 сум/);
+    expect(await page(`/board/orders/${id}`)).toMatch(/Вернуть деньги клиенту:\s+150,50 сум/);
     expect(await page(`/board/orders/${id}`)).toContain("<bdi>Odd</bdi>, 150,50 сум");
     const days = await page("/board/days");
     expect(days).toContain(figures);

@@ -151,6 +151,8 @@ suite("an open cancel form", () => {
     const [held, moved] = [await order(), await order()];
     const page = await profile.open();
     await page.locator(`#order-${held} .cancel summary`).click();
+    const amount = "Вернуть деньги клиенту: 300 сум";
+    expect(await page.locator(`#order-${held} .cancel`).innerText()).toContain(amount);
     await page.locator(`#order-${held} input[name=note]`).fill("over the river");
     expect(await submit(moved, "accept", { seen: "new" })).toBe(303);
     expect(await submit(held, "accept", { seen: "new" })).toBe(303);
