@@ -1,14 +1,12 @@
 import { write } from "node:fs";
 import { promisify } from "node:util";
 import { version } from "../package.json";
-import { UsageError } from "./commands/command.ts";
+import { UsageError, helpText, parseCommandLine } from "./commands/command.ts";
 import { COMMANDS } from "./commands/commands.ts";
-import { helpText, parseCommandLine } from "./commands/parse-command-line.ts";
 import { InvalidConfig } from "./config.ts";
 import { createLineWriter } from "./lib/line-writer.ts";
 import { AddressUnavailable } from "./errors.ts";
-import { DatabaseUnusable } from "./store/errors.ts";
-import { describeFileFault, systemCode } from "./store/sqlite/file-errors.ts";
+import { DatabaseUnusable, describeFileFault, systemCode } from "./store/errors.ts";
 
 const STDOUT = 1;
 

@@ -1,4 +1,4 @@
-import { parseInteger } from "../http/parse-integer.ts";
+import { parseInteger } from "../http/schemas.ts";
 import { eventsOfOrder, lastStep } from "../orders/event-queries.ts";
 import { canUndo } from "../orders/change-stage.ts";
 import { STAGES } from "../store/schema.ts";

@@ -5,10 +5,9 @@ import { type DatabaseConfig } from "../settings.ts";
 import type { Clock } from "../ports.ts";
 import { lastBackupAt } from "../backups/schedule.ts";
 import { countOrders, waitingOrders } from "../orders/order-queries.ts";
-import { DatabaseUnusable } from "../store/errors.ts";
+import { DatabaseUnusable, describeFileFault, systemCode } from "../store/errors.ts";
 import { requireDatabase } from "../store/sqlite/safe-path.ts";
 import { verifyDatabase } from "../store/sqlite/integrity.ts";
-import { describeFileFault, systemCode } from "../store/sqlite/file-errors.ts";
 import type { RunCommand } from "./command.ts";
 import { withReader } from "./database.ts";
 

@@ -1,8 +1,7 @@
 import { readSettings } from "../config.ts";
 import { checkpointedRestore } from "../store/sqlite/restore.ts";
 import type { RunCommand } from "./command.ts";
-import { describeLastOrder } from "./terminal.ts";
-import { runUntilSignal } from "./run-until-signal.ts";
+import { describeLastOrder, runUntilSignal } from "./terminal.ts";
 import { sqlitePathOf } from "./database.ts";
 
 /** `nmservis restore FILE`: works only while the service is stopped. */

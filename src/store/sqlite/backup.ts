@@ -13,10 +13,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { DatabaseUnusable } from "../errors.ts";
+import { DatabaseUnusable, describeFileFault, systemCode } from "../errors.ts";
 import { isSideFile, requireDatabase } from "./safe-path.ts";
 import { type LastOrder, verifyOrThrow, rollBackJournal } from "./integrity.ts";
-import { describeFileFault, systemCode } from "./file-errors.ts";
 import { type Checkpointed, type OnCheckpoint, runCheckpointed } from "./checkpoints.ts";
 
 /** Creates a hard link. Throws if the file system has none. */

@@ -1,9 +1,8 @@
 import { Database, SQLiteError } from "bun:sqlite";
 import { existsSync, statSync } from "node:fs";
 import type { Log } from "../../log.ts";
-import { DatabaseUnusable } from "../errors.ts";
+import { DatabaseUnusable, describeFileFault } from "../errors.ts";
 import { assertOurs, isNew } from "./migrations.ts";
-import { describeFileFault } from "./file-errors.ts";
 import { journalPath, logPath } from "./orphaned-log.ts";
 
 /**

@@ -11,13 +11,17 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { copyDatabase, sync } from "./backup.ts";
-import { DatabaseUnusable } from "../errors.ts";
+import { DatabaseUnusable, describeFileFault } from "../errors.ts";
 import { lockDatabase } from "./lock.ts";
 import { journalPath, logPath, orphanedLog } from "./orphaned-log.ts";
-import { createDatabaseFile, isSideFile, kindOf, refuseUnsafePlace } from "./safe-path.ts";
+import {
+  createDatabaseFile,
+  isSideFile,
+  kindOf,
+  refuseUnsafePlace,
+  keepPrivate,
+} from "./safe-path.ts";
 import { verifyDatabase, isDamage, type LastOrder, verifyOrThrow } from "./integrity.ts";
-import { describeFileFault } from "./file-errors.ts";
-import { keepPrivate } from "./file-owner.ts";
 import { type Checkpointed, type OnCheckpoint, runCheckpointed } from "./checkpoints.ts";
 
 /** Ids to skip if the former database is unreadable, so that none is reused. */
