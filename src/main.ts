@@ -6,7 +6,7 @@ import { COMMANDS } from "./commands/commands.ts";
 import { InvalidConfig } from "./config.ts";
 import { createLineWriter } from "./lib/line-writer.ts";
 import { AddressUnavailable } from "./errors.ts";
-import { DatabaseUnusable, describeFileFault, systemCode } from "./store/errors.ts";
+import { DatabaseUnusable, describeFileError, systemCode } from "./store/errors.ts";
 
 const STDOUT = 1;
 
@@ -75,7 +75,7 @@ async function exit(status: number, message?: string): Promise<never> {
   const error = output.fault();
   // EPIPE: the reader, such as `head`, has closed the pipe. That is not an error.
   if (error === undefined || systemCode(error) === "EPIPE") return process.exit(status);
-  console.error(`nmservis: The output is incomplete: ${describeFileFault(error)}.`);
+  console.error(`nmservis: The output is incomplete: ${describeFileError(error)}.`);
   return process.exit(status === EXIT_DONE ? EXIT_REFUSED : status);
 }
 

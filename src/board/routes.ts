@@ -119,7 +119,7 @@ export function createBoard(dependencies: BoardDependencies) {
         return seeOther(pageAfterStep(form.get("back"), orderId));
       case "order_not_found":
         return notFound(viewer);
-      case "no_such_step":
+      case "no_such_transition":
         return refuse(viewer, orderId);
       case "stage_changed":
         return conflict(viewer, orderId, outcome.last);
@@ -271,6 +271,6 @@ function pageAfterStep(back: string | null, orderId: number): string {
 function refuse(viewer: Viewer, orderId: number): Response {
   const text = viewer.texts.noSuchStep;
   return message(viewer, {
-    ...{ status: 422, code: "no_such_step", title: `№ ${orderId}`, text, orderId },
+    ...{ status: 422, code: "no_such_transition", title: `№ ${orderId}`, text, orderId },
   });
 }

@@ -114,7 +114,7 @@ function describe(config: Config, log: Log) {
   log.info(`Settings: ${pairs.join(" ")}`, settings);
   if ([...config.apiKeys, ...config.adminApiKeys].some(({ length }) => length < MIN_KEY_LENGTH)) {
     log.warn(
-      `A key in API_KEY or ADMIN_API_KEY is shorter than ${MIN_KEY_LENGTH} characters: it may be guessed.`,
+      `A key in API_KEY or ADMIN_API_KEY is shorter than ${MIN_KEY_LENGTH} characters, so it could be guessed.`,
     );
   }
   // A key suggests a real deployment.

@@ -10,10 +10,10 @@ export class DatabaseUnusable extends Error {
 const SYSTEM_MESSAGE = /^(E[A-Z0-9]+): (.+?), \w+/;
 
 /** Describes a file error without a full stop, such as `permission denied (EACCES)`. */
-export function describeFileFault(error: unknown): string {
+export function describeFileError(error: unknown): string {
   if (!(error instanceof Error)) return reasonOf(error);
   // The cause is more specific than the error that wraps it.
-  if (error.cause !== undefined) return describeFileFault(error.cause);
+  if (error.cause !== undefined) return describeFileError(error.cause);
   const [, code, reason] = SYSTEM_MESSAGE.exec(error.message) ?? [];
   if (reason !== undefined) return `${reason} (${code})`;
   if (error instanceof SQLiteError && error.code === "SQLITE_CANTOPEN") {

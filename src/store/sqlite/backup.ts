@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { DatabaseUnusable, describeFileFault, systemCode } from "../errors.ts";
+import { DatabaseUnusable, describeFileError, systemCode } from "../errors.ts";
 import { isSideFile, requireDatabase } from "./safe-path.ts";
 import { type LastOrder, verifyOrThrow, rollBackJournal } from "./integrity.ts";
 import { type Checkpointed, type OnCheckpoint, runCheckpointed } from "./checkpoints.ts";
@@ -88,7 +88,7 @@ export function* checkpointedBackup(
     if (error instanceof DatabaseUnusable) throw error;
     if (systemCode(error) === "EEXIST") throw new DatabaseUnusable(exists);
     throw new DatabaseUnusable(
-      `${from} can't be backed up to ${to}: ${describeFileFault(error)}.`,
+      `${from} can't be backed up to ${to}: ${describeFileError(error)}.`,
       { cause: error },
     );
   }

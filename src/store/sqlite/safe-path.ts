@@ -8,7 +8,7 @@ import {
   chmodSync,
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { DatabaseUnusable, describeFileFault } from "../errors.ts";
+import { DatabaseUnusable, describeFileError } from "../errors.ts";
 import { requireDatabaseOfLog, targetOf } from "./orphaned-log.ts";
 
 /**
@@ -80,7 +80,7 @@ function statOf(path: string, refuse: (reason: string) => DatabaseUnusable) {
   try {
     return statSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    throw refuse(`can't be opened: ${describeFileFault(error)}`);
+    throw refuse(`can't be opened: ${describeFileError(error)}`);
   }
 }
 

@@ -5,7 +5,7 @@ import type { Log } from "../../log.ts";
 import { type CommitMetrics, NO_COMMIT_METRICS } from "../../metrics.ts";
 import { backupDatabase } from "./backup.ts";
 import { keepPrivate, createDatabaseFile, requireDatabase } from "./safe-path.ts";
-import { describeFileFault, DatabaseUnusable } from "../errors.ts";
+import { describeFileError, DatabaseUnusable } from "../errors.ts";
 import { watchDatabaseFiles } from "./file-checks.ts";
 import { lockDatabase, lockPath } from "./lock.ts";
 import { logPath, requireDatabaseOfLog } from "./orphaned-log.ts";
@@ -47,7 +47,7 @@ export function openSqliteStore(path: string, log: Log, metrics = NO_COMMIT_METR
 function unusable(path: string, cause: unknown): DatabaseUnusable {
   if (cause instanceof DatabaseUnusable) return cause;
   return new DatabaseUnusable(
-    `The database ${path} can't be opened: ${describeFileFault(cause)}.`,
+    `The database ${path} can't be opened: ${describeFileError(cause)}.`,
     {
       cause,
     },
