@@ -8,14 +8,14 @@ const MAX_CPU_SECONDS = 120;
 
 const folders = process.argv.slice(2);
 
-// Built here, so that the two workers do not both build it.
+// Built here, so that the workers do not all build it.
 await serviceCommand();
 
 const tests = Bun.spawn(
   [
     ...[process.execPath, "test", "--timeout=60000"],
-    // A third worker saves no time on two cores. Plain `bun test` does not isolate files either.
-    ...["--parallel=2", "--no-isolate"],
+    // Three, because process tests mostly wait. Plain `bun test` does not isolate files either.
+    ...["--parallel=3", "--no-isolate"],
     ...folders.map((folder) => `./test/${folder}/`),
   ],
   { stdio: ["inherit", "inherit", "inherit"] },

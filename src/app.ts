@@ -1,5 +1,5 @@
 import type { Dependencies } from "./dependencies.ts";
-import { Elysia } from "elysia";
+import { Elysia, type InternalRoute } from "elysia";
 import { createBoard } from "./board/routes.ts";
 import { healthRoutes } from "./health/routes.ts";
 import { createAccess } from "./http/access.ts";
@@ -53,7 +53,7 @@ export function createApp(dependencies: Dependencies) {
   })
     .use(logRequests({ ...dependencies, access }))
     .use(guard({ ...dependencies, access, errorPages: board.errorPages }))
-    .use(swaggerUi(ORDER_DOCUMENTATION))
+    .use(swaggerUi(ORDER_DOCUMENTATION, (): InternalRoute[] => http.routes))
     .use(healthRoutes({ ...dependencies, readWaiting }))
     .use(userRoutes({ ...dependencies, userService }))
     .use(orderRoutes({ ...dependencies, createOrder: orders.createOrder }))

@@ -1,8 +1,6 @@
-import { promisify } from "node:util";
-import { gzip } from "node:zlib";
 import type { ErrorCode } from "../errors.ts";
 import { PROBLEMS } from "../http/problems.ts";
-import { acceptsGzip } from "../http/static-file.ts";
+import { acceptsGzip, compress } from "../http/static-file.ts";
 import { type Content, html, type Html } from "./html.ts";
 import { page, type PageOptions, type Viewer } from "./layout.ts";
 import { hereOf, languageOf, targetOf } from "./request.ts";
@@ -13,9 +11,6 @@ import {
   type Translations,
   TRANSLATIONS,
 } from "./translations.ts";
-
-// Off the event loop: a board of 300 orders takes 5 ms.
-const compress = promisify(gzip);
 
 /** Shorter pages fit into one packet. */
 const MIN_COMPRESSED_BYTES = 1024;
@@ -101,7 +96,7 @@ export async function compressed(request: Request, response: Response): Promise<
   const bytes = new Uint8Array(await response.arrayBuffer());
   if (bytes.length < MIN_COMPRESSED_BYTES) return new Response(bytes, { status, headers });
   headers.set("content-encoding", "gzip");
-  return new Response(new Uint8Array(await compress(bytes)), { status, headers });
+  return new Response(await compress(bytes), { status, headers });
 }
 
 /** Redirects to a GET (RFC 9110, section 15.4.4). */

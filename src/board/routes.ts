@@ -4,9 +4,8 @@ import { clockTime } from "../lib/format.ts";
 import type { Config } from "../config.ts";
 import { routeOptions } from "../http/access.ts";
 import type { ErrorPages } from "../http/error-handler.ts";
-import { parseInteger } from "../http/parse-integer.ts";
+import { parseInteger, Lines } from "../http/schemas.ts";
 import { readForm } from "../http/request-body.ts";
-import { Lines } from "../http/schemas.ts";
 import type { Log } from "../log.ts";
 import { insertEvent } from "../orders/event-queries.ts";
 import type { StageChange, ChangeStage } from "../orders/change-stage.ts";
@@ -124,7 +123,7 @@ export function createBoard(dependencies: BoardDependencies) {
         return seeOther(pageAfterStep(form.get("back"), orderId));
       case "order_not_found":
         return notFound(viewer);
-      case "no_such_step":
+      case "no_such_transition":
         return refuse(viewer, orderId);
       case "stage_changed":
         return conflict(viewer, orderId, outcome.last);
@@ -280,6 +279,6 @@ function pageAfterStep(back: string | null, orderId: number): string {
 function refuse(viewer: Viewer, orderId: number): Response {
   const text = viewer.texts.noSuchStep;
   return message(viewer, {
-    ...{ status: 422, code: "no_such_step", title: `№ ${orderId}`, text, orderId },
+    ...{ status: 422, code: "no_such_transition", title: `№ ${orderId}`, text, orderId },
   });
 }

@@ -1,7 +1,7 @@
 import type { TObject } from "@sinclair/typebox";
 import type { DocumentDecoration } from "elysia";
 import { describeQuery, type Example } from "./schemas.ts";
-import { createHash, timingSafeEqual } from "node:crypto";
+import { digest, isSameDigest } from "../lib/digest.ts";
 
 /**
  * Required access: none, a client key, the owner's key, or a dispatcher's session, which the board
@@ -177,14 +177,10 @@ function bearerOf(headers: Headers): string | undefined {
   return /^Bearer +(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1];
 }
 
-function includes(digests: Buffer[], digested: Buffer): boolean {
+function includes(digests: Uint8Array[], digested: Uint8Array): boolean {
   let found = false;
-  for (const candidate of digests) found = timingSafeEqual(candidate, digested) || found;
+  for (const candidate of digests) found = isSameDigest(candidate, digested) || found;
   return found;
-}
-
-function digest(key: string): Buffer {
-  return createHash("sha256").update(key).digest();
 }
 
 /** A name or a bracketed IPv6 address, with an optional port (RFC 9110, section 7.2). */

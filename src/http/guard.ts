@@ -14,7 +14,7 @@ import {
 import { createCors } from "./cors.ts";
 import { createErrorHandler, type ErrorPages } from "./error-handler.ts";
 import { problem } from "./problems.ts";
-import { requestIdOf } from "./request-id.ts";
+import { requestIdOf } from "./request-log.ts";
 
 /** Limits log lines: anyone can send requests with a wrong `Host`. */
 const HOST_WARNINGS_PER_MINUTE = 10;

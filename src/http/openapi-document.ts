@@ -1,9 +1,9 @@
 import { documentedProblem, examplesOf, type FieldError, REASON_PHRASES } from "./problems.ts";
-import { REQUEST_ID } from "./request-id.ts";
+import { REQUEST_ID } from "./request-log.ts";
 import { type Example, expectation, SCHEMA_NAME, withoutInternals } from "./schemas.ts";
 
 /** The parts of an OpenAPI document that this module reads or changes. */
-interface Document {
+export interface Document {
   openapi: string;
   components?: object;
   paths: Record<string, Record<string, Operation>>;

@@ -1,10 +1,9 @@
-import { swagger } from "@elysiajs/swagger";
-import { Elysia } from "elysia";
+import { Elysia, type InternalRoute } from "elysia";
 // Imported as files, so that the executable includes them.
 import bundlePath from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
 import cssPath from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 import { version } from "../../package.json";
-import { type Additions, tidyDocument } from "./openapi-document.ts";
+import { type Additions, type Document, tidyDocument } from "./openapi-document.ts";
 import { CLIENT_KEY, OWNER_KEY, routeOptions } from "./access.ts";
 import { createStaticFile } from "./static-file.ts";
 
@@ -103,26 +102,16 @@ const hidden = routeOptions({ access: "open", detail: { hide: true } });
 
 /**
  * Serves `GET /swagger`, its assets and the OpenAPI document. The page is ours, because the
- * plugin's page loads scripts from another host. The document is the plugin's, tidied, with these
- * additions.
+ * plugin's page loads scripts from another host. The document is the plugin's, of all the app's
+ * `routes`, tidied, with these additions.
  */
-export function swaggerUi(additions: Additions) {
-  const page = createStaticFile("text/html", text(PAGE), PAGE_HEADERS);
-  let document: ReturnType<typeof createStaticFile> | undefined;
-  const ui = new Elysia({ normalize: false })
-    .mapResponse(({ route, request, responseValue }) => {
-      if (route === "/swagger") return page(request);
-      if (route !== "/swagger/json") return;
-      // `as`: the plugin returns an OpenAPI document here, but does not type it.
-      const raw = responseValue as Parameters<typeof tidyDocument>[0];
-      document ??= createStaticFile(
-        "application/json",
-        text(JSON.stringify(tidyDocument(raw, additions))),
-      );
-      return document(request);
-    })
-    .use(swagger({ provider: "swagger-ui", documentation: DOCUMENTATION }));
+export function swaggerUi(additions: Additions, routes: () => readonly InternalRoute[]) {
+  const ui = new Elysia({ normalize: false });
   const files = {
+    "/swagger": createStaticFile("text/html", text(PAGE), PAGE_HEADERS),
+    "/swagger/json": createStaticFile("application/json", async () =>
+      encoder.encode(JSON.stringify(tidyDocument(await generateDocument(routes()), additions))),
+    ),
     "/swagger/page.js": createStaticFile("text/javascript", text(PAGE_SCRIPT)),
     "/swagger/page.css": createStaticFile("text/css", text(PAGE_STYLE)),
     "/swagger/swagger-ui-bundle.js": createStaticFile("text/javascript", file(bundlePath)),
@@ -131,13 +120,25 @@ export function swaggerUi(additions: Additions) {
   for (const [path, answer] of Object.entries(files)) {
     ui.get(path, ({ request }) => answer(request), hidden);
   }
-  // The plugin's routes can't declare their access.
-  for (const { hooks } of ui.routes) Object.assign(hooks, hidden);
   return ui;
 }
 
+/** Returns the plugin's document of the routes. */
+async function generateDocument(routes: readonly InternalRoute[]): Promise<Document> {
+  // Loaded on the first request: it would add 15 ms to each start.
+  const { swagger } = await import("@elysiajs/swagger");
+  const plugin = swagger({ documentation: DOCUMENTATION });
+  // As Elysia does it when an app uses a plugin.
+  Object.assign(plugin, { getGlobalRoutes: () => routes });
+  const response = await plugin.handle(new Request("http://localhost/swagger/json"));
+  // `as`: the plugin returns an OpenAPI document here.
+  return (await response.json()) as Document;
+}
+
+const encoder = new TextEncoder();
+
 function text(content: string) {
-  return async () => new TextEncoder().encode(content);
+  return async () => encoder.encode(content);
 }
 
 function file(path: string) {

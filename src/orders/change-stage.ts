@@ -1,7 +1,7 @@
 import type { Needs } from "../dependencies.ts";
 import type { CancelReason, Order, OrderEvent, Stage } from "../store/schema.ts";
 import type { Tx } from "../store/store.ts";
-import { giveRefund, insertEvent, lastStep, moveOrder } from "./event-queries.ts";
+import { markRefunded, insertEvent, lastTransition, setStage } from "./event-queries.ts";
 import { orderById } from "./order-queries.ts";
 
 /** How long a dispatcher can undo a transition. */
@@ -62,7 +62,7 @@ export type StageChangeOutcome =
   /** Another change came first; `last` is the last one. Nothing was written. */
   | { readonly kind: "stage_changed"; readonly stage: Stage; readonly last: OrderEvent | undefined }
   /** The order's state does not allow the change. Nothing was written. */
-  | { readonly kind: "no_such_step" }
+  | { readonly kind: "no_such_transition" }
   /** The order does not exist or is not paid. */
   | { readonly kind: "order_not_found" };
 
@@ -79,7 +79,7 @@ export function createChangeStage({
     const at = now();
     const [order] = await orderById(tx, { orderId });
     if (order === undefined || order.stage === null) return { kind: "order_not_found" };
-    const [last] = await lastStep(tx, { orderId });
+    const [last] = await lastTransition(tx, { orderId });
     const isDoubleTap =
       last?.actor === actor &&
       last.kind === work.verb &&
@@ -89,11 +89,11 @@ export function createChangeStage({
     const changed = { kind: "stage_changed" as const, stage: order.stage, last };
     if (order.stage !== seen) return changed;
     const next = nextOf(order, seen, work, last, at);
-    if (next === undefined) return { kind: "no_such_step" };
+    if (next === undefined) return { kind: "no_such_transition" };
     const moved =
       work.verb === "refund"
-        ? await giveRefund(tx, { orderId })
-        : await moveOrder(tx, { orderId, at, from: seen, ...next });
+        ? await markRefunded(tx, { orderId })
+        : await setStage(tx, { orderId, at, from: seen, ...next });
     // On PostgreSQL another copy may have changed the order since it was read.
     if (moved.length === 0) return changed;
     await insertEvent(tx, {

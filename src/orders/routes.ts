@@ -3,8 +3,8 @@ import { type TSchema, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { routeOptions } from "../http/access.ts";
 import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
-import { parseInteger } from "../http/parse-integer.ts";
 import {
+  parseInteger,
   expectation,
   Id,
   Lines,
@@ -17,8 +17,7 @@ import {
 import type { CreateOrder } from "./create-order.ts";
 import { orderById, ordersOfUser } from "./order-queries.ts";
 import { userIdIfKnown } from "./insert-queries.ts";
-import { ORDER_EXAMPLES, ORDER_LIST_EXAMPLES } from "./order-examples.ts";
-import { ORDER, toOrderJson } from "./order-json.ts";
+import { ORDER_EXAMPLES, ORDER_LIST_EXAMPLES, ORDER, toOrderJson } from "./order-json.ts";
 import { POLL_MS } from "./worker.ts";
 import { leaseEndsAt } from "./retry-schedule.ts";
 

@@ -1,8 +1,7 @@
 import { Type } from "@sinclair/typebox";
 import { named, namedObject } from "../http/schemas.ts";
 import type { WebhookEvent } from "../ports.ts";
-import { ORDER_EXAMPLES } from "./order-examples.ts";
-import { ORDER } from "./order-json.ts";
+import { ORDER_EXAMPLES, ORDER } from "./order-json.ts";
 
 // Describes the requests of `adapters/webhook.ts` in the OpenAPI document.
 

@@ -1,12 +1,36 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type MigrationMeta, readMigrationFiles } from "drizzle-orm/migrator";
+import { digest } from "../lib/digest.ts";
 
 /** The executable embeds the migrations. */
 const FOLDER = join(import.meta.dir, Bun.isStandaloneExecutable ? "drizzle" : "../../drizzle");
 
-/** Returns this version's migrations for a dialect, oldest first. */
-export function readMigrations(dialect: "sqlite" | "postgres"): MigrationMeta[] {
-  return readMigrationFiles({ migrationsFolder: join(FOLDER, dialect) });
+/** A migration made by drizzle-kit. */
+export interface Migration {
+  readonly statements: readonly string[];
+  /** SHA-256 of the file. The database keeps it. */
+  readonly hash: string;
+  readonly createdAt: number;
+}
+
+/**
+ * Returns this version's migrations for a dialect, oldest first. Drizzle's own function does the
+ * same, but loads `node:crypto`, which adds 8 ms to each start.
+ */
+export function readMigrations(dialect: "sqlite" | "postgres"): Migration[] {
+  const folder = join(FOLDER, dialect);
+  // `as`: drizzle-kit writes the journal.
+  const journal = JSON.parse(readFileSync(join(folder, "meta/_journal.json"), "utf8")) as {
+    readonly entries: readonly { readonly tag: string; readonly when: number }[];
+  };
+  return journal.entries.map(({ tag, when }) => {
+    const file = readFileSync(join(folder, `${tag}.sql`), "utf8");
+    return {
+      statements: file.split("--> statement-breakpoint"),
+      hash: digest(file).toHex(),
+      createdAt: when,
+    };
+  });
 }
 
 /**
@@ -15,7 +39,7 @@ export function readMigrations(dialect: "sqlite" | "postgres"): MigrationMeta[] 
  */
 export function checkApplied(
   applied: readonly string[],
-  migrations: readonly MigrationMeta[],
+  migrations: readonly Migration[],
   hasTables: boolean,
 ): void {
   const isOurs = migrations.every(({ hash }, at) => (applied[at] ?? hash) === hash);
@@ -32,7 +56,7 @@ export function checkApplied(
 /** Throws like `checkApplied`, and also if the database is older than this version. */
 export function checkCurrent(
   applied: readonly string[],
-  migrations: readonly MigrationMeta[],
+  migrations: readonly Migration[],
   hasTables: boolean,
 ): void {
   checkApplied(applied, migrations, hasTables);

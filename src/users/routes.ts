@@ -2,9 +2,8 @@ import type { Needs } from "../dependencies.ts";
 import { type Static, Type } from "@sinclair/typebox";
 import { type Context, Elysia } from "elysia";
 import { routeOptions } from "../http/access.ts";
-import { parseInteger } from "../http/parse-integer.ts";
-import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
 import {
+  parseInteger,
   expectation,
   Id,
   Line,
@@ -15,6 +14,7 @@ import {
   requestBody,
   SafeInteger,
 } from "../http/schemas.ts";
+import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
 import type { User } from "../store/schema.ts";
 import { parsePhoneNumber } from "./phone-number.ts";
 import type { UserService } from "./register-user.ts";

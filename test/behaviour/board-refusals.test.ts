@@ -74,8 +74,8 @@ describe("board refusal in the viewer's language", () => {
     [400, "invalid_form", "/board/orders/1/cancel", post("seen=new&reason=area&note=%")],
     [400, "invalid_form", "/board/sign-in", post(aborted())],
     [400, "invalid_form", "/board/orders/1/cancel", post(aborted())],
-    [422, "no_such_step", "/board/orders/1/burn", post("seen=new")],
-    [422, "no_such_step", "/board/orders/1/accept", post("")],
+    [422, "no_such_transition", "/board/orders/1/burn", post("seen=new")],
+    [422, "no_such_transition", "/board/orders/1/accept", post("")],
     [400, "invalid_host", "/board", { headers: { host: "evil.example" } }],
     [400, "invalid_host", "/board", { headers: { host: "localhost, evil" } }],
   ])("%d %s at %s", async (status, code, path, init) => {

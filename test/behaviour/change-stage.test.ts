@@ -61,7 +61,7 @@ describe("stage of a paid order", () => {
     [{ verb: "refund", reference: "r-1" }, "new"],
   ] as const)("can't change from new by %p", async (verb, seen) => {
     const { transition, readOrder, events } = await paidOrder();
-    expect(await transition(verb, seen)).toEqual({ kind: "no_such_step" });
+    expect(await transition(verb, seen)).toEqual({ kind: "no_such_transition" });
     expect((await readOrder())["stage"]).toBe("new");
     expect(await events()).toEqual([]);
   });
@@ -126,9 +126,9 @@ describe("stage of a paid order", () => {
     });
     expect((await readOrder())["refund"]).toBe("given");
     expect(await transition({ verb: "refund", reference: "r-2" }, "cancelled", "B")).toEqual({
-      kind: "no_such_step",
+      kind: "no_such_transition",
     });
-    expect(await transition("undo", "cancelled")).toEqual({ kind: "no_such_step" });
+    expect(await transition("undo", "cancelled")).toEqual({ kind: "no_such_transition" });
   });
 
   test("can be cancelled without a refund", async () => {
@@ -148,10 +148,10 @@ describe("stage of a paid order", () => {
       refund: null,
       cancel_reason: null,
     });
-    expect(await transition("undo", "accepted")).toEqual({ kind: "no_such_step" });
+    expect(await transition("undo", "accepted")).toEqual({ kind: "no_such_transition" });
     await transition("start", "accepted");
     world.nowMs += 10 * MINUTE_MS;
-    expect(await transition("undo", "in_progress")).toEqual({ kind: "no_such_step" });
+    expect(await transition("undo", "in_progress")).toEqual({ kind: "no_such_transition" });
   });
 });
 
@@ -160,7 +160,7 @@ describe("transition recorded while the clock was ahead", () => {
     const { transition, world } = await paidOrder();
     await transition("accept", "new");
     world.nowMs -= MINUTE_MS;
-    expect(await transition("undo", "accepted")).toEqual({ kind: "no_such_step" });
+    expect(await transition("undo", "accepted")).toEqual({ kind: "no_such_transition" });
     world.nowMs += 11 * MINUTE_MS - 1;
     expect(await transition("undo", "accepted")).toEqual({ kind: "done" });
   });

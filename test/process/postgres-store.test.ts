@@ -322,7 +322,7 @@ onServer("migration from the first PostgreSQL schema keeps the orders", async (_
   const day = 86_400_000;
   const [old, recent] = [Date.now() - 2 * day, Date.now() - day / 2];
   for (const statement of [
-    ...(first?.sql ?? []),
+    ...(first?.statements ?? []),
     "CREATE TABLE nmservis_migrations (number int PRIMARY KEY, hash text NOT NULL)",
     `INSERT INTO nmservis_migrations VALUES (0, '${first?.hash}')`,
     "INSERT INTO users (phone_number, created_at, sms_tried_at) VALUES ('+998901234567', 0, 0)",

@@ -58,7 +58,7 @@ test("JSON log: begins with the settings and contains no keys or phone numbers",
   });
   const warnings = records.filter(({ level }) => level === "warn").map(({ message }) => message);
   expect(warnings).toEqual([
-    "A key in API_KEY or ADMIN_API_KEY is shorter than 16 characters: it may be guessed.",
+    "A key in API_KEY or ADMIN_API_KEY is shorter than 16 characters, so it could be guessed.",
     "Payments are simulated by the payment stub: every order is marked as paid.",
   ]);
   expect(service.printed()).not.toMatch(/secret|901234567/);

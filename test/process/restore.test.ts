@@ -111,7 +111,7 @@ test("restore over a deleted database whose -wal is empty skips 1,000,000 ids", 
   const deleted = join(folder.path, "deleted.db");
   writeFileSync(`${deleted}-wal`, "");
   expect(restoreDatabase(backup, deleted, "then")).toMatchObject({
-    isFormerReadable: false,
+    isOldReadable: false,
     kept: undefined,
   });
   const again = openStore(deleted);

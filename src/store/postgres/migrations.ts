@@ -67,7 +67,7 @@ export async function migrate(sql: SQL): Promise<void> {
     }
     for (const [number, migration] of migrations.entries()) {
       if (number < hashes.length) continue;
-      for (const statement of migration.sql) await tx.unsafe(statement);
+      for (const statement of migration.statements) await tx.unsafe(statement);
       await tx`INSERT INTO nmservis_migrations VALUES (${number}, ${migration.hash})`;
     }
   });

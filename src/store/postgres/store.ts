@@ -1,4 +1,4 @@
-import { postgresDialect } from "../dialect.ts";
+import { postgresDialect } from "./schema.ts";
 import type { SQL } from "bun";
 import { Unavailable } from "../../errors.ts";
 import type { Log } from "../../log.ts";

@@ -1,9 +1,8 @@
 import { Database, SQLiteError } from "bun:sqlite";
 import { existsSync, statSync } from "node:fs";
 import type { Log } from "../../log.ts";
-import { DatabaseUnusable } from "../errors.ts";
+import { DatabaseUnusable, describeFileError } from "../errors.ts";
 import { assertOurs, isNew } from "./migrations.ts";
-import { describeFileFault } from "./file-errors.ts";
 import { journalPath, logPath } from "./orphaned-log.ts";
 
 /**
@@ -88,7 +87,7 @@ export function verifyDatabase(path: string, name = `The database ${path}`): Ver
     return { isNew: false, findings, lastOrder };
   } catch (error) {
     if (isDamage(error)) return { isNew: false, findings: [error.message], lastOrder: undefined };
-    throw new DatabaseUnusable(`${name} can't be used: ${describeFileFault(error)}.`, {
+    throw new DatabaseUnusable(`${name} can't be used: ${describeFileError(error)}.`, {
       cause: error,
     });
   }

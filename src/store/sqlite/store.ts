@@ -4,14 +4,12 @@ import { drizzle } from "drizzle-orm/bun-sqlite";
 import type { Log } from "../../log.ts";
 import { type CommitMetrics, NO_COMMIT_METRICS } from "../../metrics.ts";
 import { backupDatabase } from "./backup.ts";
-import { keepPrivate } from "./file-owner.ts";
-import { describeFileFault } from "./file-errors.ts";
+import { keepPrivate, createDatabaseFile, requireDatabase } from "./safe-path.ts";
+import { describeFileError, DatabaseUnusable } from "../errors.ts";
 import { watchDatabaseFiles } from "./file-checks.ts";
-import { DatabaseUnusable } from "../errors.ts";
 import { lockDatabase, lockPath } from "./lock.ts";
-import { createDatabaseFile, requireDatabase } from "./safe-path.ts";
 import { logPath, requireDatabaseOfLog } from "./orphaned-log.ts";
-import { sqliteColumns, sqliteDialect } from "../dialect.ts";
+import { sqliteDialect, tables } from "./schema.ts";
 import { createGroupCommit, toUnavailable } from "./group-commit.ts";
 import { createBatch } from "../batch.ts";
 import { checkOnOpen, rollBackJournal } from "./integrity.ts";
@@ -22,7 +20,6 @@ import {
   migrate,
   missingMigrations,
 } from "./migrations.ts";
-import { createTables } from "../schema.ts";
 import type { Reader, Store, Tx } from "../store.ts";
 
 /** How long opening waits for a reader. This blocks the event loop, so it is 0 after opening. */
@@ -33,8 +30,6 @@ const OPENING_TIMEOUT_MS = 500;
  * twice its usual size.
  */
 const LOG_SIZE_LIMIT_BYTES = 8 * 1024 * 1024;
-
-const tables = createTables(sqliteColumns);
 
 /**
  * Opens the SQLite database at `path`, or one in memory if it is `:memory:`. Creates or migrates it
@@ -52,7 +47,7 @@ export function openSqliteStore(path: string, log: Log, metrics = NO_COMMIT_METR
 function unusable(path: string, cause: unknown): DatabaseUnusable {
   if (cause instanceof DatabaseUnusable) return cause;
   return new DatabaseUnusable(
-    `The database ${path} can't be opened: ${describeFileFault(cause)}.`,
+    `The database ${path} can't be opened: ${describeFileError(cause)}.`,
     {
       cause,
     },

@@ -66,7 +66,9 @@ export const COPY_SABOTAGES: readonly {
   {
     name: "claims rows that another copy is claiming",
     why: "the second claim waits for the first to commit and then claims the same row",
-    mutations: [{ file: "store/dialect.ts", from: "sql`FOR UPDATE SKIP LOCKED`", to: "sql``" }],
+    mutations: [
+      { file: "store/postgres/schema.ts", from: "sql`FOR UPDATE SKIP LOCKED`", to: "sql``" },
+    ],
     faults: { dueOrders: true, holdClaims: true },
   },
   {
