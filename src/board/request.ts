@@ -21,9 +21,9 @@ function pathAndQueryOf({ url }: Request): string {
   return start === -1 ? "/" : url.slice(start);
 }
 
-/** Checks whether the request is for the board. */
+/** Checks whether the request is for the board, or for a mistyped address of it. */
 export function isBoardPath(request: Request): boolean {
-  return /^\/board([/?]|$)/.test(pathAndQueryOf(request));
+  return /^\/+board([/?]|$)/i.test(pathAndQueryOf(request));
 }
 
 /** Returns the query of a request. */

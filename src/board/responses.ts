@@ -110,6 +110,9 @@ export function seeOther(location: string, cookie?: string): Response {
 /** Maximum length of a note or reference. */
 export const MAX_NOTE = 300;
 
+/** The directional marks, embeddings and isolates, and the deprecated and annotation controls. */
+const FORMAT_CONTROLS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f\ufff9-\ufffb]/g;
+
 /** Refusals after which the same request may succeed. */
 const CAN_BE_RETRIED: readonly RefusalCode[] = ["internal_error", "unavailable", "invalid_text"];
 
@@ -158,6 +161,11 @@ function retryForm(action: string, form: URLSearchParams, texts: Translations): 
   </form>`;
 }
 
+/** Removes forbidden characters that are invisible, so a dispatcher could not delete them. */
+function withoutFormatControls(text: string): string {
+  return text.replace(FORMAT_CONTROLS, "");
+}
+
 function fieldView(name: string, value: string, texts: Translations): Html {
   // The other fields were set by the button.
   if (name !== "note" && name !== "reference") {
@@ -168,7 +176,7 @@ function fieldView(name: string, value: string, texts: Translations): Html {
       name="${name}"
       dir="auto"
       maxlength="${MAX_NOTE}"
-      value="${value}"
+      value="${withoutFormatControls(value)}"
       autocomplete="off"
   /></label>`;
 }

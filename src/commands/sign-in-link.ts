@@ -19,7 +19,7 @@ export const signInLink: RunCommand = async (context, _options, [wanted]) => {
     "port",
   ]);
   if (dispatchers.length === 0) {
-    throw new InvalidConfig("DISPATCHERS is not set: there is nobody to sign in.");
+    throw new InvalidConfig("DISPATCHERS is not set: there is no dispatcher to sign in.");
   }
   const dispatcher = dispatchers.find(({ name }) => name === wanted);
   if (dispatcher === undefined) {

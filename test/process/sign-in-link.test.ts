@@ -71,7 +71,12 @@ describe("sign-in-link command", () => {
 
   test.each([
     [{}, "Dilnoza", 2, 'sign-in-link: NAME must be one of Дилноза, Bekzod, not "Dilnoza"; see'],
-    [{ DISPATCHERS: "" }, "Bekzod", 1, "DISPATCHERS is not set: there is nobody to sign in."],
+    [
+      { DISPATCHERS: "" },
+      "Bekzod",
+      1,
+      "DISPATCHERS is not set: there is no dispatcher to sign in.",
+    ],
     [{ DISPATCHERS: "x" }, "Bekzod", 1, "Invalid settings: DISPATCHERS must be name:key pairs"],
     [{ PORT: "0" }, "Bekzod", 1, "PORT is 0, so the address is unknown: set PUBLIC_URL."],
   ])("with %p rejects %s with status %d", async (settings, name, status, message) => {

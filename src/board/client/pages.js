@@ -114,8 +114,10 @@ async function refresh() {
   const shown = shownPages;
   try {
     const { response, fresh } = await load(location.href);
-    if (isSignIn(response)) location.assign(response.url);
-    else if (shown !== shownPages) isStale = true;
+    if (isSignIn(response)) {
+      keep();
+      location.assign(response.url);
+    } else if (shown !== shownPages) isStale = true;
     else if (response.ok && !response.redirected) show(fresh);
   } catch {
     shownVersion = undefined;
@@ -153,7 +155,9 @@ function fill(details) {
   link.outerHTML = markup.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 on(channel, "message", ({ data }) => {
-  if (data.kind === "signed-out") location.reload();
+  if (data.kind !== "signed-out") return;
+  keep();
+  location.reload();
 });
 
 // Forms
@@ -186,7 +190,10 @@ on(document, "submit", async (event) => {
 });
 
 function settle({ response, fresh }, isPost, form) {
-  if (isPost && isSignIn(response)) channel.postMessage({ kind: "signed-out" });
+  if (isPost && isSignIn(response)) {
+    keep(form);
+    channel.postMessage({ kind: "signed-out" });
+  }
   if (!isPost || (response.ok && new URL(response.url).pathname !== location.pathname)) {
     return location.assign(response.url);
   }
@@ -198,6 +205,34 @@ function settle({ response, fresh }, isPost, form) {
   show(fresh);
   if (!response.ok) scrollTo(0, 0);
 }
+
+/** Keeps the input of a form until the dispatcher has signed in again. */
+function keep(form = find(".cancel[open] form", main) ?? find(".refund form", main)) {
+  if (!form) return;
+  const fields = [...new FormData(form)];
+  sessionStorage.kept = JSON.stringify([main.dataset.viewer, form.action, fields]);
+}
+
+/** Offers kept input again, if the form is still on the page. */
+function offerKept() {
+  const [viewer, action, fields] = JSON.parse(sessionStorage.kept ?? "[]");
+  delete sessionStorage.kept;
+  if (viewer !== main.dataset.viewer) return;
+  const details = find(`#cancel-${/\d+(?=\/cancel)/.exec(action)}`);
+  if (details) {
+    details.open = true;
+    fill(details);
+  }
+  const form = findAll("form", main).find((one) => one.action === action);
+  if (form?.elements.owed) form.elements.owed.checked = false;
+  for (const [name, value] of fields) {
+    const field = form?.elements[name];
+    if (field?.type === "checkbox") field.checked = true;
+    else if (field) field.value = value;
+  }
+}
+
+if (main.dataset.viewer) offerKept();
 
 on(window, "popstate", () => find(".message", main) && location.reload());
 
