@@ -269,7 +269,7 @@ suite("on a phone", () => {
       `/board/orders/${id}`,
       `/board/orders/${cancelled}`,
       "/board/days",
-      "/board/search?q=9010",
+      "/board/search?q=9",
       "/board/search?q=0000",
     ]) {
       await page.goto(profile.origin + path);
