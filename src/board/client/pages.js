@@ -180,6 +180,7 @@ on(document, "submit", async (event) => {
   const answer = await load(url, isPost && { method: "POST", body: fields }).catch(() => {});
   form.ariaBusy = null;
   if (answer !== undefined) return settle(answer, isPost, form);
+  sentAt = -TICK_MS;
   const failure = document.createElement("p");
   const textContent = body.dataset[isPost ? "notSaved" : "noAnswer"];
   Object.assign(failure, { className: "failure", role: "alert", textContent });
