@@ -32,7 +32,7 @@ export const uz: Translations = {
   },
   cancelOrder: "Buyurtmani bekor qilish",
   keepOrder: "Bekor qilmaslik",
-  call: "Qo‘ng‘iroq qilish",
+  call: "Qo‘ng‘iroq",
   dismiss: "Yopish",
   events: {
     accept: "Qabul qilindi",
