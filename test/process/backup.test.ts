@@ -79,7 +79,7 @@ describe("backup", () => {
       expect([status, printed]).toEqual([
         0,
         expect.stringMatching(
-          /^Backed up to .*, \d+\.\d MiB: its last order is \d+ of 20\S+Z\.\n$/,
+          /^Backed up to .*, \d+\.\d MiB: its last order is \d+, created 20\S+Z\.\n$/,
         ),
       ]);
       expect(countOrders(file)).toBeGreaterThanOrEqual(before);
@@ -142,10 +142,10 @@ describe("restore", () => {
     });
     expect(status).toBe(0);
     expect(printed).toMatch(
-      /^Restored .*: its last order is 3 of \S+\.\nBefore: its last order is 5 of \S+\. The old database is (.*)\.\nOrders in between are gone, and so are their keys: .*\n$/,
+      /^Restored .*: its last order is 3, created \S+\.\nBefore: its last order is 5, created \S+\. The old database is kept as (.*)\.\nNewer orders are lost, and so are their keys: .*\n$/,
     );
     expect(countOrders(path)).toBe(3);
-    expect(countOrders(/The old database is (.*)\.\n/.exec(printed)?.[1] ?? "")).toBe(5);
+    expect(countOrders(/The old database is kept as (.*)\.\n/.exec(printed)?.[1] ?? "")).toBe(5);
     const restored = openStore(path);
     await addOrders(restored, 1);
     const [last] = await restored.read((tx) =>
@@ -279,7 +279,7 @@ describe("check", () => {
     expect([intact.status, intact.printed]).toEqual([
       0,
       expect.stringMatching(
-        /is intact\.\nOrders: 300\.\nPending, being paid or in doubt: 300, the oldest for \d+ minutes\.\nPaid, and the dispatcher not notified: 0\.\nFree disk: \d+\.\d GiB\.\n$/,
+        /is intact\.\nOrders: 300\.\nPending, being paid or in doubt: 300, the oldest for \d+ minutes\.\nPaid, dispatcher not notified yet: 0\.\nFree disk: \d+\.\d GiB\.\n$/,
       ),
     ]);
     truncateSync(path, statSync(path).size - 8192);

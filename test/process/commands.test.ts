@@ -52,7 +52,10 @@ describe("command line", () => {
     [["--nope"], "unknown command --nope"],
     [["orders", "--nope"], "orders: Unknown option '--nope'"],
     [["orders", "--last"], "orders: Option '--last <value>' argument missing"],
-    [["orders", "--last", "0"], 'orders: --last must be a whole number from 1, not "0"'],
+    [
+      ["orders", "--last", "0"],
+      'orders: --last must be a whole number from 1 to 999999999, not "0"',
+    ],
     [
       ["orders", "--status", "free"],
       'orders: --status must be one of pending, paid, declined, not "free"',
@@ -255,7 +258,7 @@ test("check reports a BACKUP_DIR that is not a folder", async () => {
   });
   expect([status, complaints]).toEqual([
     1,
-    `nmservis: The folder ${path} in BACKUP_DIR can't be read: not a directory (ENOTDIR).\n`,
+    `nmservis: The folder ${path} (BACKUP_DIR) can't be read: not a directory (ENOTDIR).\n`,
   ]);
 });
 

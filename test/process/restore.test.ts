@@ -205,7 +205,7 @@ test("restore over an empty database with a -wal says that its last order is unk
   });
   expect([status, printed]).toEqual([
     0,
-    expect.stringContaining("\nBefore: its last order is unknown. The old database is "),
+    expect.stringContaining("\nBefore: its last order is unknown. The old database is kept as "),
   ]);
 });
 
