@@ -29,8 +29,8 @@ interface DeliverDependencies extends Needs<"store" | "log"> {
 export type Delivery = OrderEvent & Leased;
 
 /**
- * Delivers an event and records it, or gives up after the last attempt. Rejects if another attempt
- * is needed.
+ * Delivers an event and records the delivery, or gives up after the last attempt. Rejects if
+ * another attempt is needed.
  */
 export type DeliverEvent = (delivery: Delivery) => Promise<void>;
 
