@@ -24,7 +24,7 @@ import {
 import { verifyDatabase, isDamage, type LastOrder, verifyOrThrow } from "./integrity.ts";
 import { type Checkpointed, type OnCheckpoint, runCheckpointed } from "./checkpoints.ts";
 
-/** Ids to skip if the old database is unreadable, so that none is reused. */
+/** Number of ids to skip if the old database is unreadable, so that none is reused. */
 const SKIPPED_IDS = 1_000_000;
 
 /** Tables whose ids are never reused. */
@@ -114,7 +114,7 @@ function* replaceDatabase(
     yield;
     const kept = exists ? `${path}.before-${time}` : undefined;
     if (kept !== undefined) keepFormer(path, kept);
-    // SQLite would apply leftovers of the old database to the new one.
+    // SQLite would apply the old database's logs to the new one.
     for (const file of [logPath(path), journalPath(path)]) rmSync(file, { force: true });
     onCheckpoint("kept");
     renameSync(next, path);
@@ -201,7 +201,7 @@ function readOld(path: string): OldDatabase {
     using database = new Database(path, { readonly: true });
     return { sequences: readSequences(database), lastOrder };
   } catch {
-    // Another version's or another program's database: the used ids are unknown.
+    // The database of a newer version or a different program: the used ids are unknown.
     return { sequences: undefined, lastOrder: undefined };
   }
 }

@@ -33,8 +33,8 @@ const LOG_SIZE_LIMIT_BYTES = 8 * 1024 * 1024;
 
 /**
  * Opens the SQLite database at `path`, or one in memory if it is `:memory:`. Creates or migrates it
- * first. Throws `DatabaseUnusable`, and leaves the database unchanged, if another process has it or
- * it can't be used.
+ * first. Throws `DatabaseUnusable`, and leaves the database unchanged, if another process is using
+ * it or it can't be used.
  */
 export function openSqliteStore(path: string, log: Log, metrics = NO_COMMIT_METRICS): Store {
   try {
@@ -183,8 +183,8 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
         await close();
         reader.close();
         try {
-          // Readers with another -shm are invisible to the checkpoint, which would truncate their
-          // log.
+          // Readers with a different -shm are invisible to the checkpoint, which would truncate
+          // their log.
           checkFiles();
           // Moves all data into the database file; a remaining log is empty.
           database.run("PRAGMA wal_checkpoint(TRUNCATE)");
