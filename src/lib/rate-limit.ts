@@ -1,4 +1,4 @@
-/** A limit per key and window. A key's window begins with its first use. */
+/** Limits uses per key and time window. A key's first use starts a window. */
 export interface RateLimit<Key> {
   /** Counts one use. Returns false, without counting it, if the key has reached the limit. */
   take(key: Key): boolean;
@@ -16,7 +16,7 @@ export interface RateLimitOptions {
   readonly now: () => number;
 }
 
-/** About 10 MB. Beyond this the oldest window is dropped, which lets its caller start over. */
+/** About 10 MB. Beyond this, the oldest window is dropped, so its key starts again from 0. */
 const MAX_KEYS = 100_000;
 
 interface Window {
