@@ -82,7 +82,7 @@ describe("settings", () => {
     [{ TELEGRAM_DISPATCH_CHAT_ID: "-100" }, /must be set together/],
     [
       { TELEGRAM_BOT_TOKEN: "bot", TELEGRAM_DISPATCH_CHAT_ID: "-100" },
-      /TELEGRAM_BOT_TOKEN must be a bot's token/,
+      /TELEGRAM_BOT_TOKEN must be a bot token/,
     ],
     [
       { TELEGRAM_BOT_TOKEN: "123:abcdefghijk", TELEGRAM_DISPATCH_CHAT_ID: "the chat" },
