@@ -177,7 +177,7 @@ function fieldErrorOf({ requestBody, parameters }: Operation): FieldError | unde
   return { field: query.name, message: `must be ${expectation(query.schema)}` };
 }
 
-/** Moves each named schema into `schemas`, with its examples, and leaves a reference in its place. */
+/** Moves each named schema, with its examples, into `schemas`, and leaves a reference. */
 function refer<Part>(
   part: Part,
   schemas: Record<string, unknown>,

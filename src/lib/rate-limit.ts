@@ -60,7 +60,7 @@ export function createRateLimit<Key>({ limit, windowMs, now }: RateLimitOptions)
     return window !== undefined && isRunning(window) ? window : undefined;
   }
 
-  /** If the clock was set back, a window would last too long; it counts as ended. */
+  /** A window that would last too long, because the clock was set back, counts as ended. */
   function isRunning({ endsAt }: Window): boolean {
     const leftMs = endsAt - now();
     return leftMs > 0 && leftMs <= windowMs;

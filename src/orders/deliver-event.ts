@@ -10,7 +10,7 @@ import type { Leased } from "./worker.ts";
 
 export const WEBHOOK_TIMEOUT_MS = 5000;
 
-/** After this long, failed deliveries log a warning. */
+/** Failed deliveries of events this old are logged as warnings. */
 const LONG_UNDELIVERED_MS = 3_600_000;
 
 /**

@@ -4,7 +4,7 @@
  */
 export const NOTIFY_TIMEOUT_MS = 5000;
 
-/** Lease time beyond an attempt's timeout, for starting and recording it. */
+/** Lease time beyond an attempt's timeout, for starting and recording the attempt. */
 const LEASE_MARGIN_MS = 1000;
 
 /**

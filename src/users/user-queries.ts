@@ -86,7 +86,7 @@ export async function upsertUsers(
   const upserted: UpsertedUser[] = [];
   for (const draft of drafts) {
     const userId = userIds.get(draft.phoneNumber);
-    // The first draft of a number is stored already; later ones update it.
+    // The first draft of a number is already stored; later ones update the same user.
     userIds.delete(draft.phoneNumber);
     upserted.push(
       userId === undefined

@@ -72,7 +72,7 @@ export function* checkpointedRestore(
     const restored = verifyOrThrow(from, `The backup ${from}`);
     yield;
     const isLost = orphanedLog(path) !== undefined;
-    // The lock needs the file to exist. It prevents a service from starting meanwhile.
+    // The lock needs the file to exist, and prevents a service from starting meanwhile.
     createDatabaseFile(path);
     const unlock = lockDatabase(path);
     try {

@@ -22,12 +22,12 @@ import {
 } from "./migrations.ts";
 import type { Reader, Store, Tx } from "../store.ts";
 
-/** How long opening waits for a reader. This blocks the event loop, so it is 0 after opening. */
+/** How long opening waits for a reader. Waiting blocks the event loop, so it ends with opening. */
 const OPENING_TIMEOUT_MS = 500;
 
 /**
- * Size that the write-ahead log is truncated to after a reader, such as a backup, has let it grow:
- * twice its usual size.
+ * SQLite truncates the write-ahead log to this size after it grew during a long read, such as a
+ * backup. Twice the usual size.
  */
 const LOG_SIZE_LIMIT_BYTES = 8 * 1024 * 1024;
 
@@ -128,7 +128,7 @@ function keepOldVersion(path: string, log: Log): void {
   const migrations = statSync(path).size === 0 ? undefined : appliedIfOld(path);
   if (migrations === undefined) return;
   const kept = `${path}.before-schema-${migrations + 1}`;
-  // Kept by an earlier start that was interrupted before the migration.
+  // An earlier start made this copy, but was interrupted before the migration.
   if (existsSync(kept)) return;
   backupDatabase(path, kept);
   log.info(`Migrating the database ${path}; the old version is kept in ${kept}.`);
