@@ -22,7 +22,7 @@ import {
 } from "./migrations.ts";
 import type { Reader, Store, Tx } from "../store.ts";
 
-/** How long opening waits for a reader. Waiting blocks the event loop, so it ends with opening. */
+/** How long opening waits for a reader; 0 after opening, because waiting blocks the event loop. */
 const OPENING_TIMEOUT_MS = 500;
 
 /**
