@@ -175,7 +175,7 @@ describe("free text", () => {
   const owner = { "x-api-key": "owner" };
   const phone_number = "+998901234567";
 
-  /** Returns the status of each request that stores the text: as name, address, comment, title. */
+  /** Returns the status of each request that stores the text: as a name, address, comment and title. */
   async function statusesOf(text: string) {
     const { post, put } = createService(KEYS);
     const user = { user_id: 1, tariff_code: "standard_300" };
@@ -216,7 +216,7 @@ describe("free text", () => {
   );
 
   test.each(["\n", "\t", "\u2028", "\u2029"])(
-    "with the line break or tab %j is refused in a name and a title only",
+    "with %j is refused in names and titles, but accepted in addresses and comments",
     async (character) => {
       expect(await statusesOf(`Aziza${character}Karimova`)).toEqual([422, 200, 200, 422]);
     },
@@ -271,7 +271,7 @@ describe("free text", () => {
     expect(await statusesOf(text)).toEqual([200, 200, 200, 200]);
   });
 
-  test("has a documented pattern that matches the same with and without the u flag", () => {
+  test("matches the documented pattern equally with and without the u flag", () => {
     // The other planes contain no blank characters.
     const planes = [
       ...Array(0x20000).keys(),
@@ -287,7 +287,7 @@ describe("free text", () => {
           (text) => units.test(text) !== codePoints.test(text),
         ),
       );
-      // Except for combining marks: the pattern covers some scripts, the service all of them.
+      // Except combining marks: the pattern covers those of some scripts, the service those of all.
       const contradictions = characters.filter(
         (one) => units.test(one) !== hasVisibleCharacter(one) && !/\p{M}/u.test(one),
       );
