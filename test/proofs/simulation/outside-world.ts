@@ -69,7 +69,7 @@ export function createOutsideWorld(parts: OutsideWorldParts) {
       if (fate === "nonsense") {
         // `as`: deliberately violates the port's type.
         const nonsense = random.pick(NONSENSE) as T;
-        // Resolving claims that the call took effect, so only do it if it did.
+        // Resolving means that the call took effect, so resolve only if it did.
         if (acts && random.happens(0.5)) answer.resolve(nonsense);
         else answer.reject(nonsense);
       } else if (value === undefined || fate === "error") answer.reject(new Error(`${name}: 502`));

@@ -33,7 +33,7 @@ const KILL_POINTS: readonly [KillPoint, ...KillPoint[]] = [
 
 /** The parameters of one schedule. */
 export interface Plan {
-  /** No faults or kills from then on. */
+  /** When faults and kills stop. */
   readonly healthyFromMs: number;
   /** The number of distinct instants at which clients act. Fewer instants mean larger batches. */
   readonly times: number;
