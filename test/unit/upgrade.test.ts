@@ -33,7 +33,7 @@ test("every released schema has a fixture", () => {
 });
 
 describe.each(fixtures)("upgrade from %s", (fixture) => {
-  test("keeps every row, and a copy of an older database", async () => {
+  test("keeps every row, and a copy of the database if it was migrated", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     makeDatabase(path, fixture);
