@@ -100,8 +100,8 @@ async function compare() {
   const [service, limit, ...peers] = contenders;
   if (service === undefined || limit === undefined) return;
   const others = [limit, ...peers];
-  // A contender is slower right after one that writes to disk. In forward rounds the service follows
-  // one that does not write, in reverse rounds one that does.
+  // A contender is slower right after one that writes to disk. The service follows one that does
+  // not write in forward rounds, and one that does in reverse rounds.
   const inTurn = [limit, service, ...peers];
   let orders = 0;
   console.log(
@@ -262,7 +262,7 @@ async function board() {
   await contender.peer.end();
 }
 
-/** Measures load times of the board's pages with 1,000,000 orders, 100,000 from the last 14 days. */
+/** Measures the board's load times with 1,000,000 orders, 100,000 of them from the last 14 days. */
 async function views() {
   const path = database("views");
   await (await startService(path)).end();

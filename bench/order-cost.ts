@@ -24,7 +24,7 @@ interface Cost {
   readonly bytes: number;
 }
 
-/** Prints a table row per load. Bots send keys, so the second row is the realistic one. Needs Linux. */
+/** Prints a table row per load. The second is realistic, because bots send keys. Needs Linux. */
 export async function orderCost(database: (name: string) => string): Promise<void> {
   console.log(`\nCPU time of an order, ${CONNECTIONS} connections, load by ${LOADER}:\n`);
   console.log(

@@ -101,7 +101,7 @@ function startCopy(environment: Record<string, string>): Promise<Peer> {
 }
 
 /**
- * Runs the two statements that create and settle an order, unbatched, with the same number of clients.
+ * Runs the two statements that create and settle an order, unbatched, with as many connections.
  */
 async function pgbench(server: PostgresServer, { registerUsers }: PostgresBench) {
   const url = await createDatabase(server.urlOf("postgres"));
@@ -148,7 +148,7 @@ async function sqlite({ sqlitePath, registerUsers }: PostgresBench): Promise<Con
   };
 }
 
-/** Measures how long another instance takes to settle an order after its instance dies mid-charge. */
+/** Measures how long another instance takes to settle an order whose instance died mid-charge. */
 async function takeOver(server: PostgresServer, { rounds }: PostgresBench): Promise<void> {
   const DATABASE_URL = await createDatabase(server.urlOf("postgres"));
   const PAYMENT_TIMEOUT_MS = String(TAKE_OVER_TIMEOUT_MS);

@@ -16,8 +16,8 @@ import { TURNS } from "../src/store/sqlite/group-commit.ts";
 import { openStore } from "../test/support/store.ts";
 
 // Runs the service up to one stage of an order, as a contender of the bench. The difference between
-// adjacent stages is the cost of a stage. Argument: "guard", "observed" (with metrics), "flow" (with
-// an instant store) or "sql" (in memory).
+// adjacent stages is the cost of a stage. Argument: "guard", "observed" (with metrics), "flow"
+// (with an instant store) or "sql" (in memory).
 
 const config = readConfig(process.env);
 const log = createLog({ level: "error", json: true, write: console.log, now: Date.now });

@@ -70,7 +70,7 @@ const cancel = (afterMin: number, reason: string, note: string) =>
 const refund = (afterMin: number, reference: string) =>
   ({ verb: "refund", to: "cancelled", afterMin, reference }) as const;
 
-/** Returns an order from an earlier day: every 13th was cancelled and refunded, the rest completed. */
+/** Returns an order from an earlier day: every 13th is cancelled and refunded, others completed. */
 export function pastOrder(n: number): PlannedOrder {
   if (n % 13 === 5) {
     const reason = n % 2 === 0 ? "customer" : "no_answer";

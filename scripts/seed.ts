@@ -17,7 +17,7 @@ import {
 } from "./seed-data.ts";
 
 // Fills an empty SQLite database with two weeks of orders and one busy day, the same on every run.
-// The service itself creates them, with a simulated clock and a payment provider that sometimes fails.
+// The service itself creates them, with a simulated clock and a provider that sometimes fails.
 
 const USERS = 60;
 const PAST_ORDERS = 400;

@@ -14,7 +14,7 @@ await serviceCommand();
 const tests = Bun.spawn(
   [
     ...[process.execPath, "test", "--timeout=60000"],
-    // Three workers, because process tests mostly wait. Plain `bun test` does not isolate files either.
+    // Three, because process tests mostly wait. Plain `bun test` does not isolate files either.
     ...["--parallel=3", "--no-isolate"],
     ...folders.map((folder) => `./test/${folder}/`),
   ],

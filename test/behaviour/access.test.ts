@@ -182,7 +182,7 @@ describe("HTTP methods", () => {
     );
   }
 
-  test("OPTIONS lists the methods of a path, and is 404 for an unknown path", async () => {
+  test("OPTIONS lists the methods of a path, and returns 404 for an unknown path", async () => {
     const options = await plain("OPTIONS", "/tariffs");
     expect([options.status, options.headers.get("allow")]).toEqual([204, "GET, HEAD, OPTIONS"]);
     expect(await options.text()).toBe("");

@@ -175,7 +175,7 @@ describe("free text", () => {
   const owner = { "x-api-key": "owner" };
   const phone_number = "+998901234567";
 
-  /** Returns the status of each request that stores the text: as a name, address, comment and title. */
+  /** Returns the statuses of requests that store the text as a name, address, comment and title. */
   async function statusesOf(text: string) {
     const { post, put } = createService(KEYS);
     const user = { user_id: 1, tariff_code: "standard_300" };
@@ -271,7 +271,7 @@ describe("free text", () => {
     expect(await statusesOf(text)).toEqual([200, 200, 200, 200]);
   });
 
-  test("matches the documented pattern equally with and without the u flag", () => {
+  test("pattern in the OpenAPI document matches the same with and without the u flag", () => {
     // The other planes contain no blank characters.
     const planes = [
       ...Array(0x20000).keys(),
@@ -369,7 +369,7 @@ describe("error response", () => {
     expect(world.lines.join()).toMatch(/secret is not a function[^]*bad-input\.test/);
   });
 
-  test("to a storage failure is 503 and hides the reason, which is logged", async () => {
+  test("to a storage failure is a 503 and hides the reason, which is logged", async () => {
     const { register, dependencies, world } = createService();
     await dependencies.store.close();
     const closed = await register("+998901234567");

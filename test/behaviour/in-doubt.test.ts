@@ -161,7 +161,7 @@ describe("payment in doubt", () => {
   test.each([
     ["times out when its lease expires", 20, 1, "no answer within 20 ms"],
     ["does not start if its lease has expired", 0, 0, "lease expired before the charge started"],
-  ])("delayed attempt %s", async (_what, leftMs, charges, reason) => {
+  ])("a delayed attempt %s", async (_what, leftMs, charges, reason) => {
     const { dependencies, world } = createService();
     world.charge = () => new Promise(() => {});
     const chargeOrder = createChargeOrder({

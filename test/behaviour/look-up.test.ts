@@ -89,7 +89,7 @@ describe("list of a user's orders", () => {
     expect((await list("?before=1")).ids).toEqual([]);
   });
 
-  test("is empty for a user without orders, and 404 for an unknown user", async () => {
+  test("is empty for a user without orders, and a 404 for an unknown user", async () => {
     const { userId, get } = createService();
     await userId();
     // `as`: an empty list.

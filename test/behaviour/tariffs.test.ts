@@ -116,7 +116,7 @@ describe("health check", () => {
     expect(ping).toHaveBeenCalledTimes(3);
   });
 
-  test("is 200 if the database accepts writes, else 503", async () => {
+  test("returns 200 if the database accepts writes, else 503", async () => {
     const { get, dependencies, world } = createService();
     const healthy = await get("/health");
     expect([healthy.status, healthy.body]).toEqual([200, { status: "ok" }]);

@@ -290,7 +290,7 @@ test("nmservis refuses to run as root on another user's database, and prints the
   }
 });
 
-test("nmservis refuses to create a database in another user's folder as root", async () => {
+test("nmservis run as root refuses to create a database in another user's folder", async () => {
   if (process.getuid?.() !== 0) return skip("root in another user's folder, which needs root");
   using folder = temporaryFolder();
   const [path, backup] = [join(folder.path, "x.db"), join(folder.path, "backup")];

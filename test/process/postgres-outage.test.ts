@@ -90,7 +90,7 @@ describe("write that gets no response before its deadline", () => {
     { to: "statement", held: /UPDATE 1\0/, write: inTransaction, outcome: UNAVAILABLE },
     { to: "COMMIT", held: /COMMIT\0/, write: inTransaction, outcome: UNKNOWN },
     { to: "statement that commits", held: /UPDATE 1\0/, write: inBatch, outcome: UNKNOWN },
-  ])("without a response to $to, fails with $outcome", async ({ held, write, outcome }) => {
+  ])("fails if the response to $to is missing: $outcome", async ({ held, write, outcome }) => {
     if (server === undefined) return skip(NO_POSTGRES);
     await using far = await openBehindProxy(server.port, SHORT_MS, realClock);
     let isHeld = false;

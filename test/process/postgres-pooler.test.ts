@@ -175,7 +175,7 @@ test("names in any script are stored correctly if the URL and database set clien
     const full_name = "Ольга Oʻktam 李 ğ 😀";
     const { status } = await register("+998901234567", { full_name });
     expect(status).toBe(200);
-    // Reads through a different connection: with the store's encoding, a garbled name could look right.
+    // Reads through a new connection: with the store's encoding, a garbled name could look right.
     expect([...(await execute(url, "SELECT full_name FROM users"))]).toEqual([{ full_name }]);
   } finally {
     await store.close();

@@ -108,7 +108,7 @@ describe("process", () => {
     }
     const { userId, order } = createClient(fetch, urlIn(printed));
     const user = await userId();
-    // About 600 log bytes each: in total more than the pipe's 64 KiB.
+    // About 600 log bytes each: more in total than the pipe's 64 KiB.
     for (let i = 0; i < 250; i++) {
       expect((await order(user, { "idempotency-key": `key-${i}` })).status).toBe(200);
     }
@@ -139,7 +139,7 @@ describe("process", () => {
     };
     await readUntil("listening on");
     const url = urlIn(printed);
-    // About 200 log bytes each: in total more than the 1 MiB buffer, the pipe and this process hold.
+    // About 200 log bytes each: more than the 1 MiB buffer, the pipe and this process hold.
     const ask = () => fetch(url).then((response) => response.text());
     for (let i = 0; i < 400; i++) await Promise.all(Array.from({ length: 50 }, ask));
     await readUntil("lines were lost: stdout was not read in time.");

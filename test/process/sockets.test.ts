@@ -6,8 +6,8 @@ import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-// Requests that no HTTP library would send. Bun rejects malformed HTTP with an empty 4xx or by closing
-// the connection; the service answers everything else.
+// Requests that no HTTP library would send. Bun rejects malformed HTTP with an empty 4xx or by
+// closing the connection; the service answers everything else.
 
 const folder = temporaryFolder();
 let service: Awaited<ReturnType<typeof spawnService>>;

@@ -51,7 +51,7 @@ export async function openLiveBoard(wantedFor: string) {
     const streams: { readonly request: PageRequest; readonly page: Page }[] = [];
     const profile = {
       ...{ proxy, origin, context },
-      /** The tab with the newest open stream. If two tabs open one at once, one of them gives up. */
+      /** The tab with the newest open stream. If two tabs open one at once, one gives up. */
       get leader(): Page | undefined {
         return streams.at(-1)?.page;
       },

@@ -73,8 +73,8 @@ const SCRIPT = `folder=$1; shift
 const MAX_STARTS = 10;
 
 /**
- * Starts a server on a free port until the end of the block or of this process. Returns undefined if
- * PostgreSQL is not installed. PostgreSQL refuses to run as root, so root starts it as user postgres.
+ * Starts a server on a free port until the end of the block or of this process. Returns undefined
+ * if PostgreSQL is not installed. It refuses to run as root, so root starts it as user postgres.
  * `isDurable` uses PostgreSQL's default settings and files on disk.
  */
 export async function startPostgres({ isDurable = false } = {}) {
@@ -117,7 +117,7 @@ export async function startPostgres({ isDurable = false } = {}) {
     return { logged: await logged };
   }
 
-  /** Starts the server. Retries with the next port if it exits, for example if the port is taken. */
+  /** Starts the server. Retries with the next port if it exits, as when the port is taken. */
   async function startWithRetries(nextPort: () => number) {
     for (let starts = 1; ; starts++) {
       port = nextPort();
@@ -188,7 +188,7 @@ function run(command: readonly string[]): string {
   return stdout.toString().trim();
 }
 
-/** Returns whether the server with this process id is ready. The file may be an earlier server's. */
+/** Returns whether the server with this process id is ready; the file may be an older server's. */
 function isReady(data: string, pid: string): boolean {
   try {
     const lines = readFileSync(join(data, "postmaster.pid"), "utf8").split("\n");
