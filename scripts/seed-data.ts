@@ -1,4 +1,4 @@
-/** A dispatcher's step, in minutes after the payment. */
+/** A dispatcher's step, timed in minutes after the payment. */
 type PlannedStep = { readonly afterMin: number } & (
   | { readonly verb: "accept"; readonly to: "accepted" }
   | { readonly verb: "start"; readonly to: "in_progress" }

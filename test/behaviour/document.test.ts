@@ -93,9 +93,9 @@ async function readOperations() {
   );
 }
 
-/** Returns the schema, typed by its keywords. */
+/** Returns the schema with a type that covers its keywords. */
 function describeSchema(schema: object): Schema {
-  // `as`: the service's schemas use these keywords.
+  // `as`: the service's schemas use only these keywords.
   return schema as Schema;
 }
 

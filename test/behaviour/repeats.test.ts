@@ -30,7 +30,7 @@ function cancel(seen: Stage): Transition {
   return { seen, work: { verb: "cancel", reason: "customer", note: null, isMoneyOwed: true } };
 }
 
-/** Creates a service with a paid order of the default user, after these transitions. */
+/** Creates a service with a paid order of the default user that has made these transitions. */
 async function orderAfter(
   transitions: readonly Transition[],
   headers: Record<string, string> = {},

@@ -22,7 +22,7 @@ import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-// Problems with database files, on opening and while they are open.
+// Problems with database files, while opening them and afterwards.
 
 /** Creates a closed database with this many users. */
 async function makeDatabase(path: string, count: number) {

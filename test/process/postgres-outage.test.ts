@@ -101,7 +101,7 @@ describe("write that gets no response before its deadline", () => {
     let refused = "";
     do {
       refused = await refusal(write(far.store));
-      // On a busy machine the deadline may pass before the server sends the response to hold back.
+      // On a busy machine the deadline may pass before the test reaches the response it withholds.
     } while (!isHeld && refused !== outcome);
     expect(refused).toBe(outcome);
   });

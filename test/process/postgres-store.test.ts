@@ -26,7 +26,7 @@ import { skip } from "../support/skip.ts";
 import { type Fate, startProxy } from "../support/tcp-proxy.ts";
 import { createDependencies, createWorld } from "../support/world.ts";
 
-// Faults of a database server reached over a network.
+// Faults of a remote database server.
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 

@@ -230,7 +230,7 @@ describe("process after SIGTERM", () => {
   });
 
   test("answers a request whose body arrives late", async () => {
-    // One payment fits into the deadline, two do not. After the first, 4 s remain for the late body.
+    // One payment fits within the deadline, two do not. After the first, 4 s are left for the body.
     await using started = await start({
       PAYMENT_TIMEOUT_MS: "8500",
       PAYMENT_STUB_DELAY_MS: "4500",

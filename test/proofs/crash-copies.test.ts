@@ -7,7 +7,7 @@ import { createDatabase, startPostgres } from "../support/postgres.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { skip } from "../support/skip.ts";
 
-// Every run does the short version; `bun run test:crash` does the long one.
+// Runs the short version by default; `bun run test:crash` runs the long one.
 
 const LONG = process.env["CRASH"] === "long";
 const KILLS_AT_EACH_POINT = LONG ? 24 : 1;

@@ -10,7 +10,7 @@ import { mountDisk } from "../support/disk.ts";
 import { spawnService, temporaryFolder } from "../support/process.ts";
 import { skip } from "../support/skip.ts";
 
-// Every run does the short version; `bun run test:crash` does the long one.
+// Runs the short version by default; `bun run test:crash` runs the long one.
 
 const LONG = process.env["CRASH"] === "long";
 const KILLS_AT_EACH_POINT = LONG ? 112 : 4;

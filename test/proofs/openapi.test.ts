@@ -178,7 +178,7 @@ describe("OpenAPI document", () => {
       if (typeof value?.created_at === "string" && "stage" in value) orders.push(value);
       return value;
     });
-    // In the order, the list, the schema and the three events.
+    // Examples of the order, the list, the schema and the three events.
     expect(orders).toHaveLength(12);
     for (const order of orders) {
       const isPaid = order["status"] === "paid";

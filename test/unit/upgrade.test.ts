@@ -92,7 +92,7 @@ describe.each(fixtures)("upgrade from %s", (fixture) => {
     expect(await answer(3, "key-of-pending")).toEqual([200, 4]);
     const [status, newest] = await answer(5, "a-new-key");
     expect(status).toBe(200);
-    // Above the highest id ever assigned, whose row is deleted.
+    // Above the highest id ever assigned, whose row was deleted.
     expect(newest).toBeGreaterThan(40);
     await app.idle();
     await dependencies.store.close();

@@ -36,7 +36,7 @@ export interface KillPlan {
   readonly seed: number;
   /** The kill point of each process, in order. */
   readonly points: readonly KillPoint[];
-  /** A process is killed after reaching its point 1 to this many times. */
+  /** A process is killed after reaching its point between 1 and this many times. */
   readonly maxHits: number;
   /** The share of calls to the outside world that fail. */
   readonly faultRate: number;

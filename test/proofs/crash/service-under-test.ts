@@ -134,7 +134,7 @@ function isOrderDraft(item: unknown): boolean {
   return typeof item === "object" && item !== null && "paymentKey" in item;
 }
 
-/** Answers before the transaction commits, which it never does. */
+/** Answers without ever committing the transaction. */
 function answerBeforeCommit<Item, Result>(
   store: Store,
   work: BatchWork<Item, Result>,

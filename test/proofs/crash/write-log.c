@@ -5,7 +5,7 @@
  * A record is: operation, file, offset or size, length, data.
  * WRITE_LOG_DROP_SYNCS: syncs are executed but not logged, as on a disk that ignores flushes.
  * WRITE_LOG_FAIL_SYNCS: syncs fail while a file with this path exists.
- * WRITE_LOG_FAIL_WRITES: writes after the first N fail while a file of N bytes has this path.
+ * WRITE_LOG_FAIL_WRITES: the same for writes after the first N, where N is the file's size.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -8,7 +8,7 @@ export const TARIFFS = ["standard_300", "express"] as const;
 /** The price in the first migration. */
 export const FIRST_PRICE_TIYIN = 30_000;
 
-/** Unanswered clients retry within this. */
+/** Unanswered clients retry within this time. */
 export const LONGEST_ABSENCE_MS = 1500;
 
 /** The share of clients that retry after this status: some lose the response, some must retry. */

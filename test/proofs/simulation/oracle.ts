@@ -67,7 +67,7 @@ export interface OracleParts {
 
 export type Oracle = ReturnType<typeof createOracle>;
 
-/** Watches clients, database and outside world, and collects broken promises. */
+/** Watches the clients, the database and the outside world, and collects broken promises. */
 export function createOracle(parts: OracleParts) {
   const { paymentTimeoutMs, repeatWindowMs, flips, nowMs, clock } = parts;
   const violations: string[] = [];

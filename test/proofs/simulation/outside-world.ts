@@ -9,7 +9,7 @@ const DECLINED_SHARE = 0.25;
 /** The share of answers that a self-contradicting provider inverts. */
 const FLIPPED_SHARE = 0.4;
 
-/** Without a fault, the outside world answers within this. */
+/** Without a fault, the outside world answers within this time. */
 const HEALTHY_MS = 50;
 
 /** The share of calls answered synchronously. */

@@ -46,7 +46,7 @@ export interface Plan {
   readonly faultRate: number;
   /** Whether the provider's answers contradict its ledger. */
   readonly flips: boolean;
-  /** In order; each happens when its point has been reached this many times. */
+  /** In order. Each happens when its point has been reached `hits` times. */
   readonly kills: { readonly point: KillPoint; hits: number }[];
   /** Ordinals of failing COMMITs, counted over all processes. */
   readonly failingCommits: ReadonlySet<number>;

@@ -51,7 +51,7 @@ export interface Report {
   readonly counts: Counts;
 }
 
-/** Zero counts of a schedule's events. */
+/** The counts of a schedule's events, all zero. */
 export const NO_COUNTS = {
   requests: 0,
   orders: 0,
@@ -78,10 +78,10 @@ export type Counts = Readonly<typeof NO_COUNTS>;
 /** An arbitrary day. */
 const START = Date.UTC(2026, 10, 23, 9, 30);
 
-/** Enough after a restart: everything is due at once, so one poll and the answers remain. */
+/** Long enough after a restart: everything is due at once, so one poll and its calls suffice. */
 const DONE_AFTER_START_MS = 5000;
 
-/** Enough without a restart: the longest backoff plus an earlier payment timeout. */
+/** Long enough without a restart: the longest backoff plus an earlier payment timeout. */
 const DONE_MS = 2 * 3_600_000;
 
 /** Running time between two suspensions, enough for several polls. */
@@ -164,7 +164,7 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
     ORDER_REPEAT_WINDOW_S: String(plan.repeatWindowS),
     ORDERS_PER_USER_PER_HOUR: "0",
   });
-  /** If set, nothing fails any more. */
+  /** If true, nothing fails any more. */
   let isHealthy = false;
   let lastId = 0;
   const worldOf = createOutsideWorld({
