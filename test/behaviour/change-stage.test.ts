@@ -59,7 +59,7 @@ describe("stage of a paid order", () => {
     ["complete", "new"],
     ["undo", "new"],
     [{ verb: "refund", reference: "r-1" }, "new"],
-  ] as const)("can't change from new with the action %p", async (verb, seen) => {
+  ] as const)("can't change from new with the action %j", async (verb, seen) => {
     const { transition, readOrder, events } = await paidOrder();
     expect(await transition(verb, seen)).toEqual({ kind: "no_such_transition" });
     expect((await readOrder())["stage"]).toBe("new");
@@ -298,7 +298,7 @@ describe("address and comment", () => {
     [{ comment: "x".repeat(501) }, "comment"],
     [{ comment: " \n " }, "comment"],
   ])(
-    "such as %p are refused with the field's name, and nothing is charged",
+    "such as %j are refused with the field's name, and nothing is charged",
     async (more, field) => {
       const { userId, post, world } = createService();
       const user = await userId();
