@@ -102,7 +102,7 @@ describe("backup", () => {
     );
   });
 
-  test("succeeds after an earlier one was killed, and removes its leftovers", async () => {
+  test("succeeds after an earlier backup was killed, and removes its leftovers", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     await makeDatabase(path, 3);
@@ -171,7 +171,7 @@ describe("restore", () => {
     expect(readFileSync(`${path}.before-then`, "utf8")).toContain("not a database");
   });
 
-  test("of an empty backup over an unreadable database skips 1,000,000 ids too", async () => {
+  test("of an empty backup over an unreadable database skips 1,000,000 ids", async () => {
     using folder = temporaryFolder();
     const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     await openStore(path).close();
@@ -199,7 +199,7 @@ describe("restore", () => {
     expect(existsSync(`${fresh}.before-then`)).toBe(false);
   });
 
-  test("fails while another process reads the database, and keeps the old one as a separate file", async () => {
+  test("fails while another process reads the database; a retry keeps the old database as a separate file", async () => {
     using folder = temporaryFolder();
     const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     await makeDatabase(path, 1);
