@@ -12,15 +12,27 @@ declare module "idiomorph/dist/idiomorph.min.js" {
   const path: string;
   export default path;
 }
-declare module "*/board-client.js" {
+declare module "*/client/alerts.js" {
   const path: string;
   export default path;
 }
-declare module "*/board-live.js" {
+declare module "*/client/live.js" {
+  const path: string;
+  export default path;
+}
+declare module "*/client/pages.js" {
+  const path: string;
+  export default path;
+}
+declare module "*/client/sign-in.js" {
   const path: string;
   export default path;
 }
 declare module "*/board.css" {
+  const path: string;
+  export default path;
+}
+declare module "*.png" {
   const path: string;
   export default path;
 }

@@ -16,11 +16,11 @@ import {
   MAX_COUNTED,
   refundsOwed,
 } from "./board-queries.ts";
-import { type DayFigures, daysView, MAX_LISTED } from "./days-view.ts";
+import { type DayFigures, daysView, MAX_LISTED, tableView } from "./days-view.ts";
 import { dayOf, parseDay, startOfDay } from "./format.ts";
 import { boardView } from "./board-view.ts";
 import { html, userText } from "./html.ts";
-import { noticeView, orderView, tableView } from "./order-view.ts";
+import { noticeView, orderView } from "./order-view.ts";
 import type { Viewer } from "./layout.ts";
 
 const DAYS = 14;

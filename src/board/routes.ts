@@ -18,7 +18,7 @@ import { createLiveUpdates } from "./live-updates.ts";
 import { userText } from "./html.ts";
 import type { Viewer } from "./layout.ts";
 import { createPages } from "./pages.ts";
-import { createRefusals, MAX_NOTE } from "./refusals.ts";
+import { createRefusals, MAX_NOTE } from "./responses.ts";
 import {
   hereOf,
   isBoardPath,
@@ -30,6 +30,7 @@ import {
 } from "./request.ts";
 import { DEFAULT_NAME, createSessions, type SessionConfig } from "./sessions.ts";
 import { createSignIn } from "./sign-in.ts";
+import { createSignInLinks } from "./sign-in-links.ts";
 import { createStaticFiles } from "./static-files.ts";
 import { LANGUAGES, TRANSLATIONS } from "./translations.ts";
 
@@ -57,7 +58,10 @@ export function createBoard(dependencies: BoardDependencies) {
   const hasBoard = config.apiKeys.length === 0 || dispatchers.length > 0;
   const sessions = createSessions(config);
   const refusals = createRefusals(viewerOf);
-  const { showSignIn, signIn } = createSignIn({ sessions, refusals, log, now, publicUrl });
+  const { showSignIn, signIn } = createSignIn({
+    ...{ sessions, refusals, log, now, publicUrl },
+    links: createSignInLinks(dispatchers, store, now),
+  });
   const changes = createLiveUpdates(async () => {
     const [version] = await store.read((tx) => boardVersion(tx));
     if (version === undefined) throw new Error("the board version query returned no row");
@@ -188,7 +192,11 @@ export function createBoard(dependencies: BoardDependencies) {
       },
       access,
     )
-    .get("/board/sign-in", ({ request }) => compressed(request, showSignIn(request)), access)
+    .get(
+      "/board/sign-in",
+      async ({ request }) => compressed(request, await showSignIn(request)),
+      access,
+    )
     .post(
       "/board/sign-in",
       async ({ request, set }) =>

@@ -85,6 +85,7 @@ export function cookieOf(cookies: string | null, name: string): string | undefin
   return pairs.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
 }
 
-function isSame(a: string, b: string): boolean {
+/** Compares two texts in constant time. */
+export function isSame(a: string, b: string): boolean {
   return isSameDigest(digest(a), digest(b));
 }

@@ -119,7 +119,7 @@ describe("openStore", () => {
     const path = join(folder.path, "x.db");
     await makeDatabase(path, 1);
     execute(path, "INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('next', 9e12)");
-    expectRefusal(path, /a newer version of NMservis has migrated it \(5 migrations, .* has 4\)/);
+    expectRefusal(path, /a newer version of NMservis has migrated it \(6 migrations, .* has 5\)/);
   });
 
   test("refuses a database with a different migration history, and leaves it unchanged", async () => {

@@ -369,7 +369,7 @@ describe("several instances", () => {
     await Promise.all(stores.map((store, i) => store.run(addUser(`+9989000000${10 + i}`))));
     expect(await stores[0]?.run(allUsers)).toHaveLength(10);
     await using sql = new SQL({ url, max: 1 });
-    expect(await sql`SELECT number::text FROM nmservis_migrations`).toHaveLength(2);
+    expect(await sql`SELECT number::text FROM nmservis_migrations`).toHaveLength(3);
   });
 
   onServer("use the server's clock", async (_server, url) => {

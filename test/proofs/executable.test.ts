@@ -37,7 +37,7 @@ const CONVERSATION = `
   for (const path of ["", "/swagger-ui-bundle.js", "/swagger-ui.css", "/json"]) {
     answers.push(await fetch(url + "/swagger" + path));
   }
-  for (const path of ["", "/board.js", "/idiomorph.js", "/board.css"]) {
+  for (const path of ["", "/board.js", "/sign-in.js", "/idiomorph.js", "/board.css", "/icon-192.png"]) {
     answers.push(await fetch(url + "/board" + path));
   }
   console.log(answers.map(({ status }) => status).join());
@@ -59,7 +59,7 @@ test("executable: serves the API, Swagger UI and the board from an empty folder,
     { cwd: empty, env: { PATH: process.env["PATH"] ?? "" } },
   );
   expect([stdout.toString(), stderr.toString()]).toEqual([
-    "200,200,200,200,200,200,200,200,200\n",
+    "200,200,200,200,200,200,200,200,200,200,200\n",
     "",
   ]);
   // Created files are private to their owner.

@@ -45,7 +45,7 @@ export async function openLiveBoard(wantedFor: string) {
     const proxy = startHttpProxy(service.url);
     const origin = `http://${hostname}:${proxy.port}`;
     const viewport = { width: 1360, height: 900 };
-    const context = await browser?.newContext({ viewport, ...options });
+    const context = await browser?.newContext({ viewport, locale: "ru", ...options });
     if (context === undefined) throw new Error("no browser is installed");
     await context.addCookies([{ ...(await signIn("Aziza")), url: origin }]);
     const streams: { readonly request: PageRequest; readonly page: Page }[] = [];
@@ -111,6 +111,11 @@ export async function openLiveBoard(wantedFor: string) {
 /** Returns a function that waits until the tab shows this order. */
 export function shows(id: number) {
   return (page: Page) => page.locator(`#order-${id}`).waitFor();
+}
+
+/** Polls until the condition holds; the test's timeout is the limit. */
+export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await Bun.sleep(20);
 }
 
 /** Returns the button that moves an order to its next stage. */

@@ -3,6 +3,7 @@ import { expect, spyOn, test } from "bun:test";
 import { join } from "node:path";
 import { readMigrationFiles } from "drizzle-orm/migrator";
 import { boardVersion } from "../../src/board/board-queries.ts";
+import { createSignInLinks } from "../../src/board/sign-in-links.ts";
 import { createOrders } from "../../src/orders/orders.ts";
 import { createService } from "../support/service.ts";
 
@@ -57,6 +58,7 @@ test("no query of a request or a worker scans a table", async () => {
     const gold = await order(user, {}, "gold");
     await board(`/orders/${gold.body["order_id"]}/cancel`, "seen=new&reason=area&owed=yes");
     await order(user, {}, "gold");
+    await createSignInLinks([], dependencies.store, dependencies.now).use("QXppemE.1.x");
     await dependencies.store.read((tx) => boardVersion(tx));
     const webhook = { send: async () => {} };
     const withWebhook = createOrders({ ...dependencies, webhook }, new AbortController().signal);

@@ -31,4 +31,4 @@ const postgresColumns: Columns = {
 export const tables = createTables(postgresColumns);
 
 // drizzle-kit reads these.
-export const { users, tariffs, orders, orderEvents } = tables;
+export const { users, tariffs, orders, orderEvents, usedLinks } = tables;

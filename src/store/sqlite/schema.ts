@@ -32,4 +32,4 @@ const sqliteColumns = sqliteBuilders as unknown as Columns;
 export const tables = createTables(sqliteColumns);
 
 // drizzle-kit reads these.
-export const { users, tariffs, orders, orderEvents } = tables;
+export const { users, tariffs, orders, orderEvents, usedLinks } = tables;
