@@ -19,6 +19,7 @@ import { backupDatabase } from "../../src/store/sqlite/backup.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { mountDisk } from "../support/disk.ts";
 import { createDatabase, type PostgresServer, startPostgres } from "../support/postgres.ts";
+import { PAGE_BYTES } from "../../src/store/sqlite/backup.ts";
 import { runCommand, spawnService, temporaryFolder } from "../support/process.ts";
 import { addUser } from "../support/rows.ts";
 import { serviceCommand } from "../support/service-command.ts";
@@ -232,7 +233,7 @@ test("orders and tariffs report a damaged database", async () => {
       "SELECT rootpage AS page FROM sqlite_master WHERE name IN ('orders', 'tariffs')",
     );
     for (const { page } of roots.all()) {
-      writeSync(file, Buffer.alloc(4096, 7), 0, 4096, (page - 1) * 4096);
+      writeSync(file, Buffer.alloc(PAGE_BYTES, 7), 0, PAGE_BYTES, (page - 1) * PAGE_BYTES);
     }
   }
   closeSync(file);
