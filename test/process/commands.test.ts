@@ -15,11 +15,10 @@ import {
 import { join } from "node:path";
 import { version } from "../../package.json";
 import { formatTable } from "../../src/commands/terminal.ts";
-import { backupDatabase } from "../../src/store/sqlite/backup.ts";
+import { backupDatabase, PAGE_BYTES } from "../../src/store/sqlite/backup.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { mountDisk } from "../support/disk.ts";
 import { createDatabase, type PostgresServer, startPostgres } from "../support/postgres.ts";
-import { PAGE_BYTES } from "../../src/store/sqlite/backup.ts";
 import { runCommand, spawnService, temporaryFolder } from "../support/process.ts";
 import { addUser } from "../support/rows.ts";
 import { serviceCommand } from "../support/service-command.ts";
