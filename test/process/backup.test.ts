@@ -47,11 +47,6 @@ function countOrders(path: string): number {
   return database.query<{ n: number }, []>("SELECT count(*) AS n FROM orders").get()?.n ?? -1;
 }
 
-function pageBytesOf(path: string): unknown {
-  using database = new Database(path, { readonly: true });
-  return database.query("PRAGMA page_size").values()[0]?.[0];
-}
-
 function refusal(work: () => unknown): string {
   try {
     work();
@@ -105,23 +100,6 @@ describe("backup", () => {
     expect(refusal(() => backupDatabase(path, join(folder.path, "no/where")))).toContain(
       "no folder",
     );
-  });
-
-  test("of a database with 4,096-byte pages, and its restore, have pages of 2,048", async () => {
-    using folder = temporaryFolder();
-    const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
-    {
-      using old = new Database(path, { create: true });
-      old.run("PRAGMA page_size = 4096");
-      old.run("PRAGMA journal_mode = WAL");
-    }
-    await makeDatabase(path, 3);
-    expect(pageBytesOf(path)).toBe(4096);
-    backupDatabase(path, file);
-    expect([pageBytesOf(file), countOrders(file)]).toEqual([2048, 3]);
-    const { kept = "" } = restoreDatabase(file, path, "now");
-    expect([pageBytesOf(path), countOrders(path)]).toEqual([2048, 3]);
-    expect([pageBytesOf(kept), countOrders(kept)]).toEqual([4096, 3]);
   });
 
   test("succeeds after an earlier one was killed, and removes its leftovers", async () => {

@@ -15,7 +15,7 @@ import {
 import { join } from "node:path";
 import { version } from "../../package.json";
 import { formatTable } from "../../src/commands/terminal.ts";
-import { backupDatabase, PAGE_BYTES } from "../../src/store/sqlite/backup.ts";
+import { backupDatabase } from "../../src/store/sqlite/backup.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { mountDisk } from "../support/disk.ts";
 import { createDatabase, type PostgresServer, startPostgres } from "../support/postgres.ts";
@@ -232,7 +232,7 @@ test("orders and tariffs report a damaged database", async () => {
       "SELECT rootpage AS page FROM sqlite_master WHERE name IN ('orders', 'tariffs')",
     );
     for (const { page } of roots.all()) {
-      writeSync(file, Buffer.alloc(PAGE_BYTES, 7), 0, PAGE_BYTES, (page - 1) * PAGE_BYTES);
+      writeSync(file, Buffer.alloc(4096, 7), 0, 4096, (page - 1) * 4096);
     }
   }
   closeSync(file);
