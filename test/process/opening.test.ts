@@ -16,6 +16,7 @@ import { join } from "node:path";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
 import { failToStart, spawnService, temporaryFolder } from "../support/process.ts";
 import { mountDisk } from "../support/disk.ts";
+import { PENDING } from "../support/rows.ts";
 import { skip } from "../support/skip.ts";
 import { openStore } from "../support/store.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
@@ -214,6 +215,49 @@ describe("openStore", () => {
     copyFileSync(backup, `${path}.killed`);
     expect(() => openStore(`${path}.killed`)).toThrow(
       /is damaged \(.+\)\. Restore a backup with nmservis restore/,
+    );
+  });
+
+  /** Returns the place of an index's first page in the file. */
+  function pageOf(path: string, index: string) {
+    using database = new Database(path, { readonly: true });
+    const [[page, bytes] = []] = database
+      .query<never, [string]>(
+        "SELECT rootpage, page_size FROM sqlite_schema, pragma_page_size WHERE name = ?",
+      )
+      .values(index);
+    return { start: (Number(page) - 1) * Number(bytes), end: Number(page) * Number(bytes) };
+  }
+
+  test.each([
+    ["users_phone_number", "INSERT INTO users VALUES (9, '+998901234567', NULL, NULL, 0, 0)"],
+    ["users_phone_number", "DELETE FROM users WHERE id = 2"],
+    ["users_chat_id", "UPDATE users SET chat_id = 1 WHERE id = 2"],
+    ["users_chat_id", "UPDATE users SET chat_id = 8 WHERE id = 1"],
+    ["orders_idempotency_key", "UPDATE orders SET user_id = 2"],
+    ["orders_idempotency_key", "UPDATE orders SET idempotency_key = 'b'"],
+    ["orders_due", "UPDATE orders SET due_at = 2"],
+  ])("refuses a database that was not closed if %s lacks: %s", async (index, change) => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    await makeDatabase(path, 3);
+    const first = openStore(path);
+    const order = { ...PENDING, idempotencyKey: "a" };
+    await first.run((tx) => tx.insert(tx.tables.orders).values(order));
+    await first.close();
+    const checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+    execute(path, "UPDATE users SET chat_id = 7 WHERE id = 1", checkpoint);
+    const page = pageOf(path, index);
+    const stale = readFileSync(path).subarray(page.start, page.end);
+    execute(path, change, checkpoint);
+    const damaged = readFileSync(path);
+    damaged.set(stale, page.start);
+    writeFileSync(path, damaged);
+    const store = openStore(path);
+    for (const suffix of ["", "-wal"]) copyFileSync(path + suffix, `${path}.killed${suffix}`);
+    await store.close();
+    expect(() => openStore(`${path}.killed`)).toThrow(
+      new RegExp(`is damaged \\(.+ index ${index}.*\\)\\. Restore a backup`),
     );
   });
 
