@@ -3,7 +3,7 @@ import { statSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { temporaryFolder } from "../test/support/process.ts";
-import { median, residentMb, spread } from "./figures.ts";
+import { median, residentMb, spread } from "./statistics.ts";
 import { LOADER, load, type Measure } from "./load.ts";
 import { orderCost } from "./order-cost.ts";
 import { benchPostgres } from "./postgres.ts";

@@ -2,7 +2,7 @@ import { Database } from "bun:sqlite";
 import { join } from "node:path";
 import { openStore } from "../test/support/store.ts";
 import { temporaryFolder } from "../test/support/process.ts";
-import { residentMb, spread } from "./figures.ts";
+import { residentMb, spread } from "./statistics.ts";
 import { load, type Measure } from "./load.ts";
 import { type Peer, startService } from "./peers.ts";
 

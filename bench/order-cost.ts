@@ -1,7 +1,7 @@
 import { Database } from "bun:sqlite";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { median } from "./figures.ts";
+import { median } from "./statistics.ts";
 import { LOADER, load, type OrderLoad } from "./load.ts";
 import { type Peer, startLimit, startService } from "./peers.ts";
 

@@ -6,7 +6,7 @@ import {
   startPostgres,
 } from "../test/support/postgres.ts";
 import { startProxy } from "../test/support/tcp-proxy.ts";
-import { median, spread } from "./figures.ts";
+import { median, spread } from "./statistics.ts";
 import { load } from "./load.ts";
 import { type Peer, startPeer, startService } from "./peers.ts";
 

@@ -407,7 +407,7 @@ test("migration keeps one copy of the old database", async () => {
 
 /** Runs a backup or restore that kills itself at the checkpoint; returns the signal. */
 async function dieAt(checkpoint: string, action: string, from: string, to: string) {
-  const script = join(import.meta.dir, "../support/die-at-step.ts");
+  const script = join(import.meta.dir, "../support/kill-at-checkpoint.ts");
   const child = Bun.spawn([process.execPath, script, action, from, to, checkpoint], {
     stderr: "pipe",
   });

@@ -9,7 +9,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { DatabaseUnusable, describeFileError } from "../errors.ts";
-import { requireDatabaseOfLog, targetOf } from "./orphaned-log.ts";
+import { requireDatabaseOfWal, targetOf } from "./orphaned-wal.ts";
 
 /**
  * Linux: opens a descriptor without access to the file. Closing any other kind would release
@@ -23,7 +23,7 @@ const O_PATH = 0o10000000;
  */
 export function requireDatabase(path: string): void {
   const exists = refuseUnsafePlace(path);
-  requireDatabaseOfLog(path);
+  requireDatabaseOfWal(path);
   if (!exists) throw new DatabaseUnusable(`There is no database ${path}.`);
 }
 

@@ -6,9 +6,9 @@ import { type CommitMetrics, NO_COMMIT_METRICS } from "../../metrics.ts";
 import { backupDatabase } from "./backup.ts";
 import { keepPrivate, createDatabaseFile, requireDatabase } from "./safe-path.ts";
 import { describeFileError, DatabaseUnusable } from "../errors.ts";
-import { watchDatabaseFiles } from "./file-checks.ts";
+import { watchDatabaseFiles } from "./watch-database-files.ts";
 import { lockDatabase, lockPath } from "./lock.ts";
-import { logPath, requireDatabaseOfLog } from "./orphaned-log.ts";
+import { walPath, requireDatabaseOfWal } from "./orphaned-wal.ts";
 import { sqliteDialect, tables } from "./schema.ts";
 import { createGroupCommit, toUnavailable } from "./group-commit.ts";
 import { createBatch } from "../batch.ts";
@@ -117,7 +117,7 @@ function openInMemory(metrics: CommitMetrics): Store {
 }
 
 function openFile(path: string, log: Log, metrics: CommitMetrics): Store {
-  requireDatabaseOfLog(path);
+  requireDatabaseOfWal(path);
   // The lock is named after the file's real path, which a dangling link does not have.
   createDatabaseFile(path);
   const unlock = lockDatabase(path);
@@ -154,7 +154,7 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
   try {
     const paths = {
       database: path,
-      log: logPath(path),
+      log: walPath(path),
       sharedMemory: `${realpathSync(path)}-shm`,
       lock: lockPath(path),
     };

@@ -20,7 +20,7 @@ export function journalPath(path: string): string {
 }
 
 /** Returns the path of SQLite's write-ahead log. */
-export function logPath(path: string): string {
+export function walPath(path: string): string {
   return `${targetOf(path)}-wal`;
 }
 
@@ -28,8 +28,8 @@ export function logPath(path: string): string {
  * Throws `DatabaseUnusable` if a missing or empty database has a log. SQLite would delete the log
  * and create a new database.
  */
-export function requireDatabaseOfLog(path: string): void {
-  const log = orphanedLog(path);
+export function requireDatabaseOfWal(path: string): void {
+  const log = orphanedWal(path);
   if (log === undefined) return;
   const state = sizeOf(path) === undefined ? "missing" : "empty";
   throw new DatabaseUnusable(
@@ -42,8 +42,8 @@ export function requireDatabaseOfLog(path: string): void {
  * none. An empty log counts only if the database is missing: on shutdown, Bun checkpoints the log
  * into the deleted file.
  */
-export function orphanedLog(path: string): string | undefined {
-  const [log, journal] = [logPath(path), journalPath(path)];
+export function orphanedWal(path: string): string | undefined {
+  const [log, journal] = [walPath(path), journalPath(path)];
   // Check the log first: a concurrent start writes the database before its log.
   const logBytes = sizeOf(log);
   const databaseBytes = sizeOf(path);
