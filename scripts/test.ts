@@ -1,14 +1,14 @@
 import { serviceCommand } from "../test/support/service-command.ts";
 
-// `bun scripts/test.ts FOLDER…` runs the tests in these folders of test/, and prints their CPU
+// `bun scripts/test.ts FOLDER…` runs the tests in these subfolders of test/ and prints their CPU
 // time.
 
-/** `bun run test` needs less than 100; above this it warns. */
+/** Warns above this. `bun run test` needs less than 100. */
 const MAX_CPU_SECONDS = 120;
 
 const folders = process.argv.slice(2);
 
-// Built here, so that the workers do not all build it.
+// Builds the service once, so that each worker does not.
 await serviceCommand();
 
 const tests = Bun.spawn(

@@ -79,10 +79,7 @@ async function exit(status: number, message?: string): Promise<never> {
   return process.exit(status === EXIT_DONE ? EXIT_REFUSED : status);
 }
 
-/**
- * Returns whether the owner can fix the problem, so that the message is enough and a stack is not
- * needed.
- */
+/** Returns whether the owner can fix the problem. If so, the message is enough, without a stack. */
 function isOwnersError(error: unknown): error is Error {
   return (
     systemCode(error) !== undefined ||

@@ -1,4 +1,4 @@
-// Types of imports that have none. First, files: an import `with { type: "file" }` is the file's path.
+// Types of untyped imports. First, files: an import `with { type: "file" }` is the file's path.
 
 declare module "swagger-ui-dist/*.js" {
   const path: string;

@@ -55,7 +55,7 @@ async function printUnfinished(database: DatabaseConfig, print: Print, now: Cloc
   const { pending, pendingSince, unnotified, unnotifiedSince } = waiting;
   print(`Orders: ${count.orders}.`);
   print(`Pending, being paid or in doubt: ${pending}${age(pendingSince, now())}.`);
-  print(`Paid, and the dispatcher not notified: ${unnotified}${age(unnotifiedSince, now())}.`);
+  print(`Paid, dispatcher not notified yet: ${unnotified}${age(unnotifiedSince, now())}.`);
 }
 
 function lastBackup(folder: string, now: number): string {
@@ -70,7 +70,7 @@ function namesIn(folder: string): string[] {
     // The service creates the folder with its first backup.
     if (systemCode(error) === "ENOENT") return [];
     throw new DatabaseUnusable(
-      `The folder ${folder} in BACKUP_DIR can't be read: ${describeFileError(error)}.`,
+      `The folder ${folder} (BACKUP_DIR) can't be read: ${describeFileError(error)}.`,
     );
   }
 }

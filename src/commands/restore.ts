@@ -20,10 +20,10 @@ export const restore: RunCommand = async ({ environment, print, now }, _options,
   }
   if (kept === undefined) return;
   const before = isOldReadable ? describeLastOrder(old) : "its last order is unknown";
-  print(`Before: ${before}. The old database is ${kept}.`);
+  print(`Before: ${before}. The old database is kept as ${kept}.`);
   if (old !== undefined && old.id > (restored?.id ?? 0)) {
     print(
-      "Orders in between are gone, and so are their keys: a repeat of one would be charged again.",
+      "Newer orders are lost, and so are their keys: repeating one would charge the customer again.",
     );
   }
 };

@@ -7,7 +7,7 @@ import type { Checkpointed } from "../store/sqlite/checkpoints.ts";
 /** Describes an order by its id and time. */
 export function describeLastOrder(order: LastOrder | undefined): string {
   if (order === undefined) return "it has no orders";
-  return `its last order is ${order.id} of ${new Date(order.createdAt).toISOString()}`;
+  return `its last order is ${order.id}, created ${new Date(order.createdAt).toISOString()}`;
 }
 
 /** An amount, shown in sum. */
@@ -70,7 +70,7 @@ export function createProgress(unit: string, elapsed: Clock) {
       const bar = "#".repeat(Math.floor((percent / 100) * WIDTH)).padEnd(WIDTH, ".");
       process.stderr.write(`\r[${bar}] ${text}\u001b[K`);
     },
-    /** Removes the bar. If the work took over a second, prints `next`, which names the next step. */
+    /** Removes the bar. If the work took over a second, prints `next`, the step that follows. */
     end(next?: string) {
       if (hasBar) process.stderr.write("\r\u001b[K");
       const isLong = elapsed() - startedAt > 1000;
@@ -82,7 +82,7 @@ export function createProgress(unit: string, elapsed: Clock) {
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**
- * Runs the work. A signal interrupts it at its next checkpoint: it cleans up, and the promise
+ * Runs the work. A signal interrupts it at its next checkpoint: the work cleans up, and the promise
  * rejects with `DatabaseUnusable`.
  */
 export async function runUntilSignal<Result>(work: Checkpointed<Result>): Promise<Result> {

@@ -50,7 +50,7 @@ export interface Route {
 /** The result of `AccessControl.identify`, which does not read the request body. */
 export interface RequestInfo {
   readonly caller: Caller;
-  /** Routes at its path, by method; undefined if the path is unknown. */
+  /** Routes at the request's path, by method; undefined if the path is unknown. */
   readonly routes: ReadonlyMap<string, Route> | undefined;
   /** The declared path of these routes, such as `/orders/:order_id`. */
   readonly path: string | undefined;
@@ -120,7 +120,7 @@ interface RoutesAtPath {
   readonly methods: Map<string, Route>;
 }
 
-/** Default access: `client`. */
+/** Indexes the routes by path. Default access: `client`. */
 function createRouteMap(declared: readonly DeclaredRoute[]) {
   const routes = new Map<string, RoutesAtPath>();
   for (const { method, path, hooks } of declared) {
@@ -143,7 +143,7 @@ function createRouteMap(declared: readonly DeclaredRoute[]) {
   };
 }
 
-/** The sender of a request, by its key. */
+/** The sender of a request, identified by its key. */
 export type Caller = "owner" | "client" | "anonymous" | "invalid key";
 
 export interface ApiKeys {
@@ -193,7 +193,7 @@ function hostName(authority: string): string | undefined {
 
 /**
  * Returns a check of `Host` headers against `names`; null accepts any well-formed one. Protects
- * against DNS rebinding: rejects another site's page whose name resolves to our address.
+ * against DNS rebinding: rejects requests of pages whose host name resolves to our address.
  */
 export function createHostCheck(names: readonly string[] | null) {
   const allowed = names && new Set(names.map(hostName));

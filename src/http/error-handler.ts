@@ -26,8 +26,8 @@ export interface ErrorPages {
 }
 
 /**
- * Returns a handler that answers every error with problem details or a page. Logs internal errors
- * and store failures with their stack.
+ * Returns a handler that answers every error with problem details or an error page. Logs internal
+ * errors and store failures with their stack.
  */
 export function createErrorHandler(log: Log, pages?: ErrorPages) {
   return (failure: Failure) => {

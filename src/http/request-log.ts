@@ -50,7 +50,7 @@ export function logRequests({ log, metrics, now, access }: ObserverDependencies)
   }
 }
 
-/** Valid ids from clients. */
+/** Request ids that clients may choose. */
 export const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
 /**

@@ -43,8 +43,8 @@ const PAGE_STYLE = `.response:is([data-code^="4"], [data-code^="5"]) :is(.respon
 `;
 
 /**
- * Allows only our own resources, and no framing: a page that frames it could trick the user into
- * creating an order.
+ * Allows only our own resources and no framing: a page that frames Swagger UI could trick the user
+ * into creating an order.
  */
 const PAGE_HEADERS = {
   "content-security-policy": [
@@ -66,12 +66,12 @@ const DOCUMENTATION = {
     version,
     description: `Creates orders for home visits, charges the customer and notifies the dispatcher.
 
-**Send an \`Idempotency-Key\` with every order, or with none.** The same order once with a key and once without is two
-orders and two charges.
+**Send an \`Idempotency-Key\` with every order, or with none.** Sending an order once with a key and once without
+creates two orders and two charges.
 
 Every response has an \`X-Request-Id\`, which is also in the log. Errors are problem details (RFC 9457): map their
-\`code\` to a text for the customer. Only Bun's own rejections of malformed HTTP and of bodies over 1 MiB have neither:
-they are an empty 4xx.
+\`code\` to a message for the customer. Malformed HTTP and bodies over 1 MiB are an exception: Bun itself rejects them
+with an empty 4xx and no id.
 
 If \`WEBHOOK_URL\` is set, the service sends events to the bot: see the webhooks.`,
   },
@@ -101,9 +101,9 @@ function apiKey(description: string) {
 const hidden = routeOptions({ access: "open", detail: { hide: true } });
 
 /**
- * Serves `GET /swagger`, its assets and the OpenAPI document. The page is ours, because the
- * plugin's page loads scripts from another host. The document is the plugin's, of all the app's
- * `routes`, tidied, with these additions.
+ * Serves `GET /swagger`, its assets and the OpenAPI document. Uses our own page, because the
+ * plugin's loads scripts from another host. The plugin generates the document from the app's
+ * `routes`; `tidyDocument` completes it with `additions`.
  */
 export function swaggerUi(additions: Additions, routes: () => readonly InternalRoute[]) {
   const ui = new Elysia({ normalize: false });
@@ -123,12 +123,12 @@ export function swaggerUi(additions: Additions, routes: () => readonly InternalR
   return ui;
 }
 
-/** Returns the plugin's document of the routes. */
+/** Returns the OpenAPI document that the plugin generates for the routes. */
 async function generateDocument(routes: readonly InternalRoute[]): Promise<Document> {
   // Loaded on the first request: it would add 15 ms to each start.
   const { swagger } = await import("@elysiajs/swagger");
   const plugin = swagger({ documentation: DOCUMENTATION });
-  // As Elysia does it when an app uses a plugin.
+  // Elysia does this when an app uses a plugin.
   Object.assign(plugin, { getGlobalRoutes: () => routes });
   const response = await plugin.handle(new Request("http://localhost/swagger/json"));
   // `as`: the plugin returns an OpenAPI document here.

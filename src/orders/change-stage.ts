@@ -11,8 +11,8 @@ export const UNDO_MS = 10 * 60_000;
 const DOUBLE_TAP_MS = 60_000;
 
 /**
- * Copies' clocks differ by less, because each reads the database server's clock within its query
- * timeout.
+ * Maximum clock skew between instances. Each reads the database server's clock within its query
+ * timeout, so the real skew is smaller.
  */
 const CLOCK_SKEW_MS = 5000;
 
@@ -42,10 +42,10 @@ export type StageChange =
       readonly verb: "cancel";
       readonly reason: CancelReason;
       readonly note: string | null;
-      /** Whether the customer must get a refund. */
+      /** Whether the customer is owed a refund. */
       readonly isMoneyOwed: boolean;
     }
-  /** `reference` is the provider's id of the refund, which was made there by hand. */
+  /** `reference` is the provider's id of the refund, which was made there manually. */
   | { readonly verb: "refund"; readonly reference: string };
 
 export interface StageChangeRequest {
@@ -57,9 +57,9 @@ export interface StageChangeRequest {
 }
 
 export type StageChangeOutcome =
-  /** The change is on disk. It may be the same person's earlier tap. */
+  /** The change is on disk, perhaps from an earlier tap by the same person. */
   | { readonly kind: "done" }
-  /** Another change came first; `last` is the last one. Nothing was written. */
+  /** Another change came first; `last` is the latest. Nothing was written. */
   | { readonly kind: "stage_changed"; readonly stage: Stage; readonly last: OrderEvent | undefined }
   /** The order's state does not allow the change. Nothing was written. */
   | { readonly kind: "no_such_transition" }
@@ -94,7 +94,7 @@ export function createChangeStage({
       work.verb === "refund"
         ? await markRefunded(tx, { orderId })
         : await setStage(tx, { orderId, at, from: seen, ...next });
-    // On PostgreSQL another copy may have changed the order since it was read.
+    // On PostgreSQL, another instance may have changed the order since it was read.
     if (moved.length === 0) return changed;
     await insertEvent(tx, {
       ...{ orderId, at, actor, kind: work.verb, fromStage: seen, toStage: next.to },

@@ -42,8 +42,8 @@ export const insertEvent = prepared((tx, { orderEvents }) =>
 );
 
 /**
- * Changes the stage of an order that is still in `from` and not refunded. Returns its id if
- * changed.
+ * Changes the stage of an order that is still in `from` and not refunded. Returns the order's id if
+ * it changed.
  */
 export const setStage = prepared((tx, { orders }) =>
   tx

@@ -88,7 +88,7 @@ function instantOf(at: number | null): string | null {
 }
 
 // Examples for the OpenAPI document. They are complete orders, because examples of single fields
-// could add up to an impossible one.
+// could combine into an impossible order.
 
 const COMMON = {
   user_id: 1,
@@ -140,7 +140,7 @@ const CANCELLED = {
 export const ORDER_EXAMPLES = {
   paid: { summary: "Paid; no dispatcher has accepted it yet", value: PAID },
   pending: { summary: "The payment is in progress or in doubt", value: PENDING },
-  cancelled: { summary: "Paid and cancelled; the money is owed to the customer", value: CANCELLED },
+  cancelled: { summary: "Paid and cancelled; the customer is owed a refund", value: CANCELLED },
 } satisfies Record<string, { summary: string; value: Static<typeof ORDER> }>;
 
 /** Examples of a user's orders, newest first. */

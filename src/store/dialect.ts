@@ -4,8 +4,9 @@ import type * as postgres from "drizzle-orm/pg-core";
 /** The differences between the engines that the query builders don't cover. */
 export interface Dialect {
   /**
-   * Whether the database is on a server: other processes may use it, and a commit's acknowledgement
-   * can be lost. An insert with an unknown outcome must be looked up by key, not repeated.
+   * Whether the database is on a server: other processes may use it too, and a commit's
+   * acknowledgement can be lost. An insert with an unknown outcome must be looked up by key, not
+   * repeated.
    */
   readonly isShared: boolean;
   /** Expands a JSON array to rows with one column, `value`. */
@@ -33,7 +34,7 @@ export interface Columns {
   readonly check: typeof postgres.check;
   readonly index: typeof postgres.index;
   readonly uniqueIndex: typeof postgres.uniqueIndex;
-  /** The condition that a text begins with `+` and a digit other than 0. */
+  /** The condition that a string begins with `+` and a digit other than 0. */
   readonly beginsAsE164: (column: unknown) => SQL;
   /** Whether flags are stored as numbers, so that they need a check constraint. */
   readonly flagsAreNumbers: boolean;

@@ -53,7 +53,7 @@ export const REGISTER = routeOptions({
   response: {
     200: namedObject("Registered", {
       status: Type.Literal("ok", { description: "The user is registered." }),
-      message: Type.Literal("User registered successfully", { description: "A fixed text." }),
+      message: Type.Literal("User registered successfully", { description: "Always this string." }),
       user_id: Id({ description: "The user's id.", examples: [1] }),
     }),
     ...problemSchemas(...BODY_ERRORS, "invalid_phone_number"),
@@ -63,7 +63,7 @@ export const REGISTER = routeOptions({
     tags: ["Customers"],
     summary: "Register a user",
     description:
-      "Creates a user, or finds the one with this phone number in any spelling. A repeat can add or change the other fields. Sends an SMS unless one was sent to this number recently or the hourly limit is reached.",
+      "Creates a user, or finds the one with this phone number, in any format. A repeat can add or change the other fields. Sends an SMS unless one was sent to this number recently or the hourly limit is reached.",
   },
 });
 
@@ -120,7 +120,7 @@ export function userRoutes({ store, userService }: UserRoutesDependencies) {
           chat_id: SafeInteger({ description: "The user's Telegram chat." }),
           phone_number: Type.String({
             description:
-              "The user's phone number, in any spelling. Write the plus as %2B or leave it out.",
+              "The user's phone number, in any format. Write the plus as %2B or leave it out.",
           }),
         }),
         response: {

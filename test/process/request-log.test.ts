@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { spawnService, temporaryFolder } from "../support/process.ts";
 import { createService } from "../support/service.ts";
 
-test("request log: one line per request with method, route, status, ms and request id", async () => {
+test("request log has one line per request with method, route, status, ms and request id", async () => {
   const { request, post, userId, order, world } = createService();
   const user = await userId();
   await order(user, { "x-request-id": "a" });
@@ -23,7 +23,7 @@ test("request log: one line per request with method, route, status, ms and reque
   ]);
 });
 
-test("JSON log: begins with the settings and contains no keys or phone numbers", async () => {
+test("JSON log begins with the settings and contains no keys or phone numbers", async () => {
   using folder = temporaryFolder();
   await using service = await spawnService({
     DATABASE_URL: `file:${join(folder.path, "x.db")}`,

@@ -22,7 +22,7 @@ beforeAll(() => {
 });
 afterAll(() => folder[Symbol.dispose]());
 
-test("executable: --version prints the version of package.json", () => {
+test("executable: --version prints the version in package.json", () => {
   const { stdout, exitCode } = Bun.spawnSync([executable, "--version"], { cwd: folder.path });
   expect([exitCode, stdout.toString()]).toEqual([0, `nmservis ${version}\n`]);
 });
@@ -45,7 +45,7 @@ const CONVERSATION = `
 
 test("executable: serves the API, Swagger UI and the board from an empty folder, unprivileged, offline", () => {
   if (process.getuid?.() !== 0 || Bun.which("ip") === null || Bun.which("unshare") === null) {
-    return skip("the executable without a network, which takes root and Debian's iproute2");
+    return skip("the executable without a network, which needs root and Debian's iproute2");
   }
   const empty = join(folder.path, "empty");
   mkdirSync(empty);

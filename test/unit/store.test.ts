@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test, setDefaultTimeout } from "bun:test";
-import { cpSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { addUser, allUsers, PENDING, refusal } from "../support/rows.ts";
 import { openStore } from "../support/store.ts";
@@ -13,6 +13,13 @@ import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 setDefaultTimeout(BUSY_MACHINE_MS);
 
 const ROOT = join(import.meta.dir, "../..");
+
+const MEBIBYTE = 1024 ** 2;
+
+/** Bytes that this process has written, including to deleted files. Needs Linux. */
+function bytesWritten(): number {
+  return Number(/^wchar: (\d+)/m.exec(readFileSync("/proc/self/io", "utf8"))?.[1]);
+}
 
 describe("SQLite transaction", () => {
   test("is committed when its promise resolves", async () => {
@@ -51,7 +58,7 @@ describe("SQLite transaction", () => {
     expect(await store.run((tx) => tx.select().from(tx.tables.orders))).toEqual([]);
   });
 
-  test("that is slow is not interleaved with another", async () => {
+  test("that is slow is not interleaved with another transaction", async () => {
     const store = openStore();
     const order: string[] = [];
     const slow = store.run(async (tx) => {
@@ -65,7 +72,7 @@ describe("SQLite transaction", () => {
     expect(order).toEqual(["slow begins", "slow ends", "quick"]);
   });
 
-  test("is refused after close(), which waits for running ones", async () => {
+  test("is rejected after close(), which waits for running transactions", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const store = openStore(path);
@@ -76,7 +83,7 @@ describe("SQLite transaction", () => {
     expect(Bun.file(`${path}-wal`).size).toBe(0);
   });
 
-  test("is refused as Unavailable if the disk is full, while smaller ones commit", async () => {
+  test("is rejected with Unavailable if the disk is full, while smaller transactions commit", async () => {
     const store = openStore();
     await store.run(async (tx) => {
       // `as`: the connection inside the store, to limit the size of the database.
@@ -147,7 +154,7 @@ describe("while another process writes", () => {
     await store.close();
   });
 
-  test("for too long, all waiting transactions are refused as Unavailable", async () => {
+  test("waiting transactions are rejected with Unavailable if the other writer takes too long", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const store = openStore(path);
@@ -231,7 +238,50 @@ describe("database", () => {
     // The first write checkpoints the WAL, the second restarts it.
     await store.run(addUser("+998900000001"));
     await store.run(addUser("+998900000002"));
-    expect(statSync(`${path}-wal`).size).toBeLessThanOrEqual(8 * 1024 * 1024);
+    expect(statSync(`${path}-wal`).size).toBeLessThanOrEqual(16 * MEBIBYTE);
+    await store.close();
+  });
+
+  test("checkpoints its WAL at 8 MiB", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    const fullName = "x".repeat(MEBIBYTE);
+    for (let i = 0; i < 12; i++) {
+      const user = { phoneNumber: `+99890${i}`, fullName, createdAt: 0, smsTriedAt: 0 };
+      await store.run((tx) => tx.insert(tx.tables.users).values(user));
+    }
+    const bytes = statSync(`${path}-wal`).size;
+    expect(bytes).toBeGreaterThan(7.8 * MEBIBYTE);
+    expect(bytes).toBeLessThan(9.2 * MEBIBYTE);
+    await store.close();
+  });
+
+  test.skipIf(process.platform !== "linux")("batch writes no temporary file", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    {
+      using database = new Database(path);
+      database.run(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+        INSERT INTO users (phone_number, created_at, sms_tried_at)
+        SELECT '+9989' || i, 0, 0 FROM n`);
+    }
+    const insertOrders = (key: string, count: number) => {
+      const orders = Array.from({ length: count }, (_, at) => ({
+        ...PENDING,
+        userId: (at + 1) * (2000 / count),
+        idempotencyKey: key.padEnd(200, "."),
+      }));
+      return store.run((tx) => tx.insert(tx.tables.orders).values(orders));
+    };
+    await insertOrders("first", 2000);
+    const [logBefore, writtenBefore] = [statSync(`${path}-wal`).size, bytesWritten()];
+    await insertOrders("second", 500);
+    const log = statSync(`${path}-wal`).size - logBefore;
+    // So much that SQLite would use a file.
+    expect(log).toBeGreaterThan(500_000);
+    expect(bytesWritten() - writtenBefore).toBeLessThan(1.2 * log);
     await store.close();
   });
 

@@ -3,7 +3,7 @@ import { existsSync, statSync } from "node:fs";
 import type { Log } from "../../log.ts";
 import { DatabaseUnusable, describeFileError } from "../errors.ts";
 import { assertOurs, isNew } from "./migrations.ts";
-import { journalPath, logPath } from "./orphaned-log.ts";
+import { journalPath, walPath } from "./orphaned-wal.ts";
 
 /**
  * Throws if this version can't or must not write to the database. Its only change is to roll back
@@ -24,16 +24,69 @@ function findDamage(path: string, log: Log): unknown {
   using database = new Database(path, { readonly: true, strict: true });
   try {
     assertOurs(database);
-    const wasClosed = (statSync(logPath(path), { throwIfNoEntry: false })?.size ?? 0) === 0;
+    const wasClosed = (statSync(walPath(path), { throwIfNoEntry: false })?.size ?? 0) === 0;
     if (wasClosed) return "ok";
     log.info(`The database ${path} was not closed properly; checking it.`);
-    const [finding] = database.query("PRAGMA integrity_check(1)").values()[0] ?? [];
-    // SQLite may print a line with the database's name before the finding.
-    return String(finding).split("\n").at(-1);
+    // integrity_check would look up every row in every index: 3 s for a million orders, not 0.9 s.
+    const [finding] = database.query("PRAGMA quick_check(1)").values()[0] ?? [];
+    if (finding !== "ok") {
+      // SQLite may print a line with the database's name before the finding.
+      return String(finding).split("\n").at(-1);
+    }
+    const stale = findStaleIndex(database);
+    return stale === undefined ? "ok" : `rows and index ${stale} differ`;
   } catch (error) {
     if (error instanceof SQLiteError && error.code === "SQLITE_CORRUPT") return error.message;
     throw error;
   }
+}
+
+interface Index {
+  readonly name: string;
+  readonly tableName: string;
+  readonly sql: string | null;
+  /** The sum of an entry's values. The first character stands for a text: more would take longer. */
+  readonly entry: string;
+}
+
+const INDEXES = `
+  SELECT name, tbl_name AS tableName, sql,
+    (SELECT group_concat(
+      iif(info.type = 'TEXT',
+        format('coalesce(unicode("%w"), 0)', info.name),
+        format('coalesce("%w", 0)', info.name)), ' + ')
+      FROM pragma_index_info(schema.name) AS part
+      JOIN pragma_table_info(schema.tbl_name) AS info ON info.cid = part.cid) AS entry
+  FROM sqlite_schema AS schema WHERE type = 'index'`;
+
+/**
+ * Returns the first index whose entries are not those of its table, by count and by a checksum of
+ * ids and values. `quick_check` does not compare them. They differ if the disk has lost synced
+ * pages, or if an older copy of the file was put next to a newer write-ahead log.
+ */
+function findStaleIndex(database: Database): string | undefined {
+  const indexes = database.query<Index, []>(INDEXES).all();
+  for (const [tableName, ofTable] of Map.groupBy(indexes, (index) => index.tableName)) {
+    // Remainders prevent an overflow.
+    const totals = ofTable.map(({ sql, entry }) => {
+      const filter = `FILTER (WHERE ${conditionOf(sql)})`;
+      const checksum = `sum((rowid + ${entry}) % 1000003 * (rowid % 1009 + 1))`;
+      return `count(*) ${filter}, ${checksum} ${filter}`;
+    });
+    const [rows = []] = database.query(`SELECT ${totals} FROM ${tableName} NOT INDEXED`).values();
+    for (const [at, { name, sql }] of ofTable.entries()) {
+      const entries = database.query(
+        `SELECT ${totals[at]} FROM ${tableName} INDEXED BY ${name} WHERE ${conditionOf(sql)}`,
+      );
+      if (!Bun.deepEquals(entries.values()[0], rows.slice(2 * at, 2 * at + 2))) return name;
+    }
+  }
+  return undefined;
+}
+
+/** Returns the condition of a partial index; `1` for any other. */
+function conditionOf(createIndex: string | null): string {
+  return /\sWHERE\s(.+)$/is.exec(createIndex ?? "")?.[1] ?? "1";
 }
 
 /**

@@ -62,8 +62,8 @@ export function appliedMigrations(database: Database): string[] {
 }
 
 function hasTables(database: Database): boolean {
-  // Earlier versions committed that table first, so an interrupted first start may leave only that
-  // one.
+  // Earlier versions committed `__drizzle_migrations` first, so an interrupted first start may have
+  // left only that table.
   const others = "SELECT 1 FROM sqlite_master WHERE tbl_name <> '__drizzle_migrations'";
   return database.query(others).get() !== null;
 }

@@ -13,7 +13,7 @@ import { dirname } from "node:path";
 import { copyDatabase, sync } from "./backup.ts";
 import { DatabaseUnusable, describeFileError } from "../errors.ts";
 import { lockDatabase } from "./lock.ts";
-import { journalPath, logPath, orphanedLog } from "./orphaned-log.ts";
+import { journalPath, walPath, orphanedWal } from "./orphaned-wal.ts";
 import {
   createDatabaseFile,
   isSideFile,
@@ -24,7 +24,7 @@ import {
 import { verifyDatabase, isDamage, type LastOrder, verifyOrThrow } from "./integrity.ts";
 import { type Checkpointed, type OnCheckpoint, runCheckpointed } from "./checkpoints.ts";
 
-/** Ids to skip if the old database is unreadable, so that none is reused. */
+/** Number of ids to skip if the old database is unreadable, so that none is reused. */
 const SKIPPED_IDS = 1_000_000;
 
 /** Tables whose ids are never reused. */
@@ -71,8 +71,8 @@ export function* checkpointedRestore(
     refuseOwnFile(from, path);
     const restored = verifyOrThrow(from, `The backup ${from}`);
     yield;
-    const isLost = orphanedLog(path) !== undefined;
-    // The lock needs the file to exist. It prevents a service from starting meanwhile.
+    const isLost = orphanedWal(path) !== undefined;
+    // The lock needs the file to exist, and prevents a service from starting meanwhile.
     createDatabaseFile(path);
     const unlock = lockDatabase(path);
     try {
@@ -102,7 +102,7 @@ function* replaceDatabase(
 ): Checkpointed<Pick<Restoration, "old" | "isOldReadable" | "kept">> {
   const next = `${path}.restoring`;
   try {
-    const exists = sizeOf(path) > 0 || orphanedLog(path) !== undefined;
+    const exists = sizeOf(path) > 0 || orphanedWal(path) !== undefined;
     const old = exists || isLost ? readOld(path) : NOTHING;
     rmSync(next, { force: true });
     copyDatabase(from, next);
@@ -113,9 +113,9 @@ function* replaceDatabase(
     onCheckpoint("raised");
     yield;
     const kept = exists ? `${path}.before-${time}` : undefined;
-    if (kept !== undefined) keepFormer(path, kept);
-    // SQLite would apply leftovers of the old database to the new one.
-    for (const file of [logPath(path), journalPath(path)]) rmSync(file, { force: true });
+    if (kept !== undefined) keepOld(path, kept);
+    // SQLite would apply the old database's logs to the new one.
+    for (const file of [walPath(path), journalPath(path)]) rmSync(file, { force: true });
     onCheckpoint("kept");
     renameSync(next, path);
     sync(dirname(path));
@@ -142,7 +142,7 @@ function inspectBackup(path: string): boolean {
   if (file === undefined) throw new DatabaseUnusable(`There is no backup ${path}.`);
   if (!file.isFile()) throw new DatabaseUnusable(`${path} is not a backup: ${kindOf(file)}.`);
   // Opening an empty database would delete its log.
-  const log = orphanedLog(path);
+  const log = orphanedWal(path);
   if (log !== undefined) {
     throw new DatabaseUnusable(`The backup ${path} is empty, but its log ${log} is not.`);
   }
@@ -154,7 +154,7 @@ function inspectBackup(path: string): boolean {
     closeSync(descriptor);
   }
   const hadLog = header.subarray(FORMAT_OFFSET).every((byte) => byte === WAL_FORMAT);
-  return hadLog && sizeOf(logPath(path)) === 0;
+  return hadLog && sizeOf(walPath(path)) === 0;
 }
 
 /**
@@ -201,7 +201,7 @@ function readOld(path: string): OldDatabase {
     using database = new Database(path, { readonly: true });
     return { sequences: readSequences(database), lastOrder };
   } catch {
-    // Another version's or another program's database: the used ids are unknown.
+    // The database of a newer version or a different program: the used ids are unknown.
     return { sequences: undefined, lastOrder: undefined };
   }
 }
@@ -226,11 +226,11 @@ function readSequences(database: Database): Sequence[] {
 }
 
 /** Copies the old database, including its logs, to `kept`. Leaves no incomplete copy. */
-function keepFormer(path: string, kept: string) {
+function keepOld(path: string, kept: string) {
   const isReadable = checkpointLog(path);
   const copies = ["", "-wal", "-journal", "-shm"].map((suffix) => kept + suffix);
   try {
-    copyFormer(path, kept, isReadable);
+    copyOld(path, kept, isReadable);
     keepPrivate(copies);
   } catch (error) {
     for (const copy of copies) rmSync(copy, { force: true });
@@ -238,13 +238,13 @@ function keepFormer(path: string, kept: string) {
   }
 }
 
-function copyFormer(path: string, kept: string, isReadable: boolean) {
+function copyOld(path: string, kept: string, isReadable: boolean) {
   // A copy, not a hard link: each name of a database has its own log.
   copyFileSync(path, kept);
   if (isReadable) turnWalOff(kept);
   sync(kept);
   for (const [file, name] of [
-    [logPath(path), `${kept}-wal`],
+    [walPath(path), `${kept}-wal`],
     [journalPath(path), `${kept}-journal`],
   ] as const) {
     if (sizeOf(file) === 0) continue;

@@ -9,21 +9,21 @@ import {
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { DatabaseUnusable, describeFileError } from "../errors.ts";
-import { requireDatabaseOfLog, targetOf } from "./orphaned-log.ts";
+import { requireDatabaseOfWal, targetOf } from "./orphaned-wal.ts";
 
 /**
  * Linux: opens a descriptor without access to the file. Closing any other kind would release
- * SQLite's locks on it.
+ * SQLite's locks on the file.
  */
 const O_PATH = 0o10000000;
 
 /**
  * Throws `DatabaseUnusable` like `refuseUnsafePlace`, and also if there is no file at `path`, or
- * only a log of it.
+ * only its log.
  */
 export function requireDatabase(path: string): void {
   const exists = refuseUnsafePlace(path);
-  requireDatabaseOfLog(path);
+  requireDatabaseOfWal(path);
   if (!exists) throw new DatabaseUnusable(`There is no database ${path}.`);
 }
 
@@ -62,7 +62,7 @@ export function refuseUnsafePlace(path: string): boolean {
   return true;
 }
 
-/** What SQLite, the lock and `restore` append to a database's name for their own files. */
+/** Suffixes that SQLite, the lock and `restore` append to the database's name. */
 const SIDE_SUFFIXES = ["-wal", "-shm", "-journal", ".lock", ".restoring", ".restoring-journal"];
 
 /** Returns whether `file`, which may be missing, has a name reserved for the database at `path`. */
@@ -126,7 +126,7 @@ export function refuseRoot(databasePath: string): void {
 
 /**
  * Throws `DatabaseUnusable` if root is about to create a file or folders in another user's folder.
- * `folder` may be missing: then its nearest existing parent counts.
+ * If `folder` is missing, its nearest existing parent counts.
  */
 export function refuseRootInFolder(folder: string): void {
   const parent = dirname(folder);

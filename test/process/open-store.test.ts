@@ -16,13 +16,14 @@ import { join } from "node:path";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
 import { failToStart, spawnService, temporaryFolder } from "../support/process.ts";
 import { mountDisk } from "../support/disk.ts";
+import { PENDING } from "../support/rows.ts";
 import { skip } from "../support/skip.ts";
 import { openStore } from "../support/store.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-// Problems with the database files when they are opened and while they are open.
+// Problems with database files, while opening them and afterwards.
 
 /** Creates a closed database with this many users. */
 async function makeDatabase(path: string, count: number) {
@@ -76,14 +77,14 @@ describe("lock", () => {
   test("can be acquired while another process is trying to acquire it", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
-    // A process reads the lock file briefly before it locks it.
+    // While acquiring the lock, a process briefly reads the lock file.
     using halfway = new Database(`${path}.lock`, { create: true });
     halfway.run("BEGIN");
     halfway.query("SELECT * FROM sqlite_master").all();
     await openStore(path).close();
   });
 
-  test("fails if its file is read-only: a read lock can be shared", async () => {
+  test("can't be acquired if its file is read-only, because read locks are shared", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     await makeDatabase(path, 1);
@@ -96,7 +97,7 @@ describe("lock", () => {
     expect(() => openStore(path)).toThrow(/lock file .*x\.db\.lock can't be written/);
   });
 
-  /** Drops root's privileges: root may write everywhere. */
+  /** Drops root's privileges, because root can write anywhere. */
   function becomeNobody() {
     const uid = process.geteuid?.();
     if (uid === 0) process.seteuid?.(65534);
@@ -113,8 +114,8 @@ describe("lock", () => {
   });
 });
 
-describe("opening a database", () => {
-  test("refuses one migrated by a newer version and does not change it", async () => {
+describe("openStore", () => {
+  test("refuses a database migrated by a newer version, and leaves it unchanged", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     await makeDatabase(path, 1);
@@ -122,7 +123,7 @@ describe("opening a database", () => {
     expectRefusal(path, /a newer version of NMservis has migrated it \(6 migrations, .* has 5\)/);
   });
 
-  test("refuses one with a different migration history and does not change it", async () => {
+  test("refuses a database with a different migration history, and leaves it unchanged", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     await makeDatabase(path, 1);
@@ -130,14 +131,14 @@ describe("opening a database", () => {
     expectRefusal(path, /was not created by NMservis, or its migration history differs/);
   });
 
-  test("refuses one of another program and does not change it", () => {
+  test("refuses a database of another program, and leaves it unchanged", () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     execute(path, "CREATE TABLE songs (title TEXT)");
     expectRefusal(path, /was not created by NMservis/);
   });
 
-  test("migrates one of an older version with all its rows", async () => {
+  test("migrates a database of an older version, and keeps all rows", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const first = readFileSync(
@@ -217,7 +218,50 @@ describe("opening a database", () => {
     );
   });
 
-  test("checks one that was not closed, and opens it if it is intact", async () => {
+  /** Returns the place of an index's first page in the file. */
+  function pageOf(path: string, index: string) {
+    using database = new Database(path, { readonly: true });
+    const [[page, bytes] = []] = database
+      .query<never, [string]>(
+        "SELECT rootpage, page_size FROM sqlite_schema, pragma_page_size WHERE name = ?",
+      )
+      .values(index);
+    return { start: (Number(page) - 1) * Number(bytes), end: Number(page) * Number(bytes) };
+  }
+
+  test.each([
+    ["users_phone_number", "INSERT INTO users VALUES (9, '+998901234567', NULL, NULL, 0, 0)"],
+    ["users_phone_number", "DELETE FROM users WHERE id = 2"],
+    ["users_chat_id", "UPDATE users SET chat_id = 1 WHERE id = 2"],
+    ["users_chat_id", "UPDATE users SET chat_id = 8 WHERE id = 1"],
+    ["orders_idempotency_key", "UPDATE orders SET user_id = 2"],
+    ["orders_idempotency_key", "UPDATE orders SET idempotency_key = 'b'"],
+    ["orders_due", "UPDATE orders SET due_at = 2"],
+  ])("refuses a database that was not closed if %s lacks: %s", async (index, change) => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    await makeDatabase(path, 3);
+    const first = openStore(path);
+    const order = { ...PENDING, idempotencyKey: "a" };
+    await first.run((tx) => tx.insert(tx.tables.orders).values(order));
+    await first.close();
+    const checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+    execute(path, "UPDATE users SET chat_id = 7 WHERE id = 1", checkpoint);
+    const page = pageOf(path, index);
+    const stale = readFileSync(path).subarray(page.start, page.end);
+    execute(path, change, checkpoint);
+    const damaged = readFileSync(path);
+    damaged.set(stale, page.start);
+    writeFileSync(path, damaged);
+    const store = openStore(path);
+    for (const suffix of ["", "-wal"]) copyFileSync(path + suffix, `${path}.killed${suffix}`);
+    await store.close();
+    expect(() => openStore(`${path}.killed`)).toThrow(
+      new RegExp(`is damaged \\(.+ index ${index}.*\\)\\. Restore a backup`),
+    );
+  });
+
+  test("checks a database that was not closed, and opens it if intact", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const store = openStore(path);
@@ -233,7 +277,7 @@ describe("opening a database", () => {
     await again.close();
   });
 
-  test("fails with the reason on a full disk", async () => {
+  test("fails on a full disk, and the service exits with the reason", async () => {
     using folder = temporaryFolder();
     const disk = join(folder.path, "disk");
     using mounted = mountDisk(disk, "64k");
@@ -244,7 +288,7 @@ describe("opening a database", () => {
     expect(printed).toEndWith("x.db can't be opened: database or disk is full.\n");
   });
 
-  test("on a full disk names it as the reason in every command", async () => {
+  test("fails on a full disk, and every command names it as the reason", async () => {
     using folder = temporaryFolder();
     const [disk, backup] = [join(folder.path, "disk"), join(folder.path, "backup")];
     const path = join(disk, "x.db");
@@ -275,7 +319,7 @@ describe("opening a database", () => {
   }
 });
 
-describe("log of a missing or empty database", () => {
+describe("orphaned -wal or -journal file", () => {
   test.each(["missing", "empty"])("stops every command if the database is %s", async (state) => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
