@@ -192,6 +192,12 @@ suite("an open cancel form", () => {
 });
 
 suite("a step", () => {
+  /** Resolves once the page has shown a later change, so that no earlier refresh is running. */
+  async function isSettled(page: Page) {
+    const id = await order();
+    await page.locator(`#order-${id}`).waitFor({ state: "attached" });
+  }
+
   test("keeps the page, its scroll position, the chosen card and the focus", async () => {
     await using profile = await openProfile("127.0.0.1", {
       viewport: { width: 1360, height: 500 },
@@ -241,6 +247,28 @@ suite("a step", () => {
     await page.keyboard.press("KeyA");
     await page.locator(".badge.accepted").waitFor();
     expect(await stageOf(id)).toBe("accepted");
+  });
+
+  test.each(["GET", "POST"])("keeps a tab that was opened during its %s", async (method) => {
+    await using profile = await openProfile("127.0.0.1", PHONE);
+    const id = await order();
+    const page = await profile.open();
+    await page.locator("#status.connected").waitFor({ state: "attached" });
+    const held = Promise.withResolvers<"pass">();
+    let isHeld = false;
+    profile.proxy.judge = (request) => {
+      if (request.method !== method || request.url.endsWith("/board/changes")) return "pass";
+      isHeld = true;
+      return held.promise;
+    };
+    await nextStageButton(page, id).tap();
+    await until(() => isHeld);
+    await page.locator(".tab.accepted").tap();
+    held.resolve("pass");
+    await page.locator(`.column.accepted #order-${id}`).waitFor();
+    await isSettled(page);
+    expect(new URL(page.url()).searchParams.get("stage")).toBe("accepted");
+    expect(await page.locator(`.column.accepted #order-${id}`).isVisible()).toBe(true);
   });
 
   test("keeps the tab and the limit", async () => {
