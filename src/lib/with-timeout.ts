@@ -33,7 +33,7 @@ class RunningCall<T> implements CallOptions {
   #exceeded: TimeoutExceeded | undefined;
   // Few calls read their signal, and a controller costs as much as the timer.
   #controller: AbortController | undefined;
-  #timer: Timer | undefined;
+  #deadline: Deadline | undefined;
 
   constructor(timeoutMs: number, others: Set<Expirable> | undefined) {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
@@ -51,7 +51,8 @@ class RunningCall<T> implements CallOptions {
   }
 
   start(call: (options: CallOptions) => Promise<T>) {
-    this.#timer = setTimeout(expire, this.#timeoutMs, this);
+    this.#deadline = deadlineIn(this.#timeoutMs);
+    this.#deadline.add(this);
     this.#others?.add(this);
     try {
       call(this).then(
@@ -79,7 +80,7 @@ class RunningCall<T> implements CallOptions {
   }
 
   #end() {
-    clearTimeout(this.#timer);
+    this.#deadline?.delete(this);
     this.#others?.delete(this);
   }
 }
@@ -90,6 +91,48 @@ interface Expirable {
 
 function expire(call: Expirable) {
   call.expire();
+}
+
+/** Calls with one timer: those that start in the same turn of the event loop with one timeout. */
+class Deadline {
+  readonly #calls = new Set<Expirable>();
+  readonly #timer: Timer;
+  #isOpen = true;
+
+  constructor(timeoutMs: number) {
+    this.#timer = setTimeout(() => this.#calls.forEach(expire), timeoutMs);
+    setImmediate(() => {
+      this.#isOpen = false;
+      open.delete(timeoutMs);
+      this.#clearIfUnused();
+    });
+  }
+
+  add(call: Expirable) {
+    this.#calls.add(call);
+  }
+
+  delete(call: Expirable) {
+    this.#calls.delete(call);
+    this.#clearIfUnused();
+  }
+
+  #clearIfUnused() {
+    if (this.#calls.size === 0 && !this.#isOpen) clearTimeout(this.#timer);
+  }
+}
+
+/** Deadlines that take more calls, by timeout. */
+const open = new Map<number, Deadline>();
+
+/** A timer per call costs 1 µs of an order's two calls. */
+function deadlineIn(timeoutMs: number): Deadline {
+  let deadline = open.get(timeoutMs);
+  if (deadline === undefined) {
+    deadline = new Deadline(timeoutMs);
+    open.set(timeoutMs, deadline);
+  }
+  return deadline;
 }
 
 const runningBySignal = new WeakMap<AbortSignal, Set<Expirable>>();
