@@ -21,7 +21,7 @@ export function withTimeout<T>(
   if (cutoff?.aborted) return Promise.reject(running.exceed());
   try {
     const answer = call(running);
-    // Without a wait, as with the stubs, no timer is needed: 1 µs less.
+    // An answer that is already there, as with the stubs, needs no timer: 2 µs less per order.
     if (Bun.peek.status(answer) !== "pending") return answer;
     return running.waitFor(answer, cutoff && runningUntil(cutoff));
   } catch (error) {
@@ -35,7 +35,7 @@ class RunningCall<T> implements CallOptions {
   // Few calls read their signal, and a controller costs as much as the timer.
   #controller: AbortController | undefined;
   #reject: ((reason: unknown) => void) | undefined;
-  #deadline: Deadline | undefined;
+  #timer: Timer | undefined;
   /** All calls that end when the same signal aborts. */
   #others: Set<Expirable> | undefined;
 
@@ -52,8 +52,7 @@ class RunningCall<T> implements CallOptions {
   waitFor(answer: Promise<T>, others: Set<Expirable> | undefined): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     this.#reject = reject;
-    this.#deadline = deadlineIn(this.#timeoutMs);
-    this.#deadline.add(this);
+    this.#timer = setTimeout(expire, this.#timeoutMs, this);
     this.#others = others?.add(this);
     answer.then(
       (value) => {
@@ -81,7 +80,7 @@ class RunningCall<T> implements CallOptions {
   }
 
   #end() {
-    this.#deadline?.delete(this);
+    clearTimeout(this.#timer);
     this.#others?.delete(this);
   }
 }
@@ -92,48 +91,6 @@ interface Expirable {
 
 function expire(call: Expirable) {
   call.expire();
-}
-
-/** Calls with one timer: those that start in the same turn of the event loop with one timeout. */
-class Deadline {
-  readonly #calls = new Set<Expirable>();
-  readonly #timer: Timer;
-  #isOpen = true;
-
-  constructor(timeoutMs: number) {
-    this.#timer = setTimeout(() => this.#calls.forEach(expire), timeoutMs);
-    setImmediate(() => {
-      this.#isOpen = false;
-      open.delete(timeoutMs);
-      this.#clearIfUnused();
-    });
-  }
-
-  add(call: Expirable) {
-    this.#calls.add(call);
-  }
-
-  delete(call: Expirable) {
-    this.#calls.delete(call);
-    this.#clearIfUnused();
-  }
-
-  #clearIfUnused() {
-    if (this.#calls.size === 0 && !this.#isOpen) clearTimeout(this.#timer);
-  }
-}
-
-/** Deadlines that take more calls, by timeout. */
-const open = new Map<number, Deadline>();
-
-/** A timer per call costs 1 µs of an order's two calls. */
-function deadlineIn(timeoutMs: number): Deadline {
-  let deadline = open.get(timeoutMs);
-  if (deadline === undefined) {
-    deadline = new Deadline(timeoutMs);
-    open.set(timeoutMs, deadline);
-  }
-  return deadline;
 }
 
 const runningBySignal = new WeakMap<AbortSignal, Set<Expirable>>();

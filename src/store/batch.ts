@@ -13,24 +13,33 @@ interface Call<Item, Result> {
  * one: an order cost 7 % more when one mechanism did both.
  */
 export function createBatch(options: BatchOptions): Store["batch"] {
-  return (work, canWait = false) => {
-    const run = canWait ? (options.runLater ?? options.run) : options.run;
-    return batchOn({ ...options, run }, work);
-  };
+  return (work, canWait = false) => batchOn(options, work, canWait ? options.later : undefined);
 }
 
+/** Transactions that wait for another one to join. */
+interface Later extends Pick<Store, "run"> {
+  /** Ends the wait. */
+  beginBatch(): void;
+}
+
+/** Calls that can wait do so up to this number: they may hold all slots of a worker's queue. */
+const MAX_WAITING_CALLS = 32;
+
 interface BatchOptions extends Pick<Store, "run"> {
-  /** Like `run`, but may wait for another transaction to join; by default `run`. */
-  readonly runLater?: Store["run"];
+  /** For calls that can wait, if waiting saves a commit. */
+  readonly later?: Later;
   /** Whether to retry the calls of a failed batch one by one; by default always. */
   readonly retriesCalls?: (error: unknown) => boolean;
   readonly metrics?: CommitMetrics;
 }
 
 function batchOn<Item, Result>(
-  { run, retriesCalls = () => true, metrics = NO_COMMIT_METRICS }: BatchOptions,
+  options: BatchOptions,
   work: BatchWork<Item, Result>,
+  later: Later | undefined,
 ): (item: Item) => Promise<Result> {
+  const { retriesCalls = () => true, metrics = NO_COMMIT_METRICS } = options;
+  const { run } = later ?? options;
   /** The calls collected for the next transaction. */
   let collecting: Call<Item, Result>[] | undefined;
 
@@ -72,7 +81,8 @@ function batchOn<Item, Result>(
   // No async function or closure per call: it would cost more than the rest of this file.
   return (item) => {
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
-    (collecting ??= startBatch()).push({ item, resolve, reject });
+    collecting ??= startBatch();
+    if (collecting.push({ item, resolve, reject }) === MAX_WAITING_CALLS) later?.beginBatch();
     return promise;
   };
 }

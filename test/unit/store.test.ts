@@ -143,6 +143,14 @@ describe("batch that can wait", () => {
     await store.close();
   });
 
+  test("does not wait once it has 32 items", async () => {
+    const { store, commits, add } = countingStore();
+    for (let item = 0; item < 32; item++) void add(`+9989000000${item + 10}`);
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect(commits.count).toBe(1);
+    await store.close();
+  });
+
   test("commits without another transaction, and before the store is closed", async () => {
     const { store, commits, add } = countingStore();
     expect(await add("+998900000001")).toBe("+998900000001");

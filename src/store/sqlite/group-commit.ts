@@ -61,6 +61,8 @@ export function createGroupCommit(
   /** Transactions that join the next batch, or begin one after `MAX_DELAY_MS`. */
   let delayed: QueuedTransaction[] = [];
   let flushing: Promise<void> | undefined;
+  /** Whether a batch must begin although no other transaction may come. */
+  let isDue = false;
   let closed = false;
 
   function run<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
@@ -71,7 +73,7 @@ export function createGroupCommit(
       }
       // `as`: only the result of this `work` is passed to its `resolve`.
       queue.push({ work, resolve: resolve as (value: unknown) => void, reject });
-      flushing ??= flush();
+      beginBatch();
     });
   }
 
@@ -81,14 +83,21 @@ export function createGroupCommit(
       if (closed) return reject(new Unavailable("the store is closed"));
       // `as`: see `run`.
       delayed.push({ work, resolve: resolve as (value: unknown) => void, reject });
-      if (delayed.length === 1) setTimeout(() => void (flushing ??= flush()), MAX_DELAY_MS);
+      if (delayed.length === 1) setTimeout(beginBatch, MAX_DELAY_MS);
     });
   }
 
+  /** Begins a batch with all queued transactions, even if they can wait. */
+  function beginBatch(): void {
+    isDue = true;
+    flushing ??= flush();
+  }
+
   async function flush(): Promise<void> {
-    do {
+    while (isDue) {
       for (let turn = 0; turn < TURNS; turn++) await endOfTurn();
       const batch = queue.concat(delayed);
+      isDue = false;
       queue = [];
       delayed = [];
       if (batch.length === 0) continue;
@@ -97,7 +106,7 @@ export function createGroupCommit(
         if (!(await beginFor(batch.slice(at)))) break;
         await commitTogether([transaction]);
       }
-    } while (queue.length > 0);
+    }
     flushing = undefined;
   }
 
@@ -185,10 +194,17 @@ export function createGroupCommit(
   async function close(): Promise<void> {
     closed = true;
     await flushing;
-    await flush();
+    beginBatch();
+    await flushing;
   }
 
-  return { run, runLater, ping, close, countQueued: () => queue.length + delayed.length };
+  return {
+    run,
+    later: { run: runLater, beginBatch },
+    ping,
+    close,
+    countQueued: () => queue.length + delayed.length,
+  };
 }
 
 /**
