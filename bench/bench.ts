@@ -3,7 +3,7 @@ import { statSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { temporaryFolder } from "../test/support/process.ts";
-import { median, residentMb, spread } from "./figures.ts";
+import { median, residentMb, spread } from "./statistics.ts";
 import { LOADER, load, type Measure } from "./load.ts";
 import { orderCost } from "./order-cost.ts";
 import { benchPostgres } from "./postgres.ts";
@@ -57,12 +57,12 @@ const parts = {
   burst,
 };
 const only = process.env["BENCH_ONLY"];
-// The default is the one figure that must not grow; it takes under a minute.
+// By default, measures only the figure that must not grow, in under a minute.
 const chosen = only ?? "cost";
 for (const [name, part] of Object.entries(parts))
   if (chosen === "all" || chosen === name) await part();
 
-/** Measures the time of an order by stage: each stage's time minus that of the stage before. */
+/** Measures an order's time by stage: each stage's time minus that of the previous stage. */
 async function stages() {
   const path: [string, Peer][] = [
     ["Elysia with the same schemas", await startLimit()],
@@ -100,8 +100,8 @@ async function compare() {
   const [service, limit, ...peers] = contenders;
   if (service === undefined || limit === undefined) return;
   const others = [limit, ...peers];
-  // A contender is slower after one that writes. The service follows one that does not in forward
-  // rounds, and one that does in reverse rounds.
+  // A contender is slower right after one that writes to disk. The service follows one that does
+  // not write in forward rounds, and one that does in reverse rounds.
   const inTurn = [limit, service, ...peers];
   let orders = 0;
   console.log(
@@ -142,7 +142,7 @@ async function turn(
   connections: number,
   seconds: number,
 ): Promise<Measure> {
-  // Otherwise this contender would wait for writes of the one before.
+  // Otherwise this contender would wait for the previous contender's writes.
   if (Bun.which("sync") !== null) Bun.spawnSync(["sync"]);
   const count = endpoint === "/register" ? contender.nextNumber : USERS;
   const measure = await load(contender.peer.url, endpoint, connections, seconds, count);
@@ -174,7 +174,7 @@ async function startAll(): Promise<Contender[]> {
   }
   console.log(`Warming up ${contenders.length} contenders`);
   for (const contender of contenders) {
-    // Lets just-in-time compilers warm up.
+    // Warms up just-in-time compilers.
     for (const endpoint of ENDPOINTS) await turn(contender, endpoint, 64, WARM_UP_SECONDS);
   }
   return contenders;
@@ -204,7 +204,7 @@ function countRows(answered: number) {
   if (paid < answered || rest > 0) throw new Error("the rows do not match the responses");
 }
 
-/** Measures the cost of the look-up indexes: orders with them, and without. */
+/** Measures the cost of the look-up indexes: orders per second with and without them. */
 async function lookUps() {
   const path = database("no look-ups");
   // The service creates the database. Later starts do not check its indexes.
@@ -262,7 +262,7 @@ async function board() {
   await contender.peer.end();
 }
 
-/** Measures the board's pages with a million orders, 100,000 of them from the last 14 days. */
+/** Measures the board's load times with 1,000,000 orders, 100,000 of them from the last 14 days. */
 async function views() {
   const path = database("views");
   await (await startService(path)).end();
@@ -313,7 +313,7 @@ async function watchBoard(url: string, signal: AbortSignal) {
   }
 }
 
-/** Measures copies on PostgreSQL. */
+/** Measures instances on PostgreSQL. */
 function postgres() {
   return benchPostgres({
     rounds: ROUNDS,

@@ -2,7 +2,7 @@ import { Database } from "bun:sqlite";
 import { join } from "node:path";
 import { openStore } from "../test/support/store.ts";
 import { temporaryFolder } from "../test/support/process.ts";
-import { residentMb, spread } from "./figures.ts";
+import { residentMb, spread } from "./statistics.ts";
 import { load, type Measure } from "./load.ts";
 import { type Peer, startService } from "./peers.ts";
 
@@ -49,7 +49,7 @@ async function turn({ url }: Peer): Promise<Measure> {
 async function fill(path: string, users: number, orders: number) {
   await openStore(path).close();
   using database = new Database(path);
-  // No service has confirmed these rows, so they may be lost.
+  // Generated rows need not be durable.
   database.run("PRAGMA synchronous = OFF");
   const series = (rows: number, from: number) =>
     `WITH RECURSIVE n(i) AS (SELECT ${from} UNION ALL SELECT i + 1 FROM n WHERE i < ${from + rows - 1})`;

@@ -1,5 +1,5 @@
-// Replaces wrk with load.lua if wrk is not installed. Prints the same result. Arguments: origin,
-// connections, seconds, then the arguments of load.lua.
+// Used instead of wrk and load.lua if wrk is not installed. Prints the same RESULT line. Arguments:
+// origin, connections, seconds, then the arguments of load.lua.
 
 export {};
 

@@ -1,5 +1,5 @@
--- The requests of wrk: orders of the first USERS users in turn, or registrations of new phone
--- numbers. Arguments: endpoint, then the number of users or the first new phone number.
+-- Requests for wrk: orders by all users in turn, keyed orders by random users, or registrations of
+-- new phone numbers. Arguments: endpoint, then the number of users or the first new phone number.
 local endpoint, count, keyed
 local n = 0
 
@@ -16,7 +16,7 @@ request = function()
     return wrk.format("POST", endpoint, nil, '{"phone_number":"+9989' .. string.format("%08d", count + n) .. '"}')
   end
   if keyed then
-    -- As random as a UUID, and unique by its count.
+    -- Looks like a random UUID; the counter makes it unique.
     local key = string.format("%08x-%04x-%04x-%012x", math.random(0, 0x7fffffff), math.random(0, 0xffff),
       math.random(0, 0xffff), n)
     return wrk.format("POST", endpoint, { ["Content-Type"] = "application/json", ["Idempotency-Key"] = key },

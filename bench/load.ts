@@ -1,9 +1,9 @@
 import { join } from "node:path";
 
-/** wrk if installed, otherwise our client, which uses more of the two cores. */
+/** wrk if installed, otherwise our own client, which uses more CPU time. */
 export const LOADER = Bun.which("wrk") === null ? "a Bun client" : "wrk";
 
-/** Orders of users in turn without keys, or of users at random with random keys. */
+/** `keyless`: users in turn, without keys. `keyed`: random users, with random keys. */
 export type OrderLoad = "keyless" | "keyed";
 
 export interface Measure {
@@ -13,7 +13,7 @@ export interface Measure {
   readonly p99Ms: number;
 }
 
-/** Sends load from another process. Throws if any request failed. */
+/** Generates load from a separate process. Throws if any request fails. */
 export async function load(
   origin: string,
   endpoint: "/create_order" | "/create_order keyed" | "/register",

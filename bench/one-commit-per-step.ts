@@ -8,8 +8,8 @@ import { readConfig } from "../src/config.ts";
 import { openSqliteStore } from "../src/store/sqlite/store.ts";
 import type { Store } from "../src/store/store.ts";
 
-// The service without group commit: one item per transaction, which begins when the last one is on
-// disk.
+// The service without group commit: one item per transaction, and each transaction begins when the
+// previous one is on disk.
 
 function oneAtATime(store: Store): Store {
   let last: Promise<unknown> = Promise.resolve();

@@ -1,12 +1,12 @@
 import { Database } from "bun:sqlite";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { median } from "./figures.ts";
+import { median } from "./statistics.ts";
 import { LOADER, load, type OrderLoad } from "./load.ts";
 import { type Peer, startLimit, startService } from "./peers.ts";
 
-// Measures the CPU time of an order in the whole process, and in the same run that of its two
-// engines: the same Elysia route without a store, and the same SQLite statements without HTTP.
+// Measures the CPU time per order of the whole service and, in the same run, of its two engines
+// alone: the same Elysia route without a store, and the same SQLite statements without HTTP.
 
 const USERS = { keyless: 1_000, keyed: 100_000 } as const;
 const CONNECTIONS = 64;
@@ -24,7 +24,7 @@ interface Cost {
   readonly bytes: number;
 }
 
-/** Prints both loads as a table. Bots send keys, so the second row counts. Needs Linux. */
+/** Prints a table row per load. The second is realistic, because bots send keys. Needs Linux. */
 export async function orderCost(database: (name: string) => string): Promise<void> {
   console.log(`\nCPU time of an order, ${CONNECTIONS} connections, load by ${LOADER}:\n`);
   console.log(
@@ -87,7 +87,7 @@ async function measure({ url, pid }: Peer, name: OrderLoad): Promise<Cost> {
   };
 }
 
-/** CPU time of one order's statements in µs, measured in a separate process. */
+/** Returns the CPU time of one order's statements in µs, measured in a separate process. */
 async function sqliteAlone(path: string, name: OrderLoad): Promise<number> {
   const script = join(import.meta.dir, "sqlite-alone.ts");
   const child = Bun.spawn([process.execPath, script, path, name, String(USERS[name])], {
@@ -109,7 +109,7 @@ function addUsers(path: string, count: number) {
 
 function cpuUsOf(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
-  // User and system time, the 14th and 15th field of the line.
+  // User and system time: the 14th and 15th fields of the line.
   return (Number(fields[11]) + Number(fields[12])) * TICK_US;
 }
 

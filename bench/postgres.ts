@@ -6,12 +6,12 @@ import {
   startPostgres,
 } from "../test/support/postgres.ts";
 import { startProxy } from "../test/support/tcp-proxy.ts";
-import { median, spread } from "./figures.ts";
+import { median, spread } from "./statistics.ts";
 import { load } from "./load.ts";
 import { type Peer, startPeer, startService } from "./peers.ts";
 
-// Compares copies of the service on PostgreSQL with pgbench, which runs the same two statements per
-// order, and with one process on SQLite. All share the same disk and cores.
+// Compares instances on PostgreSQL with pgbench, which runs the same two statements per order, and
+// with one process on SQLite. All share the same disk and cores.
 
 const CONNECTIONS = 64;
 const USERS = 1000;
@@ -101,7 +101,7 @@ function startCopy(environment: Record<string, string>): Promise<Peer> {
 }
 
 /**
- * Runs the two statements that create and settle an order, without batches, with as many clients.
+ * Runs the two statements that create and settle an order, unbatched, with as many connections.
  */
 async function pgbench(server: PostgresServer, { registerUsers }: PostgresBench) {
   const url = await createDatabase(server.urlOf("postgres"));
@@ -148,7 +148,7 @@ async function sqlite({ sqlitePath, registerUsers }: PostgresBench): Promise<Con
   };
 }
 
-/** Measures how long another copy takes to settle an order whose copy died during the charge. */
+/** Measures how long another instance takes to settle an order whose instance died mid-charge. */
 async function takeOver(server: PostgresServer, { rounds }: PostgresBench): Promise<void> {
   const DATABASE_URL = await createDatabase(server.urlOf("postgres"));
   const PAYMENT_TIMEOUT_MS = String(TAKE_OVER_TIMEOUT_MS);

@@ -2,7 +2,7 @@ import { Database } from "bun:sqlite";
 
 // Runs SQLite's part of an order without HTTP: insert, settle and notify, with 32 orders per
 // transaction, like the service's group commit. Arguments: database, "keyed" or "keyless", users.
-// Prints µs of CPU time.
+// Prints the CPU time per order in µs.
 
 const [, , path = "", load, users] = process.argv;
 const SECONDS = 1.5;

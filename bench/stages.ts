@@ -15,9 +15,9 @@ import { REGISTER } from "../src/users/routes.ts";
 import { TURNS } from "../src/store/sqlite/group-commit.ts";
 import { openStore } from "../test/support/store.ts";
 
-// The service up to one stage; each is a contender of the bench. The difference between two of them
-// is the cost of a stage. Argument: "guard", "observed" (with metrics), "flow" (with an instant
-// store) or "sql" (in memory).
+// Runs the service up to one stage of an order, as a contender of the bench. The difference between
+// adjacent stages is the cost of a stage. Argument: "guard", "observed" (with metrics), "flow"
+// (with an instant store) or "sql" (in memory).
 
 const config = readConfig(process.env);
 const log = createLog({ level: "error", json: true, write: console.log, now: Date.now });

@@ -1,5 +1,5 @@
-// Generates the migrations for a change of src/store/schema.ts in both dialects. Arguments are
-// passed to drizzle-kit.
+// Generates migrations for changes to src/store/schema.ts in both dialects. Passes its arguments to
+// drizzle-kit.
 
 const args = process.argv.slice(2);
 for (const dialect of ["sqlite", "postgresql"]) {

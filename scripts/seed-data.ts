@@ -1,4 +1,4 @@
-/** A dispatcher's step, in minutes after the payment. */
+/** A dispatcher's step, timed in minutes after the payment. */
 type PlannedStep = { readonly afterMin: number } & (
   | { readonly verb: "accept"; readonly to: "accepted" }
   | { readonly verb: "start"; readonly to: "in_progress" }
@@ -70,7 +70,7 @@ const cancel = (afterMin: number, reason: string, note: string) =>
 const refund = (afterMin: number, reference: string) =>
   ({ verb: "refund", to: "cancelled", afterMin, reference }) as const;
 
-/** Returns an order of an earlier day: every 13th was cancelled and refunded, the others completed. */
+/** Returns an order from an earlier day: every 13th is cancelled and refunded, others completed. */
 export function pastOrder(n: number): PlannedOrder {
   if (n % 13 === 5) {
     const reason = n % 2 === 0 ? "customer" : "no_answer";
@@ -79,7 +79,7 @@ export function pastOrder(n: number): PlannedOrder {
   return { steps: [accept(2 + (n % 7)), start(20 + (n % 15)), complete(80 + (n % 60))] };
 }
 
-/** The orders of the last hours, in every stage. */
+/** Orders from the last few hours, in every stage. */
 export const TODAY: readonly (PlannedOrder & { readonly agoMin: number })[] = [
   { agoMin: 330, steps: [accept(3), start(25), complete(140)] },
   { agoMin: 290, steps: [accept(2), start(40), complete(150)] },

@@ -16,20 +16,20 @@ import {
   TODAY,
 } from "./seed-data.ts";
 
-// Fills an empty SQLite database with two weeks of orders and one busy day, the same each time. The
-// service itself creates them, on a clock that runs ahead, with a provider that fails now and then.
+// Fills an empty SQLite database with two weeks of orders and one busy day, the same on every run.
+// The service itself creates them, with a simulated clock and a provider that sometimes fails.
 
 const USERS = 60;
 const PAST_ORDERS = 400;
 const MINUTE_MS = 60_000;
 const TWO_WEEKS_MS = 14 * 24 * 60 * MINUTE_MS;
-/** Today's orders start after those of earlier days. */
+/** Orders from earlier days end this long ago; today's follow. */
 const PAST_END_MS = 6 * 60 * MINUTE_MS;
 
 const config = readConfig(process.env);
 if (config.database.kind !== "sqlite") {
   console.error(
-    "Only SQLite databases can be seeded, so that no shared database is filled by mistake.",
+    "Only SQLite databases can be seeded, to avoid filling a shared database by mistake.",
   );
   process.exit(1);
 }
@@ -38,7 +38,7 @@ const log = createLog({ level: "error", json: false, write: console.error, now: 
 
 try {
   const count = await seed();
-  console.log(`${path} now has ${count} orders of ${USERS} users.`);
+  console.log(`${path} now has ${count} orders from ${USERS} users.`);
 } catch (error) {
   if (!(error instanceof DatabaseUnusable)) throw error;
   console.error(error.message);
@@ -73,7 +73,7 @@ async function seed(): Promise<number> {
     },
     dispatcher: {
       async notify({ orderId }) {
-        if (orderId % 30 === 0) throw new Error("the dispatcher is away");
+        if (orderId % 30 === 0) throw new Error("the dispatcher is unavailable");
       },
     },
     log,
@@ -97,7 +97,7 @@ async function seed(): Promise<number> {
     return (await response.json()) as Record<string, unknown>;
   }
 
-  /** Submits a form of the board; signs in for each, as sessions end after 12 hours. */
+  /** Submits a board form. Signs in each time, because sessions expire after 12 hours. */
   async function submit(path: string, form: Record<string, string>, at: number) {
     const headers = {
       "content-type": "application/x-www-form-urlencoded",
@@ -113,7 +113,7 @@ async function seed(): Promise<number> {
     const cookie = signedIn.headers.get("set-cookie")?.split(";")[0] ?? "";
     const body = new URLSearchParams(form).toString();
     const response = await send("POST", path, body, { ...headers, cookie });
-    // An order that is not paid has no page.
+    // Unpaid orders have no page.
     if (response.status >= 400 && response.status !== 404) throw new Error(await response.text());
   }
 

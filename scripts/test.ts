@@ -1,21 +1,21 @@
 import { serviceCommand } from "../test/support/service-command.ts";
 
-// `bun scripts/test.ts FOLDER…` runs the tests in these folders of test/, and prints their CPU
+// `bun scripts/test.ts FOLDER…` runs the tests in these subfolders of test/ and prints their CPU
 // time.
 
-/** `bun run test` needs less than 100; above this it warns. */
+/** Warns above this. `bun run test` needs less than 100. */
 const MAX_CPU_SECONDS = 120;
 
 const folders = process.argv.slice(2);
 
-// Built here, so that the two workers do not both build it.
+// Builds the service once, so that each worker does not.
 await serviceCommand();
 
 const tests = Bun.spawn(
   [
     ...[process.execPath, "test", "--timeout=60000"],
-    // A third worker saves no time on two cores. Plain `bun test` does not isolate files either.
-    ...["--parallel=2", "--no-isolate"],
+    // Three, because process tests mostly wait. Plain `bun test` does not isolate files either.
+    ...["--parallel=3", "--no-isolate"],
     ...folders.map((folder) => `./test/${folder}/`),
   ],
   { stdio: ["inherit", "inherit", "inherit"] },

@@ -1,5 +1,5 @@
 import type { Dependencies } from "./dependencies.ts";
-import { Elysia } from "elysia";
+import { Elysia, type InternalRoute } from "elysia";
 import { createBoard } from "./board/routes.ts";
 import { healthRoutes } from "./health/routes.ts";
 import { createAccess } from "./http/access.ts";
@@ -18,7 +18,7 @@ import { userRoutes } from "./users/routes.ts";
 /** Time for background work after the last response. */
 const DRAIN_MARGIN_MS = 500;
 
-/** The HTTP interface, for tests. */
+/** The Elysia app. */
 export type App = ReturnType<typeof createApp>["http"];
 
 /** Creates the service, without listening. */
@@ -45,15 +45,15 @@ export function createApp(dependencies: Dependencies) {
   const access = createAccess(config);
   const http = new Elysia({
     normalize: false,
-    // Bun's router uses the raw path, the guard the path normalized by the URL standard. With both,
-    // the guard would allow `/orders/..` as `/`, and Bun would route it to `/orders/:order_id`.
+    // Bun's router matches the raw path, but the guard checks the path as normalized by the URL
+    // standard: it would allow `/orders/..` as `/`, and Bun would route it to `/orders/:order_id`.
     systemRouter: false,
-    // Finds the path even if the host has fewer than four characters.
+    // The default would misread the path if the host has fewer than four characters.
     handler: { standardHostname: false },
   })
     .use(logRequests({ ...dependencies, access }))
     .use(guard({ ...dependencies, access, errorPages: board.errorPages }))
-    .use(swaggerUi(ORDER_DOCUMENTATION))
+    .use(swaggerUi(ORDER_DOCUMENTATION, (): InternalRoute[] => http.routes))
     .use(healthRoutes({ ...dependencies, readWaiting }))
     .use(userRoutes({ ...dependencies, userService }))
     .use(orderRoutes({ ...dependencies, createOrder: orders.createOrder }))
@@ -75,9 +75,9 @@ export function createApp(dependencies: Dependencies) {
     async drain() {
       cutoff.abort();
       await orders.requestsIdle();
-      // Their responses are written in the same turn.
+      // Wait one event-loop turn, in which those requests' responses are written.
       await new Promise((resolve) => setImmediate(resolve));
-      // Remaining work is due already: the next process will find it.
+      // Unfinished orders are in the database; the next process resumes them.
       await Promise.race([idle(), new Promise((resolve) => setTimeout(resolve, DRAIN_MARGIN_MS))]);
     },
   };

@@ -9,7 +9,7 @@ export type Config = {
   readonly [Name in keyof typeof SETTINGS]: ValueOf<(typeof SETTINGS)[Name]>;
 };
 
-// `as`: each row only shows values that it has read.
+// `as`: each row's `show` only gets values that its own `parse` returned.
 const ROWS = Object.entries(SETTINGS) as [keyof Config, Setting<unknown>][];
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -102,7 +102,8 @@ function authority(host: string): string {
 }
 
 /**
- * Returns whether Telegram accepts a button to the origin. Buttons to http origins are never sent.
+ * Returns false if Telegram would reject a button to the origin. Returns true for http origins,
+ * because buttons to them are never sent.
  */
 function hasDottedHost(origin: string): boolean {
   const { protocol, hostname } = new URL(origin);

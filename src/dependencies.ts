@@ -25,7 +25,7 @@ export interface Dependencies {
   readonly config: Config;
 }
 
-/** The dependencies of one part: some by name, and some of the settings. */
+/** The named dependencies, with only the named settings. */
 export type Needs<
   Name extends Exclude<keyof Dependencies, "config">,
   Setting extends keyof Config = never,

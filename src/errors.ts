@@ -20,7 +20,7 @@ export type ErrorCode =
   | "internal_error"
   | "unavailable";
 
-/** Nothing can be stored now (disk full, failing, closed), and nothing was stored for this call. */
+/** The store is unavailable, for example because the disk is full. The call stored nothing. */
 export class Unavailable extends Error {
   override readonly name = "Unavailable";
 }

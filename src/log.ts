@@ -50,7 +50,7 @@ export function createLog({ level, json, write, now }: LogOptions): Log {
 
 /**
  * Matches a plus (or its URL encoding) and at least six digits, however they are grouped. Also
- * matches twelve digits that begin with the Uzbek 998, because providers write numbers without the
+ * matches twelve digits that begin with the Uzbek country code 998, because some providers omit the
  * plus.
  */
 const PHONE_NUMBER = /(?:\+|%2B)(?:[ ().-]*\d){6,15}|(?<!\d)998(?:[ ().-]*\d){9}(?!\d)/gi;
@@ -74,7 +74,7 @@ export function reasonOf(fault: unknown): string {
 
 const UNPRINTABLE = "an error that can't be printed";
 
-/** Maximum causes to print: a chain may be circular. */
+/** Maximum number of causes to print: a chain may be circular. */
 const MAX_CAUSES = 8;
 
 /** Describes an error and its causes, with stacks. Accepts any thrown value and never throws. */

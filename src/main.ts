@@ -1,14 +1,12 @@
 import { write } from "node:fs";
 import { promisify } from "node:util";
 import { version } from "../package.json";
-import { UsageError } from "./commands/command.ts";
+import { UsageError, helpText, parseCommandLine } from "./commands/command.ts";
 import { COMMANDS } from "./commands/commands.ts";
-import { helpText, parseCommandLine } from "./commands/parse-command-line.ts";
 import { InvalidConfig } from "./config.ts";
 import { createLineWriter } from "./lib/line-writer.ts";
 import { AddressUnavailable } from "./errors.ts";
-import { DatabaseUnusable } from "./store/errors.ts";
-import { describeFileFault, systemCode } from "./store/sqlite/file-errors.ts";
+import { DatabaseUnusable, describeFileError, systemCode } from "./store/errors.ts";
 
 const STDOUT = 1;
 
@@ -77,14 +75,11 @@ async function exit(status: number, message?: string): Promise<never> {
   const error = output.fault();
   // EPIPE: the reader, such as `head`, has closed the pipe. That is not an error.
   if (error === undefined || systemCode(error) === "EPIPE") return process.exit(status);
-  console.error(`nmservis: The output is incomplete: ${describeFileFault(error)}.`);
+  console.error(`nmservis: The output is incomplete: ${describeFileError(error)}.`);
   return process.exit(status === EXIT_DONE ? EXIT_REFUSED : status);
 }
 
-/**
- * Returns whether the owner can fix the problem, so that the message is enough and a stack is not
- * needed.
- */
+/** Returns whether the owner can fix the problem. If so, the message is enough, without a stack. */
 function isOwnersError(error: unknown): error is Error {
   return (
     systemCode(error) !== undefined ||

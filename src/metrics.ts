@@ -166,7 +166,7 @@ function observeProcess(registers: Registry[]): void {
         this.set(read());
       },
     });
-  gauge("uptime_seconds", "Time since the metrics started.", () => {
+  gauge("uptime_seconds", "Uptime of the process.", () => {
     const [seconds, nanoseconds] = process.hrtime(startedAt);
     return seconds + nanoseconds / 1e9;
   });

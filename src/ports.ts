@@ -42,7 +42,7 @@ export interface SmsSender {
   sendCode(phoneNumber: string, options: CallOptions): Promise<void>;
 }
 
-/** A change of an order. */
+/** A change to an order. */
 export interface WebhookEvent {
   readonly eventId: number;
   readonly type: "order.stage_changed" | "order.refunded" | "order.settled";
@@ -57,7 +57,7 @@ export interface WebhookSender {
   send(event: WebhookEvent, options: CallOptions): Promise<void>;
 }
 
-/** The part of an order that notifications contain: neither customer nor address. */
+/** The order data in a notification. It contains neither customer nor address. */
 export interface PaidOrder {
   readonly orderId: number;
   readonly amountTiyin: number;
@@ -66,7 +66,7 @@ export interface PaidOrder {
   readonly paidAt: number;
 }
 
-/** Nothing was sent: the recipient accepts no calls for the next `pauseMs`, an hour at most. */
+/** Nothing was sent: the recipient accepts no calls for the next `pauseMs`, at most an hour. */
 export class Postponed extends Error {
   override readonly name = "Postponed";
 
@@ -83,7 +83,7 @@ export interface DispatcherNotifier {
   readonly isSerial?: true;
   /**
    * Notifies the dispatcher of a paid order, perhaps more than once; `orderId` identifies repeats.
-   * Rejects with `Postponed` if the order must wait; that is not a failed attempt.
+   * Rejects with `Postponed` if the order must wait, which does not count as a failed attempt.
    */
   notify(order: PaidOrder, options: CallOptions): Promise<void>;
 }

@@ -5,7 +5,7 @@ import type { Dependencies } from "./dependencies.ts";
 /** Bun rejects larger requests with an empty response, before the guard runs. */
 const MAX_REQUEST_BYTES = 1024 * 1024;
 
-/** Idle timeout of a connection, in addition to the longest response time. */
+/** Margin of the idle timeout over the longest response time. */
 const IDLE_MARGIN_S = 5;
 
 export interface Server {
@@ -23,7 +23,7 @@ export async function startServer(dependencies: Dependencies): Promise<Server> {
   const { host, port, paymentTimeoutMs } = dependencies.config;
   const app = createApp(dependencies);
   const stopping = new AbortController();
-  // Before listening, so that workers look for an earlier process's unfinished work first.
+  // Started before listening, so that earlier processes' unfinished work comes first.
   const workers = app.run(stopping.signal);
   const server = listen(app.http, host, port, paymentTimeoutMs);
 
@@ -48,7 +48,7 @@ function listen(http: App, hostname: string, port: number, paymentTimeoutMs: num
     http.listen({
       hostname,
       port,
-      // Otherwise a second copy would start, and silently receive half of the requests.
+      // Otherwise a second instance would start and silently receive half of the requests.
       reusePort: false,
       development: false,
       idleTimeout: Math.ceil(paymentTimeoutMs / 1000) + IDLE_MARGIN_S,

@@ -10,32 +10,32 @@ export interface Setting<Value> {
   /** Completes the message "must be …". */
   readonly expected: string;
   /**
-   * Formats the value for the log, without secrets. Empty if it is not set, because a copied empty
-   * value means the default.
+   * Formats the value for the log, without secrets. Empty if the setting is unset: an empty
+   * variable also means the default.
    */
   readonly show: (value: Value) => string | number;
   /** Error messages do not quote the value. */
   readonly isSecret?: true;
 }
 
-/** Longer payments are pointless, and Bun's idle timeout is at most 255 s. */
+/** No client waits longer for a payment, and Bun's idle timeout is at most 255 s. */
 const MAX_TIMEOUT_MS = 120_000;
 const DAY_S = 86_400;
 
 /** Higher limits would have no effect. */
 const MAX_PER_HOUR = 1_000_000;
 
-/** Telegram's message ids, which also identify topics, have 32 bits. */
+/** A topic's id is the id of its first message, a signed 32-bit integer. */
 const MAX_THREAD_ID = 2 ** 31 - 1;
 
-/** Visible ASCII, as a header allows, without the separator `,`. */
+/** Visible ASCII characters, which fit in a header, except the separator `,`. */
 const KEY = /^[!-+\--~]+$/;
 const HOST_NAME = /^([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d+)?$/i;
 /** The name may contain letters of any script, but not the separators `:` and `.`. */
 const DISPATCHER = /^([\p{L}\p{N}][\p{L}\p{N} '’‘_-]{0,39}):([!-+\--~]{16,})$/u;
 export const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/i;
 
-/** Every setting; docs/configuration.md explains them. */
+/** All settings; docs/configuration.md explains them. */
 export const SETTINGS = {
   host: {
     variable: "HOST",
@@ -52,14 +52,13 @@ export const SETTINGS = {
     expected: "file: and a path, such as file:data/nmservis.db, or postgres://user@host/database",
     show: (database) =>
       database.kind === "sqlite" ? `file:${database.path}` : withoutPassword(database.url),
-    // It may contain a password.
+    // The URL may contain a password.
     isSecret: true,
   }),
-  /** Clients' keys. Without any, there is no authentication. */
+  /** Client keys. Without any, there is no authentication. */
   apiKeys: keys("API_KEY"),
-  /** Owner's keys. */
   adminApiKeys: keys("ADMIN_API_KEY"),
-  /** Accepted `Host` names. Null means any; `readConfig` replaces it on loopback. */
+  /** Accepted `Host` names; null for any. `readConfig` replaces null if `HOST` is loopback. */
   allowedHosts: setting<readonly string[] | null>({
     variable: "ALLOWED_HOSTS",
     defaultValue: null,
@@ -98,23 +97,23 @@ export const SETTINGS = {
     variable: "TELEGRAM_BOT_TOKEN",
     defaultValue: null,
     parse: (text) => (/^\d+:[\w-]{10,}$/.test(text) ? text : undefined),
-    expected: "a bot's token from BotFather",
-    show: (token) => (token === null ? "" : "one"),
+    expected: "a bot token from BotFather",
+    show: (token) => (token === null ? "" : "set"),
     isSecret: true,
   }),
   telegramDispatchChatId: setting<string | null>({
     variable: "TELEGRAM_DISPATCH_CHAT_ID",
     defaultValue: null,
     parse: (text) => (/^(-?\d+|@\w+)$/.test(text) ? text : undefined),
-    expected: "a chat id, or @ and the chat's name",
+    expected: "a chat id, or @ and the chat's username",
     show: (chat) => chat ?? "",
   }),
-  /** The chat's topic; null if it has no topics, or for the first one. */
+  /** The topic to post to; null for the General topic or a chat without topics. */
   telegramDispatchThreadId: setting<number | null>({
     variable: "TELEGRAM_DISPATCH_THREAD_ID",
     defaultValue: null,
     parse: (text) => parseWhole(text, 1, MAX_THREAD_ID),
-    expected: "a topic id, a whole number from 1",
+    expected: `a topic id, from 1 to ${MAX_THREAD_ID}`,
     show: (thread) => thread ?? "",
   }),
   telegramApiUrl: setting<string>({
@@ -131,7 +130,7 @@ export const SETTINGS = {
     parse: parseWebhookUrl,
     expected: "an https URL, or an http URL on this machine",
     show: (url) => (url === null ? "" : new URL(url).host),
-    // It may contain a token.
+    // The URL may contain a token.
     isSecret: true,
   }),
   webhookSecret: setting<Uint8Array | null>({
@@ -139,7 +138,7 @@ export const SETTINGS = {
     defaultValue: null,
     parse: parseWebhookSecret,
     expected: "whsec_ and 24 to 64 bytes in base64",
-    show: (secret) => (secret === null ? "" : "one"),
+    show: (secret) => (secret === null ? "" : "set"),
     isSecret: true,
   }),
   paymentTimeoutMs: wholeNumber("PAYMENT_TIMEOUT_MS", 8000, 1, MAX_TIMEOUT_MS),
@@ -284,8 +283,8 @@ export function parseDatabaseUrl(text: string): DatabaseConfig | undefined {
     const isValid = url !== null && url.hostname !== "" && /^\/[^/]+$/.test(url.pathname);
     return isValid ? { kind: "postgres", url: text } : undefined;
   }
-  // Rejects a host (file://host/path) and `:memory:`. Rejects a space at either end, because
-  // bun:sqlite trims paths, so the lock would be on a different file.
+  // Rejects a host (file://host/path), `:memory:`, and leading or trailing spaces: bun:sqlite trims
+  // paths, so the lock would be on a different file.
   const path = /^file:(?:\/\/(?=\/))?((?!\/\/|:memory:|\s).*[^/\s])$/.exec(text)?.[1];
   return path === undefined ? undefined : { kind: "sqlite", path };
 }

@@ -1,7 +1,7 @@
 import type { Log } from "../log.ts";
 import type { DispatcherNotifier } from "../ports.ts";
 
-/** Creates a stub that notifies the dispatcher by a log line. */
+/** Creates a stub that logs notifications instead of sending them. */
 export function createDispatcherStub(log: Log): DispatcherNotifier {
   return {
     async notify({ orderId }) {

@@ -14,7 +14,7 @@ const PAUSE_MS = 3000;
 /** Longest pause, even if `retry_after` is longer. */
 const MAX_PAUSE_MS = 3_600_000;
 
-/** Calls per message: the chat may have moved, and the button may be refused. */
+/** Maximum calls per message: the chat may have moved, and the button may be refused. */
 const MAX_CALLS = 3;
 
 /** Matches the description of a 400 about the button, such as `BUTTON_URL_INVALID`. */
@@ -78,7 +78,7 @@ export function createTelegramDispatcher(options: TelegramOptions): DispatcherNo
   async function send(order: PaidOrder, signal: AbortSignal): Promise<void> {
     const leftMs = pauseEndsAt - now();
     // If more than the pause is left, the clock was set back.
-    if (leftMs > 0 && leftMs <= pauseMs) throw new Postponed("Telegram asks to wait", leftMs);
+    if (leftMs > 0 && leftMs <= pauseMs) throw new Postponed("Telegram asked us to wait", leftMs);
     for (let calls = 1; ; calls++) {
       const answer = await call(order, signal);
       if (answer.ok === true) return;

@@ -1,4 +1,4 @@
-import { createHmac } from "node:crypto";
+import { hmac } from "../lib/digest.ts";
 import type { Clock, Fetch, FetchInit, WebhookSender } from "../ports.ts";
 
 export interface WebhookOptions {
@@ -38,9 +38,7 @@ export function createWebhook(options: WebhookOptions): WebhookSender {
         timestamp: new Date(at).toISOString(),
         data: { ...data, event_id: id },
       });
-      const signature = createHmac("sha256", secret)
-        .update(`${id}.${timestamp}.${body}`)
-        .digest("base64");
+      const signature = hmac(secret, `${id}.${timestamp}.${body}`, "base64");
       const response = await post({
         method: "POST",
         headers: {

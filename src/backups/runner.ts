@@ -7,7 +7,6 @@ import type { Clock } from "../ports.ts";
 import { removeAbandonedParts } from "../store/sqlite/backup.ts";
 import { backupName, backupTime, lastBackupAt, expiredBackups } from "./schedule.ts";
 
-/** Poll interval. */
 const POLL_MS = 60_000;
 
 /** Pause after a failed backup. */
@@ -19,7 +18,8 @@ export interface BackupOptions {
   /** How many backups to keep. */
   readonly keep: number;
   /**
-   * Makes a backup in another process, so that orders do not wait. Resolves to the error, if any.
+   * Makes a backup in a separate process, so that orders do not wait. Resolves to the error, if
+   * any.
    */
   readonly makeBackup: (file: string) => Promise<string | undefined>;
   readonly log: Log;
@@ -30,9 +30,9 @@ export interface BackupOptions {
 }
 
 /**
- * Makes a backup whenever one is due, and deletes the oldest after each success. The due time
- * depends on the name of the newest backup, not on the process's uptime. Never rejects. Resolves
- * when the signal aborts.
+ * Makes a backup whenever one is due. After each success, deletes the oldest beyond `keep`. The due
+ * time depends on the name of the newest backup, not on the process's uptime. Never rejects.
+ * Resolves when the signal aborts.
  */
 export async function runBackups(options: BackupOptions, signal: AbortSignal): Promise<void> {
   const { folder, everyMs, log, metrics, now, pause = realPause } = options;

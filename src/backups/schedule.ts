@@ -13,7 +13,7 @@ export function backupTime(name: string): number | undefined {
 }
 
 /**
- * Returns the time of the newest backup, in ms since 1970; undefined without any. Ignores backups
+ * Returns the time of the newest backup, in ms since 1970; undefined without backups. Ignores those
  * that a wrong clock has dated in the future: they would delay the next backup until then.
  */
 export function lastBackupAt(names: readonly string[], now: number): number | undefined {

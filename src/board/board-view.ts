@@ -1,10 +1,22 @@
-import { money } from "../lib/format.ts";
+import { clockTime, money, withoutBidiControls } from "../lib/format.ts";
+import { isRecent } from "../orders/change-stage.ts";
 import { type Card, MAX_COUNTED } from "./board-queries.ts";
-import { cardView } from "./card-view.ts";
 import { type Figures, figuresView } from "./days-view.ts";
-import type { OpenStage } from "./forms.ts";
-import { html, type Html } from "./html.ts";
+import { formatAge, maskedPhone, spacedPhone } from "./format.ts";
+import { cancelOnCard, cancelTemplate, NEXT, type OpenStage, stepForm } from "./forms.ts";
+import { html, type Html, PHONE, PIN } from "./html.ts";
 import type { Viewer } from "./layout.ts";
+import type { Translations } from "./translations.ts";
+
+const MINUTE_MS = 60_000;
+const MAP_URL = "https://yandex.com/maps/?text=";
+
+/** When an order in a stage turns amber and red, in minutes since it entered the stage. */
+const LIMITS = {
+  new: { amber: 5, red: 15 },
+  accepted: { amber: 15, red: 30 },
+  in_progress: { amber: 120, red: 240 },
+} as const satisfies Record<OpenStage, { amber: number; red: number }>;
 
 /** Additional orders that "Show more" loads. */
 const PAGE_SIZE = 100;
@@ -61,7 +73,7 @@ export function boardView(
         </p>`
       }
     </section>
-    ${notice}
+    ${notice} ${cancelTemplate(viewer)}
   </div>`;
 }
 
@@ -95,4 +107,66 @@ function columnView({ stage, cards, count, isCurrent }: Column, limit: number, v
 
 function countText(count: number): string {
   return count < MAX_COUNTED ? String(count) : `${MAX_COUNTED}+`;
+}
+
+/** Renders an order as a card of the board. */
+export function cardView(card: Card, stage: OpenStage, viewer: Viewer): Html {
+  const { texts, now } = viewer;
+  const since = card.stageAt ?? now;
+  const isShown = stage !== "new";
+  return html`<li
+    class="card ${stage} ${urgencyOf(since, now, stage)}"
+    id="order-${card.id}"
+    data-order="${card.id}"
+  >
+    <div class="row">
+      <a class="number" href="/board/orders/${card.id}">№ ${card.id}</a>
+      <span class="tariff">${card.tariffTitle ?? card.tariffCode}</span>
+      <time class="age">${formatAge(since, now, texts)}</time>
+    </div>
+    ${addressView(card, texts)} ${card.comment && html`<p class="comment">${card.comment}</p>`}
+    <div class="row customer">
+      ${card.fullName && html`<span>${card.fullName}</span>`}
+      <span class="phone">${phoneView(card, isShown)}</span>
+      <span class="money">${money(card.amountTiyin)} ${texts.sum}</span>
+    </div>
+    ${isShown && html`<p class="by">${card.actor} · ${clockTime(since)}</p>`}
+    <div class="actions" id="actions-${card.id}">
+      ${stepForm(card.id, stage, NEXT[stage], viewer, "primary")}
+      ${isShown && callButton(card, texts)} ${cancelOnCard(card, viewer)}
+    </div>
+  </li>`;
+}
+
+/** Returns the class of a waiting order. An instant in the future (the clock was ahead) is late. */
+export function urgencyOf(since: number, now: number, stage: OpenStage): "" | "amber" | "red" {
+  const { amber, red } = LIMITS[stage];
+  if (isRecent(since, now, amber * MINUTE_MS)) return "";
+  return isRecent(since, now, red * MINUTE_MS) ? "amber" : "red";
+}
+
+/** Renders the address as a link to a map, or a hint to ask for it. */
+export function addressView({ address, rawAddress }: Card, texts: Translations): Html {
+  if (!address) return html`<p class="no-address">${texts.noAddress}</p>`;
+  // `encodeURIComponent` throws at a lone surrogate, which SQLite may hold.
+  const query = encodeURIComponent(withoutBidiControls(rawAddress ?? "").toWellFormed());
+  return html`<p class="address">
+    <a href="${MAP_URL}${query}" target="_blank" rel="noopener noreferrer">${PIN}${address}</a>
+  </p>`;
+}
+
+/** Renders the number, complete or masked. */
+export function phoneView({ phoneNumber }: Card, isShown: boolean): string {
+  return isShown ? spacedPhone(phoneNumber) : maskedPhone(phoneNumber);
+}
+
+/** Renders the link that calls the customer. */
+export function callButton({ phoneNumber, id }: Card, texts: Translations): Html {
+  return html`<a
+    class="plain call"
+    href="tel:${phoneNumber}"
+    aria-label="${texts.call} № ${id}"
+    title="${texts.call}"
+    >${PHONE}${texts.call}</a
+  >`;
 }

@@ -1,9 +1,8 @@
-import { money } from "../lib/format.ts";
+import { clockTime, money } from "../lib/format.ts";
 import { STAGES } from "../store/schema.ts";
 import type { Card } from "./board-queries.ts";
-import { isoDay, shortDay } from "./format.ts";
+import { dayAndTime, isoDay, maskedPhone, shortDay } from "./format.ts";
 import { html, type Html } from "./html.ts";
-import { tableView } from "./order-view.ts";
 import type { Viewer } from "./layout.ts";
 
 /** Totals of one day. */
@@ -134,4 +133,40 @@ export function figuresView(
     <span>${texts.totals.completed} <b>${completed}</b></span>
     <span>${texts.totals.cancelled} <b>${cancelled}</b></span>
   </p>`;
+}
+
+/** Renders orders as a table: one card per row on a phone. */
+export function tableView(cards: readonly Card[], { texts, now }: Viewer, withDay: boolean): Html {
+  if (cards.length === 0) return html`<p class="empty">${texts.nothingFound}</p>`;
+  return html`<div class="table">
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">${texts.order}</th>
+          <th scope="col">${texts.time}</th>
+          <th scope="col">${texts.stage}</th>
+          <th scope="col">${texts.customer}</th>
+          <th scope="col">${texts.address}</th>
+          <th scope="col" class="money">${texts.sum}</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${cards.map(
+          (card) =>
+            html`<tr data-order="${card.id}">
+              <td><a class="number" href="/board/orders/${card.id}">№ ${card.id}</a></td>
+              <td class="time">${(withDay ? dayAndTime : clockTime)(card.settledAt ?? now)}</td>
+              <td>
+                ${card.stage && html`<span class="badge ${card.stage}">${texts.stages[card.stage]}</span>`}
+              </td>
+              <td class="wide">
+                ${card.fullName} <span class="phone">${maskedPhone(card.phoneNumber)}</span>
+              </td>
+              <td class="wide">${card.address}</td>
+              <td class="money">${money(card.amountTiyin)}</td>
+            </tr>`,
+        )}
+      </tbody>
+    </table>
+  </div>`;
 }

@@ -3,7 +3,7 @@ import { CANCEL_REASONS, type Stage } from "../store/schema.ts";
 import type { Card } from "./board-queries.ts";
 import { html, type Html } from "./html.ts";
 import type { Viewer } from "./layout.ts";
-import { MAX_NOTE } from "./refusals.ts";
+import { MAX_NOTE } from "./responses.ts";
 
 export type OpenStage = "new" | "accepted" | "in_progress";
 
@@ -16,7 +16,7 @@ export function isOpen(stage: Stage | null): stage is OpenStage {
 }
 
 /** The stage that the dispatcher saw, and the page to return to. */
-function contextFields(seen: Stage, { here }: Viewer): Html {
+function contextFields(seen: string, { here }: Viewer): Html {
   return html`<input type="hidden" name="seen" value="${seen}" /><input
       type="hidden"
       name="back"
@@ -40,39 +40,63 @@ export function stepForm(
 }
 
 /** Renders the cancel form: a bottom sheet on a phone. Its summary closes it. */
-export function cancelForm({ id, amountTiyin }: Card, seen: OpenStage, viewer: Viewer): Html {
-  const { texts } = viewer;
+export function cancelForm(card: Card, seen: OpenStage, viewer: Viewer): Html {
+  const amount = `${money(card.amountTiyin)} ${viewer.texts.sum}`;
+  return cancelDetails(card.id, viewer, cancelFields(card.id, seen, amount, viewer));
+}
+
+/**
+ * Renders the cancel form of a card, whose content the script makes from the template when it
+ * opens. Without scripts it leads to the form on the order's page.
+ */
+export function cancelOnCard({ id }: Card, viewer: Viewer): Html {
+  const link = html`<a class="plain" href="/board/orders/${id}">${viewer.texts.order} № ${id}</a>`;
+  return cancelDetails(id, viewer, link);
+}
+
+/** Renders the template of the cancel forms: complete ones would be two thirds of the page. */
+export function cancelTemplate(viewer: Viewer): Html {
+  const form = cancelFields("{id}", "{stage}", "{amount}", viewer);
+  return html`<template id="cancel-form">${form}</template>`;
+}
+
+function cancelDetails(id: number, { texts }: Viewer, content: Html): Html {
   return html`<details class="cancel" id="cancel-${id}">
     <summary>
       <span class="opener">${texts.verbs.cancel}<span class="visually-hidden"> № ${id}</span></span
       ><span class="closer">${texts.keepOrder}</span>
     </summary>
-    <form method="post" action="/board/orders/${id}/cancel">
-      ${contextFields(seen, viewer)}
-      <fieldset>
-        <legend>№ ${id}. ${texts.reason}</legend>
-        ${CANCEL_REASONS.map(
-          (reason) =>
-            html`<label
-              ><input
-                type="radio"
-                name="reason"
-                value="${reason}"
-                required
-              />${texts.reasons[reason]}</label
-            >`,
-        )}
-      </fieldset>
-      <label class="field"
-        >${texts.note}<input name="note" dir="auto" maxlength="${MAX_NOTE}" autocomplete="off"
-      /></label>
-      <label
-        ><input type="checkbox" name="owed" value="yes" checked />${texts.giveMoneyBack}:
-        ${money(amountTiyin)} ${texts.sum}</label
-      >
-      <button class="danger">${texts.cancelOrder}</button>
-    </form>
+    ${content}
   </details>`;
+}
+
+function cancelFields(id: number | "{id}", seen: string, amount: string, viewer: Viewer): Html {
+  const { texts } = viewer;
+  return html`<form method="post" action="/board/orders/${id}/cancel">
+    ${contextFields(seen, viewer)}
+    <fieldset>
+      <legend>№ ${id}. ${texts.reason}</legend>
+      ${CANCEL_REASONS.map(
+        (reason) =>
+          html`<label
+            ><input
+              type="radio"
+              name="reason"
+              value="${reason}"
+              required
+            />${texts.reasons[reason]}</label
+          >`,
+      )}
+    </fieldset>
+    <label class="field"
+      >${texts.note}<input name="note" dir="auto" maxlength="${MAX_NOTE}" autocomplete="off"
+    /></label>
+    <label
+      ><input type="checkbox" name="owed" value="yes" checked />${texts.giveMoneyBack}:
+      ${amount}</label
+    >
+    <button class="danger">${texts.cancelOrder}</button>
+  </form>`;
 }
 
 /** Renders the panel that records a refund. */

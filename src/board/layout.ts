@@ -1,5 +1,4 @@
-import { type Content, html, type Html, userText } from "./html.ts";
-import { BELL, MENU, SEARCH } from "./icons.ts";
+import { BELL, type Content, html, type Html, MENU, SEARCH, userText } from "./html.ts";
 import { type Language, LANGUAGES, type Translations, TRANSLATIONS } from "./translations.ts";
 
 /** The dispatcher who requested a page. */
@@ -39,8 +38,13 @@ export function page(options: PageOptions): string {
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
         <title>${newOrders ? `(${newOrders}) ` : ""}${title} · NoMus</title>
+        <meta name="theme-color" content="#ffffff" media="(prefers-color-scheme: light)" />
+        <meta name="theme-color" content="#232320" media="(prefers-color-scheme: dark)" />
         <link rel="icon" href="/board/icon.svg" />
+        <link rel="apple-touch-icon" href="/board/icon-maskable.png" />
+        <link rel="manifest" href="/board/manifest.json" />
         <link rel="stylesheet" href="/board/board.css" />
+        ${path === "/board/sign-in" && html`<script src="/board/sign-in.js" defer></script>`}
         ${
           viewer &&
           html`${isLive && html`<noscript><meta http-equiv="refresh" content="30" /></noscript>`}

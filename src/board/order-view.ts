@@ -1,12 +1,11 @@
-import { clockTime, money } from "../lib/format.ts";
+import { money } from "../lib/format.ts";
 import { isRecent } from "../orders/change-stage.ts";
 import type { OrderEvent } from "../store/schema.ts";
 import type { Card } from "./board-queries.ts";
-import { addressView, callButton, phoneView, urgencyOf } from "./card-view.ts";
-import { dayAndTime, formatAge, maskedPhone } from "./format.ts";
+import { addressView, callButton, phoneView, urgencyOf } from "./board-view.ts";
+import { dayAndTime, formatAge } from "./format.ts";
 import { cancelForm, isOpen, NEXT, refundForm, stepForm } from "./forms.ts";
-import { html, type Html, userText } from "./html.ts";
-import { CLOSE } from "./icons.ts";
+import { CLOSE, html, type Html, userText } from "./html.ts";
 import type { Viewer } from "./layout.ts";
 import { withDone } from "./request.ts";
 
@@ -92,42 +91,6 @@ export function orderView(
         </li>`;
       })}
     </ol>
-  </div>`;
-}
-
-/** Renders orders as a table: one card per row on a phone. */
-export function tableView(cards: readonly Card[], { texts, now }: Viewer, withDay: boolean): Html {
-  if (cards.length === 0) return html`<p class="empty">${texts.nothingFound}</p>`;
-  return html`<div class="table">
-    <table>
-      <thead>
-        <tr>
-          <th scope="col">${texts.order}</th>
-          <th scope="col">${texts.time}</th>
-          <th scope="col">${texts.stage}</th>
-          <th scope="col">${texts.customer}</th>
-          <th scope="col">${texts.address}</th>
-          <th scope="col" class="money">${texts.sum}</th>
-        </tr>
-      </thead>
-      <tbody>
-        ${cards.map(
-          (card) =>
-            html`<tr data-order="${card.id}">
-              <td><a class="number" href="/board/orders/${card.id}">№ ${card.id}</a></td>
-              <td class="time">${(withDay ? dayAndTime : clockTime)(card.settledAt ?? now)}</td>
-              <td>
-                ${card.stage && html`<span class="badge ${card.stage}">${texts.stages[card.stage]}</span>`}
-              </td>
-              <td class="wide">
-                ${card.fullName} <span class="phone">${maskedPhone(card.phoneNumber)}</span>
-              </td>
-              <td class="wide">${card.address}</td>
-              <td class="money">${money(card.amountTiyin)}</td>
-            </tr>`,
-        )}
-      </tbody>
-    </table>
   </div>`;
 }
 

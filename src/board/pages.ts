@@ -1,5 +1,5 @@
-import { parseInteger } from "../http/parse-integer.ts";
-import { eventsOfOrder, lastStep } from "../orders/event-queries.ts";
+import { parseInteger } from "../http/schemas.ts";
+import { eventsOfOrder, lastTransition } from "../orders/event-queries.ts";
 import { canUndo } from "../orders/change-stage.ts";
 import { STAGES } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
@@ -16,11 +16,11 @@ import {
   MAX_COUNTED,
   refundsOwed,
 } from "./board-queries.ts";
-import { type DayFigures, daysView, MAX_LISTED } from "./days-view.ts";
+import { type DayFigures, daysView, MAX_LISTED, tableView } from "./days-view.ts";
 import { dayOf, parseDay, startOfDay } from "./format.ts";
 import { boardView } from "./board-view.ts";
 import { html, userText } from "./html.ts";
-import { noticeView, orderView, tableView } from "./order-view.ts";
+import { noticeView, orderView } from "./order-view.ts";
 import type { Viewer } from "./layout.ts";
 
 const DAYS = 14;
@@ -73,7 +73,7 @@ export function createPages(store: Store) {
   async function readNotice(query: URLSearchParams, viewer: Viewer) {
     const orderId = parseInteger(query.get("done") ?? "");
     if (orderId === undefined) return undefined;
-    const [last] = await store.read((tx) => lastStep(tx, { orderId }));
+    const [last] = await store.read((tx) => lastTransition(tx, { orderId }));
     const [card] = await store.read((tx) => cardById(tx, { orderId }));
     if (last === undefined || card === undefined || last.actor !== viewer.name) return undefined;
     return noticeView(last, canUndo(card, last, viewer.now), viewer);

@@ -21,9 +21,9 @@ function pathAndQueryOf({ url }: Request): string {
   return start === -1 ? "/" : url.slice(start);
 }
 
-/** Checks whether the request is for the board. */
+/** Checks whether the request is for the board, or for a mistyped address of it. */
 export function isBoardPath(request: Request): boolean {
-  return /^\/board([/?]|$)/.test(pathAndQueryOf(request));
+  return /^\/+board([/?]|$)/i.test(pathAndQueryOf(request));
 }
 
 /** Returns the query of a request. */
@@ -58,10 +58,26 @@ export function withDone(to: string, orderId: number | undefined): string {
   return searchParams.size > 0 ? `${pathname}?${searchParams}` : pathname;
 }
 
-/** Returns the viewer's language. */
+/** Returns the viewer's language: the chosen one, else the one that the browser prefers. */
 export function languageOf({ headers }: Request): Language {
   const chosen = cookieOf(headers.get("cookie"), "lang");
-  return LANGUAGES.find((one) => one === chosen) ?? LANGUAGES[0];
+  return (
+    LANGUAGES.find((one) => one === chosen) ??
+    preferredLanguage(headers.get("accept-language") ?? "") ??
+    LANGUAGES[0]
+  );
+}
+
+/** Returns the best language of an `Accept-Language` header (RFC 9110, section 12.5.4). */
+function preferredLanguage(accepted: string): Language | undefined {
+  const ranges = accepted.split(",").flatMap((range) => {
+    const [, tag, q = "1"] =
+      /^\s*([a-z]+)(?:-[\w-]*)?\s*(?:;\s*q=([\d.]+)\s*)?$/i.exec(range) ?? [];
+    const language = LANGUAGES.find((one) => one === tag?.toLowerCase());
+    return language !== undefined && Number(q) > 0 ? [{ language, q: Number(q) }] : [];
+  });
+  // Sorting is stable: of equal ones, the first wins.
+  return ranges.toSorted((a, b) => b.q - a.q)[0]?.language;
 }
 
 /** CSRF: checks whether the board sent the form. Pages can't change these headers. */

@@ -1,12 +1,16 @@
-import { promisify } from "node:util";
-import { gzip } from "node:zlib";
-import { acceptsGzip } from "../http/static-file.ts";
-import { type Content, html } from "./html.ts";
+import type { ErrorCode } from "../errors.ts";
+import { PROBLEMS } from "../http/problems.ts";
+import { acceptsGzip, compress } from "../http/static-file.ts";
+import { type Content, html, type Html } from "./html.ts";
 import { page, type PageOptions, type Viewer } from "./layout.ts";
-import { type Language, TRANSLATIONS } from "./translations.ts";
-
-// Off the event loop: a board of 300 orders takes 5 ms.
-const compress = promisify(gzip);
+import { hereOf, languageOf, targetOf } from "./request.ts";
+import {
+  type Language,
+  REFUSALS,
+  type RefusalCode,
+  type Translations,
+  TRANSLATIONS,
+} from "./translations.ts";
 
 /** Shorter pages fit into one packet. */
 const MIN_COMPRESSED_BYTES = 1024;
@@ -22,6 +26,7 @@ const PAGE_HEADERS = {
     "style-src 'self'",
     "img-src 'self'",
     "connect-src 'self'",
+    "manifest-src 'self'",
     "base-uri 'none'",
     "form-action 'self'",
     "frame-ancestors 'none'",
@@ -91,7 +96,7 @@ export async function compressed(request: Request, response: Response): Promise<
   const bytes = new Uint8Array(await response.arrayBuffer());
   if (bytes.length < MIN_COMPRESSED_BYTES) return new Response(bytes, { status, headers });
   headers.set("content-encoding", "gzip");
-  return new Response(new Uint8Array(await compress(bytes)), { status, headers });
+  return new Response(await compress(bytes), { status, headers });
 }
 
 /** Redirects to a GET (RFC 9110, section 15.4.4). */
@@ -100,4 +105,78 @@ export function seeOther(location: string, cookie?: string): Response {
     status: 303,
     headers: { location, "cache-control": "no-store", ...(cookie && { "set-cookie": cookie }) },
   });
+}
+
+/** Maximum length of a note or reference. */
+export const MAX_NOTE = 300;
+
+/** The directional marks, embeddings and isolates, and the deprecated and annotation controls. */
+const FORMAT_CONTROLS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f\ufff9-\ufffb]/g;
+
+/** Refusals after which the same request may succeed. */
+const CAN_BE_RETRIED: readonly RefusalCode[] = ["internal_error", "unavailable", "invalid_text"];
+
+export interface Refusals {
+  /** Remembers the fields of a form, to offer them again if the request fails. */
+  keep(request: Request, form: URLSearchParams): void;
+  /** Returns a page with the reason, and a way to retry the same input if that may succeed. */
+  refuse(request: Request, code: RefusalCode, status: number): Response;
+  /** Like `refuse`, with an error code of the HTTP layer. */
+  answer(request: Request, code: ErrorCode): Response;
+}
+
+/** Creates the board's error pages, in the viewer's language. */
+export function createRefusals(viewerOf: (request: Request) => Viewer | undefined): Refusals {
+  const forms = new WeakMap<Request, URLSearchParams>();
+
+  function refuse(request: Request, code: RefusalCode, status: number): Response {
+    const language = languageOf(request);
+    const texts = TRANSLATIONS[language];
+    const retry = CAN_BE_RETRIED.includes(code) && retryView(request, texts);
+    const fault = { status, code, title: texts.notDone, text: texts.refusals[code], retry };
+    return message(viewerOf(request) ?? language, fault);
+  }
+
+  function retryView(request: Request, texts: Translations): Html | undefined {
+    const form = forms.get(request);
+    if (form !== undefined) return retryForm(targetOf(request).pathname, form, texts);
+    if (request.method !== "GET") return undefined;
+    return html`<a class="primary" href="${hereOf(request)}">${texts.tryAgain}</a>`;
+  }
+
+  return {
+    keep: (request, form) => void forms.set(request, form),
+    refuse,
+    answer(request, code) {
+      const own = REFUSALS.find((one) => one === code) ?? "internal_error";
+      return refuse(request, own, PROBLEMS[code].status);
+    },
+  };
+}
+
+function retryForm(action: string, form: URLSearchParams, texts: Translations): Html {
+  return html`<form method="post" action="${action}" class="retry">
+    ${Array.from(form, ([name, value]) => fieldView(name, value, texts))}
+    <button class="primary">${texts.tryAgain}</button>
+  </form>`;
+}
+
+/** Removes forbidden characters that are invisible, so a dispatcher could not delete them. */
+function withoutFormatControls(text: string): string {
+  return text.replace(FORMAT_CONTROLS, "");
+}
+
+function fieldView(name: string, value: string, texts: Translations): Html {
+  // The other fields were set by the button.
+  if (name !== "note" && name !== "reference") {
+    return html`<input type="hidden" name="${name}" value="${value}" />`;
+  }
+  return html`<label class="field"
+    >${texts[name]}<input
+      name="${name}"
+      dir="auto"
+      maxlength="${MAX_NOTE}"
+      value="${withoutFormatControls(value)}"
+      autocomplete="off"
+  /></label>`;
 }

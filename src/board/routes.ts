@@ -4,9 +4,8 @@ import { clockTime } from "../lib/format.ts";
 import type { Config } from "../config.ts";
 import { routeOptions } from "../http/access.ts";
 import type { ErrorPages } from "../http/error-handler.ts";
-import { parseInteger } from "../http/parse-integer.ts";
+import { parseInteger, Lines } from "../http/schemas.ts";
 import { readForm } from "../http/request-body.ts";
-import { Lines } from "../http/schemas.ts";
 import type { Log } from "../log.ts";
 import { insertEvent } from "../orders/event-queries.ts";
 import type { StageChange, ChangeStage } from "../orders/change-stage.ts";
@@ -19,7 +18,7 @@ import { createLiveUpdates } from "./live-updates.ts";
 import { userText } from "./html.ts";
 import type { Viewer } from "./layout.ts";
 import { createPages } from "./pages.ts";
-import { createRefusals, MAX_NOTE } from "./refusals.ts";
+import { createRefusals, MAX_NOTE } from "./responses.ts";
 import {
   hereOf,
   isBoardPath,
@@ -31,6 +30,7 @@ import {
 } from "./request.ts";
 import { DEFAULT_NAME, createSessions, type SessionConfig } from "./sessions.ts";
 import { createSignIn } from "./sign-in.ts";
+import { createSignInLinks } from "./sign-in-links.ts";
 import { createStaticFiles } from "./static-files.ts";
 import { LANGUAGES, TRANSLATIONS } from "./translations.ts";
 
@@ -58,7 +58,10 @@ export function createBoard(dependencies: BoardDependencies) {
   const hasBoard = config.apiKeys.length === 0 || dispatchers.length > 0;
   const sessions = createSessions(config);
   const refusals = createRefusals(viewerOf);
-  const { showSignIn, signIn } = createSignIn({ sessions, refusals, log, now, publicUrl });
+  const { showSignIn, signIn } = createSignIn({
+    ...{ sessions, refusals, log, now, publicUrl },
+    links: createSignInLinks(dispatchers, store, now),
+  });
   const changes = createLiveUpdates(async () => {
     const [version] = await store.read((tx) => boardVersion(tx));
     if (version === undefined) throw new Error("the board version query returned no row");
@@ -120,7 +123,7 @@ export function createBoard(dependencies: BoardDependencies) {
         return seeOther(pageAfterStep(form.get("back"), orderId));
       case "order_not_found":
         return notFound(viewer);
-      case "no_such_step":
+      case "no_such_transition":
         return refuse(viewer, orderId);
       case "stage_changed":
         return conflict(viewer, orderId, outcome.last);
@@ -189,7 +192,11 @@ export function createBoard(dependencies: BoardDependencies) {
       },
       access,
     )
-    .get("/board/sign-in", ({ request }) => compressed(request, showSignIn(request)), access)
+    .get(
+      "/board/sign-in",
+      async ({ request }) => compressed(request, await showSignIn(request)),
+      access,
+    )
     .post(
       "/board/sign-in",
       async ({ request, set }) =>
@@ -272,6 +279,6 @@ function pageAfterStep(back: string | null, orderId: number): string {
 function refuse(viewer: Viewer, orderId: number): Response {
   const text = viewer.texts.noSuchStep;
   return message(viewer, {
-    ...{ status: 422, code: "no_such_step", title: `№ ${orderId}`, text, orderId },
+    ...{ status: 422, code: "no_such_transition", title: `№ ${orderId}`, text, orderId },
   });
 }

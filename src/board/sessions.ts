@@ -1,4 +1,4 @@
-import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { digest, hmac, isSameDigest } from "../lib/digest.ts";
 import { resolve } from "node:path";
 import type { Config } from "../config.ts";
 import type { Dispatcher } from "../settings.ts";
@@ -31,13 +31,13 @@ export function createSessions(config: SessionConfig): Sessions {
   const { dispatchers, publicUrl } = config;
   const isHttps = publicUrl?.startsWith("https:") ?? false;
   // Browsers share cookies between the ports of a host, so each service has its own name.
-  const instance = `nmservis-${digest(instanceOf(config)).toString("hex").slice(0, 8)}`;
+  const instance = `nmservis-${digest(instanceOf(config)).toHex().slice(0, 8)}`;
   // `__Host-` excludes cookies from subdomains and plain HTTP (RFC 6265bis, section 4.1.3.2).
   const cookie = isHttps ? `__Host-${instance}` : instance;
   const attributes = `Path=/; HttpOnly; SameSite=Lax${isHttps ? "; Secure" : ""}`;
 
   function sign({ name, key }: Dispatcher, endsAt: string): string {
-    return createHmac("sha256", key).update(`${name}.${endsAt}`).digest("base64url");
+    return hmac(key, `${name}.${endsAt}`, "base64url");
   }
 
   return {
@@ -85,10 +85,7 @@ export function cookieOf(cookies: string | null, name: string): string | undefin
   return pairs.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
 }
 
-function isSame(a: string, b: string): boolean {
-  return timingSafeEqual(digest(a), digest(b));
-}
-
-function digest(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
+/** Compares two texts in constant time. */
+export function isSame(a: string, b: string): boolean {
+  return isSameDigest(digest(a), digest(b));
 }

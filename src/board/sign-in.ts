@@ -3,11 +3,12 @@ import type { Log } from "../log.ts";
 import type { Clock } from "../ports.ts";
 import { createRateLimit } from "../lib/rate-limit.ts";
 import { respond, seeOther } from "./responses.ts";
-import { type Content, html } from "./html.ts";
+import { type Content, html, type Html, userText } from "./html.ts";
 import { page } from "./layout.ts";
-import type { Refusals } from "./refusals.ts";
+import type { Refusals } from "./responses.ts";
 import { isOwnForm, languageOf, pageAfterSignIn, queryOf } from "./request.ts";
 import type { Sessions } from "./sessions.ts";
+import type { SignInLinks } from "./sign-in-links.ts";
 import { LANGUAGES, TRANSLATIONS } from "./translations.ts";
 
 const MINUTE_MS = 60_000;
@@ -16,23 +17,42 @@ const WRONG_KEYS_PER_MINUTE = 10;
 /** Hosts on which browsers accept `Secure` cookies without TLS. */
 const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
+/** Keeps a link out of `Referer`. Unlike with "no-referrer", browsers send the form's origin. */
+const LINK_HEADERS = { "referrer-policy": "strict-origin" };
+
 export interface SignInDependencies {
   readonly sessions: Sessions;
+  readonly links: SignInLinks;
   readonly refusals: Refusals;
   readonly log: Log;
   readonly now: Clock;
   readonly publicUrl: string | null;
 }
 
-/** Creates the sign-in page and its form handler. */
-export function createSignIn({ sessions, refusals, log, now, publicUrl }: SignInDependencies) {
+/** Creates the sign-in page, for a key or a link, and its form handler. */
+export function createSignIn(dependencies: SignInDependencies) {
+  const { sessions, links, refusals, log, now, publicUrl } = dependencies;
   const wrongKeys = createRateLimit({ limit: WRONG_KEYS_PER_MINUTE, windowMs: MINUTE_MS, now });
   const secureUrl = publicUrl?.startsWith("https:") ? new URL(publicUrl) : undefined;
 
-  function showSignIn(request: Request): Response {
-    const to = pageAfterSignIn(queryOf(request).get("to"));
+  async function showSignIn(request: Request): Promise<Response> {
+    const query = queryOf(request);
+    const to = pageAfterSignIn(query.get("to"));
+    const link = query.get("link");
+    if (link !== null) return showLink(request, link);
     const isElsewhere = secureUrl && request.headers.get("host") !== secureUrl.host;
     return show(request, to, 200, isElsewhere && signInAt(request, to));
+  }
+
+  /** Does not use the link up: messengers open links for a preview. */
+  async function showLink(request: Request, link: string): Promise<Response> {
+    const texts = TRANSLATIONS[languageOf(request)];
+    const owner = await links.ownerOf(link);
+    if (owner === undefined) return show(request, "/board", 403, texts.deadLink);
+    const content = html`<input type="hidden" name="link" value="${link}" />
+      <button class="primary">${texts.signInAs(userText(owner.name))}</button>
+      <a class="quiet" href="/board/sign-in">${texts.signInWithKey}</a>`;
+    return respond(signInPage(request, `/board/sign-in?link=${link}`, content), 200, LINK_HEADERS);
   }
 
   async function signIn(request: Request, requestId: string): Promise<Response> {
@@ -41,15 +61,21 @@ export function createSignIn({ sessions, refusals, log, now, publicUrl }: SignIn
     if (form === undefined) return refusals.refuse(request, "invalid_form", 400);
     const to = pageAfterSignIn(form.get("to"));
     if (dropsCookies(request)) return show(request, to, 403, signInAt(request, to));
-    const dispatcher = sessions.ownerOf(form.get("key") ?? "");
-    if (dispatcher !== undefined) return seeOther(to, sessions.begin(dispatcher, now()));
+    const link = form.get("link");
+    const dispatcher =
+      link === null ? sessions.ownerOf(form.get("key")?.trim() ?? "") : await links.ownerOf(link);
+    const isAccepted = dispatcher !== undefined && (link === null || (await links.use(link)));
+    if (isAccepted) return seeOther(to, sessions.begin(dispatcher, now()));
     const texts = TRANSLATIONS[languageOf(request)];
+    // A genuine link that is used again is no attempt to guess.
+    if (dispatcher !== undefined) return show(request, to, 403, texts.deadLink);
     if (!wrongKeys.take("all")) {
       const leftS = Math.max(1, Math.ceil((wrongKeys.renewsAt("all") - now()) / 1000));
       return show(request, to, 429, texts.tooManyKeys, { "retry-after": String(leftS) });
     }
-    log.warn(`Refused a sign-in to the board: wrong key (request ${requestId}).`);
-    return show(request, to, 403, texts.wrongKey);
+    const what = link === null ? "key" : "link";
+    log.warn(`Refused a sign-in to the board: wrong ${what} (request ${requestId}).`);
+    return show(request, to, 403, link === null ? texts.wrongKey : texts.deadLink);
   }
 
   /** Returns whether the browser would drop the `Secure` session cookie, which prevents sign-in. */
@@ -68,6 +94,7 @@ export function createSignIn({ sessions, refusals, log, now, publicUrl }: SignIn
   return { showSignIn, signIn };
 }
 
+/** Returns the page that asks for the key. */
 function show(
   request: Request,
   to: string,
@@ -75,26 +102,41 @@ function show(
   alert: Content,
   headers: Readonly<Record<string, string>> = {},
 ): Response {
+  const texts = TRANSLATIONS[languageOf(request)];
+  const content = html`<p role="alert">${alert}</p>
+    <input type="hidden" name="to" value="${to}" />
+    <div class="field">
+      <label for="key">${texts.key}</label>
+      <div class="key">
+        <input
+          type="password"
+          name="key"
+          id="key"
+          required
+          autofocus
+          autocomplete="current-password"
+          autocapitalize="none"
+          spellcheck="false"
+        />
+        <button type="button" id="show-key" aria-pressed="false" hidden>${texts.showKey}</button>
+      </div>
+    </div>
+    <button class="primary">${texts.signIn}</button>
+    <p class="quiet">${texts.linkHint}</p>`;
+  const here = `/board/sign-in?to=${encodeURIComponent(to)}`;
+  return respond(signInPage(request, here, content), status, headers);
+}
+
+function signInPage(request: Request, here: string, content: Html): string {
   const language = languageOf(request);
   const texts = TRANSLATIONS[language];
-  const here = `/board/sign-in?to=${encodeURIComponent(to)}`;
-  const content = html`<form method="post" action="/board/sign-in" class="panel sign-in">
-    <h1>NoMus</h1>
-    <p role="alert">${alert}</p>
-    <input type="hidden" name="to" value="${to}" />
-    <label class="field"
-      >${texts.key}<input
-        type="password"
-        name="key"
-        required
-        autofocus
-        autocomplete="current-password"
-    /></label>
-    <button class="primary">${texts.signIn}</button>
-    <p class="languages">
-      ${LANGUAGES.map((one) => html`<a href="/board/language/${one}?to=${encodeURIComponent(here)}">${one.toUpperCase()}</a> `)}
-    </p>
+  const form = html`<form method="post" action="/board/sign-in" class="panel sign-in">
+    <h1><img src="/board/icon.svg" alt="" width="64" height="64" />NoMus</h1>
+    ${content}
+    <div class="languages" role="group" aria-label="${texts.languages}">
+      ${LANGUAGES.map((one) => html`<a href="/board/language/${one}?to=${encodeURIComponent(here)}" hreflang="${one}" ${one === language && html`aria-current="true"`}>${one.toUpperCase()}</a> `)}
+    </div>
   </form>`;
   const options = { title: texts.signIn, path: "/board/sign-in", viewer: undefined, language };
-  return respond(page({ ...options, content }), status, headers);
+  return page({ ...options, content: form });
 }

@@ -1,5 +1,5 @@
 import { html } from "./html.ts";
-import { plural } from "./plural.ts";
+import { plural } from "./format.ts";
 import type { Translations } from "./translations.ts";
 
 export const en: Translations = {
@@ -87,6 +87,11 @@ export const en: Translations = {
   signIn: "Sign in",
   signOut: "Sign out",
   key: "Your key",
+  showKey: "Show",
+  linkHint: "You can sign in with a link instead: ask your manager for one.",
+  signInAs: (who) => html`Sign in as ${who}`,
+  signInWithKey: "Sign in with a key",
+  deadLink: "This link was already used or has expired. Ask for a new one, or use your key.",
   wrongKey: "Wrong key.",
   tooManyKeys: "Too many attempts. Wait a minute.",
   changedTitle: "The order has already changed",

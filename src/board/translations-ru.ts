@@ -1,5 +1,5 @@
 import { html } from "./html.ts";
-import { plural } from "./plural.ts";
+import { plural } from "./format.ts";
 import type { Translations } from "./translations.ts";
 
 export const ru: Translations = {
@@ -87,6 +87,11 @@ export const ru: Translations = {
   signIn: "Войти",
   signOut: "Выйти",
   key: "Ваш ключ",
+  showKey: "Показать",
+  linkHint: "Вместо ключа можно войти по ссылке: попросите её у руководителя.",
+  signInAs: (who) => html`Войти как ${who}`,
+  signInWithKey: "Войти с ключом",
+  deadLink: "Ссылка уже использована или устарела. Попросите новую или войдите с ключом.",
   wrongKey: "Неверный ключ.",
   tooManyKeys: "Слишком много попыток. Подождите минуту.",
   changedTitle: "Заказ уже изменён",

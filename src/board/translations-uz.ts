@@ -1,5 +1,5 @@
 import { html } from "./html.ts";
-import { plural } from "./plural.ts";
+import { plural } from "./format.ts";
 import type { Translations } from "./translations.ts";
 
 export const uz: Translations = {
@@ -87,6 +87,11 @@ export const uz: Translations = {
   signIn: "Kirish",
   signOut: "Chiqish",
   key: "Kalitingiz",
+  showKey: "Ko‘rsatish",
+  linkHint: "Kalit o‘rniga havola orqali ham kirish mumkin: uni rahbardan so‘rang.",
+  signInAs: (who) => html`${who} sifatida kirish`,
+  signInWithKey: "Kalit bilan kirish",
+  deadLink: "Havola ishlatilgan yoki muddati o‘tgan. Yangisini so‘rang yoki kalit bilan kiring.",
   wrongKey: "Kalit noto‘g‘ri.",
   tooManyKeys: "Urinishlar juda ko‘p. Bir daqiqa kuting.",
   changedTitle: "Buyurtma allaqachon o‘zgargan",

@@ -86,6 +86,12 @@ export interface Translations {
   readonly signIn: string;
   readonly signOut: string;
   readonly key: string;
+  readonly showKey: string;
+  readonly linkHint: string;
+  /** The button on the page of a sign-in link. */
+  readonly signInAs: (who: Content) => Html;
+  readonly signInWithKey: string;
+  readonly deadLink: string;
   readonly wrongKey: string;
   readonly tooManyKeys: string;
   readonly changedTitle: string;

@@ -4,8 +4,7 @@ import { readSettings } from "../config.ts";
 import { checkpointedBackup, partOf } from "../store/sqlite/backup.ts";
 import { syncInBackground } from "../store/sqlite/background-sync.ts";
 import type { RunCommand } from "./command.ts";
-import { describeLastOrder } from "./terminal.ts";
-import { runUntilSignal } from "./run-until-signal.ts";
+import { describeLastOrder, runUntilSignal } from "./terminal.ts";
 import { sqlitePathOf } from "./database.ts";
 
 /** `nmservis backup FILE`: works while the service runs. */

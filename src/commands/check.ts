@@ -5,10 +5,9 @@ import { type DatabaseConfig } from "../settings.ts";
 import type { Clock } from "../ports.ts";
 import { lastBackupAt } from "../backups/schedule.ts";
 import { countOrders, waitingOrders } from "../orders/order-queries.ts";
-import { DatabaseUnusable } from "../store/errors.ts";
+import { DatabaseUnusable, describeFileError, systemCode } from "../store/errors.ts";
 import { requireDatabase } from "../store/sqlite/safe-path.ts";
 import { verifyDatabase } from "../store/sqlite/integrity.ts";
-import { describeFileFault, systemCode } from "../store/sqlite/file-errors.ts";
 import type { RunCommand } from "./command.ts";
 import { withReader } from "./database.ts";
 
@@ -56,7 +55,7 @@ async function printUnfinished(database: DatabaseConfig, print: Print, now: Cloc
   const { pending, pendingSince, unnotified, unnotifiedSince } = waiting;
   print(`Orders: ${count.orders}.`);
   print(`Pending, being paid or in doubt: ${pending}${age(pendingSince, now())}.`);
-  print(`Paid, and the dispatcher not notified: ${unnotified}${age(unnotifiedSince, now())}.`);
+  print(`Paid, dispatcher not notified yet: ${unnotified}${age(unnotifiedSince, now())}.`);
 }
 
 function lastBackup(folder: string, now: number): string {
@@ -71,7 +70,7 @@ function namesIn(folder: string): string[] {
     // The service creates the folder with its first backup.
     if (systemCode(error) === "ENOENT") return [];
     throw new DatabaseUnusable(
-      `The folder ${folder} in BACKUP_DIR can't be read: ${describeFileFault(error)}.`,
+      `The folder ${folder} (BACKUP_DIR) can't be read: ${describeFileError(error)}.`,
     );
   }
 }

@@ -28,6 +28,12 @@ export const COMMANDS = {
     positionals: 0,
     load: async () => (await import("./tariffs.ts")).tariffs,
   },
+  "sign-in-link": {
+    usage: "NAME",
+    summary: "prints a one-time link and QR code that sign a dispatcher in",
+    positionals: 1,
+    load: async () => (await import("./sign-in-link.ts")).signInLink,
+  },
   check: {
     usage: "",
     summary: "verifies the database and counts unfinished orders",

@@ -1,6 +1,5 @@
 import type { DatabaseConfig } from "../settings.ts";
 import { DatabaseUnusable } from "../store/errors.ts";
-import { openPostgresReader } from "../store/postgres/store.ts";
 import { openSqliteReader } from "../store/sqlite/store.ts";
 import type { Reader } from "../store/store.ts";
 
@@ -21,13 +20,17 @@ export async function withReader<T>(
   database: DatabaseConfig,
   work: (reader: Reader) => Promise<T>,
 ): Promise<T> {
-  const reader =
-    database.kind === "sqlite"
-      ? openSqliteReader(database.path)
-      : await openPostgresReader(database.url);
+  const reader = await openReader(database);
   try {
     return await work(reader);
   } finally {
     await reader.close();
   }
+}
+
+async function openReader(database: DatabaseConfig): Promise<Reader> {
+  if (database.kind === "sqlite") return openSqliteReader(database.path);
+  // Loaded only if needed, as in `serve`.
+  const { openPostgresReader } = await import("../store/postgres/store.ts");
+  return openPostgresReader(database.url);
 }

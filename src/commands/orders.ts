@@ -15,7 +15,9 @@ export const orders: RunCommand = async ({ environment, print }, { status, last,
     );
   }
   if (!/^[1-9]\d{0,8}$/.test(String(last))) {
-    throw new UsageError(`orders: --last must be a whole number from 1, not "${last}"`);
+    throw new UsageError(
+      `orders: --last must be a whole number from 1 to 999999999, not "${last}"`,
+    );
   }
   const { database } = readSettings(environment, ["database"]);
   const found = await withReader(database, (reader) =>

@@ -1,8 +1,7 @@
 import { readSettings } from "../config.ts";
 import { checkpointedRestore } from "../store/sqlite/restore.ts";
 import type { RunCommand } from "./command.ts";
-import { describeLastOrder } from "./terminal.ts";
-import { runUntilSignal } from "./run-until-signal.ts";
+import { describeLastOrder, runUntilSignal } from "./terminal.ts";
 import { sqlitePathOf } from "./database.ts";
 
 /** `nmservis restore FILE`: works only while the service is stopped. */
@@ -10,7 +9,7 @@ export const restore: RunCommand = async ({ environment, print, now }, _options,
   const { database } = readSettings(environment, ["database"]);
   const path = sqlitePathOf(database, "restored", "pg_restore");
   const time = new Date(now()).toISOString().replaceAll(/[:.]/g, "-");
-  const { restored, isRawCopy, former, isFormerReadable, kept } = await runUntilSignal(
+  const { restored, isRawCopy, old, isOldReadable, kept } = await runUntilSignal(
     checkpointedRestore(from, path, time),
   );
   print(`Restored ${from}: ${describeLastOrder(restored)}.`);
@@ -20,11 +19,11 @@ export const restore: RunCommand = async ({ environment, print, now }, _options,
     );
   }
   if (kept === undefined) return;
-  const before = isFormerReadable ? describeLastOrder(former) : "its last order is unknown";
-  print(`Before: ${before}. The old database is ${kept}.`);
-  if (former !== undefined && former.id > (restored?.id ?? 0)) {
+  const before = isOldReadable ? describeLastOrder(old) : "its last order is unknown";
+  print(`Before: ${before}. The old database is kept as ${kept}.`);
+  if (old !== undefined && old.id > (restored?.id ?? 0)) {
     print(
-      "Orders in between are gone, and so are their keys: a repeat of one would be charged again.",
+      "Newer orders are lost, and so are their keys: repeating one would charge the customer again.",
     );
   }
 };

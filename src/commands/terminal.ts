@@ -1,11 +1,13 @@
 import type { LastOrder } from "../store/sqlite/integrity.ts";
 import { inSum } from "../lib/format.ts";
 import type { Clock } from "../ports.ts";
+import { DatabaseUnusable } from "../store/errors.ts";
+import type { Checkpointed } from "../store/sqlite/checkpoints.ts";
 
 /** Describes an order by its id and time. */
 export function describeLastOrder(order: LastOrder | undefined): string {
   if (order === undefined) return "it has no orders";
-  return `its last order is ${order.id} of ${new Date(order.createdAt).toISOString()}`;
+  return `its last order is ${order.id}, created ${new Date(order.createdAt).toISOString()}`;
 }
 
 /** An amount, shown in sum. */
@@ -68,11 +70,37 @@ export function createProgress(unit: string, elapsed: Clock) {
       const bar = "#".repeat(Math.floor((percent / 100) * WIDTH)).padEnd(WIDTH, ".");
       process.stderr.write(`\r[${bar}] ${text}\u001b[K`);
     },
-    /** Removes the bar. If the work took over a second, prints `next`, which names the next step. */
+    /** Removes the bar. If the work took over a second, prints `next`, the step that follows. */
     end(next?: string) {
       if (hasBar) process.stderr.write("\r\u001b[K");
       const isLong = elapsed() - startedAt > 1000;
       if (isLong && next !== undefined) process.stderr.write(`${next}\n`);
     },
   };
+}
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/**
+ * Runs the work. A signal interrupts it at its next checkpoint: the work cleans up, and the promise
+ * rejects with `DatabaseUnusable`.
+ */
+export async function runUntilSignal<Result>(work: Checkpointed<Result>): Promise<Result> {
+  let received: NodeJS.Signals | undefined;
+  const onSignal = (signal: NodeJS.Signals) => (received ??= signal);
+  for (const signal of SIGNALS) process.on(signal, onSignal);
+  try {
+    for (;;) {
+      // The event loop delivers signals, and the work blocks it.
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      const next = received === undefined ? work.next() : work.throw(interruption(received));
+      if (next.done) return next.value;
+    }
+  } finally {
+    for (const signal of SIGNALS) process.off(signal, onSignal);
+  }
+}
+
+function interruption(signal: NodeJS.Signals) {
+  return new DatabaseUnusable(`Stopped by ${signal}; nothing was changed.`);
 }

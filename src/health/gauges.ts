@@ -3,7 +3,7 @@ import type { Gauges } from "../metrics.ts";
 import type { StoreSizes } from "../store/store.ts";
 import type { WriteProbe } from "./write-probe.ts";
 
-/** Numbers of waiting orders, and since when the oldest of each has been waiting, in ms. */
+/** Numbers of waiting orders, and when the oldest of each kind began to wait, in ms. */
 export interface Waiting {
   readonly pending: number;
   readonly pendingSince: number | null;

@@ -28,7 +28,7 @@ export function healthRoutes(dependencies: HealthDependencies) {
         anyHost: true,
         response: {
           200: namedObject("Running", {
-            message: Type.Literal("NoMus API is running", { description: "A fixed text." }),
+            message: Type.Literal("NoMus API is running", { description: "Always this string." }),
           }),
           ...problemSchemas("internal_error"),
         },

@@ -1,7 +1,7 @@
 import type { TObject } from "@sinclair/typebox";
 import type { DocumentDecoration } from "elysia";
 import { describeQuery, type Example } from "./schemas.ts";
-import { createHash, timingSafeEqual } from "node:crypto";
+import { digest, isSameDigest } from "../lib/digest.ts";
 
 /**
  * Required access: none, a client key, the owner's key, or a dispatcher's session, which the board
@@ -50,7 +50,7 @@ export interface Route {
 /** The result of `AccessControl.identify`, which does not read the request body. */
 export interface RequestInfo {
   readonly caller: Caller;
-  /** Routes at its path, by method; undefined if the path is unknown. */
+  /** Routes at the request's path, by method; undefined if the path is unknown. */
   readonly routes: ReadonlyMap<string, Route> | undefined;
   /** The declared path of these routes, such as `/orders/:order_id`. */
   readonly path: string | undefined;
@@ -120,7 +120,7 @@ interface RoutesAtPath {
   readonly methods: Map<string, Route>;
 }
 
-/** Default access: `client`. */
+/** Indexes the routes by path. Default access: `client`. */
 function createRouteMap(declared: readonly DeclaredRoute[]) {
   const routes = new Map<string, RoutesAtPath>();
   for (const { method, path, hooks } of declared) {
@@ -143,7 +143,7 @@ function createRouteMap(declared: readonly DeclaredRoute[]) {
   };
 }
 
-/** The sender of a request, by its key. */
+/** The sender of a request, identified by its key. */
 export type Caller = "owner" | "client" | "anonymous" | "invalid key";
 
 export interface ApiKeys {
@@ -177,14 +177,10 @@ function bearerOf(headers: Headers): string | undefined {
   return /^Bearer +(\S+)$/i.exec(headers.get("authorization") ?? "")?.[1];
 }
 
-function includes(digests: Buffer[], digested: Buffer): boolean {
+function includes(digests: Uint8Array[], digested: Uint8Array): boolean {
   let found = false;
-  for (const candidate of digests) found = timingSafeEqual(candidate, digested) || found;
+  for (const candidate of digests) found = isSameDigest(candidate, digested) || found;
   return found;
-}
-
-function digest(key: string): Buffer {
-  return createHash("sha256").update(key).digest();
 }
 
 /** A name or a bracketed IPv6 address, with an optional port (RFC 9110, section 7.2). */
@@ -197,7 +193,7 @@ function hostName(authority: string): string | undefined {
 
 /**
  * Returns a check of `Host` headers against `names`; null accepts any well-formed one. Protects
- * against DNS rebinding: rejects another site's page whose name resolves to our address.
+ * against DNS rebinding: rejects requests of pages whose host name resolves to our address.
  */
 export function createHostCheck(names: readonly string[] | null) {
   const allowed = names && new Set(names.map(hostName));

@@ -3,7 +3,10 @@ import { type ErrorCode, Unavailable } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { BodyTooLarge } from "./request-body.ts";
 import { problem } from "./problems.ts";
-import { fieldErrors } from "./validation.ts";
+import type { TSchema } from "@sinclair/typebox";
+import type { TypeCheck } from "@sinclair/typebox/compiler";
+import { ValueErrorType } from "@sinclair/typebox/errors";
+import { expectation } from "./schemas.ts";
 
 /** The framework's context of a failed request. */
 interface Failure {
@@ -23,8 +26,8 @@ export interface ErrorPages {
 }
 
 /**
- * Returns a handler that answers every error with problem details or a page. Logs internal errors
- * and store failures with their stack.
+ * Returns a handler that answers every error with problem details or an error page. Logs internal
+ * errors and store failures with their stack.
  */
 export function createErrorHandler(log: Log, pages?: ErrorPages) {
   return (failure: Failure) => {
@@ -46,4 +49,20 @@ function errorCodeOf({ code, error }: Failure) {
   if (cause instanceof BodyTooLarge) return "body_too_large";
   if (code === "PARSE") return "invalid_json";
   return error instanceof Unavailable ? "unavailable" : "internal_error";
+}
+
+/** Returns one error per invalid field of the body, without any of the input. */
+export function fieldErrors(error: ValidationError): { field: string; message: string }[] {
+  const byField = new Map<string, string>();
+  // Not `error.all`, which converts the input to strings.
+  // `as`: the framework keeps the failed validator, compiled by TypeBox.
+  const validator = error.validator as TypeCheck<TSchema>;
+  for (const fault of validator.Errors(error.value)) {
+    const field = fault.path.slice(1) || "body";
+    // The first error is the clearest: TypeBox also reports a missing field as a wrong type.
+    if (byField.has(field)) continue;
+    const missing = fault.type === ValueErrorType.ObjectRequiredProperty;
+    byField.set(field, missing ? "is missing" : `must be ${expectation(fault.schema)}`);
+  }
+  return Array.from(byField, ([field, message]) => ({ field, message }));
 }

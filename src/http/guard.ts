@@ -14,7 +14,7 @@ import {
 import { createCors } from "./cors.ts";
 import { createErrorHandler, type ErrorPages } from "./error-handler.ts";
 import { problem } from "./problems.ts";
-import { requestIdOf } from "./request-id.ts";
+import { requestIdOf } from "./request-log.ts";
 
 /** Limits log lines: anyone can send requests with a wrong `Host`. */
 const HOST_WARNINGS_PER_MINUTE = 10;
@@ -33,8 +33,8 @@ export interface GuardDependencies {
 }
 
 /**
- * Returns a plugin that checks each request before its body is read and its route is called.
- * Answers every error, including those of routes, with problem details or a page.
+ * Returns a plugin that checks each request before its body is read and its handler runs. Answers
+ * every error, including those of handlers, with problem details or an error page.
  */
 export function guard({ log, now, randomId, access, errorPages, config }: GuardDependencies) {
   const isAllowedHost = createHostCheck(config.allowedHosts);
@@ -47,7 +47,7 @@ export function guard({ log, now, randomId, access, errorPages, config }: GuardD
     log.warn(`Refused a request for the host ${name}. If it is yours, add it to ALLOWED_HOSTS.`);
   }
 
-  // Returns the plain type: routes document the errors that are answered here.
+  // Typed as a plain `Elysia`: the routes document the errors that are returned here.
   return (app: Elysia): Elysia => {
     /** Returns the first failed check, in the contract's order; undefined if all pass. */
     function rejection(request: Request, path: string, set: Context["set"]): ErrorCode | undefined {

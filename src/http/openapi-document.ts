@@ -1,9 +1,9 @@
 import { documentedProblem, examplesOf, type FieldError, REASON_PHRASES } from "./problems.ts";
-import { REQUEST_ID } from "./request-id.ts";
+import { REQUEST_ID } from "./request-log.ts";
 import { type Example, expectation, SCHEMA_NAME, withoutInternals } from "./schemas.ts";
 
 /** The parts of an OpenAPI document that this module reads or changes. */
-interface Document {
+export interface Document {
   openapi: string;
   components?: object;
   paths: Record<string, Record<string, Operation>>;
@@ -78,7 +78,7 @@ function retryAfter(event: string) {
 function replayed(outcome: string) {
   return {
     "Idempotent-Replayed": {
-      description: `Present if this request is a repeat: an earlier one created the order, which is ${outcome}.`,
+      description: `Present if this request is a repeat: an earlier request created the order, which is ${outcome}.`,
       schema: { type: "string", const: "true" },
     },
   };
@@ -101,10 +101,9 @@ const COMMON_PARAMETER_REFS = Object.keys(COMMON_PARAMETERS).map((name) => ({
 }));
 
 /**
- * Returns the plugin's OpenAPI document, completed: one media type per body,
- * `application/problem+json` for errors, descriptions, headers, examples, named schemas, and these
- * additions. The version is 3.1, because 3.0 does not support JSON Schema. Throws if two different
- * schemas have the same name.
+ * Completes the plugin's OpenAPI document: one media type per body, `application/problem+json` for
+ * errors, descriptions, headers, examples, named schemas, and the additions. The version is 3.1,
+ * because 3.0 does not support JSON Schema. Throws if two different schemas have the same name.
  */
 export function tidyDocument(raw: Document, { webhooks, examples }: Additions): Document {
   const { components, ...document } = withoutInternals(raw);
@@ -178,7 +177,7 @@ function fieldErrorOf({ requestBody, parameters }: Operation): FieldError | unde
   return { field: query.name, message: `must be ${expectation(query.schema)}` };
 }
 
-/** Moves each named schema into `schemas`, adds its examples, and leaves a reference. */
+/** Moves each named schema, with its examples, into `schemas`, and leaves a reference. */
 function refer<Part>(
   part: Part,
   schemas: Record<string, unknown>,

@@ -29,7 +29,7 @@ export const PROBLEMS = {
   invalid_phone_number: { status: 422, detail: "phone_number is not a valid phone number." },
   idempotency_key_reused: {
     status: 422,
-    detail: "This Idempotency-Key was used for an order with another tariff.",
+    detail: "This Idempotency-Key was used for an order with a different tariff.",
   },
   too_many_orders: { status: 429, detail: "This user has reached the hourly order limit." },
   internal_error: { status: 500, detail: "Internal error; it has been logged." },
@@ -54,7 +54,7 @@ export const REASON_PHRASES = {
   503: "Service Unavailable",
 } as const satisfies Record<StatusOf<ErrorCode> | 200 | 202, string>;
 
-/** Errors of every operation that needs a key. All of these also use the store. */
+/** Errors of every operation that needs a key. All such operations also use the store. */
 export const KEYED_ERRORS = [
   "invalid_host",
   "internal_error",
@@ -83,7 +83,7 @@ type CodeOf<Code extends ErrorCode, Status> = Code extends ErrorCode
 
 const FIELD_ERROR = namedObject("FieldError", {
   field: Type.String({ description: "The name of the field or parameter." }),
-  message: Type.String({ description: "The error, to be read after the field's name." }),
+  message: Type.String({ description: "The problem, phrased to follow the field's name." }),
 });
 
 /** One missing or invalid field. */
@@ -179,7 +179,7 @@ function problemSchema<Code extends ErrorCode>(codes: Code[], options: SchemaOpt
         detail: Type.String({ description: "One English sentence for developers." }),
         code: Type.String({
           enum: codes,
-          description: "The error code. Map it to a text for the customer.",
+          description: "The error code. Map it to a message for the customer.",
         }),
         request_id: Type.String({
           description: "The request's id, as in the header X-Request-Id and in the log.",
@@ -208,7 +208,7 @@ const NAME_OF_STATUS: Readonly<Record<number, string>> = {
 
 /**
  * Returns the named OpenAPI schema of problems with this status. It allows the codes of all
- * operations, so that clients need few types. The examples of an operation have only its codes.
+ * operations, so that clients need few types. An operation's examples show only its own codes.
  */
 export function documentedProblem(status: number): TSchema {
   const name = NAME_OF_STATUS[status];

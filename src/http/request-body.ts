@@ -12,20 +12,26 @@ export function isPlainJson(headers: Headers): boolean {
   // Fast path: almost every client sends this.
   if (contentType === "application/json") return true;
   if (contentType === null || !/^\s*application\/json\s*(;|$)/i.test(contentType)) return false;
-  return Array.from(contentType.matchAll(PARAMETER)).every(
-    ([, name, value]) => name?.toLowerCase() !== "charset" || isUtf8(value ?? ""),
-  );
+  return isUtf8(contentType);
 }
 
-/** Returns whether the body is declared as an unencoded HTML form. */
+/** Returns whether the body is declared as an unencoded HTML form in UTF-8. */
 export function isForm(headers: Headers): boolean {
   const isPlain = headers.get("content-encoding") === null;
   const contentType = headers.get("content-type") ?? "";
-  return isPlain && /^application\/x-www-form-urlencoded\s*(;|$)/i.test(contentType);
+  return (
+    isPlain &&
+    /^application\/x-www-form-urlencoded\s*(;|$)/i.test(contentType) &&
+    isUtf8(contentType)
+  );
 }
 
-function isUtf8(charset: string): boolean {
-  return /^(utf-?8|"utf-?8")\s*$/i.test(charset);
+/** Returns whether a media type has no other `charset`. */
+function isUtf8(contentType: string): boolean {
+  return Array.from(contentType.matchAll(PARAMETER)).every(
+    ([, name, value = ""]) =>
+      name?.toLowerCase() !== "charset" || /^(utf-?8|"utf-?8")\s*$/i.test(value),
+  );
 }
 
 const MAX_BODY_BYTES = 16 * 1024;

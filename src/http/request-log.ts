@@ -1,5 +1,5 @@
 import type { Elysia } from "elysia";
-import type { Log } from "../log.ts";
+import { type Log, maskPhoneNumbers } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Clock } from "../ports.ts";
 import type { AccessControl } from "./access.ts";
@@ -48,4 +48,17 @@ export function logRequests({ log, metrics, now, access }: ObserverDependencies)
       request_id: requestId,
     });
   }
+}
+
+/** Request ids that clients may choose. */
+export const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
+
+/**
+ * Returns the id of a request for its response and the log: the client's if it is valid, else a new
+ * one. Ids that the log would mask as phone numbers are replaced, including random ones.
+ */
+export function requestIdOf(headers: Headers, randomId: () => string): string {
+  let id = headers.get("x-request-id") ?? "";
+  while (!REQUEST_ID.test(id) || maskPhoneNumbers(id) !== id) id = randomId();
+  return id;
 }

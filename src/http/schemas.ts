@@ -127,22 +127,20 @@ export function Id(options: SchemaOptions = {}) {
   return Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, ...options });
 }
 
-/**
- * Returns the schema of a string. Its length counts in characters (JSON Schema), not UTF-16 units.
- */
+/** Returns the schema of a string. Lengths are in characters (JSON Schema), not UTF-16 units. */
 export function Text(minLength: number, maxLength: number, options: SchemaOptions = {}) {
   return Type.Unsafe<string>({ ...options, [Kind]: "Text", type: "string", minLength, maxLength });
 }
 
 /**
  * Returns the schema of a non-blank single line in requests. Responses use `Text`, because older
- * versions stored other texts.
+ * versions stored strings that this schema rejects.
  */
 export function Line(minLength: number, maxLength: number, options: SchemaOptions = {}) {
   return Text(minLength, maxLength, { ...options, pattern: ONE_LINE });
 }
 
-/** Returns the schema of a non-blank text of one or more lines in requests. */
+/** Returns the schema of a non-blank string of one or more lines in requests. */
 export function Lines(minLength: number, maxLength: number, options: SchemaOptions = {}) {
   return Text(minLength, maxLength, { ...options, pattern: LINES });
 }
@@ -161,7 +159,8 @@ TypeRegistry.Set<TextSchema>("Text", (schema, value) => {
   // A character has at most two units, so longer strings need no counting.
   if (value.length > 2 * schema.maxLength) return false;
   const pattern = patterns.get(schema.pattern ?? "");
-  // The pattern has the combining marks of some scripts only: all would make it five times as long.
+  // The pattern covers the combining marks of only some scripts: all of them would make it five
+  // times as long.
   if (pattern && !(pattern.test(value) && hasVisibleCharacter(value))) return false;
   const { length } = Array.from(value);
   return length >= schema.minLength && length <= schema.maxLength;
@@ -186,4 +185,17 @@ export function expectation(schema: SchemaOptions): string {
     default:
       throw new Error(`schemas of type ${type} have no description`);
   }
+}
+
+/**
+ * Parses an integer in canonical form: no plus, leading zeros, fraction or exponent. Returns
+ * undefined if it is malformed or out of bounds.
+ */
+export function parseInteger(
+  text: string,
+  min = 1,
+  max: number = Number.MAX_SAFE_INTEGER,
+): number | undefined {
+  const value = /^(0|-?[1-9]\d*)$/.test(text) ? Number(text) : Number.NaN;
+  return value >= min && value <= max ? value : undefined;
 }

@@ -1,10 +1,9 @@
-import { swagger } from "@elysiajs/swagger";
-import { Elysia } from "elysia";
+import { Elysia, type InternalRoute } from "elysia";
 // Imported as files, so that the executable includes them.
 import bundlePath from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
 import cssPath from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 import { version } from "../../package.json";
-import { type Additions, tidyDocument } from "./openapi-document.ts";
+import { type Additions, type Document, tidyDocument } from "./openapi-document.ts";
 import { CLIENT_KEY, OWNER_KEY, routeOptions } from "./access.ts";
 import { createStaticFile } from "./static-file.ts";
 
@@ -44,8 +43,8 @@ const PAGE_STYLE = `.response:is([data-code^="4"], [data-code^="5"]) :is(.respon
 `;
 
 /**
- * Allows only our own resources, and no framing: a page that frames it could trick the user into
- * creating an order.
+ * Allows only our own resources and no framing: a page that frames Swagger UI could trick the user
+ * into creating an order.
  */
 const PAGE_HEADERS = {
   "content-security-policy": [
@@ -67,12 +66,12 @@ const DOCUMENTATION = {
     version,
     description: `Creates orders for home visits, charges the customer and notifies the dispatcher.
 
-**Send an \`Idempotency-Key\` with every order, or with none.** The same order once with a key and once without is two
-orders and two charges.
+**Send an \`Idempotency-Key\` with every order, or with none.** Sending an order once with a key and once without
+creates two orders and two charges.
 
 Every response has an \`X-Request-Id\`, which is also in the log. Errors are problem details (RFC 9457): map their
-\`code\` to a text for the customer. Only Bun's own rejections of malformed HTTP and of bodies over 1 MiB have neither:
-they are an empty 4xx.
+\`code\` to a message for the customer. Malformed HTTP and bodies over 1 MiB are an exception: Bun itself rejects them
+with an empty 4xx and no id.
 
 If \`WEBHOOK_URL\` is set, the service sends events to the bot: see the webhooks.`,
   },
@@ -102,27 +101,17 @@ function apiKey(description: string) {
 const hidden = routeOptions({ access: "open", detail: { hide: true } });
 
 /**
- * Serves `GET /swagger`, its assets and the OpenAPI document. The page is ours, because the
- * plugin's page loads scripts from another host. The document is the plugin's, tidied, with these
- * additions.
+ * Serves `GET /swagger`, its assets and the OpenAPI document. Uses our own page, because the
+ * plugin's loads scripts from another host. The plugin generates the document from the app's
+ * `routes`; `tidyDocument` completes it with `additions`.
  */
-export function swaggerUi(additions: Additions) {
-  const page = createStaticFile("text/html", text(PAGE), PAGE_HEADERS);
-  let document: ReturnType<typeof createStaticFile> | undefined;
-  const ui = new Elysia({ normalize: false })
-    .mapResponse(({ route, request, responseValue }) => {
-      if (route === "/swagger") return page(request);
-      if (route !== "/swagger/json") return;
-      // `as`: the plugin returns an OpenAPI document here, but does not type it.
-      const raw = responseValue as Parameters<typeof tidyDocument>[0];
-      document ??= createStaticFile(
-        "application/json",
-        text(JSON.stringify(tidyDocument(raw, additions))),
-      );
-      return document(request);
-    })
-    .use(swagger({ provider: "swagger-ui", documentation: DOCUMENTATION }));
+export function swaggerUi(additions: Additions, routes: () => readonly InternalRoute[]) {
+  const ui = new Elysia({ normalize: false });
   const files = {
+    "/swagger": createStaticFile("text/html", text(PAGE), PAGE_HEADERS),
+    "/swagger/json": createStaticFile("application/json", async () =>
+      encoder.encode(JSON.stringify(tidyDocument(await generateDocument(routes()), additions))),
+    ),
     "/swagger/page.js": createStaticFile("text/javascript", text(PAGE_SCRIPT)),
     "/swagger/page.css": createStaticFile("text/css", text(PAGE_STYLE)),
     "/swagger/swagger-ui-bundle.js": createStaticFile("text/javascript", file(bundlePath)),
@@ -131,13 +120,25 @@ export function swaggerUi(additions: Additions) {
   for (const [path, answer] of Object.entries(files)) {
     ui.get(path, ({ request }) => answer(request), hidden);
   }
-  // The plugin's routes can't declare their access.
-  for (const { hooks } of ui.routes) Object.assign(hooks, hidden);
   return ui;
 }
 
+/** Returns the OpenAPI document that the plugin generates for the routes. */
+async function generateDocument(routes: readonly InternalRoute[]): Promise<Document> {
+  // Loaded on the first request: it would add 15 ms to each start.
+  const { swagger } = await import("@elysiajs/swagger");
+  const plugin = swagger({ documentation: DOCUMENTATION });
+  // Elysia does this when an app uses a plugin.
+  Object.assign(plugin, { getGlobalRoutes: () => routes });
+  const response = await plugin.handle(new Request("http://localhost/swagger/json"));
+  // `as`: the plugin returns an OpenAPI document here.
+  return (await response.json()) as Document;
+}
+
+const encoder = new TextEncoder();
+
 function text(content: string) {
-  return async () => new TextEncoder().encode(content);
+  return async () => encoder.encode(content);
 }
 
 function file(path: string) {

@@ -18,7 +18,7 @@ const BLANK =
   "\\s\\u00ad\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890\\u0891\\u08e2\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f" +
   "\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f\\u2800\\u3164\\ufe00-\\ufe0f\\uffa0\\ufff0-\\ufffb";
 
-/** Combining marks for Latin, Cyrillic, Hebrew and Arabic texts and for symbols. */
+/** Combining marks for Latin, Cyrillic, Hebrew and Arabic script, and for symbols. */
 const MARKS =
   "\\u0300-\\u036f\\u0483-\\u0489\\u0591-\\u05bd\\u05bf\\u05c1\\u05c2\\u05c4\\u05c5\\u05c7\\u0610-\\u061a\\u064b-\\u065f" +
   "\\u0670\\u06d6-\\u06dc\\u06df-\\u06e4\\u06e7\\u06e8\\u06ea-\\u06ed\\u1ab0-\\u1ace\\u1dc0-\\u1dff\\u20d0-\\u20f0\\ufe20-\\ufe2f";
@@ -42,8 +42,8 @@ function surrogates(codePoint: number): { high: string; low: string } {
 }
 
 /**
- * Returns a pattern of a range for use without the flag `u`. Each character is two units then. With
- * the flag it matches nothing.
+ * Returns a pattern that matches a range without the flag `u`, where each character is two units.
+ * With the flag, it matches nothing.
  */
 function asUnits([first, last]: readonly [number, number]): string {
   const [from, to] = [surrogates(first), surrogates(last)];
@@ -53,7 +53,7 @@ function asUnits([first, last]: readonly [number, number]): string {
 }
 
 /**
- * Returns a pattern of a range for use with the flag `u`. It is an intersection, because
+ * Returns a pattern that matches a range with the flag `u`. Uses an intersection, because
  * `[\ud834\udd73-\ud834\udd7a]` is a syntax error without the flag.
  */
 function asCodePoints([first, last]: readonly [number, number]): string {

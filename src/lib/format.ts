@@ -54,8 +54,8 @@ const VISIBLE =
   /[^\p{White_Space}\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cf}\p{M}\u2800\u{1d159}\u{13441}\u{13442}]/u;
 
 /**
- * Returns whether the text contains a character that is visible alone: not a space, mark or format
- * control.
+ * Returns whether the text contains a character that is visible on its own: not a space, mark or
+ * format control.
  */
 export function hasVisibleCharacter(text: string): boolean {
   return VISIBLE.test(text);

@@ -3,11 +3,11 @@ export interface LineWriter {
   write(line: string): void;
   /** Resolves when all lines are written, or after `withinMs` if given. */
   end(withinMs?: number): Promise<void>;
-  /** Returns the last error that lost lines; undefined if no lines were lost. */
+  /** Returns the last write error, which lost lines; undefined if every write succeeded. */
   fault(): unknown;
 }
 
-/** About 10,000 lines: bridges a pause of the output, and bounds memory if it has stopped. */
+/** About 10,000 lines: bridges a short stall of the output, and bounds memory during a long one. */
 const MAX_WAITING_CHARS = 1024 * 1024;
 
 /** Pause before a retry if a non-blocking output is full. */

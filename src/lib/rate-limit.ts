@@ -1,4 +1,4 @@
-/** A limit per key and window. A key's window begins with its first use. */
+/** Limits uses per key and time window. A key's first use starts a window. */
 export interface RateLimit<Key> {
   /** Counts one use. Returns false, without counting it, if the key has reached the limit. */
   take(key: Key): boolean;
@@ -16,7 +16,7 @@ export interface RateLimitOptions {
   readonly now: () => number;
 }
 
-/** About 10 MB. Beyond this the oldest window is dropped, which lets its caller start over. */
+/** About 10 MB. Beyond this, the oldest window is dropped, so its key starts again from 0. */
 const MAX_KEYS = 100_000;
 
 interface Window {
@@ -60,7 +60,7 @@ export function createRateLimit<Key>({ limit, windowMs, now }: RateLimitOptions)
     return window !== undefined && isRunning(window) ? window : undefined;
   }
 
-  /** If the clock was set back, a window would last too long; it counts as ended. */
+  /** A window that would last too long, because the clock was set back, counts as ended. */
   function isRunning({ endsAt }: Window): boolean {
     const leftMs = endsAt - now();
     return leftMs > 0 && leftMs <= windowMs;

@@ -4,7 +4,7 @@ const NAME = "nmservis_http_request_duration_seconds";
 const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 interface Series {
-  /** Requests by the first bucket they fit in, the last being the one without a bound. */
+  /** Number of requests by the first bucket that they fit in. The last bucket is unbounded. */
   readonly counts: number[];
   sum: number;
 }
@@ -17,7 +17,10 @@ export interface RequestDurations {
   render(): string;
 }
 
-/** Records a request in 0.1 µs. prom-client's histogram takes 1 µs: it hashes the labels each time. */
+/**
+ * Creates a histogram that records a request in 0.1 µs. prom-client's takes 1 µs, because it hashes
+ * the labels each time.
+ */
 export function createRequestDurations(): RequestDurations {
   const seriesByLabels = new Map<string, Series>();
 
@@ -35,7 +38,7 @@ export function createRequestDurations(): RequestDurations {
   }
 
   function render(): string {
-    const lines = [`# HELP ${NAME} Time from a request to its answer.`, `# TYPE ${NAME} histogram`];
+    const lines = [`# HELP ${NAME} Time from request to response.`, `# TYPE ${NAME} histogram`];
     for (const [labels, { counts, sum }] of seriesByLabels) {
       let total = 0;
       for (const [at, count] of counts.entries()) {

@@ -1,7 +1,7 @@
 /** Background tasks with limited concurrency, each running at most once at a time. */
 export interface TaskQueue<Task> {
   /**
-   * Adds the task unless one with its key is waiting or running. Returns false if the queue is
+   * Adds the task unless one with the same key is waiting or running. Returns false if the queue is
    * full.
    */
   add(task: Task): boolean;
@@ -14,7 +14,7 @@ export interface TaskQueue<Task> {
 export interface TaskQueueOptions<Task> {
   readonly concurrency: number;
   readonly keyOf: (task: Task) => unknown;
-  /** Runs one task, and handles the errors that it expects. */
+  /** Runs one task and handles expected errors. */
   readonly run: (task: Task) => Promise<unknown>;
   /** Receives errors that `run` does not handle. */
   readonly onError: (error: unknown) => void;

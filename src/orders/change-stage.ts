@@ -1,7 +1,7 @@
 import type { Needs } from "../dependencies.ts";
 import type { CancelReason, Order, OrderEvent, Stage } from "../store/schema.ts";
 import type { Tx } from "../store/store.ts";
-import { giveRefund, insertEvent, lastStep, moveOrder } from "./event-queries.ts";
+import { markRefunded, insertEvent, lastTransition, setStage } from "./event-queries.ts";
 import { orderById } from "./order-queries.ts";
 
 /** How long a dispatcher can undo a transition. */
@@ -11,8 +11,8 @@ export const UNDO_MS = 10 * 60_000;
 const DOUBLE_TAP_MS = 60_000;
 
 /**
- * Copies' clocks differ by less, because each reads the database server's clock within its query
- * timeout.
+ * Maximum clock skew between instances. Each reads the database server's clock within its query
+ * timeout, so the real skew is smaller.
  */
 const CLOCK_SKEW_MS = 5000;
 
@@ -42,10 +42,10 @@ export type StageChange =
       readonly verb: "cancel";
       readonly reason: CancelReason;
       readonly note: string | null;
-      /** Whether the customer must get a refund. */
+      /** Whether the customer is owed a refund. */
       readonly isMoneyOwed: boolean;
     }
-  /** `reference` is the provider's id of the refund, which was made there by hand. */
+  /** `reference` is the provider's id of the refund, which was made there manually. */
   | { readonly verb: "refund"; readonly reference: string };
 
 export interface StageChangeRequest {
@@ -57,12 +57,12 @@ export interface StageChangeRequest {
 }
 
 export type StageChangeOutcome =
-  /** The change is on disk. It may be the same person's earlier tap. */
+  /** The change is on disk, perhaps from an earlier tap by the same person. */
   | { readonly kind: "done" }
-  /** Another change came first; `last` is the last one. Nothing was written. */
+  /** Another change came first; `last` is the latest. Nothing was written. */
   | { readonly kind: "stage_changed"; readonly stage: Stage; readonly last: OrderEvent | undefined }
   /** The order's state does not allow the change. Nothing was written. */
-  | { readonly kind: "no_such_step" }
+  | { readonly kind: "no_such_transition" }
   /** The order does not exist or is not paid. */
   | { readonly kind: "order_not_found" };
 
@@ -79,7 +79,7 @@ export function createChangeStage({
     const at = now();
     const [order] = await orderById(tx, { orderId });
     if (order === undefined || order.stage === null) return { kind: "order_not_found" };
-    const [last] = await lastStep(tx, { orderId });
+    const [last] = await lastTransition(tx, { orderId });
     const isDoubleTap =
       last?.actor === actor &&
       last.kind === work.verb &&
@@ -89,12 +89,12 @@ export function createChangeStage({
     const changed = { kind: "stage_changed" as const, stage: order.stage, last };
     if (order.stage !== seen) return changed;
     const next = nextOf(order, seen, work, last, at);
-    if (next === undefined) return { kind: "no_such_step" };
+    if (next === undefined) return { kind: "no_such_transition" };
     const moved =
       work.verb === "refund"
-        ? await giveRefund(tx, { orderId })
-        : await moveOrder(tx, { orderId, at, from: seen, ...next });
-    // On PostgreSQL another copy may have changed the order since it was read.
+        ? await markRefunded(tx, { orderId })
+        : await setStage(tx, { orderId, at, from: seen, ...next });
+    // On PostgreSQL, another instance may have changed the order since it was read.
     if (moved.length === 0) return changed;
     await insertEvent(tx, {
       ...{ orderId, at, actor, kind: work.verb, fromStage: seen, toStage: next.to },

@@ -10,7 +10,7 @@ import type { Leased } from "./worker.ts";
 
 export const WEBHOOK_TIMEOUT_MS = 5000;
 
-/** After this long, failed deliveries log a warning. */
+/** Failed deliveries of events this old are logged as warnings. */
 const LONG_UNDELIVERED_MS = 3_600_000;
 
 /**
@@ -29,8 +29,8 @@ interface DeliverDependencies extends Needs<"store" | "log"> {
 export type Delivery = OrderEvent & Leased;
 
 /**
- * Delivers an event and records it, or gives up after the last attempt. Rejects if another attempt
- * is needed.
+ * Delivers an event and records the delivery, or gives up after the last attempt. Rejects if
+ * another attempt is needed.
  */
 export type DeliverEvent = (delivery: Delivery) => Promise<void>;
 

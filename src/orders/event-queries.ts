@@ -5,7 +5,7 @@ import { prepared, type ReadTx } from "../store/store.ts";
 const value = sql.placeholder;
 
 /** Selects the last transition of an order. */
-export const lastStep = prepared((tx: ReadTx, { orderEvents }) =>
+export const lastTransition = prepared((tx: ReadTx, { orderEvents }) =>
   tx
     .select()
     .from(orderEvents)
@@ -42,10 +42,10 @@ export const insertEvent = prepared((tx, { orderEvents }) =>
 );
 
 /**
- * Changes the stage of an order that is still in `from` and not refunded. Returns its id if
- * changed.
+ * Changes the stage of an order that is still in `from` and not refunded. Returns the order's id if
+ * it changed.
  */
-export const moveOrder = prepared((tx, { orders }) =>
+export const setStage = prepared((tx, { orders }) =>
   tx
     .update(orders)
     .set({
@@ -65,7 +65,7 @@ export const moveOrder = prepared((tx, { orders }) =>
 );
 
 /** Records an owed refund as given. Returns the order's id if a refund was owed. */
-export const giveRefund = prepared((tx, { orders }) =>
+export const markRefunded = prepared((tx, { orders }) =>
   tx
     .update(orders)
     .set({ refund: "given" })

@@ -8,7 +8,7 @@ import { NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
 import { createWaitForFirstAttempt } from "./wait-for-first-attempt.ts";
 import { createWorker, type Worker } from "./worker.ts";
 
-/** Maximum number of concurrent charges or notifications by a worker. */
+/** Maximum number of concurrent charges, and of concurrent notifications. */
 const CONCURRENCY = 64;
 
 /** Maximum number of concurrent webhook deliveries. */

@@ -1,7 +1,10 @@
-/** Timeout of a notification. A slower dispatcher's system has most likely not received it. */
+/**
+ * Timeout of a notification. If the dispatcher's system takes longer, it probably did not receive
+ * it.
+ */
 export const NOTIFY_TIMEOUT_MS = 5000;
 
-/** Lease time beyond an attempt's timeout, for starting and recording it. */
+/** Lease time beyond an attempt's timeout, for starting and recording the attempt. */
 const LEASE_MARGIN_MS = 1000;
 
 /**
@@ -16,7 +19,7 @@ export function leaseEndsAt(now: number, timeoutMs: number): number {
 
 /**
  * Returns the latest due time that a lease or pause of up to `longestMs` can produce. The margin
- * counts twice, because copies' clocks may differ by some milliseconds.
+ * counts twice, because instances' clocks may differ by a few milliseconds.
  */
 export function latestDueAt(now: number, longestMs: number): number {
   return now + longestMs + 2 * LEASE_MARGIN_MS;

@@ -3,8 +3,8 @@ import { type TSchema, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { routeOptions } from "../http/access.ts";
 import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
-import { parseInteger } from "../http/parse-integer.ts";
 import {
+  parseInteger,
   expectation,
   Id,
   Lines,
@@ -17,8 +17,7 @@ import {
 import type { CreateOrder } from "./create-order.ts";
 import { orderById, ordersOfUser } from "./order-queries.ts";
 import { userIdIfKnown } from "./insert-queries.ts";
-import { ORDER_EXAMPLES, ORDER_LIST_EXAMPLES } from "./order-examples.ts";
-import { ORDER, toOrderJson } from "./order-json.ts";
+import { ORDER_EXAMPLES, ORDER_LIST_EXAMPLES, ORDER, toOrderJson } from "./order-json.ts";
 import { POLL_MS } from "./worker.ts";
 import { leaseEndsAt } from "./retry-schedule.ts";
 
@@ -28,13 +27,13 @@ const MAX_LISTED = 50;
 const DETAILS_IGNORED = Type.Optional(
   Type.Literal(true, {
     description:
-      "Present if this repeat has another address or comment, but a dispatcher has already accepted or cancelled the order. The order keeps its address and comment.",
+      "Present if this repeat has a different address or comment, but a dispatcher has already accepted or cancelled the order. The order keeps its original address and comment.",
   }),
 );
 
 const ORDER_ID = Id({ description: "The order's id.", examples: [7] });
 
-const FIXED_TEXT = { description: "A fixed text." };
+const FIXED_TEXT = { description: "Always this string." };
 
 const PAID = namedObject("OrderPaid", {
   status: Type.Literal("ok", { description: "The order is paid." }),
@@ -98,7 +97,7 @@ export const CREATE_ORDER = routeOptions({
     tags: ["Orders and payments"],
     summary: "Create an order",
     description:
-      "Charges the tariff's current price, and notifies the dispatcher once the order is paid. A repeat gets the same response and is not charged again. With an Idempotency-Key, the same user and key are always a repeat. Without one, the same user and tariff are a repeat while the first order is pending, or shortly after its creation if it is paid. Send a key with every order, or with none: the same order once with a key and once without is two orders and two charges.",
+      "Charges the tariff's current price, and notifies the dispatcher once the order is paid. A repeat gets the same response and is not charged again. With an Idempotency-Key, a request with the same user and key is always a repeat. Without one, a request with the same user and tariff is a repeat while the first order is pending, or shortly after its creation if it is paid. Send a key with every order, or with none: sending an order once with a key and once without creates two orders and two charges.",
     parameters: [IDEMPOTENCY_KEY],
   },
 });

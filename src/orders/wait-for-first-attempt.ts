@@ -22,7 +22,7 @@ export function createWaitForFirstAttempt(dependencies: WaitDependencies): WaitF
   const { store, now, config, cutoff } = dependencies;
 
   function isFirstAttempt({ status, attempts, createdAt, dueAt }: Order): boolean {
-    // A rescheduled order has another due time.
+    // A rescheduled order has a different due time.
     const endsAt = leaseEndsAt(createdAt, config.paymentTimeoutMs);
     return status === "pending" && attempts === 1 && dueAt === endsAt && now() < endsAt;
   }

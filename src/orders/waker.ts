@@ -2,22 +2,22 @@ import { LONGEST_PAUSE_MS, latestDueAt, nextAttemptAt } from "./retry-schedule.t
 
 /** Decides which jobs become due early. */
 export interface Waker {
-  /** Notes that the process has just started: makes all jobs due if the store is not shared. */
+  /** Records that the process has just started: all jobs become due if the store is not shared. */
   start(): void;
-  /** Notes a successful attempt: jobs that failed before may succeed now. */
+  /** Records a successful attempt: jobs that failed before may succeed now. */
   succeeded(): void;
-  /** Notes a postponement by the other side: wakes no jobs before the next success. */
+  /** Records that the recipient postponed a job. No jobs are woken until the next success. */
   postponed(): void;
   /** Returns a time in ms: all jobs with a later due time should become due now. */
   dueBeyond(now: number): number;
-  /** Notes how many jobs became due by the last `dueBeyond`. */
+  /** Records how many jobs were made due after the last `dueBeyond`. */
   woke(count: number): void;
 }
 
 /**
  * Creates a waker for jobs whose attempts take up to `timeoutMs`. It never wakes leased jobs,
  * except on the first poll if the store is not shared: no other process can hold a lease then. If
- * that poll fails, this process may hold leases by the next one.
+ * that poll fails, the next one wakes no leased jobs, because this process may hold leases by then.
  */
 export function createWaker(timeoutMs: number, isShared: boolean): Waker {
   let isStarting = false;
@@ -26,7 +26,10 @@ export function createWaker(timeoutMs: number, isShared: boolean): Waker {
   let handled = 0;
   /** The success count that the current poll handles; undefined if it wakes nothing. */
   let waking: number | undefined;
-  /** Consecutive wakes that found jobs. They back off, because some jobs may never succeed. */
+  /**
+   * Consecutive wake-ups that found jobs. Each one lengthens the backoff, because some jobs may
+   * never succeed.
+   */
   let wakes = 0;
   let backoffEndsAt = Number.NEGATIVE_INFINITY;
   let polledAt = 0;

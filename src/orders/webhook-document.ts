@@ -1,8 +1,7 @@
 import { Type } from "@sinclair/typebox";
 import { named, namedObject } from "../http/schemas.ts";
 import type { WebhookEvent } from "../ports.ts";
-import { ORDER_EXAMPLES } from "./order-examples.ts";
-import { ORDER } from "./order-json.ts";
+import { ORDER_EXAMPLES, ORDER } from "./order-json.ts";
 
 // Describes the requests of `adapters/webhook.ts` in the OpenAPI document.
 
@@ -16,12 +15,12 @@ const HEADERS = [
   ),
   header(
     "webhook-timestamp",
-    "When this attempt was sent, as a Unix timestamp in seconds. Refuse it if it is more than 5 minutes off.",
+    "When this attempt was sent, as a Unix timestamp in seconds. Reject the request if this is more than 5 minutes off.",
     { pattern: "^[0-9]+$", examples: ["1795426330"] },
   ),
   header(
     "webhook-signature",
-    "`v1,` and the base64 of HMAC-SHA256 over `{webhook-id}.{webhook-timestamp}.{body}`. The key is the base64-decoded part of WEBHOOK_SECRET after `whsec_`. Refuse the request if the signature is wrong.",
+    "`v1,` and the base64 of HMAC-SHA256 over `{webhook-id}.{webhook-timestamp}.{body}`. The key is the base64-decoded part of WEBHOOK_SECRET after `whsec_`. Reject the request if the signature is wrong.",
     { pattern: "^v1,[A-Za-z0-9+/]{43}=$" },
   ),
 ];

@@ -168,7 +168,7 @@ async function* copyTable(database: Database, tx: SQL, table: Table): AsyncGener
       `INSERT INTO ${table} SELECT * FROM json_populate_recordset(NULL::${table}, CAST($1 AS text)::json)`,
       [text],
     );
-    // The next iteration awaits it and throws its error.
+    // The next iteration awaits this write and throws its error.
     writing.catch(() => {});
     yield page.length;
   }

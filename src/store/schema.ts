@@ -199,9 +199,12 @@ export function createTables(columns: Columns) {
     ],
   );
 
+  /** Used sign-in links; so few that none is deleted. */
+  const usedLinks = table("used_links", { link: text().primaryKey() });
+
   function flagCheck(name: string, isFlag: SQL) {
     return columns.flagsAreNumbers ? [check(name, isFlag)] : [];
   }
 
-  return { users, tariffs, orders, orderEvents };
+  return { users, tariffs, orders, orderEvents, usedLinks };
 }

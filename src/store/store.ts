@@ -34,8 +34,8 @@ export interface StoreSizes {
 /** Access to the database; implemented once per engine. */
 export interface Store {
   /**
-   * Whether the database is on a server: other processes may use it. A transaction runs again if
-   * its commit's acknowledgement was lost, although it may have committed.
+   * Whether the database is on a server, which other processes may use too. A transaction then runs
+   * again if its commit's acknowledgement is lost, although it may have committed.
    */
   readonly isShared: boolean;
   /**

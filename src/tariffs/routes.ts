@@ -17,7 +17,7 @@ import { activeTariffs, allTariffs, putTariff } from "./tariff-queries.ts";
 
 const IN_TIYIN = { examples: [30_000], description: "The price in tiyin; 1 sum is 100 tiyin." };
 
-/** 100,000,000,000 sum. A higher price is a typing error. */
+/** 100,000,000,000 sum. A higher price is a typo. */
 const MAX_PRICE_TIYIN = 10_000_000_000_000;
 
 const TARIFF = namedObject("Tariff", {

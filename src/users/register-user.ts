@@ -5,7 +5,7 @@ import { withTimeout } from "../lib/with-timeout.ts";
 import { type PhoneNumber, parsePhoneNumber } from "./phone-number.ts";
 import { type UserDraft, upsertUsers } from "./user-queries.ts";
 
-/** A slower gateway has most likely lost the message. */
+/** If the gateway takes longer, it probably did not receive the message. */
 const SMS_TIMEOUT_MS = 5000;
 
 /** Maximum number of concurrent gateway calls. */
@@ -29,9 +29,9 @@ export type RegistrationOutcome =
 
 export interface UserService {
   /**
-   * Creates or updates the user with this phone number. Sends an SMS unless one was tried within
-   * the cooldown or the hourly limit is reached. Resolves once the user is on disk, without waiting
-   * for the SMS, which may fail.
+   * Creates or updates the user with this phone number. Sends an SMS unless one was attempted
+   * within the cooldown or the hourly limit is reached. Resolves once the user is on disk, without
+   * waiting for the SMS, which may fail.
    */
   registerUser(registration: Registration): Promise<RegistrationOutcome>;
   /** Resolves when no SMS is queued or being sent. */

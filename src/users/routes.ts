@@ -2,9 +2,8 @@ import type { Needs } from "../dependencies.ts";
 import { type Static, Type } from "@sinclair/typebox";
 import { type Context, Elysia } from "elysia";
 import { routeOptions } from "../http/access.ts";
-import { parseInteger } from "../http/parse-integer.ts";
-import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
 import {
+  parseInteger,
   expectation,
   Id,
   Line,
@@ -15,6 +14,7 @@ import {
   requestBody,
   SafeInteger,
 } from "../http/schemas.ts";
+import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
 import type { User } from "../store/schema.ts";
 import { parsePhoneNumber } from "./phone-number.ts";
 import type { UserService } from "./register-user.ts";
@@ -53,7 +53,7 @@ export const REGISTER = routeOptions({
   response: {
     200: namedObject("Registered", {
       status: Type.Literal("ok", { description: "The user is registered." }),
-      message: Type.Literal("User registered successfully", { description: "A fixed text." }),
+      message: Type.Literal("User registered successfully", { description: "Always this string." }),
       user_id: Id({ description: "The user's id.", examples: [1] }),
     }),
     ...problemSchemas(...BODY_ERRORS, "invalid_phone_number"),
@@ -63,7 +63,7 @@ export const REGISTER = routeOptions({
     tags: ["Customers"],
     summary: "Register a user",
     description:
-      "Creates a user, or finds the one with this phone number in any spelling. A repeat can add or change the other fields. Sends an SMS unless one was sent to this number recently or the hourly limit is reached.",
+      "Creates a user, or finds the one with this phone number, in any format. A repeat can add or change the other fields. Sends an SMS unless one was sent to this number recently or the hourly limit is reached.",
   },
 });
 
@@ -120,7 +120,7 @@ export function userRoutes({ store, userService }: UserRoutesDependencies) {
           chat_id: SafeInteger({ description: "The user's Telegram chat." }),
           phone_number: Type.String({
             description:
-              "The user's phone number, in any spelling. Write the plus as %2B or leave it out.",
+              "The user's phone number, in any format. Write the plus as %2B or leave it out.",
           }),
         }),
         response: {

@@ -15,7 +15,7 @@ export interface UpsertedUser {
   readonly smsDue: boolean;
 }
 
-/** Copies' clocks may differ by some milliseconds. */
+/** Tolerated clock skew between instances, which is normally a few milliseconds. */
 const CLOCK_SKEW_MS = 1000;
 
 // One statement per batch. `drafts` is a JSON array of arrays; the columns are in table order.
@@ -67,7 +67,8 @@ export async function upsertUsers(
   now: number,
   smsCooldownMs: number,
 ): Promise<UpsertedUser[]> {
-  // Each number once, and sorted: batches with the same numbers in different orders could deadlock.
+  // Deduplicated and sorted: batches that lock the same numbers in a different sequence could
+  // deadlock.
   const first = new Map(drafts.toReversed().map((draft) => [draft.phoneNumber, draft]));
   const rows = Array.from(first.values(), ({ phoneNumber, chatId, fullName }) => [
     phoneNumber,
@@ -85,7 +86,7 @@ export async function upsertUsers(
   const upserted: UpsertedUser[] = [];
   for (const draft of drafts) {
     const userId = userIds.get(draft.phoneNumber);
-    // The first draft of a number is stored already; later ones update it.
+    // The first draft of a number is already stored; later ones update the same user.
     userIds.delete(draft.phoneNumber);
     upserted.push(
       userId === undefined

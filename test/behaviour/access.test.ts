@@ -52,7 +52,7 @@ describe("with API keys configured", () => {
     },
   );
 
-  test("a route that declares no access requires a key, even if it is hidden in the document", async () => {
+  test("a route that declares no access requires a key, even if hidden from the OpenAPI document", async () => {
     const { app, request } = createService(KEYS);
     app.http.get("/hidden", () => "secret", { detail: { hide: true } });
     const { status, body } = await request("/hidden");
@@ -87,7 +87,7 @@ describe("with API keys configured", () => {
 });
 
 describe("without API keys", () => {
-  test("changing prices is open", async () => {
+  test("anyone can change prices", async () => {
     const { put } = createService();
     expect((await put("/tariffs/gold", GOLD)).status).toBe(200);
   });
@@ -121,7 +121,7 @@ describe("Host header", () => {
     expect(world.lines.join("\n")).toContain(`Refused a request for the host "${name}".`);
   });
 
-  test("fills at most 10 log lines a minute with refused names, each cut to 100 characters", async () => {
+  test("refused names fill at most 10 log lines a minute, each truncated to 100 characters", async () => {
     const { request, world } = createService();
     const refusedLines = () => world.lines.filter((line) => line.includes("Refused a request"));
     for (let n = 0; n < 15; n++) await request("/tariffs", host(`evil-${n}.${"x".repeat(2000)}`));
@@ -182,7 +182,7 @@ describe("HTTP methods", () => {
     );
   }
 
-  test("OPTIONS lists the methods of a path, and is 404 for an unknown path", async () => {
+  test("OPTIONS lists the methods of a path, and returns 404 for an unknown path", async () => {
     const options = await plain("OPTIONS", "/tariffs");
     expect([options.status, options.headers.get("allow")]).toEqual([204, "GET, HEAD, OPTIONS"]);
     expect(await options.text()).toBe("");

@@ -66,6 +66,17 @@ describe("board refusal in the viewer's language", () => {
       post("x", { "content-type": "multipart/form-data; boundary=x" }),
     ],
     [415, "unsupported_media_type", "/board/sign-in", post("x", { "content-encoding": "gzip" })],
+    [
+      415,
+      "unsupported_media_type",
+      "/board/orders/1/cancel",
+      post("seen=new", {
+        "content-type": "application/x-www-form-urlencoded; charset=iso-8859-1",
+      }),
+    ],
+    [404, "not_found", "/Board", {}],
+    [404, "not_found", "//board", {}],
+    [404, "not_found", "/BOARD/orders/1", {}],
     [403, "foreign_form", "/board/sign-in", post("key=x", { "sec-fetch-site": "cross-site" })],
     [403, "foreign_form", "/board/orders/1/accept", post("seen=new", { "sec-fetch-site": "none" })],
     [400, "invalid_form", "/board/sign-in", post("key=%ff")],
@@ -74,8 +85,8 @@ describe("board refusal in the viewer's language", () => {
     [400, "invalid_form", "/board/orders/1/cancel", post("seen=new&reason=area&note=%")],
     [400, "invalid_form", "/board/sign-in", post(aborted())],
     [400, "invalid_form", "/board/orders/1/cancel", post(aborted())],
-    [422, "no_such_step", "/board/orders/1/burn", post("seen=new")],
-    [422, "no_such_step", "/board/orders/1/accept", post("")],
+    [422, "no_such_transition", "/board/orders/1/burn", post("seen=new")],
+    [422, "no_such_transition", "/board/orders/1/accept", post("")],
     [400, "invalid_host", "/board", { headers: { host: "evil.example" } }],
     [400, "invalid_host", "/board", { headers: { host: "localhost, evil" } }],
   ])("%d %s at %s", async (status, code, path, init) => {

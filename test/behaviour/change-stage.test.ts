@@ -59,9 +59,9 @@ describe("stage of a paid order", () => {
     ["complete", "new"],
     ["undo", "new"],
     [{ verb: "refund", reference: "r-1" }, "new"],
-  ] as const)("can't change from new by %p", async (verb, seen) => {
+  ] as const)("can't change from new with the action %j", async (verb, seen) => {
     const { transition, readOrder, events } = await paidOrder();
-    expect(await transition(verb, seen)).toEqual({ kind: "no_such_step" });
+    expect(await transition(verb, seen)).toEqual({ kind: "no_such_transition" });
     expect((await readOrder())["stage"]).toBe("new");
     expect(await events()).toEqual([]);
   });
@@ -80,7 +80,7 @@ describe("stage of a paid order", () => {
     expect(await events()).toHaveLength(1);
   });
 
-  test("is changed by exactly one of two simultaneous dispatchers, 100 times", async () => {
+  test("is changed by exactly one of two simultaneous dispatchers in 100 races", async () => {
     const { transition, userId, order, dependencies, app } = await paidOrder();
     const changeStage = createChangeStage(dependencies);
     expect(await transition("accept", "new")).toEqual({ kind: "done" });
@@ -126,9 +126,9 @@ describe("stage of a paid order", () => {
     });
     expect((await readOrder())["refund"]).toBe("given");
     expect(await transition({ verb: "refund", reference: "r-2" }, "cancelled", "B")).toEqual({
-      kind: "no_such_step",
+      kind: "no_such_transition",
     });
-    expect(await transition("undo", "cancelled")).toEqual({ kind: "no_such_step" });
+    expect(await transition("undo", "cancelled")).toEqual({ kind: "no_such_transition" });
   });
 
   test("can be cancelled without a refund", async () => {
@@ -148,10 +148,10 @@ describe("stage of a paid order", () => {
       refund: null,
       cancel_reason: null,
     });
-    expect(await transition("undo", "accepted")).toEqual({ kind: "no_such_step" });
+    expect(await transition("undo", "accepted")).toEqual({ kind: "no_such_transition" });
     await transition("start", "accepted");
     world.nowMs += 10 * MINUTE_MS;
-    expect(await transition("undo", "in_progress")).toEqual({ kind: "no_such_step" });
+    expect(await transition("undo", "in_progress")).toEqual({ kind: "no_such_transition" });
   });
 });
 
@@ -160,7 +160,7 @@ describe("transition recorded while the clock was ahead", () => {
     const { transition, world } = await paidOrder();
     await transition("accept", "new");
     world.nowMs -= MINUTE_MS;
-    expect(await transition("undo", "accepted")).toEqual({ kind: "no_such_step" });
+    expect(await transition("undo", "accepted")).toEqual({ kind: "no_such_transition" });
     world.nowMs += 11 * MINUTE_MS - 1;
     expect(await transition("undo", "accepted")).toEqual({ kind: "done" });
   });
@@ -172,7 +172,7 @@ describe("transition recorded while the clock was ahead", () => {
     expect(await transition("accept", "new")).toMatchObject({ kind: "stage_changed" });
   });
 
-  test("counts as current if the clocks of two copies differ by 5 s", async () => {
+  test("counts as current if the clocks of two instances differ by 5 s", async () => {
     const { transition, world } = await paidOrder();
     await transition("accept", "new");
     world.nowMs -= 5000;
@@ -298,7 +298,7 @@ describe("address and comment", () => {
     [{ comment: "x".repeat(501) }, "comment"],
     [{ comment: " \n " }, "comment"],
   ])(
-    "such as %p are refused with the field's name, and nothing is charged",
+    "such as %j are refused with the field's name, and nothing is charged",
     async (more, field) => {
       const { userId, post, world } = createService();
       const user = await userId();

@@ -53,7 +53,7 @@ describe("dispatcher notification", () => {
     expect(await app.workers.notify.runOnce()).toBe(0);
   });
 
-  test("that hangs does not delay those of other orders", async () => {
+  test("that hangs does not delay notifications of other orders", async () => {
     const { order, userId, world, app, dependencies } = createService();
     world.notify = (orderId) => (orderId === 1 ? new Promise(() => {}) : Promise.resolve());
     await order(await userId("+998901234567"));
@@ -70,7 +70,7 @@ describe("dispatcher notification", () => {
     expect(world.notified).toEqual([1, 2]);
   });
 
-  test("runs for at most 64 orders at a time", async () => {
+  test("is sent for at most 64 orders at a time", async () => {
     const { order, register, world } = createService();
     const release = Promise.withResolvers<void>();
     world.notify = () => release.promise;
@@ -123,7 +123,7 @@ describe("dispatcher notification", () => {
     expect(world.notified).toEqual([1, 1]);
   });
 
-  test("that succeeds triggers all waiting ones, including those of an earlier process", async () => {
+  test("that succeeds triggers all waiting notifications, including those of an earlier process", async () => {
     const { order, userId, world, app, dependencies } = createService();
     world.notify = () => Promise.reject(new Error("403"));
     await order(await userId("+998901234567"));
@@ -141,7 +141,7 @@ describe("dispatcher notification", () => {
     expect(world.notified.toSorted()).toEqual([1, 2, 3]);
   });
 
-  test("that is running is not repeated by another copy when others succeed", async () => {
+  test("that is running is not repeated by another instance when other notifications succeed", async () => {
     const { order, userId, world, app, dependencies } = createService();
     const copy = createServiceOn(dependencies);
     const answer = Promise.withResolvers<void>();
@@ -155,7 +155,7 @@ describe("dispatcher notification", () => {
     expect(world.notified.toSorted()).toEqual([1, 2]);
   });
 
-  test("that fails is retried with backoff even while others succeed", async () => {
+  test("that fails is retried with backoff even while other notifications succeed", async () => {
     const { order, userId, world, app } = createService({ ORDERS_PER_USER_PER_HOUR: "0" });
     world.notify = (orderId) =>
       orderId === 1 ? Promise.reject(new Error("400")) : Promise.resolve();
@@ -194,7 +194,7 @@ describe("dispatcher notification", () => {
     expect(await rows()).toMatchObject([{ attempts: 1, notifiedAt: world.nowMs }]);
   });
 
-  test("runs one at a time for a serial dispatcher, and waiting is not a failed attempt", async () => {
+  test("is sent one at a time to a serial dispatcher, and waiting is not a failed attempt", async () => {
     const world = createWorld();
     const given = createDependencies(world);
     const service = createServiceOn({
@@ -234,10 +234,10 @@ describe("dispatcher notification", () => {
   });
 });
 
-/** Runs one turn of the event loop, in which everything finishes that waits for no timer. */
+/** Waits one turn of the event loop, in which all work that needs no timer finishes. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Runs the due notifications again and again until each order has this many failed attempts. */
+/** Runs due notifications repeatedly until each order has this many failed attempts. */
 async function failUntil(
   attempts: number,
   world: ReturnType<typeof createWorld>,

@@ -93,9 +93,9 @@ async function readOperations() {
   );
 }
 
-/** Returns the schema with a type for its keywords. */
+/** Returns the schema with a type that covers its keywords. */
 function describeSchema(schema: object): Schema {
-  // `as`: the service's schemas use these keywords.
+  // `as`: the service's schemas use only these keywords.
   return schema as Schema;
 }
 
@@ -149,7 +149,7 @@ function send(
 }
 
 test.each(operations.map((one) => [one.operationId, one] as const))(
-  "%s accepts all input that the document allows",
+  "%s accepts all input that the OpenAPI document allows",
   async (_name, operation) => {
     const service = createService();
     await service.userId();
@@ -158,7 +158,7 @@ test.each(operations.map((one) => [one.operationId, one] as const))(
       fc.asyncProperty(allowedParts(operation), async (parts) => {
         const { status, body } = await send(service, operation, parts);
         statuses.add(status);
-        // No schema expresses the rule of findUser: exactly one of its two parameters.
+        // A schema can't express the rule of findUser: exactly one of its two parameters.
         const refusals = ["invalid_json", "invalid_idempotency_key", "unsupported_media_type"];
         expect(refusals).not.toContain(String(body["code"]));
         if (operation.operationId !== "findUser")
@@ -173,7 +173,7 @@ test.each(operations.map((one) => [one.operationId, one] as const))(
 const withBody = operations.filter(({ bodySchema }) => bodySchema !== undefined);
 
 test.each(withBody.map((one) => [one.operationId, one] as const))(
-  "%s refuses every field value that the document forbids, naming the field",
+  "%s refuses every field value that the OpenAPI document forbids, naming the field",
   async (_name, operation) => {
     const service = createService();
     const { properties = {}, required = [] } = operation.bodySchema ?? {};
@@ -202,17 +202,17 @@ const parametersIn = (where: "header" | "query") =>
   operations.flatMap((operation) =>
     operation.parameters
       .filter((parameter) => parameter.in === where)
-      // Any other X-Request-Id is replaced, not refused.
+      // An invalid X-Request-Id is replaced, not refused.
       .filter((parameter) => parameter.name !== "X-Request-Id")
       .map((parameter) => [operation.operationId, parameter.name, operation, parameter] as const),
   );
 
 test.each(parametersIn("header"))(
-  "%s refuses every value of the header %s that the document forbids",
+  "%s refuses every value of the header %s that the OpenAPI document forbids",
   async (_id, name, operation, { schema }) => {
     const service = createService();
     const isValid: (text: string) => boolean = ajv.compile(schema);
-    // Printable ASCII without outer spaces, which HTTP strips.
+    // Printable ASCII without leading and trailing spaces, which HTTP strips.
     const texts = fc
       .oneof(fc.string({ unit: "grapheme-ascii" }), fc.stringMatching(/^"?[!-~]{0,300}"?$/))
       .filter((text) => !isValid(text) && text === text.trim() && /^[ -~]*$/.test(text));
@@ -227,11 +227,11 @@ test.each(parametersIn("header"))(
   },
 );
 
-// The document allows any text as phone_number.
+// The document allows any string as phone_number.
 const checked = parametersIn("query").filter(([, name]) => name !== "phone_number");
 
 test.each(checked)(
-  "%s refuses every value of the query parameter %s that the document forbids, naming it",
+  "%s refuses every value of the query parameter %s that the OpenAPI document forbids, naming it",
   async (_id, name, operation, { schema }) => {
     const service = createService();
     const isValid = ajv.compile(schema);

@@ -5,7 +5,7 @@ import { createService, createServiceOn } from "../support/service.ts";
 
 const MINUTE_MS = 60_000;
 
-/** Runs one turn of the event loop, in which everything finishes that waits for no timer. */
+/** Waits one turn of the event loop, in which all work that needs no timer finishes. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 /** An error that throws while it is printed. */
@@ -65,7 +65,7 @@ describe("payment in doubt", () => {
     await app.idle();
   });
 
-  test("aborts the provider call at the timeout", async () => {
+  test("has its provider call aborted at the timeout", async () => {
     const { order, userId, world } = createService({ PAYMENT_TIMEOUT_MS: "20" });
     const signals: AbortSignal[] = [];
     world.charge = (_charge, { signal }) => {
@@ -161,7 +161,7 @@ describe("payment in doubt", () => {
   test.each([
     ["times out when its lease expires", 20, 1, "no answer within 20 ms"],
     ["does not start if its lease has expired", 0, 0, "lease expired before the charge started"],
-  ])("attempt that was delayed %s", async (_what, leftMs, charges, reason) => {
+  ])("a delayed attempt %s", async (_what, leftMs, charges, reason) => {
     const { dependencies, world } = createService();
     world.charge = () => new Promise(() => {});
     const chargeOrder = createChargeOrder({
@@ -213,7 +213,7 @@ describe("payment in doubt", () => {
     expect(world.lines.at(-1)).toMatch(/^Warning: The payment of order 1 is in doubt.*502/s);
   });
 
-  test("that hangs does not delay others, and at most 64 are retried at a time", async () => {
+  test("that hangs does not delay other payments, and at most 64 are retried at a time", async () => {
     const { get, order, register, world, app } = createService();
     world.charge = () => Promise.reject(new Error("502"));
     for (let i = 0; i < 200; i++) {
@@ -260,7 +260,7 @@ describe("payment in doubt", () => {
     ["declined", "paid", 0],
     ["paid", "declined", 1],
   ] as const)(
-    "recorded as %s stays so if another attempt returns %s, and the conflict is logged",
+    "recorded as %s is not changed if another attempt returns %s, and the conflict is logged",
     async (recorded, contradicted, notifications) => {
       const { order, get, userId, world, app, resume } = createService();
       const user = await userId();
@@ -284,7 +284,7 @@ describe("payment in doubt", () => {
     },
   );
 
-  test("that is settled late gets a new backoff for its notification", async () => {
+  test("that is settled late starts a new backoff for its notification", async () => {
     const { order, userId, world, app, dependencies } = createService();
     world.charge = () => Promise.reject(new Error("502"));
     await order(await userId());
@@ -312,7 +312,7 @@ describe("payment in doubt", () => {
     expect(await app.workers.charge.runOnce()).toBe(1);
   });
 
-  test("is taken over by the next process even if its first poll fails, but running orders are not", async () => {
+  test("is taken over by the next process even if its first poll fails, but orders being charged are not", async () => {
     const { order, userId, world, app, dependencies } = createService();
     world.charge = () => Promise.reject(new Error("502"));
     await order(await userId());
@@ -335,7 +335,7 @@ describe("payment in doubt", () => {
     world.charges.length = 0;
     const ordering = next.order(user);
     while (world.charges.length < 1) await turn();
-    // With PostgreSQL nothing is taken over: another copy may be waiting for the provider.
+    // On PostgreSQL nothing is taken over: another instance may be waiting for the provider.
     expect(await next.app.workers.charge.runOnce()).toBe(dependencies.store.isShared ? 0 : 1);
     expect(world.charges.filter(({ payer }) => payer === "+998901234568")).toHaveLength(1);
     answer.resolve("paid");

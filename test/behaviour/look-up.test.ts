@@ -4,7 +4,7 @@ import { createService } from "../support/service.ts";
 const CREATED_AT = "2026-11-23T09:30:00.000Z";
 
 describe("user lookup", () => {
-  test("finds a user by chat id, and by phone number in any spelling", async () => {
+  test("finds a user by chat id, and by phone number in any format", async () => {
     const { register, get } = createService();
     await register("+998901234567", { chat_id: -100123, full_name: "Aziza" });
     const user = { user_id: 1, chat_id: -100123, full_name: "Aziza", created_at: CREATED_AT };
@@ -28,7 +28,7 @@ describe("user lookup", () => {
     });
   });
 
-  test("returns the newest user of a chat id", async () => {
+  test("returns the newest user with the chat id", async () => {
     const { register, get } = createService();
     for (const number of ["901234567", "901234568"]) await register(number, { chat_id: 5 });
     expect((await get("/users?chat_id=5")).body["user_id"]).toBe(2);
@@ -44,7 +44,7 @@ describe("user lookup", () => {
     ["chat_id=1e3", 422, "validation_failed"],
     ["chat_id=9007199254740992", 422, "validation_failed"],
     ["chat_id=5&phone_number=901234567", 422, "validation_failed"],
-  ])("of ?%s returns %d %s", async (query, status, code) => {
+  ])("with ?%s returns %d %s", async (query, status, code) => {
     const { register, get } = createService();
     await register("901234567", { chat_id: 5 });
     const answer = await get(`/users?${query}`);
@@ -63,7 +63,7 @@ describe("list of a user's orders", () => {
     }
     const list = async (query = "") => {
       const { status, body } = await service.get(`/users/${own}/orders${query}`);
-      // `as`: a list by the document, against which the client validates every response.
+      // `as`: the client has checked that the response is a list, as documented.
       return { status, body, ids: Array.from(body as unknown as { order_id: number }[], idOf) };
     };
     return { ...service, list };
@@ -89,7 +89,7 @@ describe("list of a user's orders", () => {
     expect((await list("?before=1")).ids).toEqual([]);
   });
 
-  test("is empty for a user without orders, and 404 for an unknown user", async () => {
+  test("is empty for a user without orders, and a 404 for an unknown user", async () => {
     const { userId, get } = createService();
     await userId();
     // `as`: an empty list.

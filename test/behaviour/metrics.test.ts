@@ -11,7 +11,7 @@ setDefaultTimeout(BUSY_MACHINE_MS);
 const DEPLOY = join(import.meta.dir, "../../deploy");
 const MINUTE_MS = 60_000;
 
-/** Parses Prometheus text: values by name and labels, without the prefix `nmservis_`. */
+/** Parses Prometheus text. Returns values by name and labels, without the prefix `nmservis_`. */
 function samplesOf(text: unknown): ReadonlyMap<string, number> {
   const lines = String(text)
     .split("\n")
@@ -58,7 +58,7 @@ test("metrics count every request and every order by outcome", async () => {
   expect(requests('method="GET",route="/orders/:order_id",status="200"')).toBe(2);
 });
 
-test("request duration buckets are cumulative and include their bound", () => {
+test("request duration buckets are cumulative and include their upper bound", () => {
   const durations = createRequestDurations();
   for (const seconds of [0.001, 0.0011, 3, 20]) durations.observe("GET", "/", 200, seconds);
   const samples = samplesOf(durations.render());
@@ -70,7 +70,7 @@ test("request duration buckets are cumulative and include their bound", () => {
   expect(samples.get(`http_request_duration_seconds_sum{${labels}}`)).toBeCloseTo(23.0021, 9);
 });
 
-test("metrics count an order that a retry has settled once", async () => {
+test("metrics count an order only once if a retry settles it", async () => {
   const service = createService();
   const { userId, order, world, app } = service;
   world.charge = () => Promise.reject(new Error("502"));
@@ -120,7 +120,7 @@ test("age metrics measure the oldest order in doubt and the oldest unnotified or
   expect(samples.get("oldest_unnotified_order_seconds")).toBe(7 * 60);
 });
 
-test("metrics of a failing database set database_writable to 0 and omit unknown values", async () => {
+test("metrics set database_writable to 0 and omit unknown values if the database fails", async () => {
   const service = createService();
   service.world.storeFault = new Error("disk full");
   const samples = await scrape(service);

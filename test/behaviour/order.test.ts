@@ -36,7 +36,7 @@ describe("create order", () => {
     expect((await get("/orders/1")).body["status"]).toBe("declined");
   });
 
-  test("commits the order before it calls the provider, and has no transaction open meanwhile", async () => {
+  test("commits the order before it calls the provider, and holds no transaction during the call", async () => {
     const { order, get, userId, world } = createService();
     const seen: unknown[] = [];
     world.charge = async ({ orderId }) => {
@@ -47,7 +47,7 @@ describe("create order", () => {
     expect(seen).toMatchObject([{ order_id: 1, status: "pending", settled_at: null }]);
   });
 
-  test("keeps the price of an order when the tariff changes; the next order has the new one", async () => {
+  test("keeps the price of an order when the tariff changes; the next order gets the new price", async () => {
     const { order, get, userId, dependencies } = createService({ ORDER_REPEAT_WINDOW_S: "0" });
     const user = await userId();
     await order(user);
@@ -144,7 +144,7 @@ describe("order lookup", () => {
 });
 
 describe("tariffs of a new database", () => {
-  test("are standard_300 at 300 sum", async () => {
+  test("contain only standard_300, at 300 sum", async () => {
     const { get } = createService();
     const { status, body } = await get("/tariffs");
     expect(status).toBe(200);

@@ -22,7 +22,7 @@ describe("rate limit", () => {
     expect([take(1), take(1), take(1)]).toEqual([true, true, false]);
   });
 
-  test("allows another call after one is given back", () => {
+  test("allows one more call after one is given back", () => {
     const { take, giveBack } = createLimit(1);
     expect([take(1), take(1)]).toEqual([true, false]);
     giveBack(1);
@@ -105,7 +105,7 @@ describe("order limit per user", () => {
     expect(world.charges).toHaveLength(2);
   });
 
-  test("is off if it is 0", async () => {
+  test("is off if set to 0", async () => {
     const { order, userId, world } = createService({ ORDERS_PER_USER_PER_HOUR: "0" });
     const user = await userId();
     for (let at = 0; at < 40; at++) await order(user, key(`${at}`));

@@ -50,12 +50,12 @@ describe("register", () => {
     ["+79161234567", "79161234567"],
     ["+12025550123", "0012025550123"],
     ["+8613812345678", "+86 138 1234 5678"],
-  ])("accepts the foreign number %p, also spelled %p", async (number, spelling) => {
+  ])("accepts the foreign number %p, also written as %p", async (number, spelling) => {
     const { userId } = createService();
     expect(await userId(number)).toBe(await userId(spelling));
   });
 
-  test("creates one user for 50 simultaneous requests in five spellings", async () => {
+  test("creates one user for 50 simultaneous requests in five formats", async () => {
     const { register, dependencies } = createService();
     const spellings = [
       "+998901234567",
@@ -81,7 +81,7 @@ describe("register", () => {
     expect(user).toMatchObject({ id: 1, chatId: -5, fullName: "Aziza Karimova" });
   });
 
-  test("accepts a name of 200 characters of two UTF-16 units each", async () => {
+  test("accepts a name of 200 characters with two UTF-16 units each", async () => {
     const { register, dependencies } = createService();
     const name = "😀".repeat(200);
     expect((await register("901234567", { full_name: name })).status).toBe(200);
@@ -112,7 +112,7 @@ describe("register", () => {
     expect(world.sms).toHaveLength(2);
   });
 
-  test("sends an SMS if the last one was tried while the clock was two days ahead", async () => {
+  test("sends an SMS if the last attempt was made while the clock was two days ahead", async () => {
     const { register, world } = createService({ SMS_COOLDOWN_S: "60" });
     world.nowMs += 2 * DAY_MS;
     await register("901234567");
@@ -127,7 +127,7 @@ describe("register", () => {
     expect(world.sms).toHaveLength(3);
   });
 
-  test("sends one SMS if the clocks of two copies differ by milliseconds", async () => {
+  test("sends one SMS if the clocks of two instances differ by milliseconds", async () => {
     const { register, world } = createService({ SMS_COOLDOWN_S: "60" });
     await register("901234567");
     world.nowMs -= 20;

@@ -30,7 +30,7 @@ function cancel(seen: Stage): Transition {
   return { seen, work: { verb: "cancel", reason: "customer", note: null, isMoneyOwed: true } };
 }
 
-/** Creates a service with a paid order of the default user, after these transitions. */
+/** Creates a service with a paid order of the default user that has made these transitions. */
 async function orderAfter(
   transitions: readonly Transition[],
   headers: Record<string, string> = {},
@@ -71,7 +71,7 @@ describe("repeat with the same Idempotency-Key", () => {
     expect(world.charges).toHaveLength(1);
   });
 
-  test("is answered even if the tariff is inactive by now", async () => {
+  test("is answered even if the tariff has become inactive", async () => {
     const { order, userId, dependencies } = createService();
     const user = await userId();
     await order(user, key("a"));
@@ -88,7 +88,7 @@ describe("repeat with the same Idempotency-Key", () => {
     expect(world.charges).toHaveLength(1);
   });
 
-  test("for another tariff is refused", async () => {
+  test("for a different tariff is refused", async () => {
     const { order, userId, dependencies, world } = createService();
     const user = await userId();
     await dependencies.store.run((tx) =>
@@ -104,7 +104,7 @@ describe("repeat with the same Idempotency-Key", () => {
     expect(world.charges).toHaveLength(1);
   });
 
-  test("by another user is a new order", async () => {
+  test("by a different user is a new order", async () => {
     const { order, userId } = createService();
     await order(await userId("+998901234567"), key("a"));
     const { body } = await order(await userId("+998901234568"), key("a"));
@@ -160,7 +160,7 @@ describe("repeat without a key", () => {
     expect(world.charges).toHaveLength(2);
   });
 
-  test("uses the window that is configured now", async () => {
+  test("uses the currently configured window", async () => {
     const { order, userId, world, dependencies } = createService({ ORDER_REPEAT_WINDOW_S: "3600" });
     const user = await userId();
     await order(user);
@@ -224,7 +224,7 @@ describe("repeat without a key", () => {
     expect(world.charges).toHaveLength(1);
   });
 
-  test("of an order reopened after a newer one, which is cancelled, is answered with the open order", async () => {
+  test("gets a reopened order once the newer order is cancelled", async () => {
     const { order, userId, world, dependencies } = await orderAfter([cancel("new")]);
     const user = await userId();
     const changeStage = createChangeStage(dependencies);
@@ -263,7 +263,7 @@ describe("repeat without a key", () => {
     expect(answers.map(({ body }) => body["order_id"])).toEqual([1, 2, 3]);
   });
 
-  test("never matches another tariff or another user", async () => {
+  test("never matches an order for a different tariff or by a different user", async () => {
     const { order, userId, dependencies } = createService();
     await dependencies.store.run((tx) =>
       tx
@@ -346,7 +346,7 @@ describe("repeat during the payment", () => {
       const first = order(user, key("a"));
       await provider.called;
       const second = order(user, key("a"));
-      // This one passes the store after the second order, so the second is waiting by now.
+      // This request passes through the store after the second, so the second is waiting by now.
       await order(user + 1, {});
       provider.answer(outcome);
       const [one, two] = await Promise.all([first, second]);

@@ -2,7 +2,7 @@ import { describe, expect, spyOn, test } from "bun:test";
 import { createService } from "../support/service.ts";
 
 describe("tariff", () => {
-  test("is created by PUT and replaced by another PUT", async () => {
+  test("is created by the first PUT and replaced by the next", async () => {
     const { put } = createService();
     const created = await put("/tariffs/gold", { title: "Gold", price_tiyin: 1 });
     expect(created.body).toEqual({
@@ -50,7 +50,7 @@ describe("tariff", () => {
   );
 
   test.each([".", ".."])(
-    "may not have the code %p, which no URL can contain, and the document excludes it",
+    "may not have the code %p: no URL can contain it, and the OpenAPI document excludes it",
     async (code) => {
       const { put, get, order, userId } = createService();
       const answer = await put(`/tariffs/${code}`, { title: "T", price_tiyin: 1 });
@@ -116,7 +116,7 @@ describe("health check", () => {
     expect(ping).toHaveBeenCalledTimes(3);
   });
 
-  test("is 200 if the database accepts writes, else 503", async () => {
+  test("returns 200 if the database accepts writes, else 503", async () => {
     const { get, dependencies, world } = createService();
     const healthy = await get("/health");
     expect([healthy.status, healthy.body]).toEqual([200, { status: "ok" }]);

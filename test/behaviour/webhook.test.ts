@@ -222,7 +222,7 @@ describe("webhook delivery", () => {
     expect(await events.runOnce()).toBe(0);
   });
 
-  test("continues while one event hangs, with at most 16 at a time", async () => {
+  test("sends other events while one hangs, at most 16 at a time", async () => {
     const { dependencies, bot, makeEvents, events } = createServiceWithBot();
     await makeEvents(50);
     let running = 0;
@@ -282,7 +282,7 @@ describe("webhook delivery", () => {
   });
 });
 
-test("webhook requests are signed by the Standard Webhooks specification and follow no redirects", async () => {
+test("webhook requests are signed according to Standard Webhooks and do not follow redirects", async () => {
   const sent: [string, RequestInit][] = [];
   const statuses = [200, 307, 500];
   const webhook = createWebhook({
@@ -380,7 +380,7 @@ test("webhook events match the OpenAPI document", async () => {
 describe("webhook response", () => {
   const HEAD = "HTTP/1.1 200 OK\r\n";
 
-  /** Sends an event to a server that answers each connection with these bytes and ends it. */
+  /** Sends an event to a server that answers each connection with these bytes and closes it. */
   async function sendTo(answer: string) {
     using server = Bun.listen({
       hostname: "127.0.0.1",
@@ -415,7 +415,7 @@ describe("webhook response", () => {
   test.each([
     ["malformed HTTP", `${HEAD}Content-Length: -5\r\n\r\nhello`],
     ["empty data", ""],
-  ])("%s is an error without the path or query of the URL", async (_what, answer) => {
+  ])("%s causes an error without the path or query of the URL", async (_what, answer) => {
     const fault = await sendTo(answer).catch((error: unknown) => error);
     expect(fault).toBeInstanceOf(Error);
     expect(String(fault).length).toBeGreaterThan("Error: ".length);
@@ -478,7 +478,7 @@ test("the receiver in docs/webhooks.md accepts only signed events with a timesta
   }
 });
 
-test("the real process delivers every event to a bot that fails a fifth of its calls", async () => {
+test("the service process delivers every event to a bot that fails a fifth of the calls", async () => {
   using folder = temporaryFolder();
   const received = new Map<string, string>();
   let calls = 0;

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { runUntilSignal } from "../../src/commands/run-until-signal.ts";
+import { runUntilSignal } from "../../src/commands/terminal.ts";
 import {
   backupDatabase,
   checkpointedBackup,
@@ -41,7 +41,7 @@ function countUsers(path: string): number {
   return database.query<{ n: number }, []>("SELECT count(*) AS n FROM users").get()?.n ?? -1;
 }
 
-/** Returns a `link` that fails as on a file system without hard links. */
+/** Returns a `link` function that fails like one on a file system without hard links. */
 function failToLink(code: string) {
   return () => {
     throw Object.assign(new Error(`${code}: no hard links, link 'a' -> 'b'`), {
@@ -79,7 +79,7 @@ describe("backup on a file system without hard links", () => {
     expect(readFileSync(file, "utf8")).toBe("precious");
   });
 
-  test("succeeds after an earlier one was killed at any checkpoint", async () => {
+  test("succeeds after an earlier backup was killed at any checkpoint", async () => {
     for (const checkpoint of ["copied", "synced", "reserved"]) {
       using made = await makeDatabase();
       const [file, killed] = [join(made.folder, "backup"), join(made.folder, "killed")];
@@ -117,7 +117,7 @@ describe("backup on a file system without hard links", () => {
 });
 
 describe("backup and restore errors", () => {
-  test("name the longest possible file name", async () => {
+  test("state the maximum length of a file name", async () => {
     using made = await makeDatabase();
     const refused = (length: number) =>
       databaseRefusal(() => backupDatabase(made.path, join(made.folder, "x".repeat(length))));
@@ -130,7 +130,7 @@ describe("backup and restore errors", () => {
     );
   });
 
-  test("refuse the names of the database's own files and of a folder", async () => {
+  test("say that the backup's name is a file of the database or a folder", async () => {
     using made = await makeDatabase();
     const names = readdirSync(made.folder);
     mkdirSync(join(made.folder, "links"));
@@ -153,7 +153,7 @@ describe("backup and restore errors", () => {
     expect(readdirSync(made.folder)).toHaveLength(names.length + 1);
   });
 
-  test("name the source of a backup, and the backup of a restore", async () => {
+  test("name the database being backed up, or the backup being restored", async () => {
     using made = await makeDatabase();
     const foreign = join(made.folder, "foreign.db");
     new Database(foreign).run("CREATE TABLE songs (title TEXT)");
@@ -205,7 +205,7 @@ describe("backup and restore errors", () => {
     expect(countUsers(made.path)).toBe(1);
   });
 
-  /** Drops root's privileges: root may write everywhere. */
+  /** Drops root's privileges, because root can write anywhere. */
   function becomeNobody() {
     const uid = process.geteuid?.();
     if (uid === 0) process.seteuid?.(65534);
@@ -213,7 +213,7 @@ describe("backup and restore errors", () => {
   }
 });
 
-test("removeAbandonedParts removes no other file", async () => {
+test("removeAbandonedParts removes no other files", async () => {
   using made = await makeDatabase();
   const names = readdirSync(made.folder);
   // The file name is empty if the backup path is in the root folder.

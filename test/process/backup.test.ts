@@ -79,7 +79,7 @@ describe("backup", () => {
       expect([status, printed]).toEqual([
         0,
         expect.stringMatching(
-          /^Backed up to .*, \d+\.\d MiB: its last order is \d+ of 20\S+Z\.\n$/,
+          /^Backed up to .*, \d+\.\d MiB: its last order is \d+, created 20\S+Z\.\n$/,
         ),
       ]);
       expect(countOrders(file)).toBeGreaterThanOrEqual(before);
@@ -118,7 +118,7 @@ describe("backup", () => {
     );
   });
 
-  test("succeeds after an earlier one was killed, and removes its leftovers", async () => {
+  test("succeeds after an earlier backup was killed, and removes its leftovers", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     await makeDatabase(path, 3);
@@ -158,10 +158,10 @@ describe("restore", () => {
     });
     expect(status).toBe(0);
     expect(printed).toMatch(
-      /^Restored .*: its last order is 3 of \S+\.\nBefore: its last order is 5 of \S+\. The old database is (.*)\.\nOrders in between are gone, and so are their keys: .*\n$/,
+      /^Restored .*: its last order is 3, created \S+\.\nBefore: its last order is 5, created \S+\. The old database is kept as (.*)\.\nNewer orders are lost, and so are their keys: .*\n$/,
     );
     expect(countOrders(path)).toBe(3);
-    expect(countOrders(/The old database is (.*)\.\n/.exec(printed)?.[1] ?? "")).toBe(5);
+    expect(countOrders(/The old database is kept as (.*)\.\n/.exec(printed)?.[1] ?? "")).toBe(5);
     const restored = openStore(path);
     await addOrders(restored, 1);
     const [last] = await restored.read((tx) =>
@@ -187,7 +187,7 @@ describe("restore", () => {
     expect(readFileSync(`${path}.before-then`, "utf8")).toContain("not a database");
   });
 
-  test("of an empty backup over an unreadable database skips 1,000,000 ids too", async () => {
+  test("of an empty backup over an unreadable database skips 1,000,000 ids", async () => {
     using folder = temporaryFolder();
     const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     await openStore(path).close();
@@ -215,7 +215,7 @@ describe("restore", () => {
     expect(existsSync(`${fresh}.before-then`)).toBe(false);
   });
 
-  test("fails while another process reads the database, and keeps the old one as a separate file", async () => {
+  test("fails while another process reads the database; a retry keeps the old database as a separate file", async () => {
     using folder = temporaryFolder();
     const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     await makeDatabase(path, 1);
@@ -295,7 +295,7 @@ describe("check", () => {
     expect([intact.status, intact.printed]).toEqual([
       0,
       expect.stringMatching(
-        /is intact\.\nOrders: 300\.\nPending, being paid or in doubt: 300, the oldest for \d+ minutes\.\nPaid, and the dispatcher not notified: 0\.\nFree disk: \d+\.\d GiB\.\n$/,
+        /is intact\.\nOrders: 300\.\nPending, being paid or in doubt: 300, the oldest for \d+ minutes\.\nPaid, dispatcher not notified yet: 0\.\nFree disk: \d+\.\d GiB\.\n$/,
       ),
     ]);
     truncateSync(path, statSync(path).size - 8192);
@@ -423,7 +423,7 @@ test("migration keeps one copy of the old database", async () => {
 
 /** Runs a backup or restore that kills itself at the checkpoint; returns the signal. */
 async function dieAt(checkpoint: string, action: string, from: string, to: string) {
-  const script = join(import.meta.dir, "../support/die-at-step.ts");
+  const script = join(import.meta.dir, "../support/kill-at-checkpoint.ts");
   const child = Bun.spawn([process.execPath, script, action, from, to, checkpoint], {
     stderr: "pipe",
   });

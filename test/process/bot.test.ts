@@ -7,7 +7,7 @@ import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-/** Returns a Python with the module, if there is one. Debian's packages are not in every Python. */
+/** Returns a Python that has the module, if any. Debian's packages are not in every Python. */
 function pythonWith(module: string): string | undefined {
   return ["python3", "/usr/bin/python3", "python"].find((python) => {
     if (Bun.which(python) === null) return false;
@@ -16,7 +16,7 @@ function pythonWith(module: string): string | undefined {
 }
 
 test.each(["requests", "aiohttp"])(
-  "bot in Python with %s can register, order and look up users and orders",
+  "Python bot using %s can register, order and look up users and orders",
   async (module) => {
     const python = pythonWith(module);
     if (python === undefined) {
@@ -55,7 +55,7 @@ test.each([
   ["requests", /^Paid, order 1\n$/],
   ["aiohttp", /^\(200, \{'status': 'ok', 'order_id': 1, .*\}\)\n$/],
 ])(
-  "docs/api.md: the Python client with %s registers a user and orders",
+  "docs/api.md: the Python client using %s registers a user and places an order",
   async (module, printed) => {
     const python = pythonWith(module);
     if (python === undefined) {

@@ -52,7 +52,10 @@ describe("command line", () => {
     [["--nope"], "unknown command --nope"],
     [["orders", "--nope"], "orders: Unknown option '--nope'"],
     [["orders", "--last"], "orders: Option '--last <value>' argument missing"],
-    [["orders", "--last", "0"], 'orders: --last must be a whole number from 1, not "0"'],
+    [
+      ["orders", "--last", "0"],
+      'orders: --last must be a whole number from 1 to 999999999, not "0"',
+    ],
     [
       ["orders", "--status", "free"],
       'orders: --status must be one of pending, paid, declined, not "free"',
@@ -132,7 +135,7 @@ test("formatTable right-aligns amounts and prints them exactly", () => {
   ]);
 });
 
-test("orders prints a long list completely to a slow reader, and fails on a full disk", async () => {
+test("`orders` prints a long list completely to a slow reader, and fails on a full disk", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   const store = openStore(path);
@@ -190,7 +193,7 @@ test("every command exits with status 1 and a message if its output is lost", as
   }
 });
 
-test("backup stopped by a signal leaves no file, or a complete one", async () => {
+test("`backup` stopped by a signal leaves no file, or a complete one", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   const store = openStore(path);
@@ -221,7 +224,7 @@ test("backup stopped by a signal leaves no file, or a complete one", async () =>
   expect([status, complaints]).toEqual([1, "nmservis: Stopped by SIGINT; nothing was changed.\n"]);
 });
 
-test("orders and tariffs report a damaged database", async () => {
+test("`orders` and `tariffs` report a damaged database", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   await openStore(path).close();
@@ -245,7 +248,7 @@ test("orders and tariffs report a damaged database", async () => {
   }
 });
 
-test("check reports a BACKUP_DIR that is not a folder", async () => {
+test("`check` reports a BACKUP_DIR that is not a folder", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   await openStore(path).close();
@@ -255,11 +258,11 @@ test("check reports a BACKUP_DIR that is not a folder", async () => {
   });
   expect([status, complaints]).toEqual([
     1,
-    `nmservis: The folder ${path} in BACKUP_DIR can't be read: not a directory (ENOTDIR).\n`,
+    `nmservis: The folder ${path} (BACKUP_DIR) can't be read: not a directory (ENOTDIR).\n`,
   ]);
 });
 
-test("orders and tariffs do not create a missing database", async () => {
+test("`orders` and `tariffs` do not create a missing database", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   for (const command of ["orders", "tariffs"]) {
@@ -272,7 +275,7 @@ test("orders and tariffs do not create a missing database", async () => {
   expect(await Bun.file(path).exists()).toBe(false);
 });
 
-test("root is refused on another user's database, with the command to use", async () => {
+test("nmservis refuses to run as root on another user's database, and prints the command to use", async () => {
   if (process.getuid?.() !== 0) return skip("root on another user's database, which needs root");
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
@@ -290,7 +293,7 @@ test("root is refused on another user's database, with the command to use", asyn
   }
 });
 
-test("root creates no database in another user's folder", async () => {
+test("nmservis run as root refuses to create a database in another user's folder", async () => {
   if (process.getuid?.() !== 0) return skip("root in another user's folder, which needs root");
   using folder = temporaryFolder();
   const [path, backup] = [join(folder.path, "x.db"), join(folder.path, "backup")];
@@ -312,7 +315,7 @@ test("root creates no database in another user's folder", async () => {
   expect(readdirSync(theirs)).toEqual([]);
 });
 
-test("serve restricts existing database files to mode 0600", async () => {
+test("`serve` restricts existing database files to mode 0600", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   {

@@ -135,7 +135,7 @@ describe("interrupted first start", () => {
   });
 });
 
-/** Creates the files that a kill leaves within a rollback-journal transaction. */
+/** Creates the files left by a kill during a rollback-journal transaction. */
 function killInTransaction(path: string, before: readonly string[]) {
   const living = `${path}.living`;
   using database = new Database(living);

@@ -115,7 +115,7 @@ test("move is rolled back if the target drops rows, and can be retried", async (
   expect((await service.get("/tariffs")).body).toHaveLength(1);
   await execute(to, "DROP TRIGGER drop_row ON users");
   expect((await move(from, "--to", to)).status).toBe(0);
-  // A copy that is already running continues after the moved ids.
+  // An instance that is already running continues after the moved ids.
   expect(await service.userId("+998901234569")).toBe(3);
 });
 
@@ -133,7 +133,7 @@ test("move refuses a target database with an encoding other than UTF8", async ()
   expect(await execute(url, "SELECT FROM pg_tables WHERE schemaname = 'public'")).toHaveLength(0);
 });
 
-test("move reports missing arguments and databases without the password", async () => {
+test("move reports missing arguments and databases without printing the password", async () => {
   using folder = temporaryFolder();
   const file = `file:${join(folder.path, "x.db")}`;
   const to = "postgres://u:s3cret@127.0.0.1:1/shop";

@@ -82,7 +82,7 @@ const inBatch = (store: Store) =>
 const UNAVAILABLE = "Unavailable: the database is unavailable";
 const UNKNOWN = "OutcomeUnknown: the transaction may or may not have committed";
 
-describe("write without a response before its deadline", () => {
+describe("write that gets no response before its deadline", () => {
   test.each([
     { to: "login", held: /./s, write: inBatch, outcome: UNAVAILABLE },
     { to: "session settings", held: /isReadOnly/, write: inBatch, outcome: UNAVAILABLE },
@@ -90,7 +90,7 @@ describe("write without a response before its deadline", () => {
     { to: "statement", held: /UPDATE 1\0/, write: inTransaction, outcome: UNAVAILABLE },
     { to: "COMMIT", held: /COMMIT\0/, write: inTransaction, outcome: UNKNOWN },
     { to: "statement that commits", held: /UPDATE 1\0/, write: inBatch, outcome: UNKNOWN },
-  ])("no response to $to: $outcome", async ({ held, write, outcome }) => {
+  ])("fails if the response to $to is missing: $outcome", async ({ held, write, outcome }) => {
     if (server === undefined) return skip(NO_POSTGRES);
     await using far = await openBehindProxy(server.port, SHORT_MS, realClock);
     let isHeld = false;
@@ -101,7 +101,7 @@ describe("write without a response before its deadline", () => {
     let refused = "";
     do {
       refused = await refusal(write(far.store));
-      // On a busy machine the deadline may pass before the response that the test holds back.
+      // On a busy machine the deadline may pass before the test reaches the response it withholds.
     } while (!isHeld && refused !== outcome);
     expect(refused).toBe(outcome);
   });

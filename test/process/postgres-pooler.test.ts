@@ -68,7 +68,7 @@ describe("pooler in transaction or statement mode", () => {
       default_pool_size: size,
       min_pool_size: size,
     })),
-  ])("is refused by the service, move and the reading commands: %j", async (settings) => {
+  ])("is refused by the service, move and read-only commands: %j", async (settings) => {
     if (server === undefined) return skip(NO_POSTGRES);
     await using pool = await startPgBouncer(server, settings);
     if (pool === undefined) return skip(NO_PGBOUNCER);
@@ -111,7 +111,7 @@ describe("pooler in transaction or statement mode", () => {
 });
 
 describe("pooler in session mode", () => {
-  test("works for orders; sessions keep their statement timeout after connections are cut", async () => {
+  test("works for orders, and sessions keep their statement timeout after connections are cut", async () => {
     if (server === undefined) return skip(NO_POSTGRES);
     await using pool = await startPgBouncer(server, { pool_mode: "session" });
     if (pool === undefined) return skip(NO_PGBOUNCER);
@@ -137,7 +137,7 @@ describe("pooler in session mode", () => {
     }
   });
 
-  test("works for move and the reading commands", async () => {
+  test("works for move and read-only commands", async () => {
     if (server === undefined) return skip(NO_POSTGRES);
     await using pool = await startPgBouncer(server, { pool_mode: "session" });
     if (pool === undefined) return skip(NO_PGBOUNCER);
@@ -164,7 +164,7 @@ async function timeouts(store: Store): Promise<unknown[]> {
   return rows.flat().map((row) => row.setting);
 }
 
-test("names in any script are stored correctly if URL and database set client_encoding=LATIN1", async () => {
+test("names in any script are stored correctly if the URL and database set client_encoding=LATIN1", async () => {
   if (server === undefined) return skip(NO_POSTGRES);
   const url = await createDatabase(server.urlOf("postgres"));
   const name = new URL(url).pathname.slice(1);
@@ -175,7 +175,7 @@ test("names in any script are stored correctly if URL and database set client_en
     const full_name = "Ольга Oʻktam 李 ğ 😀";
     const { status } = await register("+998901234567", { full_name });
     expect(status).toBe(200);
-    // Read through another connection: with the same encoding, a wrongly stored name would look right.
+    // Reads through a new connection: with the store's encoding, a garbled name could look right.
     expect([...(await execute(url, "SELECT full_name FROM users"))]).toEqual([{ full_name }]);
   } finally {
     await store.close();

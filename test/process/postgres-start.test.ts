@@ -47,17 +47,17 @@ const altered = (statements: string) => async (_server: PostgresServer, url: str
   return url;
 };
 
-/** Creates another database with this encoding. */
+/** Creates a second database, with this encoding. */
 const inEncoding = (encoding: string) => async (_server: PostgresServer, url: string) => {
   const name = `${new URL(url).pathname.slice(1)}_encoded`;
   await execute(url, `CREATE DATABASE ${name} ENCODING '${encoding}' TEMPLATE template0`);
   return url.replace(/[^/]*$/, name);
 };
 
-/** Reloads the server's settings; resolves when that is done. */
+/** Reloads the server's settings. Resolves when they apply to new connections. */
 async function reload(url: string) {
   const loadedAt = async () => {
-    // A new connection each time: on an open one the time changes before all settings are loaded.
+    // A new connection each time: on an open one, the time changes before all settings are loaded.
     await using sql = new SQL({ url, max: 1 });
     const [row] = await sql`SELECT pg_conf_load_time()::text AS at`;
     return row.at;
@@ -167,7 +167,7 @@ test.each<Refusal>([
   },
 );
 
-test("TLS: the server's certificate is verified at start and on reconnect if the URL requires it", async () => {
+test("PostgreSQL's TLS certificate is verified at start and on reconnect if the URL requires it", async () => {
   if (server === undefined) return skip("PostgreSQL, which is not installed (Debian's postgresql)");
   const { data } = server;
   const certificate = makeCertificate(server, "server");
@@ -184,7 +184,7 @@ test("TLS: the server's certificate is verified at start and on reconnect if the
     await using service = await spawnService({ DATABASE_URL: good });
     expect((await service.get("/health")).status).toBe(200);
   }
-  // An unknown issuer, and a certificate for another name.
+  // An unknown issuer, and a certificate for a different host name.
   for (const bad of [`${local}?sslmode=verify-full`, `${url}?${trusted}`]) {
     const { status, printed } = await failToStart({ DATABASE_URL: bad, LOG_LEVEL: "error" });
     expect([status, printed]).toEqual([

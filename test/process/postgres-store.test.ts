@@ -26,7 +26,7 @@ import { skip } from "../support/skip.ts";
 import { type Fate, startProxy } from "../support/tcp-proxy.ts";
 import { createDependencies, createWorld } from "../support/world.ts";
 
-// Faults of a database server reached over a network.
+// Faults of a remote database server.
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
@@ -93,7 +93,7 @@ function onServer(name: string, body: (server: PostgresServer, url: string) => P
   });
 }
 
-/** Returns the service on an open store, with a simulated outside world. */
+/** Returns the service on an open store, with a fake outside world. */
 function serve(store: Store, environment: Record<string, string> = {}) {
   const world = createWorld();
   const dependencies = { ...createDependencies(world), store };
@@ -109,7 +109,7 @@ function cutConnections(url: string) {
 
 describe("connection cut after the server has committed", () => {
   onServer(
-    "creates no second order, with or without a key, and charges the first",
+    "causes no second order, with or without a key, and the first is charged",
     async (server, url) => {
       let cut: RegExp | undefined;
       const judge = (data: string): Fate => {
@@ -144,7 +144,7 @@ describe("connection cut after the server has committed", () => {
 });
 
 describe("server unreachable after it has committed an order", () => {
-  onServer("answers 500 instead of 503, and a repeat finds the order", async (server, url) => {
+  onServer("causes a 500 instead of a 503, and a repeat finds the order", async (server, url) => {
     const judge = (data: string): Fate => {
       if (!/INSERT 0 1\0/.test(data)) return "pass";
       clock.hurry();
@@ -159,7 +159,7 @@ describe("server unreachable after it has committed an order", () => {
     const answers = await Promise.all([far.order(user), far.order(user)]);
     expect(answers.map(({ body }) => body["code"])).toEqual(Array(2).fill("internal_error"));
     expect(far.world.lines.join()).toContain("OutcomeUnknown");
-    // Reads have no unknown outcome.
+    // The outcome of a read is never unknown.
     expect((await far.get("/orders/1")).body["code"]).toBe("unavailable");
     const near = serve(await open(url));
     near.world.nowMs += 60_000;
@@ -187,7 +187,7 @@ describe("transaction", () => {
   });
 
   onServer(
-    "is retried completely if it is cut midway or before its COMMIT",
+    "is retried from its start if the connection is cut midway or before COMMIT",
     async (_server, url) => {
       const store = await open(url);
       for (const cutAfter of [1, 2]) {
@@ -230,30 +230,33 @@ describe("transaction", () => {
     expect(await store.run(allUsers)).toHaveLength(1);
   });
 
-  onServer("times out if it hangs, and so do those queued behind it", async (_server, url) => {
-    const store = await open(url, HANGING_MS);
-    await using blocker = new SQL({ url, max: 1 });
-    await blocker.begin(async (tx) => {
-      await tx`LOCK TABLE users`;
-      const sizes: number[] = [];
-      const add = store.batch(async (tx, items: readonly string[]) => {
-        sizes.push(items.length);
-        await addUser("+998900000009")(tx);
-        return items;
+  onServer(
+    "times out if it hangs, and so do transactions queued behind it",
+    async (_server, url) => {
+      const store = await open(url, HANGING_MS);
+      await using blocker = new SQL({ url, max: 1 });
+      await blocker.begin(async (tx) => {
+        await tx`LOCK TABLE users`;
+        const sizes: number[] = [];
+        const add = store.batch(async (tx, items: readonly string[]) => {
+          sizes.push(items.length);
+          await addUser("+998900000009")(tx);
+          return items;
+        });
+        const queued = Array.from({ length: 50 }, () => store.run(addUser("+998900000009")));
+        const refused = await Promise.all([...queued, add("a"), add("b")].map(refusal));
+        expect(refused.filter((reason) => !reason.startsWith("Unavailable: "))).toEqual([]);
+        // A batch that times out is not retried item by item, which would take as long again.
+        expect(sizes).toEqual([]);
+        expect(await Promise.all(["a", "b"].map((item) => refusal(add(item))))).toEqual(
+          Array(2).fill("Unavailable: the database is unavailable"),
+        );
+        expect(sizes).toEqual([2]);
       });
-      const queued = Array.from({ length: 50 }, () => store.run(addUser("+998900000009")));
-      const refused = await Promise.all([...queued, add("a"), add("b")].map(refusal));
-      expect(refused.filter((reason) => !reason.startsWith("Unavailable: "))).toEqual([]);
-      // Nor is it retried item by item, which would take as long again.
-      expect(sizes).toEqual([]);
-      expect(await Promise.all(["a", "b"].map((item) => refusal(add(item))))).toEqual(
-        Array(2).fill("Unavailable: the database is unavailable"),
-      );
-      expect(sizes).toEqual([2]);
-    });
-    while ((await refusal(store.run(addUser("+998900000001")))) !== "none");
-    expect(await store.run(allUsers)).toHaveLength(1);
-  });
+      while ((await refusal(store.run(addUser("+998900000001")))) !== "none");
+      expect(await store.run(allUsers)).toHaveLength(1);
+    },
+  );
 
   onServer(
     "fails with 503 while the server is down, and works once it is back",
@@ -306,15 +309,18 @@ describe("transaction", () => {
     },
   );
 
-  onServer("logs why the server rejected it, without row values", async (_server, url) => {
-    const store = await open(url);
-    const { register, world } = serve(store);
-    await execute(url, "ALTER TABLE users ADD CONSTRAINT few CHECK (id < 1)");
-    expect((await register("+998901234567", { full_name: "Aziza" })).status).toBe(500);
-    const logged = world.lines.filter((line) => line.includes("23514")).join("\n");
-    expect(logged).toContain("violates check constraint");
-    expect(world.lines.join("\n")).not.toContain("Aziza");
-  });
+  onServer(
+    "is logged with the server's reason if rejected, without row values",
+    async (_server, url) => {
+      const store = await open(url);
+      const { register, world } = serve(store);
+      await execute(url, "ALTER TABLE users ADD CONSTRAINT few CHECK (id < 1)");
+      expect((await register("+998901234567", { full_name: "Aziza" })).status).toBe(500);
+      const logged = world.lines.filter((line) => line.includes("23514")).join("\n");
+      expect(logged).toContain("violates check constraint");
+      expect(world.lines.join("\n")).not.toContain("Aziza");
+    },
+  );
 });
 
 onServer("migration from the first PostgreSQL schema keeps the orders", async (_server, url) => {
@@ -322,7 +328,7 @@ onServer("migration from the first PostgreSQL schema keeps the orders", async (_
   const day = 86_400_000;
   const [old, recent] = [Date.now() - 2 * day, Date.now() - day / 2];
   for (const statement of [
-    ...(first?.sql ?? []),
+    ...(first?.statements ?? []),
     "CREATE TABLE nmservis_migrations (number int PRIMARY KEY, hash text NOT NULL)",
     `INSERT INTO nmservis_migrations VALUES (0, '${first?.hash}')`,
     "INSERT INTO users (phone_number, created_at, sms_tried_at) VALUES ('+998901234567', 0, 0)",
@@ -357,13 +363,13 @@ onServer("migration from the first PostgreSQL schema keeps the orders", async (_
   ]);
 });
 
-describe("several copies", () => {
+describe("several instances", () => {
   onServer("migrate an empty database concurrently, each migration once", async (_server, url) => {
     const stores = await Promise.all(Array.from({ length: 10 }, () => open(url)));
     await Promise.all(stores.map((store, i) => store.run(addUser(`+9989000000${10 + i}`))));
     expect(await stores[0]?.run(allUsers)).toHaveLength(10);
     await using sql = new SQL({ url, max: 1 });
-    expect(await sql`SELECT number::text FROM nmservis_migrations`).toHaveLength(2);
+    expect(await sql`SELECT number::text FROM nmservis_migrations`).toHaveLength(3);
   });
 
   onServer("use the server's clock", async (_server, url) => {
@@ -372,7 +378,7 @@ describe("several copies", () => {
     expect(Math.abs(ahead.now() - Date.now())).toBeLessThan(BUSY_MACHINE_MS);
   });
 
-  onServer("let a repeat wait for the copy that charges the order", async (_server, url) => {
+  onServer("make a repeat wait for the instance that charges the order", async (_server, url) => {
     const [first, second] = [serve(await open(url)), serve(await open(url))];
     const user = await first.userId();
     const answer = Promise.withResolvers<"paid">();
@@ -391,7 +397,7 @@ describe("several copies", () => {
   });
 
   onServer(
-    "let a repeat wait until the order is in doubt or the lease expires",
+    "make a repeat wait until the order is in doubt or the lease expires",
     async (_server, url) => {
       const slow = { PAYMENT_TIMEOUT_MS: "120000" };
       const [first, second] = [serve(await open(url), slow), serve(await open(url), slow)];
@@ -414,7 +420,7 @@ describe("several copies", () => {
   );
 
   onServer(
-    "pull forward a due date later than any lease or backoff, but not an earlier one",
+    "bring forward due times beyond any lease or backoff, but no earlier ones",
     async (_server, url) => {
       const store = await open(url);
       const { order, userId, world, app } = serve(store);
@@ -444,7 +450,7 @@ describe("several copies", () => {
   onServer("claim each due order once", async (_server, url) => {
     const copies = await Promise.all([1, 2, 3].map(async () => serve(await open(url))));
     const [first] = copies;
-    if (first === undefined) throw new Error("no copy");
+    if (first === undefined) throw new Error("no instance");
     first.world.charge = () => Promise.reject(new Error("502"));
     for (let i = 0; i < 60; i++) {
       const { body } = await first.register(`+99890${1_000_000 + i}`);

@@ -81,7 +81,7 @@ describe("process", () => {
     using folder = temporaryFolder();
     const pipe = join(folder.path, "pipe");
     expect(Bun.spawnSync(["mkfifo", pipe]).success).toBe(true);
-    // Open at both ends, so that it never breaks.
+    // Opened for reading and writing, so that the pipe never breaks.
     const stdout = openSync(pipe, "r+");
     await using child = Bun.spawn([...(await serviceCommand())], {
       env: {
@@ -108,7 +108,7 @@ describe("process", () => {
     }
     const { userId, order } = createClient(fetch, urlIn(printed));
     const user = await userId();
-    // About 600 log bytes each, more than the pipe's 64 KiB.
+    // About 600 log bytes each: more in total than the pipe's 64 KiB.
     for (let i = 0; i < 250; i++) {
       expect((await order(user, { "idempotency-key": `key-${i}` })).status).toBe(200);
     }
@@ -169,7 +169,7 @@ describe("process", () => {
   });
 });
 
-describe("SIGTERM", () => {
+describe("process after SIGTERM", () => {
   async function start(environment: Record<string, string>) {
     const folder = temporaryFolder();
     const service = await spawnService({
@@ -230,7 +230,7 @@ describe("SIGTERM", () => {
   });
 
   test("answers a request whose body arrives late", async () => {
-    // One payment fits into the deadline, two do not. After the first, 4 s remain for the late body.
+    // One payment fits within the deadline, two do not. After the first, 4 s are left for the body.
     await using started = await start({
       PAYMENT_TIMEOUT_MS: "8500",
       PAYMENT_STUB_DELAY_MS: "4500",

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { spawnService, temporaryFolder } from "../support/process.ts";
 import { createService } from "../support/service.ts";
 
-test("request log: one line per request with method, route, status, ms and request id", async () => {
+test("request log has one line per request with method, route, status, ms and request id", async () => {
   const { request, post, userId, order, world } = createService();
   const user = await userId();
   await order(user, { "x-request-id": "a" });
@@ -23,7 +23,7 @@ test("request log: one line per request with method, route, status, ms and reque
   ]);
 });
 
-test("JSON log: begins with the settings and contains no keys or phone numbers", async () => {
+test("JSON log begins with the settings and contains no keys or phone numbers", async () => {
   using folder = temporaryFolder();
   await using service = await spawnService({
     DATABASE_URL: `file:${join(folder.path, "x.db")}`,
@@ -58,7 +58,7 @@ test("JSON log: begins with the settings and contains no keys or phone numbers",
   });
   const warnings = records.filter(({ level }) => level === "warn").map(({ message }) => message);
   expect(warnings).toEqual([
-    "A key in API_KEY or ADMIN_API_KEY is shorter than 16 characters: it may be guessed.",
+    "A key in API_KEY or ADMIN_API_KEY is shorter than 16 characters, so it could be guessed.",
     "Payments are simulated by the payment stub: every order is marked as paid.",
   ]);
   expect(service.printed()).not.toMatch(/secret|901234567/);

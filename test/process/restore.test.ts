@@ -25,7 +25,7 @@ import { openStore } from "../support/store.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-/** Creates an open database: two users are in a backup, a third only in the WAL. */
+/** Creates an open database with two users that are in a backup, and a third only in the WAL. */
 async function makeLiveDatabase(folder: string) {
   const [path, backup] = [join(folder, "x.db"), join(folder, "backup")];
   const first = openStore(path);
@@ -111,7 +111,7 @@ test("restore over a deleted database whose -wal is empty skips 1,000,000 ids", 
   const deleted = join(folder.path, "deleted.db");
   writeFileSync(`${deleted}-wal`, "");
   expect(restoreDatabase(backup, deleted, "then")).toMatchObject({
-    isFormerReadable: false,
+    isOldReadable: false,
     kept: undefined,
   });
   const again = openStore(deleted);
@@ -134,7 +134,7 @@ test("restore ignores the -journal of a deleted database", async () => {
   expect(statSync(`${deleted}.before-then-journal`).size).toBeGreaterThan(0);
 });
 
-test("restore on a nearly full disk says so and leaves no copy, at any size", async () => {
+test("restore on a nearly full disk of any size says so and leaves no copy", async () => {
   using folder = temporaryFolder();
   const { path, backup, store } = await makeLiveDatabase(folder.path);
   await store.close();
@@ -157,7 +157,7 @@ test("restore on a nearly full disk says so and leaves no copy, at any size", as
   expect(messages.size).toBeGreaterThan(2);
 });
 
-test("restore keeps the old database for its owner only", async () => {
+test("restore makes the kept database accessible only to its owner", async () => {
   using folder = temporaryFolder();
   const { path, backup, store } = await makeLiveDatabase(folder.path);
   await store.close();
@@ -205,7 +205,7 @@ test("restore over an empty database with a -wal says that its last order is unk
   });
   expect([status, printed]).toEqual([
     0,
-    expect.stringContaining("\nBefore: its last order is unknown. The old database is "),
+    expect.stringContaining("\nBefore: its last order is unknown. The old database is kept as "),
   ]);
 });
 

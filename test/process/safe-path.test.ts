@@ -26,7 +26,7 @@ describe("database path", () => {
   const log = createLog({ level: "error", json: false, write: () => {}, now: () => 0 });
   const dependencies = { log, elapsed: () => 0, onProgress: () => {} };
 
-  /** Returns every way to open the database at the path. `backup` is of another database. */
+  /** Returns every way to open the database at the path, including a restore of `backup`. */
   const waysInto = (path: string, backup: string): (() => unknown)[] => [
     () => openStore(path),
     () => openSqliteReader(path),

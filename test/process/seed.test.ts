@@ -22,7 +22,7 @@ test("seed fills an empty database with orders of every kind, and refuses a non-
     return { status: await child.exited, printed, complaints };
   };
   const { status, printed } = await seed();
-  expect([status, printed]).toEqual([0, expect.stringContaining("orders of 60 users")]);
+  expect([status, printed]).toEqual([0, expect.stringContaining("orders from 60 users")]);
   using database = new Database(path, { readonly: true });
   const count = (where: string) =>
     database.query<{ n: number }, []>(`SELECT count(*) AS n FROM orders WHERE ${where}`).get()?.n;

@@ -9,7 +9,7 @@ import { openStore } from "../support/store.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-/** Begins a read transaction, and continues it when stdin ends. */
+/** A program that begins a read transaction, and continues it when stdin ends. */
 const READ_TWICE = `
   const { Database } = require("bun:sqlite");
   const database = new Database(process.argv[1], { readonly: true });
@@ -22,7 +22,7 @@ const READ_TWICE = `
   console.log(found + ", " + database.query(changed).values()[0][0] + " changed");
 `;
 
-test("a deleted -shm does not affect backups, `check` or other readers", async () => {
+test("a deleted -shm file does not affect backups, `check` or other readers", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   const store = openStore(path);

@@ -6,8 +6,8 @@ import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-// Requests that no HTTP library would send. Bun rejects malformed HTTP with an empty 4xx or a close;
-// the service answers everything else.
+// Requests that no HTTP library would send. Bun rejects malformed HTTP with an empty 4xx or by
+// closing the connection; the service answers everything else.
 
 const folder = temporaryFolder();
 let service: Awaited<ReturnType<typeof spawnService>>;
@@ -34,7 +34,7 @@ async function stillWorks() {
   expect((await service.order(user)).status).toBe(200);
 }
 
-describe("malformed HTTP gets an empty 4xx or a close", () => {
+describe("malformed HTTP gets an empty 4xx or a closed connection", () => {
   test.each([
     ["HTTP/1.1 without Host", "GET / HTTP/1.1\r\n\r\n"],
     [

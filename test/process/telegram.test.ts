@@ -22,7 +22,7 @@ const refusal = (description: string) => Response.json({ ok: false, description 
 const tooMany = (parameters?: object) =>
   Response.json({ ok: false, description: "Too Many Requests", parameters }, { status: 429 });
 
-/** Creates a dispatcher for a fake Telegram API, which records requests and answers `chat.answer`. */
+/** Creates a dispatcher for a fake Telegram API that records requests and sends `chat.answer`. */
 function createChat(publicUrl: string | null = null, threadId: number | null = null) {
   const requests: { url: string; body: Record<string, unknown> }[] = [];
   const lines: string[] = [];
@@ -169,7 +169,7 @@ describe("Telegram", () => {
     "Bad Request: BUTTON_URL_INVALID",
     "Bad Request: inline keyboard button URL 'https://b.uz/board' is invalid: Wrong HTTP URL",
     "Bad Request: REPLY_MARKUP_INVALID",
-  ])("%p: messages are sent without the button, with one warning", async (description) => {
+  ])("after %p, messages are sent without the button, with one warning", async (description) => {
     const { requests, lines, chat, notify } = createChat("https://b.uz");
     chat.answer = async () =>
       requests.at(-1)?.body["reply_markup"] ? refusal(description) : Response.json({ ok: true });

@@ -3,6 +3,7 @@ import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import axe from "axe-core";
 import type { BrowserContext, Page } from "playwright-core";
+import { createSignInLink } from "../../src/board/sign-in-links.ts";
 import { closeBrowser, openBrowser } from "../support/browser.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { freePort } from "../support/free-port.ts";
@@ -13,6 +14,8 @@ afterAll(closeBrowser);
 
 const API_KEY = "a-client-s-key-of-it";
 const KEYS = { Aziza: "aziza-s-key-for-this", Bekzod: "bekzod-s-key-for-thi" };
+
+const AZIZA = { name: "Aziza", key: KEYS.Aziza };
 
 /** Submits a form without scripts, and waits for the next page. */
 async function submit(page: Page, action: () => Promise<void>) {
@@ -47,6 +50,7 @@ async function openBoard(folder: string) {
   async function signIn(name: keyof typeof KEYS, options: object = {}): Promise<Page> {
     const context = await browser?.newContext({
       viewport: { width: 1360, height: 900 },
+      locale: "ru",
       ...options,
     });
     if (context === undefined) throw new Error("there is no browser");
@@ -152,52 +156,77 @@ test("board › shows new orders live, takes every step, and reports a conflict"
   expect(violations).toEqual([]);
 });
 
+/** Half the width in CSS pixels is a zoom of 200 %. */
 test.each([
-  ["light", 1360],
-  ["dark", 1360],
-  ["light", 390],
-  ["dark", 390],
+  ["light", "desktop", 1360, 900],
+  ["dark", "desktop", 1360, 900],
+  ["light", "phone", 390, 844],
+  ["dark", "phone", 390, 844],
+  ["light", "desktop at 200 %", 680, 450],
+  ["dark", "desktop at 200 %", 680, 450],
+  ["light", "phone at 200 %", 195, 422],
+  ["dark", "phone at 200 %", 195, 422],
 ] as const)(
-  "board › axe finds nothing serious on any page, %s, %d px wide",
-  async (colorScheme, width) => {
+  "board › axe finds nothing serious on any page, %s, %s, and nothing is cut off",
+  async (colorScheme, device, width, height) => {
+    const isZoomed = device.endsWith("%");
     using folder = temporaryFolder();
     await using board = await openBoard(folder.path);
     if (board === undefined) return;
     for (const phone of ["901234567", "901234568", "901234569"]) {
       await board.order(phone, { address: "Nukus 3", comment: "ring twice" });
     }
-    const page = await board.signIn("Aziza", {
-      ...{ colorScheme, viewport: { width, height: 844 } },
-    });
-    const findings = async () => {
+    const page = await board.signIn("Aziza", { colorScheme, viewport: { width, height } });
+    const found: string[] = [];
+    async function inspect(name: string) {
       // Evaluated directly: the page's policy forbids foreign scripts.
       await page.evaluate(axe.source);
-      return page.evaluate(async () => {
-        // `as`: set by the script above.
-        const { violations } = await (globalThis as unknown as { axe: typeof axe }).axe.run();
-        return violations
-          .filter(({ impact }) => impact === "serious" || impact === "critical")
-          .map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
-      });
-    };
+      // Also with text twice as large, as set in the browser instead of the zoom.
+      for (const fontSize of isZoomed ? [""] : ["", "200%"]) {
+        await page.evaluate(`document.documentElement.style.fontSize = "${fontSize}"`);
+        const findings = await page.evaluate(async () => {
+          // `as`: set by the script above.
+          const { violations } = await (globalThis as unknown as { axe: typeof axe }).axe.run();
+          return violations
+            .filter(({ impact }) => impact === "serious" || impact === "critical")
+            .map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
+        });
+        const excess = await page.evaluate("document.documentElement.scrollWidth - innerWidth");
+        if (excess !== 0) findings.push(`${excess} px wider than the screen`);
+        found.push(...findings.map((finding) => `${name} ${fontSize}: ${finding}`));
+      }
+      await page.evaluate(`document.documentElement.style.fontSize = ""`);
+    }
     await page.locator("#order-1").getByRole("button", { name: "Принять" }).click();
     await page.locator(".notice").waitFor();
+    await inspect("board with notice");
+    await page.locator(".notice .dismiss").click();
     await page.locator("#order-2 .cancel summary").click();
-    expect(await findings()).toEqual([]);
+    await inspect("cancel sheet");
     for (const path of [
       "/board/orders/1",
       "/board/days",
       "/board/search?q=zz",
+      "/board/search?q=4567",
       "/board/orders/99",
     ]) {
       await page.goto(board.url + path);
-      expect(await findings()).toEqual([]);
+      await inspect(path);
     }
+    await page.goto(`${board.url}/board/orders/2`);
+    await page.locator(".cancel summary").click();
+    await page.getByLabel("Дубликат").check();
+    await page.locator("button.danger").click();
+    await page.locator(".refund").waitFor();
+    await inspect("refund");
     await page.locator(".menu summary").click();
-    expect(await findings()).toEqual([]);
+    await inspect("menu");
     await page.getByRole("button", { name: "Выйти" }).click();
     await page.locator("input[name=key]").waitFor();
-    expect(await findings()).toEqual([]);
+    await inspect("sign-in");
+    await page.goto(board.url + (await createSignInLink(AZIZA, Date.now())));
+    await inspect("sign-in link");
+    expect(found).toEqual([]);
   },
 );
 
@@ -234,7 +263,7 @@ test("board over plain HTTP › old texts neither reverse nor cover their neighb
   await service.post("/create_order", order, headers);
 
   const url = `http://board.test:${new URL(service.url).port}`;
-  await using context = await browser.newContext();
+  await using context = await browser.newContext({ locale: "ru" });
   const page = await context.newPage();
   await page.goto(`${url}/board`);
   await page.fill("input[name=key]", KEYS.Aziza);

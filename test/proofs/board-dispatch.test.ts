@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Page } from "playwright-core";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
-import { badGateway, openLiveBoard, shows, nextStageButton } from "../support/live-board.ts";
+import { badGateway, openLiveBoard, shows, nextStageButton, until } from "../support/live-board.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
@@ -35,6 +35,7 @@ const AUDIO = `
   };`;
 
 suite("the sound", () => {
+  const tones = async (page: Page) => Number(await page.evaluate("tones"));
   const isPressed = (page: Page) => page.locator("#sound").getAttribute("aria-pressed");
 
   test("is turned on by the first tap on the bell, and off by the second", async () => {
@@ -47,7 +48,7 @@ suite("the sound", () => {
     await page.locator("#sound").click();
     await page.locator("#sound-bar").waitFor({ state: "hidden" });
     expect(await isPressed(page)).toBe("true");
-    expect(await page.evaluate("tones")).toBeGreaterThan(0);
+    expect(await tones(page)).toBeGreaterThan(0);
     await page.locator("#sound").click();
     expect(await isPressed(page)).toBe("false");
     await page.reload();
@@ -78,9 +79,26 @@ suite("the sound", () => {
     await shows(id)(page);
     await nextStageButton(page, id).click();
     await page.locator(`.accepted #order-${id}`).waitFor();
-    const before = Number(await page.evaluate("tones"));
+    const before = await tones(page);
     await profile.context.clock.runFor(5_000);
-    expect(await page.evaluate("tones")).toBe(before + 1);
+    expect(await tones(page)).toBe(before + 1);
+  });
+
+  test("comes from one of several tabs, and stays when that one is closed", async () => {
+    await using profile = await openProfile();
+    await profile.context.clock.install();
+    await profile.context.addInitScript(`globalThis.gesture = true; ${AUDIO}`);
+    await order();
+    const [first, second] = [await profile.open(), await profile.open()];
+    for (const page of [first, second]) await page.locator("#status.connected").waitFor();
+    const leader = profile.leader;
+    const follower = leader === first ? second : first;
+    if (leader === undefined) throw new Error("no tab has opened the stream");
+    const [before, silent] = [await tones(leader), await tones(follower)];
+    await profile.context.clock.runFor(20_000);
+    expect([await tones(leader), await tones(follower)]).toEqual([before + 4, silent]);
+    await leader.close();
+    await until(async () => (await tones(follower)) > silent);
   });
 
   test("starts without a tap if the browser allows it", async () => {
@@ -88,7 +106,7 @@ suite("the sound", () => {
     await profile.context.addInitScript(`globalThis.gesture = true; ${AUDIO}`);
     await order();
     const page = await profile.open();
-    await page.waitForFunction("tones > 0");
+    await until(async () => (await tones(page)) > 0);
     expect(await page.locator("#sound-bar").isVisible()).toBe(false);
   });
 });
@@ -133,6 +151,8 @@ suite("an open cancel form", () => {
     const [held, moved] = [await order(), await order()];
     const page = await profile.open();
     await page.locator(`#order-${held} .cancel summary`).click();
+    const amount = "Вернуть деньги клиенту: 300 сум";
+    expect(await page.locator(`#order-${held} .cancel`).innerText()).toContain(amount);
     await page.locator(`#order-${held} input[name=note]`).fill("over the river");
     expect(await submit(moved, "accept", { seen: "new" })).toBe(303);
     expect(await submit(held, "accept", { seen: "new" })).toBe(303);
@@ -238,6 +258,8 @@ suite("on a phone", () => {
   test("nothing is wider than the screen, whatever the texts", async () => {
     await using profile = await openProfile("127.0.0.1", PHONE);
     const id = await order({ address: LONG, comment: LONG }, LONG);
+    // Enclosing circles are wider than their letter.
+    await order({ address: `a${"\u20dd".repeat(150)}` }, `a${"\u20dd".repeat(150)}`);
     const cancelled = await order({ address: LONG }, LONG);
     const form = { seen: "new", reason: "other", note: LONG, owed: "yes" };
     expect(await submit(cancelled, "cancel", form)).toBe(303);

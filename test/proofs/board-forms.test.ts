@@ -128,6 +128,36 @@ suite("a form", () => {
     expect(await stageOf(id)).toBe("in_progress");
   });
 
+  test.each([
+    ["it was sent", true],
+    ["the page found out", false],
+  ])(
+    "offers its input again after a new sign-in, if the session had ended and %s",
+    async (_when, isSent) => {
+      await using profile = await openProfile();
+      const { context, origin } = profile;
+      const [page, id] = [await profile.open(), await order()];
+      await shows(id)(page);
+      const { send } = await fillCancelForm(page, id);
+      await page.locator(`#order-${id} input[name=owed]`).uncheck();
+      await context.clearCookies();
+      if (isSent) await send();
+      else await order();
+      await page.locator("#key").waitFor();
+      await context.addCookies([{ ...(await signIn("Aziza")), url: origin }]);
+      await page.goto(`${origin}/board`);
+      const card = page.locator(`#order-${id}`);
+      expect(await card.getByLabel("Вне зоны обслуживания").isChecked()).toBe(true);
+      expect(await card.locator("input[name=note]").inputValue()).toBe("over the river");
+      expect(await card.locator("input[name=owed]").isChecked()).toBe(false);
+      await send();
+      await card.waitFor({ state: "detached" });
+      // Only once.
+      await page.goto(`${origin}/board`);
+      expect(await page.locator("details[open]").count()).toBe(0);
+    },
+  );
+
   test("shows the conflict page, from which Back leads to the board", async () => {
     await using profile = await openProfile();
     const [page, id] = [await profile.open(), await order()];

@@ -7,6 +7,7 @@ import {
   HOSTNAMES,
   openLiveBoard,
   shows,
+  until,
   nextStageButton,
 } from "../support/live-board.ts";
 
@@ -32,11 +33,6 @@ async function openTwoTabs() {
 const inAll = (tabs: readonly Page[], wait: (page: Page) => Promise<void>) =>
   Promise.all(tabs.map(wait));
 const reaches = (state: string) => (page: Page) => page.locator(`#status.${state}`).waitFor();
-
-/** Polls until the condition holds; the test's timeout is the limit. */
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await Bun.sleep(20);
-}
 
 suite.each(HOSTNAMES)("board tabs in one browser on http://%s", (hostname) => {
   test("share one stream, which another tab takes over", async () => {
@@ -181,7 +177,10 @@ suite("board page", () => {
         return failure();
       };
       const missed = await order();
-      await until(async () => refreshes > 0 && !(await page.evaluate("isLoading")));
+      await until(() => refreshes > 0);
+      // The second refresh begins after the first has ended.
+      await order();
+      await until(() => refreshes > 1);
       expect(await page.locator(`#order-${id}`).count()).toBe(1);
       expect(await page.locator(`#order-${missed}`).count()).toBe(0);
       proxy.judge = () => "pass";
@@ -222,7 +221,8 @@ suite("board page", () => {
     await reference.fill("r-17");
     await reference.blur();
     await page.locator(".history").evaluate((list) => list.replaceChildren());
-    await page.evaluate("refresh()");
+    // Any change refreshes the page.
+    await order();
     await page.locator(".history li").first().waitFor();
     expect(await reference.inputValue()).toBe("r-17");
   });

@@ -50,8 +50,8 @@ describe("CORS: allowed origin", () => {
 
   test.each([
     ["a successful request", "/", 200],
-    ["a missing key", "/tariffs", 401],
-    ["an unknown path", "/nope", 401],
+    ["a request without a key", "/tariffs", 401],
+    ["a request for an unknown path", "/nope", 401],
   ])("may read the response to %s", async (_name, path, status) => {
     const { send } = createPlain();
     const answer = await send("GET", path, { origin: OURS });
@@ -103,7 +103,7 @@ describe("CORS: other origin", () => {
   });
 });
 
-test("CORS in a browser: a page of an allowed origin can order, a page of another origin cannot", async () => {
+test("CORS in a browser: a page from an allowed origin can order, a page from another origin cannot", async () => {
   const browser = await openBrowser("web pages of other origins");
   if (browser === undefined) return;
   const page = () => new Response("<!doctype html>", { headers: { "content-type": "text/html" } });
@@ -118,7 +118,7 @@ test("CORS in a browser: a page of an allowed origin can order, a page of anothe
   });
   await using tab = await browser.newPage();
 
-  /** Posts from a page of this origin; returns the response or the error as the page sees it. */
+  /** Posts from a page of this origin. Returns the response or error that the page sees. */
   async function callFrom(origin: string, body: object, path: string) {
     await tab.goto(origin);
     return tab.evaluate(

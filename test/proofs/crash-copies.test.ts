@@ -7,7 +7,7 @@ import { createDatabase, startPostgres } from "../support/postgres.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { skip } from "../support/skip.ts";
 
-// Every run does the short version; `bun run test:crash` does the long one.
+// Runs the short version by default; `bun run test:crash` runs the long one.
 
 const LONG = process.env["CRASH"] === "long";
 const KILLS_AT_EACH_POINT = LONG ? 24 : 1;
@@ -27,7 +27,7 @@ const tools = await makeTools();
 
 const NOT_INSTALLED = "PostgreSQL, which is not installed (Debian's postgresql)";
 
-test("three copies charge once, lose no answered order, and notify of every paid order while one copy and PostgreSQL keep crashing", async () => {
+test("three instances charge each order once, lose no answered order, and notify of every paid order while one instance and PostgreSQL keep crashing", async () => {
   await using server = await startPostgres();
   if (server === undefined) return skip(NOT_INSTALLED);
   const database = postgresDatabase(await createDatabase(server.urlOf("postgres")));
@@ -59,8 +59,8 @@ test("three copies charge once, lose no answered order, and notify of every paid
   expect(figures.charges).toBeGreaterThan(points.length);
 });
 
-describe("two copies under faults", () => {
-  test("never charge one order concurrently, and the harness detects sabotages", async () => {
+describe("two instances under faults", () => {
+  test("never charge an order concurrently, and the harness detects sabotage", async () => {
     await using server = await startPostgres();
     if (server === undefined) return skip(NOT_INSTALLED);
     const sound = {

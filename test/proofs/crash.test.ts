@@ -10,7 +10,7 @@ import { mountDisk } from "../support/disk.ts";
 import { spawnService, temporaryFolder } from "../support/process.ts";
 import { skip } from "../support/skip.ts";
 
-// Every run does the short version; `bun run test:crash` does the long one.
+// Runs the short version by default; `bun run test:crash` runs the long one.
 
 const LONG = process.env["CRASH"] === "long";
 const KILLS_AT_EACH_POINT = LONG ? 112 : 4;
@@ -28,7 +28,7 @@ console.log(REPLAY);
 
 const tools = await makeTools();
 
-describe("kill -9 at every stage of a payment", () => {
+describe("service killed at every stage of a payment", () => {
   test(
     "charges once, loses no answered order, and notifies the dispatcher of every paid order",
     async () => {
@@ -116,7 +116,7 @@ describe("power cut at every write", () => {
   );
 });
 
-describe("failing fsync", () => {
+describe("service with a failing fsync", () => {
   test(
     "answers orders with 503, does not charge them, and they do not reappear after a crash",
     async () => {
@@ -155,7 +155,7 @@ describe("failing fsync", () => {
   );
 });
 
-describe("full disk", () => {
+describe("service on a full disk", () => {
   test(
     "answers orders with 503, loses no answered order, and recovers once there is space",
     async () => {

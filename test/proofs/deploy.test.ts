@@ -21,7 +21,7 @@ describe("systemd unit", () => {
     if (Bun.which("systemd-analyze") === null) return skip("the unit, without Debian's systemd");
     using folder = temporaryFolder();
     const unit = join(folder.path, "nmservis.service");
-    // The executable must exist.
+    // systemd-analyze checks that the executable exists.
     writeFileSync(
       unit,
       read("nmservis.service").replace("/usr/local/bin/nmservis", process.execPath),
@@ -41,7 +41,7 @@ describe("systemd unit", () => {
   });
 });
 
-/** A reverse proxy from Debian, and how to run it with a config file of deploy/. */
+/** A reverse proxy from Debian, and how to run it with a config file from deploy/. */
 interface Proxy {
   readonly program: string;
   readonly config: string;
@@ -111,7 +111,7 @@ test.each<Proxy>([
     start: (config) => ["caddy", "run", "--adapter", "caddyfile", "--config", config],
   },
 ])(
-  "$config: $program forwards orders and board forms, and tolerates a dead copy",
+  "$config: $program forwards orders and board forms, and tolerates a dead instance",
   async ({ program, config, copies, scheme, prepare, start }) => {
     if (Bun.which(program) === null) return skip(`${config}, without Debian's ${program}`);
     using folder = temporaryFolder();
@@ -119,7 +119,7 @@ test.each<Proxy>([
     const urls: string[] = [];
     let first: Awaited<ReturnType<typeof spawnService>> | undefined;
     for (let copy = 0; copy < copies; copy++) {
-      // Real copies share one PostgreSQL database; to the proxy this makes no difference.
+      // Real instances share one PostgreSQL database, which makes no difference to the proxy.
       const service = services.use(
         await spawnService({
           DATABASE_URL: `file:${join(folder.path, `${copy}.db`)}`,

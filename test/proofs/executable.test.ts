@@ -22,7 +22,7 @@ beforeAll(() => {
 });
 afterAll(() => folder[Symbol.dispose]());
 
-test("executable: --version prints the version of package.json", () => {
+test("executable: --version prints the version in package.json", () => {
   const { stdout, exitCode } = Bun.spawnSync([executable, "--version"], { cwd: folder.path });
   expect([exitCode, stdout.toString()]).toEqual([0, `nmservis ${version}\n`]);
 });
@@ -37,7 +37,7 @@ const CONVERSATION = `
   for (const path of ["", "/swagger-ui-bundle.js", "/swagger-ui.css", "/json"]) {
     answers.push(await fetch(url + "/swagger" + path));
   }
-  for (const path of ["", "/board.js", "/idiomorph.js", "/board.css"]) {
+  for (const path of ["", "/board.js", "/sign-in.js", "/idiomorph.js", "/board.css", "/icon-192.png"]) {
     answers.push(await fetch(url + "/board" + path));
   }
   console.log(answers.map(({ status }) => status).join());
@@ -45,7 +45,7 @@ const CONVERSATION = `
 
 test("executable: serves the API, Swagger UI and the board from an empty folder, unprivileged, offline", () => {
   if (process.getuid?.() !== 0 || Bun.which("ip") === null || Bun.which("unshare") === null) {
-    return skip("the executable without a network, which takes root and Debian's iproute2");
+    return skip("the executable without a network, which needs root and Debian's iproute2");
   }
   const empty = join(folder.path, "empty");
   mkdirSync(empty);
@@ -59,7 +59,7 @@ test("executable: serves the API, Swagger UI and the board from an empty folder,
     { cwd: empty, env: { PATH: process.env["PATH"] ?? "" } },
   );
   expect([stdout.toString(), stderr.toString()]).toEqual([
-    "200,200,200,200,200,200,200,200,200\n",
+    "200,200,200,200,200,200,200,200,200,200,200\n",
     "",
   ]);
   // Created files are private to their owner.

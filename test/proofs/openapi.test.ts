@@ -178,7 +178,7 @@ describe("OpenAPI document", () => {
       if (typeof value?.created_at === "string" && "stage" in value) orders.push(value);
       return value;
     });
-    // In the order, the list, the schema and the three events.
+    // Examples of the order, the list, the schema and the three events.
     expect(orders).toHaveLength(12);
     for (const order of orders) {
       const isPaid = order["status"] === "paid";
@@ -200,7 +200,7 @@ describe("OpenAPI document", () => {
     expect(orders).toContainEqual(expect.objectContaining({ stage: "cancelled", refund: "owed" }));
   });
 
-  test("has an example of each declared error, with a field of that route", async () => {
+  test("has an example of each declared error, and they name only fields of that route", async () => {
     const document = await readDocument();
     for (const { method, path, hooks } of createService().app.http.routes) {
       if (hooks.detail.hide === true) continue;
@@ -223,7 +223,7 @@ describe("OpenAPI document", () => {
   });
 });
 
-test("OpenAPI document: descriptions begin with the title of the response for that status", async () => {
+test("OpenAPI document: descriptions of error responses begin with the title of the actual response", async () => {
   const { post, get } = createService();
   const { body } = await get("/swagger/json");
   // `as`: the linters check that it is an OpenAPI document.

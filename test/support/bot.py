@@ -1,7 +1,7 @@
 """Calls the service at the URL as a bot does, with the given client library.
 
-Arguments: requests or aiohttp, the URL. Reads every response with .json(), so it fails on a body
-that is not JSON.
+Arguments: the library (requests or aiohttp) and the URL. Reads every response with .json(), so it
+fails on a body that is not JSON.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ async def converse(library, url):
     status, body = await call("POST", "/create_order", poor)
     print("declined", status, body["code"], body["order_id"])
 
-    # As after a restart of the bot, which has lost its users.
+    # As if the bot had restarted and lost its users.
     status, body = await call("GET", "/users?chat_id=123456789")
     print("user by chat", status, body["user_id"], body["full_name"])
     status, body = await call("GET", "/users?phone_number=998901234567")

@@ -7,8 +7,8 @@ const PROGRAMS = ["chromium-headless-shell", "chromium", "chromium-browser", "go
 let launching: Promise<Browser> | undefined;
 
 /**
- * Returns this process's shared browser. If none is installed, skips and returns undefined. Tests
- * close the contexts and pages they open; `closeBrowser` ends the browser.
+ * Returns this process's shared browser. If none is installed, logs a skip and returns undefined.
+ * Tests close the contexts and pages they open; `closeBrowser` closes the browser.
  */
 export async function openBrowser(wantedFor: string): Promise<Browser | undefined> {
   const executablePath = PROGRAMS.map((name) => Bun.which(name)).find((path) => path !== null);
@@ -24,7 +24,7 @@ export async function openBrowser(wantedFor: string): Promise<Browser | undefine
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
-      // A name that is not loopback, so its pages are no secure context.
+      // A non-loopback name, so its pages are not a secure context.
       "--host-resolver-rules=MAP board.test 127.0.0.1",
     ],
   });

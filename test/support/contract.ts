@@ -45,7 +45,7 @@ interface DocumentedResponse {
   readonly content: Readonly<Record<string, Media>>;
 }
 
-/** Headers of HTTP itself, which need not be documented. */
+/** Standard HTTP headers, which need not be documented. */
 const PLAIN_HEADERS = ["content-type", "content-length", "date", "connection", "keep-alive"];
 
 /** Headers that every response must have, even without an operation. */

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 
-/** Mounts a tmpfs of this size until the end of the block; undefined without permission to mount. */
+/** Mounts a tmpfs of this size until the end of the block. Returns undefined if not permitted. */
 export function mountDisk(path: string, size: string) {
   if (Bun.which("mount") === null) return undefined;
   mkdirSync(path, { recursive: true });
@@ -9,7 +9,7 @@ export function mountDisk(path: string, size: string) {
   return { [Symbol.dispose]: () => void Bun.spawnSync(["umount", "-l", path]) };
 }
 
-/** Bind-mounts the file until the end of the block; undefined without permission to mount. */
+/** Bind-mounts the file until the end of the block. Returns undefined if not permitted. */
 export function mountFile(file: string, path: string) {
   if (Bun.which("mount") === null) return undefined;
   writeFileSync(path, "");

@@ -6,8 +6,8 @@ const PORTS_PER_PROCESS = 12;
 let drawn = 0;
 
 /**
- * Returns a free port, for programs that cannot listen on port 0 or must restart on the same port. It
- * is not ephemeral, and test processes with neighbouring ids draw from different ports.
+ * Returns a free port, for programs that cannot listen on port 0 or must restart on the same port.
+ * The port is not ephemeral, and test processes with nearby process ids use different ranges.
  */
 export function freePort(): number {
   for (;;) {

@@ -2,8 +2,8 @@
 export type Verdict = "pass" | "stall" | Response;
 
 /**
- * Starts an HTTP reverse proxy to a service, closed at the end of the block. `judge` decides about
- * each request and may be replaced at any time.
+ * Starts an HTTP reverse proxy to a service, closed at the end of the block. `judge` decides what
+ * happens to each request and may be replaced at any time.
  */
 export function startHttpProxy(target: string) {
   const pipes = new Set<{ isStalled: boolean; cut(): void }>();
@@ -14,7 +14,7 @@ export function startHttpProxy(target: string) {
     seen,
     /** The number of open event streams. */
     streams: () => pipes.size,
-    /** Drops further data of the open streams, as a dead connection does. */
+    /** Drops further data of the open streams, like a dead connection. */
     stallStreams: () => pipes.forEach((pipe) => (pipe.isStalled = true)),
     /** Ends the open streams. */
     cutStreams: () => pipes.forEach((pipe) => pipe.cut()),

@@ -37,7 +37,7 @@ export async function openLiveBoard(wantedFor: string) {
     return { name: cookie, value };
   }
 
-  /** Opens a browser profile of Aziza, behind a separate proxy. */
+  /** Opens a browser profile signed in as Aziza, behind its own proxy. */
   async function openProfile(
     hostname: (typeof HOSTNAMES)[number] = "127.0.0.1",
     options: BrowserContextOptions = {},
@@ -45,13 +45,13 @@ export async function openLiveBoard(wantedFor: string) {
     const proxy = startHttpProxy(service.url);
     const origin = `http://${hostname}:${proxy.port}`;
     const viewport = { width: 1360, height: 900 };
-    const context = await browser?.newContext({ viewport, ...options });
+    const context = await browser?.newContext({ viewport, locale: "ru", ...options });
     if (context === undefined) throw new Error("no browser is installed");
     await context.addCookies([{ ...(await signIn("Aziza")), url: origin }]);
     const streams: { readonly request: PageRequest; readonly page: Page }[] = [];
     const profile = {
       ...{ proxy, origin, context },
-      /** The tab that last opened one of the open streams: of two openers at once, one gives up. */
+      /** The tab with the newest open stream. If two tabs open one at once, one gives up. */
       get leader(): Page | undefined {
         return streams.at(-1)?.page;
       },
@@ -87,7 +87,7 @@ export async function openLiveBoard(wantedFor: string) {
       const wanted = { user_id: user.body["user_id"], tariff_code: "standard_300", ...more };
       return Number((await service.post("/create_order", wanted, headers)).body["order_id"]);
     },
-    /** Takes a step as Bekzod, without a browser. */
+    /** Submits a form for the order as Bekzod, without a browser. Returns the status. */
     async submit(id: number, verb: string, form: Record<string, string>): Promise<number> {
       const { name, value } = await signIn("Bekzod");
       const { status } = await fetch(`${service.url}/board/orders/${id}/${verb}`, {
@@ -113,6 +113,11 @@ export function shows(id: number) {
   return (page: Page) => page.locator(`#order-${id}`).waitFor();
 }
 
+/** Polls until the condition holds; the test's timeout is the limit. */
+export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await Bun.sleep(20);
+}
+
 /** Returns the button that moves an order to its next stage. */
 export function nextStageButton(page: Page, id: number) {
   return page.locator(`#order-${id} form.step.primary button`);
@@ -122,7 +127,7 @@ function html(text: string, status: number): Response {
   return new Response(text, { status, headers: { "content-type": "text/html" } });
 }
 
-/** Returns a proxy's response while the service is down. */
+/** Returns the response of a proxy whose service is down. */
 export const badGateway = () => html("<main><h1>502 Bad Gateway</h1></main>", 502);
 
 /** Responses that the board's scripts must treat as failures. */

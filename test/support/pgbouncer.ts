@@ -14,9 +14,9 @@ const program = Bun.which("pgbouncer") ?? (existsSync(DEBIAN) ? DEBIAN : undefin
 export const NO_PGBOUNCER = "PgBouncer, which is not installed (Debian's pgbouncer)";
 
 /**
- * Starts PgBouncer in front of the server; undefined if it is not installed. It ends with the block or
- * with this process. `settings` are entries of its config file. It refuses to run as root, so root
- * starts it as the user postgres.
+ * Starts PgBouncer in front of the server until the end of the block or of this process. Returns
+ * undefined if it is not installed. `settings` are entries of its config file. PgBouncer refuses to
+ * run as root, so root starts it as the user postgres.
  */
 export async function startPgBouncer(server: PostgresServer, settings: Record<string, unknown>) {
   if (program === undefined) return undefined;

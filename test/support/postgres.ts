@@ -22,7 +22,7 @@ function fastestFolder(): string {
   }
 }
 
-/** Returns the folder of the server's programs; undefined if they are not installed. */
+/** Returns the folder of the server's programs, or undefined if they are not installed. */
 function findPrograms(): string | undefined {
   const found = Bun.which("initdb");
   if (found !== null) return join(found, "..");
@@ -36,7 +36,7 @@ function findPrograms(): string | undefined {
 
 const COMMON = { listen_addresses: "127.0.0.1", max_connections: 300 };
 
-/** Settings for a server that need not survive a power cut and runs for seconds. */
+/** Settings for a server that runs for seconds and need not survive a power cut. */
 const CHEAP = {
   fsync: "off",
   full_page_writes: "off",
@@ -51,7 +51,7 @@ const CHEAP = {
  * Starts the server and prints its process id. A background watcher stops the server with the signal
  * it reads from stdin. If stdin closes because this process has died, it also removes the folder.
  * `bun test` kills the shell when a test times out, but not the watcher. Only the server keeps stderr
- * open, so its end shows that the server has exited.
+ * open, so the end of stderr shows that the server has exited.
  */
 const SCRIPT = `folder=$1; shift
   exec 3<&0
@@ -69,12 +69,12 @@ const SCRIPT = `folder=$1; shift
   echo $server
   wait $server`;
 
-/** Attempts to start, each on another port. */
+/** Maximum attempts to start the server. */
 const MAX_STARTS = 10;
 
 /**
- * Starts a server on a free port; undefined if PostgreSQL is not installed. It ends with the block or
- * with this process. PostgreSQL refuses to run as root, so root starts it as the user postgres.
+ * Starts a server on a free port until the end of the block or of this process. Returns undefined
+ * if PostgreSQL is not installed. It refuses to run as root, so root starts it as user postgres.
  * `isDurable` uses PostgreSQL's default settings and files on disk.
  */
 export async function startPostgres({ isDurable = false } = {}) {
@@ -90,7 +90,7 @@ export async function startPostgres({ isDurable = false } = {}) {
   const own = { ...COMMON, ...(!isDurable && CHEAP), unix_socket_directories: folder };
   const urlOf = (database: string) => `postgres://${USER}@127.0.0.1:${port}/${database}`;
 
-  /** Starts the server; resolves when it is ready, or to its log if it has exited. */
+  /** Starts the server. Resolves when it is ready, or to its log if it exits. */
   async function launch() {
     const settings = Object.entries({ ...own, port }).flatMap(([name, value]) => [
       "-c",
@@ -117,7 +117,7 @@ export async function startPostgres({ isDurable = false } = {}) {
     return { logged: await logged };
   }
 
-  /** Starts the server; retries with the next port if it exits, such as when the port is taken. */
+  /** Starts the server. Retries with the next port if it exits, as when the port is taken. */
   async function startWithRetries(nextPort: () => number) {
     for (let starts = 1; ; starts++) {
       port = nextPort();
@@ -137,16 +137,16 @@ export async function startPostgres({ isDurable = false } = {}) {
 
   return {
     port,
-    /** The folder of all its files. */
+    /** The folder of all the server's files. */
     folder,
     /** The folder of PostgreSQL's programs. */
     programs,
-    /** The folder of its data and settings. */
+    /** The server's data directory. */
     data,
     urlOf,
     /** Stops the server without a clean shutdown; resolves when it has exited. */
     crash: () => stop("QUIT"),
-    /** Restarts it on the same port; resolves when it is ready. */
+    /** Restarts the server on the same port; resolves when it is ready. */
     async start() {
       server = await startWithRetries(() => port);
     },
@@ -188,7 +188,7 @@ function run(command: readonly string[]): string {
   return stdout.toString().trim();
 }
 
-/** Returns whether the server with this process id, not an earlier one, is ready. */
+/** Returns whether the server with this process id is ready; the file may be an older server's. */
 function isReady(data: string, pid: string): boolean {
   try {
     const lines = readFileSync(join(data, "postmaster.pid"), "utf8").split("\n");
@@ -211,7 +211,7 @@ const connections = new Map<string, SQL>();
 
 /**
  * Executes statements and returns the rows of the last one. All calls for a database share a
- * connection, so they do not see later changes of its default settings.
+ * connection, so they do not see later changes to its default settings.
  */
 export async function execute(url: string, statements: string) {
   const sql = connections.get(url) ?? new SQL({ url, max: 1 });

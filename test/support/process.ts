@@ -6,7 +6,7 @@ export { temporaryFolder } from "./temporary-folder.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
-/** The JIT takes 10 % of the CPU time of a process that runs for a second, and hardly helps it. */
+/** In a process that runs for a second, the JIT takes 10 % of the CPU time and hardly helps. */
 export const WITHOUT_JIT = { BUN_JSC_useJIT: "0" };
 
 /** Starts the service on a free port; resolves when it listens. `command` replaces the bundle. */

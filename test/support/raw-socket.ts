@@ -9,6 +9,7 @@ export async function say(
 ) {
   const { hostname, port } = new URL(url);
   const done = Promise.withResolvers<void>();
+  const decoder = new TextDecoder();
   let received = "";
   let closed = false;
   const socket = await Bun.connect({
@@ -16,7 +17,7 @@ export async function say(
     port: Number(port),
     socket: {
       data(_socket, chunk) {
-        received += chunk.toString();
+        received += decoder.decode(chunk, { stream: true });
         if (isComplete(received)) done.resolve();
       },
       close() {
@@ -35,6 +36,7 @@ export async function say(
 /** Returns whether a complete response has arrived: its head and a body of the declared length. */
 function isOneResponse(received: string): boolean {
   const end = received.indexOf("\r\n\r\n");
+  if (end === -1) return false;
   const length = Number(/content-length: (\d+)/i.exec(received)?.[1] ?? 0);
-  return end !== -1 && received.length >= end + 4 + length;
+  return Buffer.byteLength(received.slice(end + 4)) >= length;
 }

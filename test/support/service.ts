@@ -15,9 +15,9 @@ export function createService(environment: Record<string, string> = {}) {
 export function createServiceOn(given: Dependencies, environment: Record<string, string> = {}) {
   const dependencies = { ...given, config: readConfig(environment) };
   const app = createApp(dependencies);
-  // Elysia looks for the path from the 11th character of the URL on, so the host must be long.
+  // Elysia looks for the path after the URL's first 11 characters, so a shorter host breaks it.
   const client = createClient((request) => app.http.handle(request), "http://localhost");
-  /** Makes waiting orders due, as the workers do on start with SQLite. */
+  /** Makes waiting orders due, as the workers do when they start on SQLite. */
   const resume = () => {
     const now = dependencies.now();
     return dependencies.store.run(async (tx) => {

@@ -10,8 +10,9 @@ interface Link {
 }
 
 /**
- * Starts a TCP proxy to a local port, closed at the end of the block. `judge` decides about all data
- * from the server; `delayMs` delays both directions. If `port` is a function, each connection calls it.
+ * Starts a TCP proxy to a local port, closed at the end of the block. `judge` decides what happens
+ * to data from the server; `delayMs` delays both directions. If `port` is a function, each
+ * connection calls it.
  */
 export function startProxy(
   port: number | (() => number),

@@ -33,7 +33,7 @@ export function removeTemporaryFolders(): void {
 // `bun test` never emits this event, so preload.ts calls the function too.
 process.on("exit", removeTemporaryFolders);
 
-/** Removes the folders of processes that are gone. */
+/** Removes the folders of processes that have exited. */
 function sweep(parent: string) {
   swept.add(parent);
   for (const name of readdirSync(parent)) {

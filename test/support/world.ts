@@ -8,7 +8,7 @@ import { openTestStore } from "./store.ts";
 import type { CallOptions } from "../../src/lib/with-timeout.ts";
 import type { Store } from "../../src/store/store.ts";
 
-/** Creates a fake outside world that records calls and whose behaviour tests can replace. */
+/** Creates a fake outside world. It records calls, and tests can override its responses. */
 export function createWorld() {
   return {
     /** The clock, which only tests advance. */

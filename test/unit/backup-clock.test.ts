@@ -119,7 +119,7 @@ test("a failed backup is retried after an hour, or when the clock is set back", 
   expect(results.map(({ names }) => names.length)).toEqual([0, 0, 0, 0, 1]);
 });
 
-test("check ignores backups with a future date and shows no negative age", async () => {
+test("`check` ignores backups with a future date and shows no negative age", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   const store = openStore(path);

@@ -82,7 +82,7 @@ describe("settings", () => {
     [{ TELEGRAM_DISPATCH_CHAT_ID: "-100" }, /must be set together/],
     [
       { TELEGRAM_BOT_TOKEN: "bot", TELEGRAM_DISPATCH_CHAT_ID: "-100" },
-      /TELEGRAM_BOT_TOKEN must be a bot's token/,
+      /TELEGRAM_BOT_TOKEN must be a bot token/,
     ],
     [
       { TELEGRAM_BOT_TOKEN: "123:abcdefghijk", TELEGRAM_DISPATCH_CHAT_ID: "the chat" },
@@ -108,7 +108,7 @@ describe("settings", () => {
     [{ WEBHOOK_URL: "https://:pw@bot.example", WEBHOOK_SECRET: SECRET }, /WEBHOOK_URL must be/],
     [{ TELEGRAM_API_URL: "https://api.telegram.org/bot" }, /TELEGRAM_API_URL must be/],
     [{ LOG_LEVEL: "loud" }, /LOG_LEVEL must be one of debug, info, warn, error, not "loud"/],
-  ])("are refused with %j", (environment, message) => {
+  ])("such as %j are refused", (environment, message) => {
     expect(() => readConfig(environment)).toThrow(message);
   });
 
@@ -118,7 +118,7 @@ describe("settings", () => {
     { ...TELEGRAM, PUBLIC_URL: "https://10.0.0.5:8443" },
     // Telegram messages have no button for an http address, so any host is valid.
     { ...TELEGRAM, PUBLIC_URL: "http://localhost:8000" },
-  ])("accept %j", (environment) => {
+  ])("such as %j are accepted", (environment) => {
     expect(readConfig(environment).publicUrl).toBe(environment.PUBLIC_URL);
   });
 
@@ -158,7 +158,7 @@ describe("settings", () => {
     );
   });
 
-  test("stay the same if the printed ones are copied into .env", () => {
+  test("stay the same if the printed settings are copied into .env", () => {
     const copy = (environment: Record<string, string>) =>
       Object.fromEntries(
         Object.entries(describeConfig(readConfig(environment))).map(([name, value]) => [

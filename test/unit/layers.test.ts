@@ -56,7 +56,7 @@ describe("source", () => {
   test.each([
     ["the environment", /process\.env|Bun\.env/, ["main.ts"]],
     ["the clock", /Date\.now|new Date\(\)|performance\.now/, ["main.ts"]],
-    ["randomness", /Math\.random|crypto\./, ["main.ts"]],
+    ["randomness", /Math\.random|crypto\.(random|getRandom)/, ["main.ts"]],
     ["fetch", /(?<!\.)\bfetch\(/, ["main.ts"]],
     [
       "a transaction",

@@ -14,7 +14,7 @@ async function readUntil(stream: ReadableStream<Uint8Array>, awaited: string): P
   throw new Error(`the stream ended after ${text}`);
 }
 
-test("a stream starts with a heartbeat, and repeats it while nothing changes", async () => {
+test("board stream starts with a heartbeat, and repeats it while nothing changes", async () => {
   const version = { newOrders: 2, lastPaidAt: 5, lastEvent: 7 };
   const timings = { pollMs: 1, heartbeatMs: 1 };
   const changes = createLiveUpdates(async () => version, QUIET, timings);
@@ -24,7 +24,7 @@ test("a stream starts with a heartbeat, and repeats it while nothing changes", a
   changes.close();
 });
 
-test("each stream gets a heartbeat immediately, and then only later changes", async () => {
+test("each board stream gets a heartbeat immediately, and then only later changes", async () => {
   let version: Version = { newOrders: 0, lastPaidAt: 0, lastEvent: 0 };
   const timings = { pollMs: 1, heartbeatMs: 3_600_000 };
   const changes = createLiveUpdates(async () => version, QUIET, timings);
@@ -39,7 +39,7 @@ test("each stream gets a heartbeat immediately, and then only later changes", as
   changes.close();
 });
 
-test("no heartbeat is sent while the database can't be read", async () => {
+test("board stream sends no heartbeat while the database can't be read", async () => {
   const version = { newOrders: 0, lastPaidAt: 0, lastEvent: 0 };
   let reads = 0;
   const changes = createLiveUpdates(

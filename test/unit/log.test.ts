@@ -35,7 +35,7 @@ test.each(["Order #99812345", "Order #998123456789012", "5 of 2026-11-23", "in 1
   },
 );
 
-test("log has the stack and the cause of an error", () => {
+test("log contains the stack and the cause of an error", () => {
   const line = logged("It failed.", new Error("outer", { cause: new Error("inner") }));
   expect(line).toMatch(/It failed\.\n.*Error: outer\n.*log\.test\.ts.*Caused by: Error: inner\n/s);
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { simulate } from "../proofs/simulation/simulator.ts";
 
-// A small part of test/proofs/simulation.test.ts, so that the fast tests find a broken promise too.
+// A small part of test/proofs/simulation.test.ts, so that the fast tests also find broken promises.
 
 const SEEDS = 10;
 

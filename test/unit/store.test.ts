@@ -58,7 +58,7 @@ describe("SQLite transaction", () => {
     expect(await store.run((tx) => tx.select().from(tx.tables.orders))).toEqual([]);
   });
 
-  test("that is slow is not interleaved with another", async () => {
+  test("that is slow is not interleaved with another transaction", async () => {
     const store = openStore();
     const order: string[] = [];
     const slow = store.run(async (tx) => {
@@ -72,7 +72,7 @@ describe("SQLite transaction", () => {
     expect(order).toEqual(["slow begins", "slow ends", "quick"]);
   });
 
-  test("is refused after close(), which waits for running ones", async () => {
+  test("is rejected after close(), which waits for running transactions", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const store = openStore(path);
@@ -83,7 +83,7 @@ describe("SQLite transaction", () => {
     expect(Bun.file(`${path}-wal`).size).toBe(0);
   });
 
-  test("is refused as Unavailable if the disk is full, while smaller ones commit", async () => {
+  test("is rejected with Unavailable if the disk is full, while smaller transactions commit", async () => {
     const store = openStore();
     await store.run(async (tx) => {
       // `as`: the connection inside the store, to limit the size of the database.
@@ -154,7 +154,7 @@ describe("while another process writes", () => {
     await store.close();
   });
 
-  test("for too long, all waiting transactions are refused as Unavailable", async () => {
+  test("waiting transactions are rejected with Unavailable if the other writer takes too long", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const store = openStore(path);

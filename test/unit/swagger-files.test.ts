@@ -7,7 +7,7 @@ import { spawnService, temporaryFolder } from "../support/process.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-// Over a real socket, because the server merges the tested headers only there.
+// Uses a real socket, because the server merges the tested headers only there.
 
 const folder = temporaryFolder();
 let service: Awaited<ReturnType<typeof spawnService>>;
@@ -54,7 +54,7 @@ describe.each(FILES)("%s", (path) => {
     expect(changed.status).toBe(200);
   });
 
-  test("is compressed for clients that accept gzip, with another ETag", async () => {
+  test("is compressed for clients that accept gzip, with a different ETag", async () => {
     const plain = await request(path, { "accept-encoding": "gzip;q=0, br" });
     expect(plain.headers.get("content-encoding")).toBeNull();
     const body = await plain.bytes();

@@ -38,7 +38,7 @@ describe("Swagger UI", () => {
     }
   });
 
-  test("has an example tariff that changes no existing one", async () => {
+  test("has an example tariff that changes no existing tariff", async () => {
     const { get, put } = createService();
     const before = (await get("/tariffs")).body;
     const { body } = await get("/swagger/json");
@@ -78,7 +78,7 @@ describe("Swagger UI", () => {
         }
       }
     }
-    // Unknown paths and methods return these, and are not operations.
+    // Only unknown paths and methods return these, and they are not operations.
     expect(Object.keys(PROBLEMS).filter((code) => !seen.has(code))).toEqual([
       "not_found",
       "method_not_allowed",

@@ -33,7 +33,7 @@ test("every released schema has a fixture", () => {
 });
 
 describe.each(fixtures)("upgrade from %s", (fixture) => {
-  test("keeps every row, and a copy of an older database", async () => {
+  test("keeps every row, and a copy of the database if it was migrated", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     makeDatabase(path, fixture);
@@ -92,7 +92,7 @@ describe.each(fixtures)("upgrade from %s", (fixture) => {
     expect(await answer(3, "key-of-pending")).toEqual([200, 4]);
     const [status, newest] = await answer(5, "a-new-key");
     expect(status).toBe(200);
-    // Above the highest id ever assigned, whose row is deleted.
+    // Above the highest id ever assigned, whose row was deleted.
     expect(newest).toBeGreaterThan(40);
     await app.idle();
     await dependencies.store.close();

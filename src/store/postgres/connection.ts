@@ -1,13 +1,9 @@
 import { SQL } from "bun";
 import { drizzle } from "drizzle-orm/bun-sql";
 import { withTimeout } from "../../lib/with-timeout.ts";
-import { postgresColumns } from "../dialect.ts";
-import { postgresDialect } from "../dialect.ts";
+import { postgresDialect, tables } from "./schema.ts";
 import { Unreachable } from "./errors.ts";
-import { createTables } from "../schema.ts";
 import type { Tx } from "../store.ts";
-
-const tables = createTables(postgresColumns);
 
 /** A server session that never reconnects: once it is closed, every query rejects. */
 export interface Session extends Disposable {

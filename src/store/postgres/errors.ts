@@ -66,7 +66,7 @@ export function classifyError(thrown: unknown): StoreError {
   return { kind: "refused", error: UNAVAILABLE.test(code) ? unavailable(plain) : plain };
 }
 
-/** Describes an error of the driver in a few words, without values. */
+/** Describes a driver error in a few words, without values. */
 export function reasonFor(thrown: unknown): string {
   const { error } = classifyError(thrown);
   const cause = error instanceof Unavailable ? error.cause : error;

@@ -9,9 +9,9 @@ export const MIGRATION_LOCK = 6_770_401;
 const migrations = readMigrations("postgres");
 
 /**
- * The connection that runs each query. A pooler that reuses its latest session gives both
- * connections the same one. A rotating pooler gives one connection two different sessions. The
- * later ones are for pools with other clients.
+ * The connection that runs each query of the check. A pooler that reuses its latest session gives
+ * both connections the same one. A rotating pooler gives one connection two different sessions. The
+ * later turns are for poolers that other clients use at the same time.
  */
 const TURNS = [0, 0, 1, 1, 0, 1, 1, 0, 0, 1, 0, 0, 1, 1, 0, 1];
 
@@ -23,13 +23,13 @@ export async function checkSessions(first: SQL, second: SQL): Promise<void> {
   const sessions: (string | undefined)[] = [];
   for (const turn of TURNS) {
     const connection = turn === 0 ? first : second;
-    // No parameters, so no prepared statement. A pid alone may recur on another server.
+    // No parameters, so no prepared statement. A pid alone may recur on a different server.
     const [{ session }] = await connection.unsafe(
       "SELECT concat_ws(' ', pg_backend_pid(), pg_postmaster_start_time()) AS session",
     );
     if (sessions[1 - turn] === session || (sessions[turn] ?? session) !== session) {
       throw new Error(
-        "a pooler in transaction or statement mode is in between: set its mode to session (PgBouncer: pool_mode = session), or connect to PostgreSQL directly",
+        "a pooler in transaction or statement mode sits in front of PostgreSQL; use session mode (PgBouncer: pool_mode = session) or connect directly",
       );
     }
     sessions[turn] = session;
@@ -67,7 +67,7 @@ export async function migrate(sql: SQL): Promise<void> {
     }
     for (const [number, migration] of migrations.entries()) {
       if (number < hashes.length) continue;
-      for (const statement of migration.sql) await tx.unsafe(statement);
+      for (const statement of migration.statements) await tx.unsafe(statement);
       await tx`INSERT INTO nmservis_migrations VALUES (${number}, ${migration.hash})`;
     }
   });

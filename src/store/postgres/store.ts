@@ -1,4 +1,4 @@
-import { postgresDialect } from "../dialect.ts";
+import { postgresDialect } from "./schema.ts";
 import type { SQL } from "bun";
 import { Unavailable } from "../../errors.ts";
 import type { Log } from "../../log.ts";
@@ -13,24 +13,22 @@ import { assertUpToDate, checkServer, checkSessions, migrate } from "./migration
 import type { Reader, Store, Tx } from "../store.ts";
 
 /**
- * Concurrent connections. Other calls collect in batches meanwhile, and the disk writes one commit
- * at a time. Four connections instead: 10 % fewer orders/s on a local disk, and no gain with 1 ms
- * of network latency each way.
+ * Number of connections. While they are busy, calls collect in batches, and the disk writes one
+ * commit at a time. With four connections: 10 % fewer orders/s on a local disk, and no gain with
+ * 1 ms of network latency each way.
  */
 const CONNECTIONS = 2;
 
-/**
- * Timeout of a transaction or query, including its time in the queue. A server takes milliseconds.
- */
+/** Timeout of a transaction or query, including the time in the queue. Most take milliseconds. */
 const OPERATION_TIMEOUT_MS = 5000;
 
-/** Timeout for connecting at the start, and again for the checks of the server. */
+/** Timeout of each connection attempt at the start, and of the server checks. */
 const OPENING_TIMEOUT_MS = 5000;
 
 /**
- * Shares of the timeout. The server cancels a statement after the first, and no attempt begins with
- * less than the second left. So the server's answer nearly always arrives in time, and the outcome
- * is known.
+ * Shares of the timeout. The server cancels a statement after `STATEMENT_SHARE`, and no attempt
+ * begins with less than `ATTEMPT_SHARE` left. So the server's answer nearly always arrives in time,
+ * and the outcome is known.
  */
 const STATEMENT_SHARE = 0.4;
 const ATTEMPT_SHARE = 0.5;
@@ -39,7 +37,7 @@ const ATTEMPT_SHARE = 0.5;
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 500;
 
-/** Attempts at a transaction that conflicts with others. */
+/** Maximum attempts at a transaction that conflicts with others. */
 const MAX_CONFLICTS = 5;
 
 const MAX_WAITING = 100_000;
@@ -50,15 +48,15 @@ const CLOCK_EVERY_MS = 5000;
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\]|)$/;
 
 export interface PostgresStore extends Store {
-  /** The server's clock, which all copies share. */
+  /** The server's clock, which all instances share. */
   readonly now: Clock;
 }
 
 /** A queued transaction or query. */
 interface Operation {
-  /** On the clock `elapsed`. */
+  /** In ms, on the `elapsed` clock. */
   readonly deadline: number;
-  /** Whether it may change data. */
+  /** Whether the operation may change data. */
   readonly writes: boolean;
   /**
    * Calls `beforeCommit` before it sends anything that may commit; sends nothing if that throws.
@@ -68,7 +66,7 @@ interface Operation {
   readonly reject: (error: unknown) => void;
 }
 
-/** Holds a connection, which is opened for the first operation, and again after it is lost. */
+/** Holds a connection, which is opened on the first operation and reopened if it is lost. */
 interface Slot {
   connection: Connection | undefined;
 }
@@ -236,7 +234,7 @@ async function open(
   const clock = setInterval(() => {
     enqueue(false, async ({ sql }) => {
       offsetMs = await readOffset(sql, elapsed);
-    }).catch((error) => log.warn("The server's clock can't be read.", error));
+    }).catch((error) => log.warn("Could not read PostgreSQL's clock.", error));
   }, CLOCK_EVERY_MS);
   clock.unref();
 
@@ -261,7 +259,7 @@ async function open(
     },
     ping: () =>
       enqueue(false, async ({ sql }) => {
-        // The message is written to disk, even by a read-only server; the empty UPDATE fails there.
+        // Even a read-only server writes the message to disk; the empty UPDATE makes it fail there.
         await sql`
           WITH probe AS (UPDATE nmservis_migrations SET hash = hash WHERE false)
           SELECT pg_logical_emit_message(true, 'nmservis', '')`;

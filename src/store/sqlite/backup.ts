@@ -13,10 +13,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { DatabaseUnusable } from "../errors.ts";
+import { DatabaseUnusable, describeFileError, systemCode } from "../errors.ts";
 import { isSideFile, requireDatabase } from "./safe-path.ts";
 import { type LastOrder, verifyOrThrow, rollBackJournal } from "./integrity.ts";
-import { describeFileFault, systemCode } from "./file-errors.ts";
 import { type Checkpointed, type OnCheckpoint, runCheckpointed } from "./checkpoints.ts";
 
 /** Creates a hard link. Throws if the file system has none. */
@@ -89,7 +88,7 @@ export function* checkpointedBackup(
     if (error instanceof DatabaseUnusable) throw error;
     if (systemCode(error) === "EEXIST") throw new DatabaseUnusable(exists);
     throw new DatabaseUnusable(
-      `${from} can't be backed up to ${to}: ${describeFileFault(error)}.`,
+      `${from} can't be backed up to ${to}: ${describeFileError(error)}.`,
       { cause: error },
     );
   }

@@ -1,10 +1,9 @@
 import { Database, SQLiteError } from "bun:sqlite";
 import { existsSync, statSync } from "node:fs";
 import type { Log } from "../../log.ts";
-import { DatabaseUnusable } from "../errors.ts";
+import { DatabaseUnusable, describeFileError } from "../errors.ts";
 import { assertOurs, isNew } from "./migrations.ts";
-import { describeFileFault } from "./file-errors.ts";
-import { journalPath, logPath } from "./orphaned-log.ts";
+import { journalPath, walPath } from "./orphaned-wal.ts";
 
 /**
  * Throws if this version can't or must not write to the database. Its only change is to roll back
@@ -25,7 +24,7 @@ function findDamage(path: string, log: Log): unknown {
   using database = new Database(path, { readonly: true, strict: true });
   try {
     assertOurs(database);
-    const wasClosed = (statSync(logPath(path), { throwIfNoEntry: false })?.size ?? 0) === 0;
+    const wasClosed = (statSync(walPath(path), { throwIfNoEntry: false })?.size ?? 0) === 0;
     if (wasClosed) return "ok";
     log.info(`The database ${path} was not closed properly; checking it.`);
     // integrity_check would look up every row in every index: 3 s for a million orders, not 0.9 s.
@@ -141,7 +140,7 @@ export function verifyDatabase(path: string, name = `The database ${path}`): Ver
     return { isNew: false, findings, lastOrder };
   } catch (error) {
     if (isDamage(error)) return { isNew: false, findings: [error.message], lastOrder: undefined };
-    throw new DatabaseUnusable(`${name} can't be used: ${describeFileFault(error)}.`, {
+    throw new DatabaseUnusable(`${name} can't be used: ${describeFileError(error)}.`, {
       cause: error,
     });
   }

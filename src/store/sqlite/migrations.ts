@@ -1,6 +1,5 @@
 import type { Database } from "bun:sqlite";
-import type { MigrationMeta } from "drizzle-orm/migrator";
-import { checkApplied, checkCurrent, readMigrations } from "../migrations.ts";
+import { checkApplied, checkCurrent, type Migration, readMigrations } from "../migrations.ts";
 
 const MIGRATIONS = readMigrations("sqlite");
 
@@ -31,11 +30,11 @@ export function migrate(database: Database): boolean {
     database.run(
       "CREATE TABLE IF NOT EXISTS __drizzle_migrations (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)",
     );
-    for (const { sql, hash, folderMillis } of missing) {
-      for (const statement of sql) database.run(statement);
+    for (const { statements, hash, createdAt } of missing) {
+      for (const statement of statements) database.run(statement);
       database.run("INSERT INTO __drizzle_migrations (hash, created_at) VALUES (?, ?)", [
         hash,
-        folderMillis,
+        createdAt,
       ]);
     }
   })();
@@ -48,7 +47,7 @@ export function isNew(database: Database): boolean {
 }
 
 /** Returns the migrations that are not applied yet. */
-export function missingMigrations(database: Database): readonly MigrationMeta[] {
+export function missingMigrations(database: Database): readonly Migration[] {
   return MIGRATIONS.slice(appliedMigrations(database).length);
 }
 
@@ -63,8 +62,8 @@ export function appliedMigrations(database: Database): string[] {
 }
 
 function hasTables(database: Database): boolean {
-  // Earlier versions committed that table first, so an interrupted first start may leave only that
-  // one.
+  // Earlier versions committed `__drizzle_migrations` first, so an interrupted first start may have
+  // left only that table.
   const others = "SELECT 1 FROM sqlite_master WHERE tbl_name <> '__drizzle_migrations'";
   return database.query(others).get() !== null;
 }

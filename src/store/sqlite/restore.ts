@@ -11,16 +11,20 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { copyDatabase, sync } from "./backup.ts";
-import { DatabaseUnusable } from "../errors.ts";
+import { DatabaseUnusable, describeFileError } from "../errors.ts";
 import { lockDatabase } from "./lock.ts";
-import { journalPath, logPath, orphanedLog } from "./orphaned-log.ts";
-import { createDatabaseFile, isSideFile, kindOf, refuseUnsafePlace } from "./safe-path.ts";
+import { journalPath, walPath, orphanedWal } from "./orphaned-wal.ts";
+import {
+  createDatabaseFile,
+  isSideFile,
+  kindOf,
+  refuseUnsafePlace,
+  keepPrivate,
+} from "./safe-path.ts";
 import { verifyDatabase, isDamage, type LastOrder, verifyOrThrow } from "./integrity.ts";
-import { describeFileFault } from "./file-errors.ts";
-import { keepPrivate } from "./file-owner.ts";
 import { type Checkpointed, type OnCheckpoint, runCheckpointed } from "./checkpoints.ts";
 
-/** Ids to skip if the former database is unreadable, so that none is reused. */
+/** Number of ids to skip if the old database is unreadable, so that none is reused. */
 const SKIPPED_IDS = 1_000_000;
 
 /** Tables whose ids are never reused. */
@@ -32,18 +36,18 @@ export interface Restoration {
   readonly restored: LastOrder | undefined;
   /** Whether the backup is a database file in WAL mode that was copied without its log. */
   readonly isRawCopy: boolean;
-  /** The newest order in the former database; undefined if it had none, or was unreadable. */
-  readonly former: LastOrder | undefined;
-  /** False if there was a former database that could not be read. */
-  readonly isFormerReadable: boolean;
-  /** Path of the former database; undefined if it did not exist. */
+  /** The newest order in the old database; undefined if it had none, or was unreadable. */
+  readonly old: LastOrder | undefined;
+  /** False if there was an old database that could not be read. */
+  readonly isOldReadable: boolean;
+  /** Path of the old database; undefined if it did not exist. */
   readonly kept: string | undefined;
 }
 
 /**
- * Replaces the SQLite database at `path` with the backup at `from`. Keeps the former database next
- * to it, under a name that contains `time`. At any moment, `path` is the complete former or the
- * complete new database. Ids of the former database are not reused. Throws `DatabaseUnusable`, also
+ * Replaces the SQLite database at `path` with the backup at `from`. Keeps the old database next
+ * to it, under a name that contains `time`. At any moment, `path` is the complete old or the
+ * complete new database. Ids of the old database are not reused. Throws `DatabaseUnusable`, also
  * if a service is using the database.
  */
 export function restoreDatabase(
@@ -67,8 +71,8 @@ export function* checkpointedRestore(
     refuseOwnFile(from, path);
     const restored = verifyOrThrow(from, `The backup ${from}`);
     yield;
-    const isLost = orphanedLog(path) !== undefined;
-    // The lock needs the file to exist. It prevents a service from starting meanwhile.
+    const isLost = orphanedWal(path) !== undefined;
+    // The lock needs the file to exist, and prevents a service from starting meanwhile.
     createDatabaseFile(path);
     const unlock = lockDatabase(path);
     try {
@@ -82,42 +86,42 @@ export function* checkpointedRestore(
   } catch (error) {
     if (error instanceof DatabaseUnusable) throw error;
     throw new DatabaseUnusable(
-      `${from} can't be restored to ${path}: ${describeFileFault(error)}.`,
+      `${from} can't be restored to ${path}: ${describeFileError(error)}.`,
       { cause: error },
     );
   }
 }
 
-/** `isLost`: whether the former database was deleted, but its log was not. */
+/** `isLost`: whether the old database was deleted, but its log was not. */
 function* replaceDatabase(
   from: string,
   path: string,
   isLost: boolean,
   time: string,
   onCheckpoint: OnCheckpoint,
-): Checkpointed<Pick<Restoration, "former" | "isFormerReadable" | "kept">> {
+): Checkpointed<Pick<Restoration, "old" | "isOldReadable" | "kept">> {
   const next = `${path}.restoring`;
   try {
-    const exists = sizeOf(path) > 0 || orphanedLog(path) !== undefined;
-    const former = exists || isLost ? readFormer(path) : NOTHING;
+    const exists = sizeOf(path) > 0 || orphanedWal(path) !== undefined;
+    const old = exists || isLost ? readOld(path) : NOTHING;
     rmSync(next, { force: true });
     copyDatabase(from, next);
     onCheckpoint("copied");
     yield;
-    raiseSequences(next, former.sequences);
+    raiseSequences(next, old.sequences);
     sync(next);
     onCheckpoint("raised");
     yield;
     const kept = exists ? `${path}.before-${time}` : undefined;
-    if (kept !== undefined) keepFormer(path, kept);
-    // SQLite would apply leftovers of the former database to the new one.
-    for (const file of [logPath(path), journalPath(path)]) rmSync(file, { force: true });
+    if (kept !== undefined) keepOld(path, kept);
+    // SQLite would apply the old database's logs to the new one.
+    for (const file of [walPath(path), journalPath(path)]) rmSync(file, { force: true });
     onCheckpoint("kept");
     renameSync(next, path);
     sync(dirname(path));
     onCheckpoint("renamed");
-    const isFormerReadable = former.sequences !== undefined;
-    return { former: former.lastOrder, isFormerReadable, kept };
+    const isOldReadable = old.sequences !== undefined;
+    return { old: old.lastOrder, isOldReadable, kept };
   } finally {
     for (const file of [next, `${next}-journal`]) rmSync(file, { force: true });
   }
@@ -138,7 +142,7 @@ function inspectBackup(path: string): boolean {
   if (file === undefined) throw new DatabaseUnusable(`There is no backup ${path}.`);
   if (!file.isFile()) throw new DatabaseUnusable(`${path} is not a backup: ${kindOf(file)}.`);
   // Opening an empty database would delete its log.
-  const log = orphanedLog(path);
+  const log = orphanedWal(path);
   if (log !== undefined) {
     throw new DatabaseUnusable(`The backup ${path} is empty, but its log ${log} is not.`);
   }
@@ -150,7 +154,7 @@ function inspectBackup(path: string): boolean {
     closeSync(descriptor);
   }
   const hadLog = header.subarray(FORMAT_OFFSET).every((byte) => byte === WAL_FORMAT);
-  return hadLog && sizeOf(logPath(path)) === 0;
+  return hadLog && sizeOf(walPath(path)) === 0;
 }
 
 /**
@@ -178,16 +182,16 @@ interface Sequence {
   readonly seq: number;
 }
 
-interface Former {
+interface OldDatabase {
   /** Undefined if unreadable. */
   readonly sequences: readonly Sequence[] | undefined;
   readonly lastOrder: LastOrder | undefined;
 }
 
-const NOTHING: Former = { sequences: [], lastOrder: undefined };
+const NOTHING: OldDatabase = { sequences: [], lastOrder: undefined };
 
-/** Reads the former database's sequences and newest order. */
-function readFormer(path: string): Former {
+/** Reads the old database's sequences and newest order. */
+function readOld(path: string): OldDatabase {
   // Opening an empty database would delete its log.
   if (sizeOf(path) === 0) return { sequences: undefined, lastOrder: undefined };
   try {
@@ -197,18 +201,18 @@ function readFormer(path: string): Former {
     using database = new Database(path, { readonly: true });
     return { sequences: readSequences(database), lastOrder };
   } catch {
-    // Another version's or another program's database: the used ids are unknown.
+    // The database of a newer version or a different program: the used ids are unknown.
     return { sequences: undefined, lastOrder: undefined };
   }
 }
 
-/** Raises the sequences so that no id of the former database is reused. */
-function raiseSequences(path: string, former: readonly Sequence[] | undefined) {
+/** Raises the sequences so that no id of the old database is reused. */
+function raiseSequences(path: string, old: readonly Sequence[] | undefined) {
   using database = new Database(path, { readwrite: true, strict: true });
   database.run("PRAGMA synchronous = FULL");
   const own = new Map(readSequences(database).map(({ name, seq }) => [name, seq]));
   const least =
-    former ?? TABLES_WITH_IDS.map((name) => ({ name, seq: (own.get(name) ?? 0) + SKIPPED_IDS }));
+    old ?? TABLES_WITH_IDS.map((name) => ({ name, seq: (own.get(name) ?? 0) + SKIPPED_IDS }));
   for (const { name, seq } of least) {
     const change = own.has(name)
       ? "UPDATE sqlite_sequence SET seq = max(seq, $seq) WHERE name = $name"
@@ -221,12 +225,12 @@ function readSequences(database: Database): Sequence[] {
   return database.query<Sequence, []>("SELECT name, seq FROM sqlite_sequence").all();
 }
 
-/** Copies the former database, including its logs, to `kept`. Leaves no incomplete copy. */
-function keepFormer(path: string, kept: string) {
+/** Copies the old database, including its logs, to `kept`. Leaves no incomplete copy. */
+function keepOld(path: string, kept: string) {
   const isReadable = checkpointLog(path);
   const copies = ["", "-wal", "-journal", "-shm"].map((suffix) => kept + suffix);
   try {
-    copyFormer(path, kept, isReadable);
+    copyOld(path, kept, isReadable);
     keepPrivate(copies);
   } catch (error) {
     for (const copy of copies) rmSync(copy, { force: true });
@@ -234,13 +238,13 @@ function keepFormer(path: string, kept: string) {
   }
 }
 
-function copyFormer(path: string, kept: string, isReadable: boolean) {
+function copyOld(path: string, kept: string, isReadable: boolean) {
   // A copy, not a hard link: each name of a database has its own log.
   copyFileSync(path, kept);
   if (isReadable) turnWalOff(kept);
   sync(kept);
   for (const [file, name] of [
-    [logPath(path), `${kept}-wal`],
+    [walPath(path), `${kept}-wal`],
     [journalPath(path), `${kept}-journal`],
   ] as const) {
     if (sizeOf(file) === 0) continue;

@@ -1,23 +1,29 @@
-import { closeSync, mkdirSync, openSync, readFileSync, realpathSync, statSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+  chmodSync,
+} from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { DatabaseUnusable } from "../errors.ts";
-import { describeFileFault } from "./file-errors.ts";
-import { refuseRoot, refuseRootInFolder } from "./file-owner.ts";
-import { requireDatabaseOfLog, targetOf } from "./orphaned-log.ts";
+import { DatabaseUnusable, describeFileError } from "../errors.ts";
+import { requireDatabaseOfWal, targetOf } from "./orphaned-wal.ts";
 
 /**
  * Linux: opens a descriptor without access to the file. Closing any other kind would release
- * SQLite's locks on it.
+ * SQLite's locks on the file.
  */
 const O_PATH = 0o10000000;
 
 /**
  * Throws `DatabaseUnusable` like `refuseUnsafePlace`, and also if there is no file at `path`, or
- * only a log of it.
+ * only its log.
  */
 export function requireDatabase(path: string): void {
   const exists = refuseUnsafePlace(path);
-  requireDatabaseOfLog(path);
+  requireDatabaseOfWal(path);
   if (!exists) throw new DatabaseUnusable(`There is no database ${path}.`);
 }
 
@@ -56,7 +62,7 @@ export function refuseUnsafePlace(path: string): boolean {
   return true;
 }
 
-/** What SQLite, the lock and `restore` append to a database's name for their own files. */
+/** Suffixes that SQLite, the lock and `restore` append to the database's name. */
 const SIDE_SUFFIXES = ["-wal", "-shm", "-journal", ".lock", ".restoring", ".restoring-journal"];
 
 /** Returns whether `file`, which may be missing, has a name reserved for the database at `path`. */
@@ -74,7 +80,7 @@ function statOf(path: string, refuse: (reason: string) => DatabaseUnusable) {
   try {
     return statSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    throw refuse(`can't be opened: ${describeFileFault(error)}`);
+    throw refuse(`can't be opened: ${describeFileError(error)}`);
   }
 }
 
@@ -96,4 +102,49 @@ function mountOf(path: string): string | undefined {
   } finally {
     closeSync(descriptor);
   }
+}
+
+/** Permission bits of group and others. */
+const OTHERS = 0o077;
+
+/** Makes the files accessible to their owner only. Skips missing files and files of other users. */
+export function keepPrivate(paths: readonly string[]): void {
+  for (const path of paths) {
+    const file = statSync(path, { throwIfNoEntry: false });
+    if (file === undefined || file.uid !== process.geteuid?.()) continue;
+    if ((file.mode & OTHERS) !== 0) chmodSync(path, 0o600);
+  }
+}
+
+/**
+ * Throws `DatabaseUnusable` if root is about to open another user's database. The files that SQLite
+ * creates next to it would belong to root, and stop the service later.
+ */
+export function refuseRoot(databasePath: string): void {
+  refuseRootOn("database", databasePath);
+}
+
+/**
+ * Throws `DatabaseUnusable` if root is about to create a file or folders in another user's folder.
+ * If `folder` is missing, its nearest existing parent counts.
+ */
+export function refuseRootInFolder(folder: string): void {
+  const parent = dirname(folder);
+  const exists = statSync(folder, { throwIfNoEntry: false }) !== undefined;
+  if (exists || parent === folder) return refuseRootOn("folder", folder);
+  refuseRootInFolder(parent);
+}
+
+function refuseRootOn(kind: "database" | "folder", path: string): void {
+  const uid = statSync(path, { throwIfNoEntry: false })?.uid;
+  if (process.geteuid?.() !== 0 || uid === undefined || uid === 0) return;
+  const owner = nameOf(uid);
+  throw new DatabaseUnusable(
+    `The ${kind} ${path} belongs to ${owner}, not to root: use runuser -u ${owner} -- nmservis …`,
+  );
+}
+
+function nameOf(uid: number): string {
+  const users = readFileSync("/etc/passwd", "utf8").split("\n");
+  return users.find((line) => line.split(":")[2] === String(uid))?.split(":")[0] ?? `#${uid}`;
 }

@@ -4,14 +4,12 @@ import { drizzle } from "drizzle-orm/bun-sqlite";
 import type { Log } from "../../log.ts";
 import { type CommitMetrics, NO_COMMIT_METRICS } from "../../metrics.ts";
 import { backupDatabase } from "./backup.ts";
-import { keepPrivate } from "./file-owner.ts";
-import { describeFileFault } from "./file-errors.ts";
-import { watchDatabaseFiles } from "./file-checks.ts";
-import { DatabaseUnusable } from "../errors.ts";
+import { keepPrivate, createDatabaseFile, requireDatabase } from "./safe-path.ts";
+import { describeFileError, DatabaseUnusable } from "../errors.ts";
+import { watchDatabaseFiles } from "./watch-database-files.ts";
 import { lockDatabase, lockPath } from "./lock.ts";
-import { createDatabaseFile, requireDatabase } from "./safe-path.ts";
-import { logPath, requireDatabaseOfLog } from "./orphaned-log.ts";
-import { sqliteColumns, sqliteDialect } from "../dialect.ts";
+import { walPath, requireDatabaseOfWal } from "./orphaned-wal.ts";
+import { sqliteDialect, tables } from "./schema.ts";
 import { createGroupCommit, toUnavailable } from "./group-commit.ts";
 import { createBatch } from "../batch.ts";
 import { checkOnOpen, rollBackJournal } from "./integrity.ts";
@@ -22,10 +20,9 @@ import {
   migrate,
   missingMigrations,
 } from "./migrations.ts";
-import { createTables } from "../schema.ts";
 import type { Reader, Store, Tx } from "../store.ts";
 
-/** How long opening waits for a reader. This blocks the event loop, so it is 0 after opening. */
+/** How long opening waits for a reader; 0 after opening, because waiting blocks the event loop. */
 const OPENING_TIMEOUT_MS = 500;
 
 /**
@@ -37,17 +34,15 @@ const OPENING_TIMEOUT_MS = 500;
 const CHECKPOINT_PAGES = 2000;
 
 /**
- * Size that the log is truncated to after a reader, such as a backup, has let it grow: twice its
- * usual size.
+ * SQLite truncates the write-ahead log to this size after it grew during a long read, such as a
+ * backup. Twice the usual size.
  */
 const LOG_SIZE_LIMIT_BYTES = 16 * 1024 * 1024;
 
-const tables = createTables(sqliteColumns);
-
 /**
  * Opens the SQLite database at `path`, or one in memory if it is `:memory:`. Creates or migrates it
- * first. Throws `DatabaseUnusable`, and leaves the database unchanged, if another process has it or
- * it can't be used.
+ * first. Throws `DatabaseUnusable`, and leaves the database unchanged, if another process is using
+ * it or it can't be used.
  */
 export function openSqliteStore(path: string, log: Log, metrics = NO_COMMIT_METRICS): Store {
   try {
@@ -60,7 +55,7 @@ export function openSqliteStore(path: string, log: Log, metrics = NO_COMMIT_METR
 function unusable(path: string, cause: unknown): DatabaseUnusable {
   if (cause instanceof DatabaseUnusable) return cause;
   return new DatabaseUnusable(
-    `The database ${path} can't be opened: ${describeFileFault(cause)}.`,
+    `The database ${path} can't be opened: ${describeFileError(cause)}.`,
     {
       cause,
     },
@@ -122,7 +117,7 @@ function openInMemory(metrics: CommitMetrics): Store {
 }
 
 function openFile(path: string, log: Log, metrics: CommitMetrics): Store {
-  requireDatabaseOfLog(path);
+  requireDatabaseOfWal(path);
   // The lock is named after the file's real path, which a dangling link does not have.
   createDatabaseFile(path);
   const unlock = lockDatabase(path);
@@ -141,7 +136,7 @@ function keepOldVersion(path: string, log: Log): void {
   const migrations = statSync(path).size === 0 ? undefined : appliedIfOld(path);
   if (migrations === undefined) return;
   const kept = `${path}.before-schema-${migrations + 1}`;
-  // Kept by an earlier start that was interrupted before the migration.
+  // An earlier start made this copy, but was interrupted before the migration.
   if (existsSync(kept)) return;
   backupDatabase(path, kept);
   log.info(`Migrating the database ${path}; the old version is kept in ${kept}.`);
@@ -159,7 +154,7 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
   try {
     const paths = {
       database: path,
-      log: logPath(path),
+      log: walPath(path),
       sharedMemory: `${realpathSync(path)}-shm`,
       lock: lockPath(path),
     };
@@ -196,8 +191,8 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
         await close();
         reader.close();
         try {
-          // Readers with another -shm are invisible to the checkpoint, which would truncate their
-          // log.
+          // Readers with a different -shm are invisible to the checkpoint, which would truncate
+          // their log.
           checkFiles();
           // Moves all data into the database file; a remaining log is empty.
           database.run("PRAGMA wal_checkpoint(TRUNCATE)");

@@ -1,6 +1,6 @@
 import type { Mutation } from "./tools.ts";
 
-/** Points at which the process is killed, in the order of a payment. */
+/** Points at which the process is killed, in the order in which a payment reaches them. */
 export const KILL_POINTS = [
   "before an order is written",
   "before a commit",
@@ -17,7 +17,7 @@ export type KillPoint = (typeof KILL_POINTS)[number];
 
 /**
  * Ways to break the service that the harness must detect with one kill, the first time `point` is
- * reached. Without faults and declined payments each is certain to show.
+ * reached. Without faults and declined payments, each sabotage is certain to show.
  */
 export const SABOTAGES = [
   {
@@ -54,8 +54,8 @@ export const SABOTAGES = [
 }[];
 
 /**
- * Ways to break the coordination of several copies by changing a source file. Since charges are
- * slow in these runs, one order soon has two concurrent charges.
+ * Ways to break the coordination of several instances by changing a source file. Since charges are
+ * slow in these runs, some order soon has two concurrent charges.
  */
 export const COPY_SABOTAGES: readonly {
   readonly name: string;
@@ -64,14 +64,16 @@ export const COPY_SABOTAGES: readonly {
   readonly faults: Faults;
 }[] = [
   {
-    name: "claims rows that another copy is claiming",
+    name: "claims rows that another instance is claiming",
     why: "the second claim waits for the first to commit and then claims the same row",
-    mutations: [{ file: "store/dialect.ts", from: "sql`FOR UPDATE SKIP LOCKED`", to: "sql``" }],
+    mutations: [
+      { file: "store/postgres/schema.ts", from: "sql`FOR UPDATE SKIP LOCKED`", to: "sql``" },
+    ],
     faults: { dueOrders: true, holdClaims: true },
   },
   {
-    name: "claims every order on start, as with SQLite",
-    why: "the other copies are charging the orders they have just claimed",
+    name: "claims every order on start, as on SQLite",
+    why: "the other instances are charging the orders they have just claimed",
     mutations: [
       {
         file: "orders/waker.ts",
@@ -83,7 +85,7 @@ export const COPY_SABOTAGES: readonly {
   },
   {
     name: "charges after its lease has expired",
-    why: "another copy holds the lease by then",
+    why: "another instance holds the lease by then",
     mutations: [
       { file: "orders/charge-order.ts", from: "if (leftMs <= 0)", to: "if (false)" },
       {
@@ -119,7 +121,7 @@ export const COPY_SABOTAGES: readonly {
   },
 ];
 
-/** Faults injected while the copies work. */
+/** Faults injected while the instances run. */
 export interface Faults {
   /** Many orders in doubt are due. */
   readonly dueOrders?: true;
@@ -127,7 +129,7 @@ export interface Faults {
   readonly holdInserts?: true;
   /** The process stalls within a claim's transaction. */
   readonly holdClaims?: true;
-  /** Copies are repeatedly killed and replaced. */
+  /** Instances are repeatedly killed and replaced. */
   readonly restarts?: true;
   /** The connections to the database are repeatedly cut. */
   readonly cuts?: true;

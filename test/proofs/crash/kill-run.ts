@@ -13,12 +13,12 @@ const CLIENTS = 8;
 
 const PAYMENT_TIMEOUT_MS = 150;
 
-/** Kills "at any time" happen within this. */
+/** Kills "at any time" happen within this time after the start. */
 const ANY_TIME_MS = 200;
 
 /**
- * A process that has not reached its kill point by now is killed and replaced. Usually it takes
- * 100 ms, on a busy machine seconds.
+ * A process that has not reached its kill point by now is killed and replaced. Reaching it usually
+ * takes 100 ms, on a busy machine seconds.
  */
 const MAX_LIFE_MS = 10_000;
 
@@ -28,7 +28,7 @@ const MAX_MISSES = 5;
 /** Generous: orders either finish long before this or never. */
 const MAX_FINISH_MS = 30_000;
 
-/** The share of answers that the client asks for again, as if they were lost. */
+/** The share of answered requests that the client repeats, as if the answer were lost. */
 const LOST_ANSWER_RATE = 0.2;
 
 /** The parameters of a run. The same plan makes the same random decisions. */
@@ -36,17 +36,17 @@ export interface KillPlan {
   readonly seed: number;
   /** The kill point of each process, in order. */
   readonly points: readonly KillPoint[];
-  /** A process is killed after reaching its point 1 to this many times. */
+  /** A process is killed after reaching its point between 1 and this many times. */
   readonly maxHits: number;
   /** The share of calls to the outside world that fail. */
   readonly faultRate: number;
   /** The share of orders that are declined. */
   readonly declineRate: number;
-  /** The sabotage of all processes but the last. */
+  /** The sabotage that breaks all processes but the last. */
   readonly sabotage?: Sabotage;
-  /** The number of copies that serve alongside the killed one and survive. */
+  /** The number of instances that run alongside the killed one and survive. */
   readonly otherCopies?: number;
-  /** Crashes the database once per `killsPerCrash` kills, while the copies serve. */
+  /** Crashes the database once per `killsPerCrash` kills, while the instances run. */
   readonly databaseCrash?: { readonly killsPerCrash: number; readonly run: () => Promise<void> };
 }
 
@@ -115,7 +115,7 @@ export async function killRepeatedly(
 
   const common = {
     SABOTAGE: plan.sabotage ?? "",
-    // Without faults no call hangs; the default timeout avoids doubts on a busy machine.
+    // Without faults no call hangs. The default timeout avoids payments in doubt on a busy machine.
     ...(plan.faultRate > 0 && { PAYMENT_TIMEOUT_MS: String(PAYMENT_TIMEOUT_MS) }),
   };
   const otherCopies = await Promise.all(
@@ -136,7 +136,7 @@ export async function killRepeatedly(
       ...common,
     });
     service.urls.push(killed.line);
-    // Only now: no copy can start while the database is down.
+    // Only now, because no instance can start while the database is down.
     const crash = crashDatabase?.();
     let inTime = true;
     const timer = setTimeout(
@@ -184,19 +184,19 @@ export async function killRepeatedly(
   return await report(database, ledgerPath, answers, kills);
 }
 
-/** How long intact copies run. Broken ones run until a violation shows, at most MAX_BROKEN_RUN_MS. */
+/** How long intact instances run. Broken ones run until a violation, at most MAX_BROKEN_RUN_MS. */
 const SOUND_RUN_MS = 5500;
 const MAX_BROKEN_RUN_MS = 30_000;
 
 const FAULT_INTERVAL_MS = 250;
 
-/** The copies' payment timeout, and how long each charge takes. The lease is a second longer. */
+/** The instances' payment timeout, and how long a charge takes. A lease is 1 s longer. */
 const COPIES_TIMEOUT_MS = 2300;
 const COPIES_CHARGE_MS = 2000;
 
 /**
- * Runs two copies of `script` under the faults, then lets `soundScript` finish all orders. Returns
- * the violations. Copies of a broken script stop at the first order with concurrent charges.
+ * Runs two instances of `script` under the faults, then lets `soundScript` finish all orders.
+ * Returns the violations. Stops a broken script at the first order with concurrent charges.
  */
 export async function runCopies(
   script: string,
@@ -265,7 +265,7 @@ export async function runCopies(
   return (await report(database, ledgerPath, answers, new Map())).violations;
 }
 
-/** Orders in doubt of the first customer, overdue for a long time. */
+/** Inserts long overdue orders in doubt for the first customer. */
 const DUE_ORDERS = `INSERT INTO orders (user_id, tariff_code, amount_tiyin, status, idempotency_key,
     payment_key, created_at, due_at, attempts, repeatable)
   SELECT 1, 'standard_300', 30000, 'pending', 'due-' || n, 'due-' || n, 0, 0, 1, false
@@ -324,7 +324,7 @@ async function register(url: string, client: number): Promise<number> {
   return answer.user_id;
 }
 
-/** The URLs of the running copies. */
+/** The URLs of the running instances. */
 interface Service {
   urls: string[];
 }

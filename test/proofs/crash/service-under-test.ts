@@ -9,7 +9,7 @@ import type { BatchWork, Store } from "../../../src/store/store.ts";
 import type { KillPoint, Sabotage } from "./kill-points.ts";
 
 // The service with the real store, calling outside-world.ts at WORLD_URL. Kills itself with SIGKILL
-// when it reaches the point KILL_AT for the KILL_AFTERth time.
+// when it has reached the point KILL_AT KILL_AFTER times.
 
 const world = String(process.env["WORLD_URL"]);
 const killAt = process.env["KILL_AT"];
@@ -134,7 +134,7 @@ function isOrderDraft(item: unknown): boolean {
   return typeof item === "object" && item !== null && "paymentKey" in item;
 }
 
-/** Answers before the transaction commits, which it never does. */
+/** Answers without ever committing the transaction. */
 function answerBeforeCommit<Item, Result>(
   store: Store,
   work: BatchWork<Item, Result>,

@@ -5,7 +5,7 @@
  * A record is: operation, file, offset or size, length, data.
  * WRITE_LOG_DROP_SYNCS: syncs are executed but not logged, as on a disk that ignores flushes.
  * WRITE_LOG_FAIL_SYNCS: syncs fail while a file with this path exists.
- * WRITE_LOG_FAIL_WRITES: the same for writes; as many writes succeed first as the file has bytes.
+ * WRITE_LOG_FAIL_WRITES: the same for writes after the first N, where N is the file's size.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -48,7 +48,7 @@ static int kind_of(const char *path) {
   const char *prefix = getenv("WRITE_LOG_OF");
   if (prefix == NULL || path == NULL || strncmp(path, prefix, strlen(prefix)) != 0) return 0;
   const char *rest = path + strlen(prefix);
-  /* A folder: every database below it. */
+  /* The prefix is a folder: covers every database below it. */
   if (prefix[strlen(prefix) - 1] == '/') {
     const char *name = strstr(rest, ".db");
     if (name == NULL) return 0;
@@ -90,7 +90,7 @@ int close(int fd) {
   return next(fd);
 }
 
-/* While the WRITE_LOG_FAIL_WRITES file exists, writes fail after as many as it has bytes. */
+/* While the WRITE_LOG_FAIL_WRITES file exists, writes after the first N fail. N is its size. */
 static int is_full(int fd) {
   static long passed = 0;
   struct stat fault;

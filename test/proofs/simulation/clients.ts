@@ -8,10 +8,10 @@ export const TARIFFS = ["standard_300", "express"] as const;
 /** The price in the first migration. */
 export const FIRST_PRICE_TIYIN = 30_000;
 
-/** Unanswered clients retry within this. */
+/** Unanswered clients retry within this time. */
 export const LONGEST_ABSENCE_MS = 1500;
 
-/** The share of clients that retry after this status: some never see it, some are asked to retry. */
+/** The share of clients that retry after this status: some lose the response, some must retry. */
 const RETRIES = new Map([
   [202, 0.5],
   [503, 0.8],
@@ -20,7 +20,7 @@ const OTHER_RETRIES = 0.1;
 
 const RETRIES_WITHOUT_ANSWER = 0.6;
 
-/** The service as seen by clients. A dead one never answers. */
+/** The service as seen by clients. A dead server never answers. */
 export interface Server {
   readonly alive: boolean;
   /** Undefined until the service listens. */
@@ -75,7 +75,7 @@ export function createClients(parts: ClientParts) {
     sendLater(0, { kind: "look", orderId: random.integer(1, oracle.orders().size + 1) });
   }
 
-  /** Changes one price at a time, each time to a new one, so that the oracle knows the valid prices. */
+  /** Changes one price at a time, to a new value, so that the oracle knows the valid prices. */
   function changePrice() {
     if (Array.from(inFlight).some(({ ask }) => ask.kind === "price")) return;
     send({ kind: "price", tariff: random.pick(TARIFFS), priceTiyin: ++lastPriceTiyin });

@@ -1,6 +1,6 @@
 import { Database, type Statement } from "bun:sqlite";
 
-/** Callbacks around the transactions of every database in this process. Throwing fails them. */
+/** Callbacks around every transaction in this process. A callback that throws fails it. */
 export interface DatabaseHooks {
   /** Called at the first use of a database. */
   opened(database: Database): void;

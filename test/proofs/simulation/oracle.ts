@@ -67,11 +67,11 @@ export interface OracleParts {
 
 export type Oracle = ReturnType<typeof createOracle>;
 
-/** Watches clients, database and outside world, and collects broken promises. */
+/** Watches the clients, the database and the outside world, and collects broken promises. */
 export function createOracle(parts: OracleParts) {
   const { paymentTimeoutMs, repeatWindowMs, flips, nowMs, clock } = parts;
   const violations: string[] = [];
-  /** The message is a function because formatting each one would be slow. */
+  /** The message is a function because formatting every message would be slow. */
   const expect = (holds: boolean, violation: () => string) =>
     void (holds || violations.push(violation()));
 
@@ -87,7 +87,7 @@ export function createOracle(parts: OracleParts) {
   const charging = new Map<number, { options: CallOptions; answer?: unknown; inTime?: boolean }>();
   /** Orders inserted by the current process. */
   const ownOrders = new Set<number>();
-  /** Orders whose creating request has got a final answer. */
+  /** Orders whose creating request has received a final answer. */
   const answeredOrders = new Set<number>();
   /** Requests answered with 202, with the moment when each was sent. */
   const doubts: { readonly orderId: number; readonly sentAt: number }[] = [];
@@ -280,7 +280,7 @@ export function createOracle(parts: OracleParts) {
     refused(what);
   }
 
-  /** A failed COMMIT may refuse one transaction. Batches are retried item by item, so they may not. */
+  /** A failed COMMIT may refuse at most one request: a failed batch is retried item by item. */
   function refused(what: () => string) {
     if (faults.atMs !== nowMs()) faults = { atMs: nowMs(), commits: 0, refusals: 0 };
     faults.refusals += 1;

@@ -9,7 +9,7 @@ const DECLINED_SHARE = 0.25;
 /** The share of answers that a self-contradicting provider inverts. */
 const FLIPPED_SHARE = 0.4;
 
-/** Without a fault, the outside world answers within this. */
+/** Without a fault, the outside world answers within this time. */
 const HEALTHY_MS = 50;
 
 /** The share of calls answered synchronously. */
@@ -69,7 +69,7 @@ export function createOutsideWorld(parts: OutsideWorldParts) {
       if (fate === "nonsense") {
         // `as`: deliberately violates the port's type.
         const nonsense = random.pick(NONSENSE) as T;
-        // Resolving claims that the call took effect, so only do it if it did.
+        // Resolving means that the call took effect, so resolve only if it did.
         if (acts && random.happens(0.5)) answer.resolve(nonsense);
         else answer.reject(nonsense);
       } else if (value === undefined || fate === "error") answer.reject(new Error(`${name}: 502`));

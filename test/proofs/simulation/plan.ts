@@ -33,7 +33,7 @@ const KILL_POINTS: readonly [KillPoint, ...KillPoint[]] = [
 
 /** The parameters of one schedule. */
 export interface Plan {
-  /** No faults or kills from then on. */
+  /** When faults and kills stop. */
   readonly healthyFromMs: number;
   /** The number of distinct instants at which clients act. Fewer instants mean larger batches. */
   readonly times: number;
@@ -46,7 +46,7 @@ export interface Plan {
   readonly faultRate: number;
   /** Whether the provider's answers contradict its ledger. */
   readonly flips: boolean;
-  /** In order; each happens when its point has been reached this many times. */
+  /** In order. Each happens when its point has been reached `hits` times. */
   readonly kills: { readonly point: KillPoint; hits: number }[];
   /** Ordinals of failing COMMITs, counted over all processes. */
   readonly failingCommits: ReadonlySet<number>;

@@ -11,7 +11,7 @@ export interface Random {
   pick<T>(items: readonly [T, ...T[]]): T;
 }
 
-/** Returns the random values of this seed. */
+/** Returns a source of random values for this seed. */
 export function createSeededRandom(seed: number): Random {
   // Spreads consecutive seeds over all states.
   const random = createRandom(Math.imul(seed, 0x9e3779b1));

@@ -6,7 +6,7 @@ export interface Scheduler {
   nowMs(): number;
   /** Schedules an event of the outside world, which outlives the process. */
   after(delayMs: number, name: string, happen: () => unknown): void;
-  /** Runs one event and the microtasks it queues. False if none is due by this instant. */
+  /** Runs one event and the microtasks it queues. Resolves to false if none is due by then. */
   step(untilMs: number): Promise<boolean>;
   /** Suspends the machine: events due meanwhile run late. */
   sleep(ms: number): void;

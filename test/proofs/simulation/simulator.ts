@@ -51,7 +51,7 @@ export interface Report {
   readonly counts: Counts;
 }
 
-/** Zero counts of a schedule's events. */
+/** The counts of a schedule's events, all zero. */
 export const NO_COUNTS = {
   requests: 0,
   orders: 0,
@@ -78,10 +78,10 @@ export type Counts = Readonly<typeof NO_COUNTS>;
 /** An arbitrary day. */
 const START = Date.UTC(2026, 10, 23, 9, 30);
 
-/** Enough after a restart: everything is due at once, so one poll and the answers remain. */
+/** Long enough after a restart: everything is due at once, so one poll and its calls suffice. */
 const DONE_AFTER_START_MS = 5000;
 
-/** Enough without a restart: the longest backoff plus an earlier payment timeout. */
+/** Long enough without a restart: the longest backoff plus an earlier payment timeout. */
 const DONE_MS = 2 * 3_600_000;
 
 /** Running time between two suspensions, enough for several polls. */
@@ -93,7 +93,7 @@ const SLEEP_MS = 300_000;
 /** With write-log.c: syncs fail while a file with this path exists. */
 const SYNC_FAULT = process.env["WRITE_LOG_FAIL_SYNCS"];
 
-/** The same for writes, after as many as the file has bytes. A COMMIT with changes makes two. */
+/** The same for writes after the first N, the file's size. A COMMIT with changes writes twice. */
 const WRITE_FAULT = process.env["WRITE_LOG_FAIL_WRITES"];
 
 /** The folder that write-log.c watches; the databases must be in it. */
@@ -110,7 +110,7 @@ interface Process extends Server {
 /** The migrated database that each schedule starts with. */
 let template: Promise<Buffer> | undefined;
 
-/** Runs the schedule of this seed. Not concurrently: it replaces the global timers. */
+/** Runs the schedule of this seed. Must not run concurrently: it replaces the global timers. */
 export async function simulate(seed: number, sabotage?: Sabotage): Promise<Report> {
   template ??= createTemplate();
   return simulateOn(await template, seed, sabotage);
@@ -164,7 +164,7 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
     ORDER_REPEAT_WINDOW_S: String(plan.repeatWindowS),
     ORDERS_PER_USER_PER_HOUR: "0",
   });
-  /** If set, nothing fails any more. */
+  /** If true, nothing fails any more. */
   let isHealthy = false;
   let lastId = 0;
   const worldOf = createOutsideWorld({
@@ -197,7 +197,7 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
 
   let commits = 0;
   let isDiskFailing = false;
-  /** While a database is opened and migrated. */
+  /** Whether a database is being opened and migrated. */
   let isOpening = false;
   let live: Process = newProcess();
   /** The process killed in the current event, whose remaining code still runs without effect. */
@@ -260,7 +260,10 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
     }
   }
 
-  /** Kills the process. Written files survive; with `walBytes`, the running COMMIT only in part. */
+  /**
+   * Kills the process. Files already written survive. If `walBytes`, the WAL size before the
+   * running COMMIT, is given, only part of that COMMIT survives.
+   */
   function kill(point: KillPoint, walBytes?: number) {
     trace(`kill -9 ${point}`);
     const dead = live;
@@ -292,7 +295,7 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
     return store;
   }
 
-  /** Does the same as src/server.ts. */
+  /** Starts the service like src/server.ts. */
   function start() {
     const own = live;
     own.alive = true;
@@ -346,7 +349,7 @@ async function simulateOn(database: Buffer, seed: number, sabotage?: Sabotage): 
     while (!isDone() && (await scheduler.step(endMs))) if (killed !== undefined) cleanUpKilled();
   }
 
-  /** Runs until all requests are answered. Reports a violation if some are not in time. */
+  /** Runs until all requests are answered. Reports a violation if some are not answered in time. */
   async function runUntilAnswered() {
     const endMs = scheduler.nowMs() + 2 * paymentTimeoutMs + DONE_AFTER_START_MS;
     // By then every scheduled request is in flight, even if the service has to start first.

@@ -10,7 +10,7 @@ import {
 import { dirname, resolve } from "node:path";
 import { DatabaseUnusable } from "../errors.ts";
 
-/** Offset of a rollback journal's field for the database's former size in pages. */
+/** Offset of the rollback journal's field with the database's original size in pages. */
 const FORMER_PAGES_OFFSET = 16;
 const FORMER_PAGES_BYTES = 4;
 
@@ -20,16 +20,16 @@ export function journalPath(path: string): string {
 }
 
 /** Returns the path of SQLite's write-ahead log. */
-export function logPath(path: string): string {
+export function walPath(path: string): string {
   return `${targetOf(path)}-wal`;
 }
 
 /**
- * Throws `DatabaseUnusable` if there is a log of a missing or empty database. SQLite would delete
- * the log and create a new database.
+ * Throws `DatabaseUnusable` if a missing or empty database has a log. SQLite would delete the log
+ * and create a new database.
  */
-export function requireDatabaseOfLog(path: string): void {
-  const log = orphanedLog(path);
+export function requireDatabaseOfWal(path: string): void {
+  const log = orphanedWal(path);
   if (log === undefined) return;
   const state = sizeOf(path) === undefined ? "missing" : "empty";
   throw new DatabaseUnusable(
@@ -39,12 +39,12 @@ export function requireDatabaseOfLog(path: string): void {
 
 /**
  * Returns the path of the log or journal of a missing or empty database; undefined if there is
- * none. An empty log counts only if the database is missing: Bun empties it into the deleted file
- * when the service stops.
+ * none. An empty log counts only if the database is missing: on shutdown, Bun checkpoints the log
+ * into the deleted file.
  */
-export function orphanedLog(path: string): string | undefined {
-  const [log, journal] = [logPath(path), journalPath(path)];
-  // The log first: a concurrent start writes the database before its log.
+export function orphanedWal(path: string): string | undefined {
+  const [log, journal] = [walPath(path), journalPath(path)];
+  // Check the log first: a concurrent start writes the database before its log.
   const logBytes = sizeOf(log);
   const databaseBytes = sizeOf(path);
   if (logBytes !== undefined && databaseBytes === undefined) return log;
@@ -53,7 +53,7 @@ export function orphanedLog(path: string): string | undefined {
   return hasFormerPages(journal) ? journal : undefined;
 }
 
-/** Returns whether the journal belongs to a database that had pages; a first start's has none. */
+/** Returns whether the journal's database had pages. A first start's had none. */
 function hasFormerPages(journal: string): boolean {
   if ((sizeOf(journal) ?? 0) === 0) return false;
   const pages = Buffer.alloc(FORMER_PAGES_BYTES);
@@ -66,7 +66,7 @@ function hasFormerPages(journal: string): boolean {
   return pages.readUInt32BE() > 0;
 }
 
-/** Follows symbolic links, also to a missing file. */
+/** Follows symbolic links, even to a missing file. */
 export function targetOf(path: string): string {
   const link = lstatSync(path, { throwIfNoEntry: false });
   if (!link?.isSymbolicLink() || statSync(path, { throwIfNoEntry: false }) !== undefined) {
@@ -75,7 +75,7 @@ export function targetOf(path: string): string {
   return targetOf(resolve(dirname(path), readlinkSync(path)));
 }
 
-/** Undefined if there is no file. */
+/** Returns the file's size; undefined if there is no file. */
 function sizeOf(path: string): number | undefined {
   return statSync(path, { throwIfNoEntry: false })?.size;
 }

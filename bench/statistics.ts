@@ -7,7 +7,7 @@ export function median(values: readonly number[]): number {
   return ((sorted[low] ?? Number.NaN) + (sorted[high] ?? Number.NaN)) / 2;
 }
 
-/** Formats the median, with minimum and maximum in brackets. */
+/** Formats the median, followed by the minimum and maximum in parentheses. */
 export function spread(ratios: readonly number[]): string {
   const [min, max] = [Math.min(...ratios), Math.max(...ratios)];
   return `${median(ratios).toFixed(2)} (${min.toFixed(2)} … ${max.toFixed(2)})`;

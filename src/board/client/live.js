@@ -1,4 +1,4 @@
-// The second part of board.js.
+// The second part of board.js: the event stream, which one tab shares with the others.
 
 /** Longer than two heartbeats. */
 const SILENCE_MS = 40_000;
@@ -9,6 +9,8 @@ const JOIN_MS = 200;
 const status = document.getElementById("status");
 /** The version of the shown page; undefined after a failed refresh. */
 let shownVersion;
+/** Whether this tab holds the stream. */
+let isLeading = false;
 
 /**
  * Keeps one stream per browser: over HTTP/1.1 it has six connections. One tab, the leader, forwards
@@ -28,27 +30,29 @@ function followChanges() {
   let failures = 0;
   let unlock;
 
-  const isLeading = () => leader === id;
-
   function lead() {
     claim++;
-    if (!isLeading()) {
+    if (!isLeading) {
       leader = id;
+      isLeading = true;
       // A held lock keeps the tab from being frozen. It is released if the tab crashes.
-      lock(id, "exclusive", () => isLeading() && new Promise((resolve) => (unlock = resolve)));
+      lock(id, "exclusive", () => isLeading && new Promise((resolve) => (unlock = resolve)));
     }
+    ring();
     open();
   }
 
   function resign() {
     leader = undefined;
+    isLeading = false;
+    ring();
     close();
     unlock?.();
   }
 
   function follow(other) {
     if (leader === other) return;
-    if (isLeading()) resign();
+    if (isLeading) resign();
     leader = other;
     lock(other, "shared", () => leader === other && join());
   }
@@ -66,7 +70,7 @@ function followChanges() {
   }
 
   function leave() {
-    if (!isLeading()) return;
+    if (!isLeading) return;
     resign();
     channel.postMessage({ kind: "gone", from: id });
   }
@@ -119,11 +123,11 @@ function followChanges() {
   }
 
   on(channel, "message", ({ data: { kind, from, claim: theirs, isHidden, news } }) => {
-    if (kind === "hello" && isLeading()) post();
+    if (kind === "hello" && isLeading) post();
     if (kind === "gone" && from === leader) join();
     if (kind !== "news") return;
     const isOutdated = theirs < claim || (theirs === claim && from < id);
-    if (isLeading() && isOutdated) return post();
+    if (isLeading && isOutdated) return post();
     claim = Math.max(claim, theirs);
     newsAt = Date.now();
     follow(from);
@@ -132,17 +136,17 @@ function followChanges() {
   });
 
   setInterval(() => {
-    const isOpening = isLeading() && last.state !== "connected";
+    const isOpening = isLeading && last.state !== "connected";
     if (!isOver(newsAt, isOpening ? TIMEOUT_MS : SILENCE_MS)) return;
     if (isOpening) send({ state: "offline" });
     lead();
   }, TICK_MS);
   on(document, "visibilitychange", () => {
     if (!document.hidden) lead();
-    else if (isLeading()) post();
+    else if (isLeading) post();
   });
-  on(window, "online", () => isLeading() && lead());
-  on(window, "offline", () => isLeading() && lead());
+  on(window, "online", () => isLeading && lead());
+  on(window, "offline", () => isLeading && lead());
   on(window, "pagehide", leave);
   on(window, "pageshow", join);
   on(document, "freeze", leave);

@@ -23,7 +23,7 @@ import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-// Problems with the database files when they are opened and while they are open.
+// Problems with database files, while opening them and afterwards.
 
 /** Creates a closed database with this many users. */
 async function makeDatabase(path: string, count: number) {
@@ -77,14 +77,14 @@ describe("lock", () => {
   test("can be acquired while another process is trying to acquire it", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
-    // A process reads the lock file briefly before it locks it.
+    // While acquiring the lock, a process briefly reads the lock file.
     using halfway = new Database(`${path}.lock`, { create: true });
     halfway.run("BEGIN");
     halfway.query("SELECT * FROM sqlite_master").all();
     await openStore(path).close();
   });
 
-  test("fails if its file is read-only: a read lock can be shared", async () => {
+  test("can't be acquired if its file is read-only, because read locks are shared", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     await makeDatabase(path, 1);
@@ -97,7 +97,7 @@ describe("lock", () => {
     expect(() => openStore(path)).toThrow(/lock file .*x\.db\.lock can't be written/);
   });
 
-  /** Drops root's privileges: root may write everywhere. */
+  /** Drops root's privileges, because root can write anywhere. */
   function becomeNobody() {
     const uid = process.geteuid?.();
     if (uid === 0) process.seteuid?.(65534);
@@ -114,16 +114,16 @@ describe("lock", () => {
   });
 });
 
-describe("opening a database", () => {
-  test("refuses one migrated by a newer version and does not change it", async () => {
+describe("openStore", () => {
+  test("refuses a database migrated by a newer version, and leaves it unchanged", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     await makeDatabase(path, 1);
     execute(path, "INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('next', 9e12)");
-    expectRefusal(path, /a newer version of NMservis has migrated it \(5 migrations, .* has 4\)/);
+    expectRefusal(path, /a newer version of NMservis has migrated it \(6 migrations, .* has 5\)/);
   });
 
-  test("refuses one with a different migration history and does not change it", async () => {
+  test("refuses a database with a different migration history, and leaves it unchanged", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     await makeDatabase(path, 1);
@@ -131,14 +131,14 @@ describe("opening a database", () => {
     expectRefusal(path, /was not created by NMservis, or its migration history differs/);
   });
 
-  test("refuses one of another program and does not change it", () => {
+  test("refuses a database of another program, and leaves it unchanged", () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     execute(path, "CREATE TABLE songs (title TEXT)");
     expectRefusal(path, /was not created by NMservis/);
   });
 
-  test("migrates one of an older version with all its rows", async () => {
+  test("migrates a database of an older version, and keeps all rows", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const first = readFileSync(
@@ -237,7 +237,7 @@ describe("opening a database", () => {
     ["orders_idempotency_key", "UPDATE orders SET user_id = 2"],
     ["orders_idempotency_key", "UPDATE orders SET idempotency_key = 'b'"],
     ["orders_due", "UPDATE orders SET due_at = 2"],
-  ])("refuses one that was not closed if %s lacks: %s", async (index, change) => {
+  ])("refuses a database that was not closed if %s lacks: %s", async (index, change) => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     await makeDatabase(path, 3);
@@ -261,7 +261,7 @@ describe("opening a database", () => {
     );
   });
 
-  test("checks one that was not closed, and opens it if it is intact", async () => {
+  test("checks a database that was not closed, and opens it if intact", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");
     const store = openStore(path);
@@ -277,7 +277,7 @@ describe("opening a database", () => {
     await again.close();
   });
 
-  test("fails with the reason on a full disk", async () => {
+  test("fails on a full disk, and the service exits with the reason", async () => {
     using folder = temporaryFolder();
     const disk = join(folder.path, "disk");
     using mounted = mountDisk(disk, "64k");
@@ -288,7 +288,7 @@ describe("opening a database", () => {
     expect(printed).toEndWith("x.db can't be opened: database or disk is full.\n");
   });
 
-  test("on a full disk names it as the reason in every command", async () => {
+  test("fails on a full disk, and every command names it as the reason", async () => {
     using folder = temporaryFolder();
     const [disk, backup] = [join(folder.path, "disk"), join(folder.path, "backup")];
     const path = join(disk, "x.db");
@@ -319,7 +319,7 @@ describe("opening a database", () => {
   }
 });
 
-describe("log of a missing or empty database", () => {
+describe("orphaned -wal or -journal file", () => {
   test.each(["missing", "empty"])("stops every command if the database is %s", async (state) => {
     using folder = temporaryFolder();
     const path = join(folder.path, "x.db");

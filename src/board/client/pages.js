@@ -4,14 +4,12 @@
 const TIMEOUT_MS = 10_000;
 const REFRESH_MS = 60_000;
 const TICK_MS = 1_000;
-const RING_MS = 5_000;
 
 const { body } = document;
 const find = (selector, root = document) => root.querySelector(selector);
 const findAll = (selector, root = document) => [...root.querySelectorAll(selector)];
 const on = (target, ...listener) => target.addEventListener(...listener);
 const main = find("main");
-const sound = find("#sound");
 const isLive = "live" in body.dataset;
 const channel = new BroadcastChannel("nmservis-board");
 
@@ -48,7 +46,11 @@ function show(fresh) {
   const at = cards().indexOf(chosen);
   const held = hold(fresh);
   Idiomorph.morph(main, content, {
-    callbacks: { beforeNodeMorphed: (node) => !held.has(node), beforeNodeRemoved: mayGo },
+    callbacks: {
+      // Most cards are equal, and a comparison takes a tenth of the time.
+      beforeNodeMorphed: (node, next) => !held.has(node) && !node.isEqualNode(next),
+      beforeNodeRemoved: mayGo,
+    },
   });
   document.title = fresh.title;
   if (fresh.body.dataset.new !== undefined) body.dataset.new = fresh.body.dataset.new;
@@ -112,8 +114,10 @@ async function refresh() {
   const shown = shownPages;
   try {
     const { response, fresh } = await load(location.href);
-    if (isSignIn(response)) location.assign(response.url);
-    else if (shown !== shownPages) isStale = true;
+    if (isSignIn(response)) {
+      keep();
+      location.assign(response.url);
+    } else if (shown !== shownPages) isStale = true;
     else if (response.ok && !response.redirected) show(fresh);
   } catch {
     shownVersion = undefined;
@@ -129,9 +133,31 @@ function isOver(since, ms) {
 }
 
 setInterval(() => isOver(loadedAt, REFRESH_MS) && refresh(), TICK_MS);
-on(document, "toggle", ({ target }) => isHolding && !target.open && refresh(), true);
+on(
+  document,
+  "toggle",
+  ({ target }) => {
+    if (target.open) fill(target);
+    else if (isHolding) refresh();
+  },
+  true,
+);
+
+/** Makes the cancel form of a card from the template. */
+function fill(details) {
+  const card = details.closest(".card");
+  const link = card && find("a", details);
+  if (!link) return;
+  const id = card.dataset.order;
+  const { stage } = card.closest("[data-stage]").dataset;
+  const values = { id, stage, amount: find(".money", card).textContent };
+  const markup = find("#cancel-form").innerHTML;
+  link.outerHTML = markup.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
 on(channel, "message", ({ data }) => {
-  if (data.kind === "signed-out") location.reload();
+  if (data.kind !== "signed-out") return;
+  keep();
+  location.reload();
 });
 
 // Forms
@@ -164,7 +190,10 @@ on(document, "submit", async (event) => {
 });
 
 function settle({ response, fresh }, isPost, form) {
-  if (isPost && isSignIn(response)) channel.postMessage({ kind: "signed-out" });
+  if (isPost && isSignIn(response)) {
+    keep(form);
+    channel.postMessage({ kind: "signed-out" });
+  }
   if (!isPost || (response.ok && new URL(response.url).pathname !== location.pathname)) {
     return location.assign(response.url);
   }
@@ -176,6 +205,34 @@ function settle({ response, fresh }, isPost, form) {
   show(fresh);
   if (!response.ok) scrollTo(0, 0);
 }
+
+/** Keeps the input of a form until the dispatcher has signed in again. */
+function keep(form = find(".cancel[open] form", main) ?? find(".refund form", main)) {
+  if (!form) return;
+  const fields = [...new FormData(form)];
+  sessionStorage.kept = JSON.stringify([main.dataset.viewer, form.action, fields]);
+}
+
+/** Offers kept input again, if the form is still on the page. */
+function offerKept() {
+  const [viewer, action, fields] = JSON.parse(sessionStorage.kept ?? "[]");
+  delete sessionStorage.kept;
+  if (viewer !== main.dataset.viewer) return;
+  const details = find(`#cancel-${/\d+(?=\/cancel)/.exec(action)}`);
+  if (details) {
+    details.open = true;
+    fill(details);
+  }
+  const form = findAll("form", main).find((one) => one.action === action);
+  if (form?.elements.owed) form.elements.owed.checked = false;
+  for (const [name, value] of fields) {
+    const field = form?.elements[name];
+    if (field?.type === "checkbox") field.checked = true;
+    else if (field) field.value = value;
+  }
+}
+
+if (main.dataset.viewer) offerKept();
 
 on(window, "popstate", () => find(".message", main) && location.reload());
 
@@ -191,7 +248,6 @@ on(document, "click", async (event) => {
   // The backdrop, and everything beside the menu.
   if (target.matches("details.cancel")) close(target);
   if (!target.closest(".menu")) close(find(".menu"));
-  if (target.closest("#pill")) showNew();
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   if (link.dataset.stage) return openTab(link.dataset.stage);
@@ -210,169 +266,3 @@ function openTab(stage) {
   }
   scrollTo(0, 0);
 }
-
-// New orders outside the view
-
-const pill = find("#pill");
-const unseen = new Set();
-/** New orders that arrived beyond the limit of the page. */
-let unlisted = 0;
-let listed;
-let hiddenCount;
-
-const watcher = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) {
-    if (isIntersecting) unseen.delete(target);
-  }
-  showPill();
-});
-
-function countNew() {
-  const list = find("#list-new");
-  if (!list) return;
-  const { hidden } = list.dataset;
-  const all = [...list.children];
-  for (const card of listed ? all : []) {
-    if (listed.has(card.id)) continue;
-    unseen.add(card);
-    watcher.observe(card);
-  }
-  unlisted = hidden > 0 ? unlisted + Math.max(0, hidden - (hiddenCount ?? hidden)) : 0;
-  listed = new Set(all.map(({ id }) => id));
-  hiddenCount = hidden;
-  showPill();
-}
-
-function showPill() {
-  for (const card of unseen) if (!card.closest("#list-new")) unseen.delete(card);
-  const count = unseen.size + unlisted;
-  pill.hidden = count === 0;
-  pill.textContent = pill.dataset.text.replace("#", count);
-}
-
-function showNew() {
-  openTab("new");
-  unlisted = 0;
-  const [first] = unseen;
-  (first ?? find(".column.new .more"))?.scrollIntoView({ block: "center" });
-  if (first) choose(first);
-  showPill();
-}
-
-// Sound, until no order is new. Browsers allow it after a tap or a key.
-
-const soundBar = find("#sound-bar");
-let audio;
-let ringing;
-let isSettled = false;
-
-function ring() {
-  if (!isLive) return;
-  const isOn = localStorage.sound !== "off";
-  const isWanted = isOn && body.dataset.new > 0;
-  if (isWanted && ringing === undefined) {
-    ringing = setInterval(tone, RING_MS);
-    tone();
-  } else if (!isWanted) {
-    ringing = clearInterval(ringing);
-  }
-  sound.ariaPressed = isOn;
-  soundBar.hidden = !isOn || !isSettled || isAllowed();
-}
-
-function isAllowed() {
-  return audio?.state === "running";
-}
-
-function tone() {
-  if (!isAllowed()) return;
-  const { currentTime, destination } = audio;
-  const oscillator = new OscillatorNode(audio, { frequency: 880 });
-  oscillator.frequency.setValueAtTime(660, currentTime + 0.2);
-  oscillator.connect(new GainNode(audio, { gain: 0.2 })).connect(destination);
-  oscillator.start();
-  oscillator.stop(currentTime + 0.4);
-}
-
-function allowSound() {
-  if (!isLive || isAllowed()) return;
-  if (!audio) {
-    audio = new AudioContext();
-    on(audio, "statechange", () => {
-      if (isAllowed() && ringing) tone();
-      ring();
-    });
-  }
-  // Stays pending until the browser allows it.
-  audio.resume().catch(() => {});
-}
-
-/** Leaves the bell alone: a tap on it must not turn the sound on, then off. */
-function allowUnlessBell({ target }) {
-  if (!target.closest?.("#sound")) allowSound();
-}
-
-on(document, "click", allowUnlessBell, true);
-on(document, "keydown", allowUnlessBell, true);
-sound.hidden = !isLive;
-on(sound, "click", () => {
-  const isTurnedOff = localStorage.sound !== "off" && isAllowed();
-  localStorage.sound = isTurnedOff ? "off" : "on";
-  allowSound();
-  ring();
-});
-if (isLive) {
-  countNew();
-  allowSound();
-  ring();
-  // The first state change comes a moment after the start.
-  setTimeout(() => {
-    isSettled = true;
-    ring();
-  }, TICK_MS);
-}
-
-// Keys by place, the same on a Russian keyboard.
-
-function cards() {
-  return findAll("[data-order]", main).filter((card) => card.checkVisibility());
-}
-
-function chosenCard() {
-  return find(".chosen-card");
-}
-
-function mark(card) {
-  chosenCard()?.classList.remove("chosen-card");
-  card?.classList.add("chosen-card");
-}
-
-function choose(card) {
-  mark(card);
-  card?.scrollIntoView({ block: "nearest" });
-  if (card) find("a", card).focus({ preventScroll: true });
-}
-
-on(document, "keydown", (event) => {
-  const { code, target, repeat } = event;
-  if (event.ctrlKey || event.altKey || event.metaKey) return;
-  if (code === "Escape") return findAll("details[open]").forEach(close);
-  if (target.matches("input, select, textarea")) return;
-  const all = cards();
-  const at = all.indexOf(chosenCard());
-  switch (code) {
-    case "KeyJ":
-      return choose(all[Math.min(at + 1, all.length - 1)]);
-    case "KeyK":
-      return choose(all[Math.max(at - 1, 0)]);
-    case "Enter":
-      if (target === body && all[at]) find("a", all[at]).click();
-      return;
-    case "KeyA":
-      if (!repeat) find(".order form.primary, .chosen-card form.primary")?.requestSubmit();
-      return;
-    case "Slash":
-      event.preventDefault();
-      return find(".search input").focus();
-  }
-});

@@ -1,0 +1,3 @@
+CREATE TABLE "used_links" (
+	"link" text PRIMARY KEY NOT NULL
+);

@@ -1,0 +1,84 @@
+import { sql } from "drizzle-orm";
+import { hmac } from "../lib/digest.ts";
+import type { Clock } from "../ports.ts";
+import type { Dispatcher } from "../settings.ts";
+import { prepared, type Store } from "../store/store.ts";
+import { isSame } from "./sessions.ts";
+
+/** How long a link is valid. */
+export const LINK_MS = 15 * 60_000;
+
+/** The clocks of the owner's machine and of the database server may differ by this. */
+const CLOCK_SKEW_MS = 60_000;
+
+/**
+ * Derives the key that signs a dispatcher's links. A link passes through messengers: with scrypt, a
+ * key can't be brute-forced from one.
+ */
+async function signingKeyOf({ key }: Dispatcher): Promise<Uint8Array> {
+  // Loaded here: it adds 8 ms to each start.
+  const { scrypt } = await import("node:crypto");
+  return new Promise((resolve, reject) => {
+    scrypt(key, "nmservis sign-in link", 32, (error, derived) =>
+      error ? reject(error) : resolve(derived),
+    );
+  });
+}
+
+/** Returns the path of a link that signs the dispatcher in once, within `LINK_MS`. */
+export async function createSignInLink(dispatcher: Dispatcher, now: number): Promise<string> {
+  const claim = `${Buffer.from(dispatcher.name).toString("base64url")}.${now + LINK_MS}`;
+  return `/board/sign-in?link=${claim}.${hmac(await signingKeyOf(dispatcher), claim, "base64url")}`;
+}
+
+export interface SignInLinks {
+  /** Returns the dispatcher whom a valid, possibly used, link signs in. */
+  ownerOf(link: string): Promise<Dispatcher | undefined>;
+  /** Marks a valid link as used. Returns false if it already was. */
+  use(link: string): Promise<boolean>;
+}
+
+const insertUsed = prepared((tx, { usedLinks }) =>
+  tx
+    .insert(usedLinks)
+    .values({ link: sql.placeholder("link") })
+    .onConflictDoNothing()
+    .returning({ link: usedLinks.link }),
+);
+
+/** Creates the check of sign-in links. Used ones are stored, so that every instance rejects them. */
+export function createSignInLinks(
+  dispatchers: readonly Dispatcher[],
+  store: Store,
+  now: Clock,
+): SignInLinks {
+  /** Derived once: forged links must not cost time. */
+  const signingKeys = new Map<Dispatcher, Promise<Uint8Array>>();
+
+  function keyOf(dispatcher: Dispatcher): Promise<Uint8Array> {
+    const known = signingKeys.get(dispatcher) ?? signingKeyOf(dispatcher);
+    signingKeys.set(dispatcher, known);
+    return known;
+  }
+
+  return {
+    async ownerOf(link) {
+      const [name = "", endsAt = "", signature = ""] = link.split(".");
+      const leftMs = /^\d+$/.test(endsAt) ? Number(endsAt) - now() : 0;
+      const dispatcher = dispatchers.find(
+        (one) => Buffer.from(one.name).toString("base64url") === name,
+      );
+      if (dispatcher === undefined || leftMs <= 0 || leftMs > LINK_MS + CLOCK_SKEW_MS) {
+        return undefined;
+      }
+      const expected = hmac(await keyOf(dispatcher), `${name}.${endsAt}`, "base64url");
+      return isSame(expected, signature) ? dispatcher : undefined;
+    },
+    async use(link) {
+      // Without the signature, which could be followed by anything that `ownerOf` ignores.
+      const claim = link.split(".", 2).join(".");
+      const rows = await store.run((tx) => insertUsed(tx, { link: claim }));
+      return rows.length > 0;
+    },
+  };
+}
