@@ -98,7 +98,7 @@ function negotiate(port: number): Promise<string | false | null> {
 
 test.each<Proxy>([
   { ...nginx, config: "nginx.conf", copies: 1 },
-  { ...nginx, config: "nginx-copies.conf", copies: 3 },
+  { ...nginx, config: "nginx-instances.conf", copies: 3 },
   {
     program: "caddy",
     config: "Caddyfile",
