@@ -11,14 +11,17 @@ db.exec(`
   CREATE TABLE users (id INTEGER PRIMARY KEY AUTOINCREMENT, phone_number TEXT NOT NULL UNIQUE);
   CREATE TABLE orders (
     id INTEGER PRIMARY KEY AUTOINCREMENT, user_id INTEGER NOT NULL, tariff_code TEXT NOT NULL,
-    amount_tiyin INTEGER NOT NULL, status TEXT NOT NULL, created_at INTEGER NOT NULL
+    amount_tiyin INTEGER NOT NULL, status TEXT NOT NULL, created_at INTEGER NOT NULL,
+    idempotency_key TEXT
   );
+  CREATE UNIQUE INDEX orders_idempotency_key ON orders (user_id, idempotency_key);
 `);
 const register = db.prepare(
   "INSERT INTO users (phone_number) VALUES (?) ON CONFLICT DO UPDATE SET phone_number = excluded.phone_number RETURNING id",
 );
 const insert = db.prepare(
-  "INSERT INTO orders (user_id, tariff_code, amount_tiyin, status, created_at) VALUES (?, ?, 30000, 'pending', ?) RETURNING id",
+  `INSERT INTO orders (user_id, tariff_code, amount_tiyin, status, created_at, idempotency_key)
+   VALUES (?, ?, 30000, 'pending', ?, ?) RETURNING id`,
 );
 const settle = db.prepare("UPDATE orders SET status = 'paid' WHERE id = ?");
 
@@ -34,8 +37,9 @@ app.post("/register", bodyOf({ phone_number: { type: "string" } }), async (reque
 app.post(
   "/create_order",
   bodyOf({ user_id: { type: "integer" }, tariff_code: { type: "string" } }),
-  async ({ body }) => {
-    const { id } = insert.get(body.user_id, body.tariff_code, Date.now());
+  async ({ body, headers }) => {
+    const key = headers["idempotency-key"] ?? null;
+    const { id } = insert.get(body.user_id, body.tariff_code, Date.now(), key);
     settle.run(id);
     return { status: "ok", order_id: id, message: "Order created and payment processed" };
   },

@@ -123,7 +123,8 @@ export function createMetrics(version: string, elapsed: () => number): Metrics {
   lastBackup.remove();
 
   // A series that starts with its first event hides that event from rate().
-  for (const outcome of ["paid", "declined"] as const) orders.inc({ outcome }, 0);
+  const settled = { paid: orders.labels("paid"), declined: orders.labels("declined") };
+  for (const series of Object.values(settled)) series.inc(0);
   for (const result of ["success", "failure"] as const) backups.inc({ result }, 0);
   build.set({ version }, 1);
   observeProcess(registers);
@@ -139,7 +140,7 @@ export function createMetrics(version: string, elapsed: () => number): Metrics {
       return () => commits.observe((elapsed() - startedAt) / 1000);
     },
     countBatch: (calls) => batches.observe(calls),
-    countOrder: (outcome) => orders.inc({ outcome }),
+    countOrder: (outcome) => settled[outcome].inc(),
     countBackup: (result) => backups.inc({ result }),
     setLastBackup: (at) => lastBackup.set(at / 1000),
     async render(snapshot) {

@@ -22,16 +22,38 @@ const BAR_GAP = 10;
 const BAR_HEIGHT = 140;
 const LABEL_HEIGHT = 22;
 
+/** Renders today's figures beside those of a week ago. */
+function trendView(today: Figures, weekAgo: Figures, { texts, language }: Viewer): Html {
+  const compact = new Intl.NumberFormat(language, { notation: "compact" });
+  const change = new Intl.NumberFormat(language, { style: "percent", signDisplay: "exceptZero" });
+  const { orders } = weekAgo;
+  return html`<p class="trend">
+    <b>${texts.today}: ${today.orders} ${texts.orders(today.orders)}</b>
+    <b>${compact.format(today.tiyin / 100)} ${texts.sum}</b>
+    <span
+      >${texts.weekAgo}
+      ${orders}${orders > 0 && ` (${change.format(today.orders / orders - 1)})`}</span
+    >
+  </p>`;
+}
+
 /** Renders the days as bars: orders, cancelled ones dark, and the revenue. */
-export function chartView(days: readonly DayFigures[], chosen: number, viewer: Viewer): Html {
+function chartView({ days, chosen, weekAgo }: DaysOptions, viewer: Viewer): Html {
   const { texts, language } = viewer;
+  const today = days.at(-1);
   const compact = new Intl.NumberFormat(language, { notation: "compact" });
   const most = Math.max(1, ...days.map(({ orders }) => orders));
   const width = days.length * (BAR_WIDTH + BAR_GAP);
   const height = BAR_HEIGHT + 3 * LABEL_HEIGHT;
   const bottom = LABEL_HEIGHT + BAR_HEIGHT;
   return html`<figure class="panel chart">
-    <figcaption>${texts.fourteenDays}: ${texts.ordersAndCancelled}</figcaption>
+    ${today && trendView(today, weekAgo, viewer)}
+    <figcaption>
+      ${texts.fourteenDays}:
+      <span class="legend all">${texts.allOrders}</span>
+      <span class="legend">${texts.cancelledOrders}</span>
+      <span>${texts.revenueBelow}</span>
+    </figcaption>
     <div class="scroll">
       <svg viewBox="0 0 ${width} ${height}" role="group" aria-label="${texts.fourteenDays}">
         ${days.map(({ day, orders, cancelled, tiyin }, at) => {
@@ -41,7 +63,7 @@ export function chartView(days: readonly DayFigures[], chosen: number, viewer: V
           const dark = (BAR_HEIGHT * cancelled) / most;
           return html`<a
             href="/board/days?day=${isoDay(day)}"
-            class="${day === chosen ? "chosen" : ""}"
+            class="${day === chosen.day ? "chosen" : ""}"
             aria-label="${shortDay(day)}: ${orders} ${texts.orders(orders)}, ${money(tiyin)} ${texts.sum}"
           >
             <rect class="hit" x="${x}" y="0" width="${BAR_WIDTH}" height="${height}" />
@@ -80,6 +102,8 @@ export const MAX_LISTED = 500;
 
 export interface DaysOptions {
   readonly days: readonly DayFigures[];
+  /** The figures of a week ago, up to the same time of day. */
+  readonly weekAgo: Figures;
   readonly chosen: DayFigures;
   readonly stage: string;
   readonly cards: readonly Card[];
@@ -89,10 +113,10 @@ export interface DaysOptions {
 
 /** Renders the chart of the days, and the table of one of them. */
 export function daysView(options: DaysOptions, viewer: Viewer): Html {
-  const { days, chosen, stage, cards, limit, hasMore } = options;
+  const { chosen, stage, cards, limit, hasMore } = options;
   const { texts } = viewer;
   return html`<h1 class="visually-hidden">${texts.days}</h1>
-    ${chartView(days, chosen.day, viewer)}
+    ${chartView(options, viewer)}
     <form class="filter" id="filter" action="/board/days">
       <label>${texts.day} <input type="date" name="day" value="${isoDay(chosen.day)}" /></label>
       <label

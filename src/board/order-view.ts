@@ -29,7 +29,9 @@ export function orderView(
   const isShown = wasRequested || stage === "accepted" || stage === "in_progress";
   const since = card.stageAt ?? now;
   return html`<div class="order" id="order">
-    <a class="back" href="/board">‹ ${texts.toBoard}</a>
+    <a class="back" href="/board${isOpen(stage) && stage !== "new" && `?stage=${stage}`}"
+      >‹ ${texts.toBoard}</a
+    >
     <h1 class="${isOpen(stage) && urgencyOf(since, now, stage)}">
       ${texts.order} № ${card.id} <span class="badge ${stage}">${texts.stages[stage]}</span>
       ${isOpen(stage) && html`<time class="age">${formatAge(since, now, texts)}</time>`}
@@ -94,8 +96,9 @@ export function orderView(
   </div>`;
 }
 
-/** Renders the confirmation of a step, with undo. */
+/** Renders the confirmation of a step, with the call that usually follows, and undo. */
 export function noticeView(
+  card: Card,
   { orderId, kind, toStage, at }: OrderEvent,
   canBeUndone: boolean,
   viewer: Viewer,
@@ -103,6 +106,7 @@ export function noticeView(
   const { texts, now, here } = viewer;
   return html`<div class="notice" role="status">
     <span>№ ${orderId}: ${texts.events[kind]} · ${formatAge(at, now, texts)}</span>
+    ${card.stage === "accepted" && callButton(card, texts)}
     ${canBeUndone && toStage && stepForm(orderId, toStage, "undo", viewer, "plain")}
     <a
       class="plain dismiss"

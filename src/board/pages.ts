@@ -1,11 +1,12 @@
 import { parseInteger } from "../http/schemas.ts";
 import { eventsOfOrder, lastTransition } from "../orders/event-queries.ts";
-import { canUndo } from "../orders/change-stage.ts";
-import { STAGES } from "../store/schema.ts";
+import { canUndo, isRecent } from "../orders/change-stage.ts";
+import { type Stage, STAGES } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
 import { parsePhoneNumber } from "../users/phone-number.ts";
 import { answer, notFound, seeOther } from "./responses.ts";
 import {
+  type Card,
   cardById,
   cardsOfDay,
   cardsOfLastDigits,
@@ -24,6 +25,7 @@ import { noticeView, orderView } from "./order-view.ts";
 import type { Viewer } from "./layout.ts";
 
 const DAYS = 14;
+const WEEK_MS = 7 * 24 * 60 * 60_000;
 /** Default number of orders in a column, and the number in search results. */
 const MAX_CARDS = 100;
 const MAX_REFUNDS = 10;
@@ -31,7 +33,16 @@ const MAX_REFUNDS = 10;
 /** Minimum length of a search by last digits. */
 const MIN_DIGITS = 4;
 
+/** How long the confirmation of a step is shown. The order's page offers undo for longer. */
+const NOTICE_MS = 60_000;
+
 const OPEN_STAGES = ["new", "accepted", "in_progress"] as const;
+
+/** Puts the order of the last step first, if it is in this stage: it is the next to be worked on. */
+function moveToTop(moved: Card | undefined, stage: Stage, cards: readonly Card[]) {
+  if (moved?.stage !== stage || stage === "new") return cards;
+  return [moved, ...cards.filter(({ id }) => id !== moved.id)];
+}
 
 /** Creates the pages of the board. They only read, so they never block an order. */
 export function createPages(store: Store) {
@@ -54,13 +65,13 @@ export function createPages(store: Store) {
       ...{ title: texts.board, path: "/board", viewer, newOrders: counts.new },
       content: boardView(
         OPEN_STAGES.map((stage, at) => {
-          const cards = columns[at] ?? [];
+          const cards = moveToTop(notice?.card, stage, columns[at] ?? []);
           // Read in separate transactions: an order may have arrived in between.
           const count = Math.max(counts[stage], cards.length);
           return { stage, cards, count, isCurrent: stage === current };
         }),
         {
-          ...{ limit, figures, notice },
+          ...{ limit, figures, notice: notice?.view },
           owed: owed.slice(0, MAX_REFUNDS),
           hasMoreOwed: owed.length > MAX_REFUNDS,
         },
@@ -76,11 +87,13 @@ export function createPages(store: Store) {
     const [last] = await store.read((tx) => lastTransition(tx, { orderId }));
     const [card] = await store.read((tx) => cardById(tx, { orderId }));
     if (last === undefined || card === undefined || last.actor !== viewer.name) return undefined;
-    return noticeView(last, canUndo(card, last, viewer.now), viewer);
+    if (!isRecent(last.at, viewer.now, NOTICE_MS)) return undefined;
+    return { card, view: noticeView(card, last, canUndo(card, last, viewer.now), viewer) };
   }
 
-  async function readDay(day: number): Promise<DayFigures> {
-    const [from, to] = [startOfDay(day), startOfDay(day + 1)];
+  /** Reads the figures of a day, or of its part before `to`. */
+  async function readDay(day: number, to = startOfDay(day + 1)): Promise<DayFigures> {
+    const from = startOfDay(day);
     const rows = await store.read((tx) => figuresByStage(tx, { from, to }));
     const sum = (value: (row: (typeof rows)[number]) => number) =>
       rows.reduce((total, row) => total + value(row), 0);
@@ -98,8 +111,9 @@ export function createPages(store: Store) {
     const day = parseDay(query.get("day") ?? "") ?? today;
     const stage = STAGES.find((one) => one === query.get("stage")) ?? "";
     const limit = parseInteger(query.get("limit") ?? "", 1, MAX_LISTED) ?? 50;
-    const [days, chosen, cards] = await Promise.all([
+    const [days, weekAgo, chosen, cards] = await Promise.all([
       Promise.all(Array.from({ length: DAYS }, (_, at) => readDay(today - DAYS + 1 + at))),
+      readDay(today - 7, viewer.now - WEEK_MS),
       readDay(day),
       store.read((tx) =>
         cardsOfDay(tx, {
@@ -111,7 +125,7 @@ export function createPages(store: Store) {
     return answer({
       ...{ title: viewer.texts.days, path: "/board/days", viewer },
       content: daysView(
-        { days, chosen, stage, cards: cards.slice(0, limit), limit, hasMore },
+        { days, weekAgo, chosen, stage, cards: cards.slice(0, limit), limit, hasMore },
         viewer,
       ),
     });

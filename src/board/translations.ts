@@ -82,7 +82,10 @@ export interface Translations {
   readonly all: string;
   readonly show: string;
   readonly fourteenDays: string;
-  readonly ordersAndCancelled: string;
+  readonly weekAgo: string;
+  readonly allOrders: string;
+  readonly cancelledOrders: string;
+  readonly revenueBelow: string;
   readonly signIn: string;
   readonly signOut: string;
   readonly key: string;

@@ -30,12 +30,13 @@ export interface ErrorPages {
  * errors and store failures with their stack.
  */
 export function createErrorHandler(log: Log, pages?: ErrorPages) {
-  return (failure: Failure) => {
-    const { error, set, request } = failure;
+  // Destructured: the framework reads this source. If it passed its argument on, every request
+  // would get parsed cookies, query and headers, which costs 3 µs.
+  return ({ code: frameworkCode, error, set, request }: Failure) => {
     if (error instanceof ValidationError && error.type === "body") {
       return problem(set, "validation_failed", { errors: fieldErrors(error) });
     }
-    const code = errorCodeOf(failure);
+    const code = errorCodeOf(frameworkCode, error);
     if (code === "internal_error" || code === "unavailable") {
       log.error(`Request ${set.headers["x-request-id"]} failed.`, error);
     }
@@ -43,7 +44,7 @@ export function createErrorHandler(log: Log, pages?: ErrorPages) {
   };
 }
 
-function errorCodeOf({ code, error }: Failure) {
+function errorCodeOf(code: unknown, error: unknown) {
   if (code === "NOT_FOUND") return "not_found";
   const cause = code === "PARSE" && error instanceof Error ? error.cause : error;
   if (cause instanceof BodyTooLarge) return "body_too_large";

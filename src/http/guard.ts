@@ -76,29 +76,35 @@ export function guard({ log, now, randomId, access, errorPages, config }: GuardD
       return isDeclaredTooLarge(headers) ? "body_too_large" : undefined;
     }
 
+    /** Sets the headers of every response. Returns the answer if a check fails. */
+    function receive(request: Request, path: string, set: Context["set"]) {
+      set.headers = {
+        "x-request-id": requestIdOf(request.headers, randomId),
+        "x-content-type-options": "nosniff",
+        "cache-control": "no-store",
+      };
+      cors.setHeaders(request, set);
+      const code = rejection(request, path, set);
+      if (code === undefined) return undefined;
+      // The framework does not answer OPTIONS. `allow` lists the path's methods.
+      if (code === "method_not_allowed" && request.method === "OPTIONS") {
+        if (cors.isPreflight(request)) cors.setPreflightHeaders(set, set.headers["allow"] ?? "");
+        set.status = 204;
+        return "";
+      }
+      return errorPages?.covers(request) ? errorPages.answer(request, code) : problem(set, code);
+    }
+
     app
       .onRequest((context) => {
-        const { request, set } = context;
         // `as`: the framework's type lacks its router's path.
-        const { path } = context as typeof context & { readonly path: string };
-        set.headers["x-request-id"] = requestIdOf(request.headers, randomId);
-        set.headers["x-content-type-options"] = "nosniff";
-        set.headers["cache-control"] = "no-store";
-        cors.setHeaders(request, set);
-        const code = rejection(request, path, set);
-        // The framework does not answer OPTIONS. `allow` lists the path's methods.
-        if (code === "method_not_allowed" && request.method === "OPTIONS") {
-          if (cors.isPreflight(request)) cors.setPreflightHeaders(set, set.headers["allow"] ?? "");
-          set.status = 204;
-          return "";
-        }
-        if (code !== undefined) {
-          return errorPages?.covers(request)
-            ? errorPages.answer(request, code)
-            : problem(set, code);
-        }
+        const { request, set, path } = context as typeof context & { readonly path: string };
+        const refusal = receive(request, path, set);
+        // The framework reads this source: a call behind `return` would make every request
+        // asynchronous, and cost 2 µs more.
+        if (refusal !== undefined) return refusal;
         context.request = readStrictly(limitBody(request));
-        return;
+        return undefined;
       })
       .onError({ as: "global" }, createErrorHandler(log, errorPages));
     return app;

@@ -58,7 +58,12 @@ export const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
  * one. Ids that the log would mask as phone numbers are replaced, including random ones.
  */
 export function requestIdOf(headers: Headers, randomId: () => string): string {
-  let id = headers.get("x-request-id") ?? "";
-  while (!REQUEST_ID.test(id) || maskPhoneNumbers(id) !== id) id = randomId();
+  let id = headers.get("x-request-id") ?? randomId();
+  while (!REQUEST_ID.test(id) || isMasked(id)) id = randomId();
   return id;
+}
+
+/** Valid ids have no plus or percent sign, so only numbers that begin with 998 are masked. */
+function isMasked(id: string): boolean {
+  return id.includes("998") && maskPhoneNumbers(id) !== id;
 }

@@ -4,6 +4,9 @@ const NAME = "nmservis_http_request_duration_seconds";
 const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 interface Series {
+  readonly method: string;
+  readonly route: string;
+  readonly status: number;
   /** Number of requests by the first bucket that they fit in. The last bucket is unbounded. */
   readonly counts: number[];
   sum: number;
@@ -24,13 +27,23 @@ export interface RequestDurations {
 export function createRequestDurations(): RequestDurations {
   const seriesByLabels = new Map<string, Series>();
 
-  function observe(method: string, route: string, status: number, seconds: number) {
+  // Most requests have the labels of the previous one, and building their text costs 0.5 µs.
+  let last: Series | undefined;
+
+  function seriesOf(method: string, route: string, status: number): Series {
+    if (last?.status === status && last.route === route && last.method === method) return last;
     const labels = `method="${method}",route="${route}",status="${status}"`;
-    let series = seriesByLabels.get(labels);
-    if (series === undefined) {
-      series = { counts: new Array<number>(BUCKETS.length + 1).fill(0), sum: 0 };
-      seriesByLabels.set(labels, series);
+    last = seriesByLabels.get(labels);
+    if (last === undefined) {
+      const counts = new Array<number>(BUCKETS.length + 1).fill(0);
+      last = { method, route, status, counts, sum: 0 };
+      seriesByLabels.set(labels, last);
     }
+    return last;
+  }
+
+  function observe(method: string, route: string, status: number, seconds: number) {
+    const series = seriesOf(method, route, status);
     let at = 0;
     while (seconds > (BUCKETS[at] ?? Number.POSITIVE_INFINITY)) at++;
     series.counts[at] = (series.counts[at] ?? 0) + 1;

@@ -13,10 +13,15 @@ interface Call<Item, Result> {
  * one: an order cost 7 % more when one mechanism did both.
  */
 export function createBatch(options: BatchOptions): Store["batch"] {
-  return (work) => batchOn(options, work);
+  return (work, canWait = false) => {
+    const run = canWait ? (options.runLater ?? options.run) : options.run;
+    return batchOn({ ...options, run }, work);
+  };
 }
 
 interface BatchOptions extends Pick<Store, "run"> {
+  /** Like `run`, but may wait for another transaction to join; by default `run`. */
+  readonly runLater?: Store["run"];
   /** Whether to retry the calls of a failed batch one by one; by default always. */
   readonly retriesCalls?: (error: unknown) => boolean;
   readonly metrics?: CommitMetrics;

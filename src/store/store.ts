@@ -55,9 +55,13 @@ export interface Store {
    * Returns a function that collects items until the next transaction begins, and passes them to
    * one call of `work`. Each call resolves with its item's result. If `work` fails for several
    * items, it runs again for each item alone, so a failing item does not affect the others.
-   * Statements are individually atomic: earlier ones may persist if a later one fails.
+   * Statements are individually atomic: earlier ones may persist if a later one fails. If `canWait`
+   * is true, items wait up to 5 ms for another transaction to join, where that saves a commit.
    */
-  batch<Item, Result>(work: BatchWork<Item, Result>): (item: Item) => Promise<Result>;
+  batch<Item, Result>(
+    work: BatchWork<Item, Result>,
+    canWait?: boolean,
+  ): (item: Item) => Promise<Result>;
   measure(): Promise<StoreSizes>;
   /** Resolves once a write without effect has reached the disk. Rejects like `run`. */
   ping(): Promise<void>;

@@ -277,6 +277,40 @@ describe("the board", () => {
     expect((await read(`/board?done=${id}`)).text).not.toContain(`/board/orders/${id}/undo`);
   });
 
+  test("shows the notice of a step for a minute, with the call that follows", async () => {
+    const { signIn, order, world } = createBoard();
+    const id = await order();
+    const { read, submit } = await signIn("Aziza");
+    await submit(`/board/orders/${id}/accept`, { seen: "new" });
+    const notice = async () =>
+      /<div class="notice".*?<\/div>/s.exec((await read(`/board?done=${id}`)).text)?.[0];
+    expect(await notice()).toContain('href="tel:+998901234567"');
+    world.nowMs += MINUTE_MS - 1;
+    expect(await notice()).toContain("/undo");
+    world.nowMs += 1;
+    expect(await notice()).toBeUndefined();
+    expect((await read(`/board/orders/${id}`)).text).toContain("/undo");
+  });
+
+  test("shows the order of the last step first in its stage, and returns to that stage", async () => {
+    const { signIn, order } = createBoard();
+    const ids = [await order(), await order(), await order()];
+    const { read, submit } = await signIn("Aziza");
+    for (const id of ids) await submit(`/board/orders/${id}/accept`, { seen: "new" });
+    const listed = async (path: string) =>
+      Array.from((await read(path)).text.matchAll(/id="order-(\d+)"/g), ([, id]) => Number(id));
+    expect(await listed("/board")).toEqual([1, 2, 3]);
+    expect(await listed("/board?done=3")).toEqual([3, 1, 2]);
+    expect(await listed("/board?done=3&limit=1")).toEqual([3, 1]);
+    expect((await read("/board/orders/3")).text).toContain(
+      'class="back" href="/board?stage=accepted"',
+    );
+    // An undone step leaves the order at its place.
+    await submit("/board/orders/3/undo", { seen: "accepted" });
+    await order();
+    expect(await listed("/board?done=3")).toEqual([3, 4, 1, 2]);
+  });
+
   test("says that there are more refunds, search results and orders of a day than shown", async () => {
     const { signIn, order } = createBoard();
     const { read, submit } = await signIn("Aziza");
@@ -647,6 +681,29 @@ describe("the search", () => {
 });
 
 describe("days page", () => {
+  test("compares today with the same time a week ago", async () => {
+    const { signIn, order, world } = createBoard();
+    const trend = async () => {
+      const { text } = await (await signIn("Aziza")).read("/board/days");
+      const [markup = ""] = /<p class="trend".*?<\/p>/s.exec(text) ?? [];
+      return markup
+        .replace(/<[^>]+>/g, " ")
+        .replace(/\s+/g, " ")
+        .trim();
+    };
+    expect(await trend()).toBe("Сегодня: 0 заказов 0 сум Неделю назад к этому времени: 0");
+    await order();
+    await order();
+    world.nowMs += HOUR_MS;
+    // Later in the day: not counted.
+    await order();
+    world.nowMs += 7 * 24 * HOUR_MS - HOUR_MS + 1;
+    for (let n = 0; n < 5; n++) await order({}, `+99890123456${n}`);
+    expect(await trend()).toBe(
+      "Сегодня: 5 заказов 1,5 тыс. сум Неделю назад к этому времени: 2 (+150 %)",
+    );
+  });
+
   test("counts orders and revenue by the day in Tashkent", async () => {
     const { signIn, order, world } = createBoard();
     world.nowMs = Date.UTC(2026, 10, 24, 18, 59);

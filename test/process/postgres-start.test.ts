@@ -140,7 +140,7 @@ test.each<Refusal>([
       return url;
     },
     message:
-      /: a newer version of NMservis has migrated it \(3 migrations, this version has 2\): start that version\.$/,
+      /: a newer version of NMservis has migrated it \(4 migrations, this version has 3\): start that version\.$/,
   },
   {
     problem: "remote host without TLS",

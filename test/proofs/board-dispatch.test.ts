@@ -1,7 +1,15 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Page } from "playwright-core";
+import { createSignInLink } from "../../src/board/sign-in-links.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
-import { badGateway, openLiveBoard, shows, nextStageButton, until } from "../support/live-board.ts";
+import {
+  badGateway,
+  KEYS,
+  openLiveBoard,
+  shows,
+  nextStageButton,
+  until,
+} from "../support/live-board.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
@@ -9,6 +17,7 @@ const board = await openLiveBoard("the board's daily work");
 const { order, stageOf, submit, openProfile } = board;
 const suite = describe.skipIf(!board.hasBrowser);
 
+const AZIZA = { name: "Aziza", key: KEYS.Aziza };
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true };
 
 afterAll(() => board[Symbol.asyncDispose]());
@@ -183,6 +192,12 @@ suite("an open cancel form", () => {
 });
 
 suite("a step", () => {
+  /** Resolves once the page has shown a later change, so that no earlier refresh is running. */
+  async function isSettled(page: Page) {
+    const id = await order();
+    await page.locator(`#order-${id}`).waitFor({ state: "attached" });
+  }
+
   test("keeps the page, its scroll position, the chosen card and the focus", async () => {
     await using profile = await openProfile("127.0.0.1", {
       viewport: { width: 1360, height: 500 },
@@ -232,6 +247,28 @@ suite("a step", () => {
     await page.keyboard.press("KeyA");
     await page.locator(".badge.accepted").waitFor();
     expect(await stageOf(id)).toBe("accepted");
+  });
+
+  test.each(["GET", "POST"])("keeps a tab that was opened during its %s", async (method) => {
+    await using profile = await openProfile("127.0.0.1", PHONE);
+    const id = await order();
+    const page = await profile.open();
+    await page.locator("#status.connected").waitFor({ state: "attached" });
+    const held = Promise.withResolvers<"pass">();
+    let isHeld = false;
+    profile.proxy.judge = (request) => {
+      if (request.method !== method || request.url.endsWith("/board/changes")) return "pass";
+      isHeld = true;
+      return held.promise;
+    };
+    await nextStageButton(page, id).tap();
+    await until(() => isHeld);
+    await page.locator(".tab.accepted").tap();
+    held.resolve("pass");
+    await page.locator(`.column.accepted #order-${id}`).waitFor();
+    await isSettled(page);
+    expect(new URL(page.url()).searchParams.get("stage")).toBe("accepted");
+    expect(await page.locator(`.column.accepted #order-${id}`).isVisible()).toBe(true);
   });
 
   test("keeps the tab and the limit", async () => {
@@ -316,5 +353,88 @@ suite("on a phone", () => {
     );
     await card.locator(".phone").tap({ force: true });
     await page.waitForURL(`**/board/orders/${id}`);
+  });
+});
+
+suite("a first shift on a phone", () => {
+  test("is worked by a dispatcher who signed in with a link", async () => {
+    await using profile = await openProfile("127.0.0.1", PHONE);
+    const { context, origin } = profile;
+    await context.clearCookies();
+    const ids: number[] = [];
+    for (let n = 0; n < 10; n++) ids.push(await order({ address: `Nukus ${n}` }, "Нигора"));
+    const [done = 0, undone = 0, refunded = 0, cancelled = 0, lost = 0, failed = 0, ...rest] = ids;
+    const page = await context.newPage();
+    page.setDefaultTimeout(BUSY_MACHINE_MS / 4);
+    const card = (id: number) => page.locator(`#order-${id}`);
+    const tab = (stage: string) => page.locator(`.tab.${stage}`).tap();
+    const isSaved = (id: number, stage: string) => until(async () => (await stageOf(id)) === stage);
+
+    await page.goto(origin + (await createSignInLink(AZIZA, Date.now())));
+    await page.getByRole("button", { name: "Войти как Aziza" }).tap();
+    await page.locator("#status.connected").waitFor({ state: "attached" });
+
+    // Accepted, called, on the way, completed.
+    await nextStageButton(page, done).tap();
+    const notice = page.locator(".notice");
+    await notice.getByRole("link", { name: "Позвонить" }).waitFor();
+    await tab("accepted");
+    await page.locator(`.column.accepted .card:first-child#order-${done}`).waitFor();
+    await card(done).locator(".number").tap();
+    await page.getByRole("button", { name: "Мастер выехал" }).tap();
+    await page.locator(".badge.in_progress").waitFor();
+    await page.locator(".back").tap();
+    await page.locator(".column.in_progress[aria-current]").waitFor();
+    await nextStageButton(page, done).tap();
+    await isSaved(done, "completed");
+    await notice.getByText(`№ ${done}: Выполнен`).waitFor();
+
+    await tab("new");
+    await nextStageButton(page, undone).tap();
+    await notice.getByText(`№ ${undone}: Принят`).waitFor();
+    await notice.getByRole("button", { name: "Шаг назад" }).tap();
+    await page.locator(`.column.new #order-${undone}`).waitFor();
+    expect(await stageOf(undone)).toBe("new");
+
+    for (const [id, reason, isOwed] of [
+      [refunded, "Клиент не отвечает", true],
+      [cancelled, "Дубликат", false],
+    ] as const) {
+      await card(id).locator(".cancel summary").tap();
+      await card(id).getByText(reason).tap();
+      if (!isOwed) await card(id).getByText("Вернуть деньги клиенту").tap();
+      await card(id).getByRole("button", { name: "Отменить заказ" }).tap();
+      await isSaved(id, "cancelled");
+      await card(id).waitFor({ state: "detached" });
+    }
+    // The refund is reached past the notice.
+    await page.locator(".tab.owed").tap();
+    await page.locator(".summary .owed a", { hasText: `№ ${refunded}` }).tap();
+    await page.locator("input[name=reference]").fill("CLICK-88121");
+    await page.getByRole("button", { name: "Отметить возврат" }).tap();
+    await page.locator("dd.given").waitFor();
+    await page.locator(".back").tap();
+
+    // A colleague was faster.
+    await page.locator("#status.connected").waitFor({ state: "attached" });
+    await card(lost).locator(".cancel summary").tap();
+    expect(await submit(lost, "accept", { seen: "new" })).toBe(303);
+    await card(lost).getByText("Другая причина").tap();
+    await card(lost).getByRole("button", { name: "Отменить заказ" }).tap();
+    await page.locator(".message", { hasText: "Bekzod" }).waitFor();
+    await page.getByRole("link", { name: "К заказам" }).tap();
+
+    // The connection is lost and comes back.
+    await card(failed).waitFor();
+    profile.proxy.judge = (request) => (request.method === "POST" ? badGateway() : "pass");
+    await nextStageButton(page, failed).tap();
+    await card(failed).getByText("Не сохранено").waitFor();
+    profile.proxy.judge = () => "pass";
+    for (const id of [failed, ...rest]) {
+      // Not a tap: two quick ones at one place count as a double tap.
+      await nextStageButton(page, id).click();
+      await isSaved(id, "accepted");
+      await notice.getByText(`№ ${id}: Принят`).waitFor();
+    }
   });
 });

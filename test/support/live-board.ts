@@ -5,7 +5,7 @@ import { startHttpProxy } from "./http-proxy.ts";
 import { spawnService, temporaryFolder } from "./process.ts";
 
 const API_KEY = "a-client-s-key-of-it";
-const KEYS = { Aziza: "aziza-s-key-for-this", Bekzod: "bekzod-s-key-for-thi" };
+export const KEYS = { Aziza: "aziza-s-key-for-this", Bekzod: "bekzod-s-key-for-thi" };
 
 /** Without HTTPS, Web Locks are only available on loopback names. */
 export const HOSTNAMES = ["127.0.0.1", "board.test"] as const;

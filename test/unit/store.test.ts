@@ -114,6 +114,45 @@ describe("SQLite transaction", () => {
   });
 });
 
+describe("batch that can wait", () => {
+  /** Opens a store that counts its commits, with a batch that can wait. */
+  function countingStore() {
+    const commits = { count: 0 };
+    const log = createLog({ level: "error", json: true, write: console.log, now: Date.now });
+    const store = openSqliteStore(":memory:", log, {
+      startCommit: () => () => void (commits.count += 1),
+      countBatch: () => {},
+    });
+    const canWait = true;
+    const add = store.batch(async (tx, phoneNumbers: readonly string[]) => {
+      for (const phoneNumber of phoneNumbers) await addUser(phoneNumber)(tx);
+      return phoneNumbers;
+    }, canWait);
+    return { store, commits, add };
+  }
+
+  test("joins the next transaction instead of committing before it", async () => {
+    const { store, commits, add } = countingStore();
+    const added = add("+998900000001");
+    // More turns than a batch collects transactions in.
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect(commits.count).toBe(0);
+    await Promise.all([store.run(addUser("+998900000002")), added]);
+    expect(commits.count).toBe(1);
+    expect(await store.run(allUsers)).toHaveLength(2);
+    await store.close();
+  });
+
+  test("commits without another transaction, and before the store is closed", async () => {
+    const { store, commits, add } = countingStore();
+    expect(await add("+998900000001")).toBe("+998900000001");
+    expect(commits.count).toBe(1);
+    const [last] = await Promise.all([add("+998900000002"), store.close()]);
+    expect(last).toBe("+998900000002");
+    expect(commits.count).toBe(2);
+  });
+});
+
 test("a batch whose BEGIN fails is rejected, and later items are batched again", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");

@@ -60,3 +60,17 @@ test("withTimeout rejects running and later calls after the cutoff", async () =>
   expect(running.outcome).toBeInstanceOf(TimeoutExceeded);
   expect(later.outcome).toBeInstanceOf(TimeoutExceeded);
 });
+
+test("withTimeout starts one timer for calls that begin together", async () => {
+  jest.useFakeTimers();
+  try {
+    const before = jest.getTimerCount();
+    const late = Array.from({ length: 10 }, () => watch(withTimeout(1000, never)));
+    expect(jest.getTimerCount() - before).toBe(1);
+    jest.advanceTimersByTime(1000);
+    await turn();
+    expect(late.filter(({ outcome }) => outcome instanceof TimeoutExceeded)).toHaveLength(10);
+  } finally {
+    jest.useRealTimers();
+  }
+});

@@ -180,6 +180,7 @@ on(document, "submit", async (event) => {
   const answer = await load(url, isPost && { method: "POST", body: fields }).catch(() => {});
   form.ariaBusy = null;
   if (answer !== undefined) return settle(answer, isPost, form);
+  sentAt = -TICK_MS;
   const failure = document.createElement("p");
   const textContent = body.dataset[isPost ? "notSaved" : "noAnswer"];
   Object.assign(failure, { className: "failure", role: "alert", textContent });
@@ -197,6 +198,8 @@ function settle({ response, fresh }, isPost, form) {
   if (!isPost || (response.ok && new URL(response.url).pathname !== location.pathname)) {
     return location.assign(response.url);
   }
+  // It may have changed since the form was sent.
+  const stage = openStage();
   // Back leads from a message to this page.
   if (response.ok) history.replaceState(null, "", response.url);
   else history.pushState(null, "");
@@ -204,6 +207,7 @@ function settle({ response, fresh }, isPost, form) {
   close(form.closest("details"));
   show(fresh);
   if (!response.ok) scrollTo(0, 0);
+  else if (stage !== openStage()) showTab(stage);
 }
 
 /** Keeps the input of a form until the dispatcher has signed in again. */
@@ -258,11 +262,21 @@ on(document, "click", async (event) => {
 });
 
 function openTab(stage) {
+  showTab(stage);
+  // A page that is being fetched has the former tab open.
+  shownPages++;
+  scrollTo(0, 0);
+}
+
+function showTab(stage) {
   const url = new URL(location);
   url.searchParams.set("stage", stage);
   history.replaceState(null, "", url);
   for (const one of findAll("[data-stage]", main)) {
     one.ariaCurrent = one.dataset.stage === stage ? "true" : null;
   }
-  scrollTo(0, 0);
+}
+
+function openStage() {
+  return find(".tab[aria-current]", main)?.dataset.stage;
 }

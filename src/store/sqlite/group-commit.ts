@@ -18,6 +18,12 @@ const DISK_ERROR = /^SQLITE_(FULL|IOERR|BUSY|LOCKED|READONLY|CANTOPEN|CORRUPT|NO
 export const TURNS = 3;
 
 /**
+ * How long transactions that can wait do so for another one. Without this, the commit of a
+ * notification would delay the next order: 1 of 3 commits at one connection.
+ */
+const MAX_DELAY_MS = 5;
+
+/**
  * Attempts to begin, and the pause between them, if another process writes to the file. None
  * should.
  */
@@ -52,6 +58,8 @@ export function createGroupCommit(
   const rollback = database.prepare("ROLLBACK");
 
   let queue: QueuedTransaction[] = [];
+  /** Transactions that join the next batch, or begin one after `MAX_DELAY_MS`. */
+  let delayed: QueuedTransaction[] = [];
   let flushing: Promise<void> | undefined;
   let closed = false;
 
@@ -67,17 +75,29 @@ export function createGroupCommit(
     });
   }
 
+  /** Like `run`, but joins the next batch, and begins one only after `MAX_DELAY_MS`. */
+  function runLater<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (closed) return reject(new Unavailable("the store is closed"));
+      // `as`: see `run`.
+      delayed.push({ work, resolve: resolve as (value: unknown) => void, reject });
+      if (delayed.length === 1) setTimeout(() => void (flushing ??= flush()), MAX_DELAY_MS);
+    });
+  }
+
   async function flush(): Promise<void> {
-    while (queue.length > 0) {
+    do {
       for (let turn = 0; turn < TURNS; turn++) await endOfTurn();
-      const batch = queue;
+      const batch = queue.concat(delayed);
       queue = [];
+      delayed = [];
+      if (batch.length === 0) continue;
       if (!(await beginFor(batch)) || (await commitTogether(batch))) continue;
       for (const [at, transaction] of batch.entries()) {
         if (!(await beginFor(batch.slice(at)))) break;
         await commitTogether([transaction]);
       }
-    }
+    } while (queue.length > 0);
     flushing = undefined;
   }
 
@@ -165,9 +185,10 @@ export function createGroupCommit(
   async function close(): Promise<void> {
     closed = true;
     await flushing;
+    await flush();
   }
 
-  return { run, ping, close, countQueued: () => queue.length };
+  return { run, runLater, ping, close, countQueued: () => queue.length + delayed.length };
 }
 
 /**

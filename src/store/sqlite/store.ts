@@ -96,13 +96,13 @@ export function openSqliteReader(path: string): Reader {
 function openInMemory(metrics: CommitMetrics): Store {
   const database = openConnection(":memory:");
   const commits = createGroupCommit(database, drizzleOn(database), () => {}, metrics);
-  const { run, ping, close, countQueued } = commits;
+  const { run, runLater, ping, close, countQueued } = commits;
   return {
     isShared: sqliteDialect.isShared,
     run,
     // No other connection can see the data.
     read: run,
-    batch: createBatch({ run, metrics }),
+    batch: createBatch({ run, runLater, metrics }),
     measure: async () => ({
       queuedTransactions: countQueued(),
       databaseBytes: 0,
@@ -166,7 +166,7 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
       );
     });
     const commits = createGroupCommit(database, drizzleOn(database), checkFiles, metrics);
-    const { run, ping, close, countQueued } = commits;
+    const { run, runLater, ping, close, countQueued } = commits;
     const reader = new Database(path, { readonly: true, strict: true });
     const readerTx = drizzleOn(reader);
     return {
@@ -180,7 +180,7 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
           throw toUnavailable(error);
         }
       },
-      batch: createBatch({ run, metrics }),
+      batch: createBatch({ run, runLater, metrics }),
       measure: async () => ({
         queuedTransactions: countQueued(),
         databaseBytes: sizeOf(paths.database),
