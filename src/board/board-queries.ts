@@ -3,7 +3,7 @@ import type { Tables } from "../store/schema.ts";
 import { prepared, type ReadTx } from "../store/store.ts";
 import { userText } from "./html.ts";
 
-/** The number of recent orders in which a search by last digits looks. */
+/** How many recent orders a search by last digits covers. */
 const SEARCHED_ORDERS = 5000;
 
 const value = sql.placeholder;
@@ -18,7 +18,10 @@ const actor = sql`(
   ORDER BY order_events.id DESC LIMIT 1
 )`.mapWith(userText);
 
-/** A card: order, customer, tariff and dispatcher. User text is already markup. */
+/**
+ * A card: order, customer, tariff and dispatcher. User text is already escaped and isolated (see
+ * `userText`).
+ */
 function card({ orders, users, tariffs }: Tables) {
   return {
     ...getTableColumns(orders),
@@ -56,7 +59,7 @@ export const cardById = prepared((tx: ReadTx, tables) =>
     .where(and(eq(tables.orders.id, value("orderId")), eq(tables.orders.status, "paid"))),
 );
 
-/** Counting the orders of a stage stops here. */
+/** Maximum count per stage, so that a count stays cheap. */
 export const MAX_COUNTED = 1000;
 
 function countOf(stage: string) {
@@ -104,7 +107,9 @@ export const figuresByStage = prepared((tx: ReadTx, { orders }) =>
     .groupBy(orders.stage),
 );
 
-/** Selects orders paid in [`from`, `to`), newest first; only of one stage unless `stage` is empty. */
+/**
+ * Selects orders paid in [`from`, `to`), newest first; only of one stage unless `stage` is empty.
+ */
 export const cardsOfDay = prepared((tx: ReadTx, tables) =>
   tx
     .select(card(tables))
@@ -158,7 +163,9 @@ export const cardsOfLastDigits = prepared((tx: ReadTx, tables) =>
     .limit(value("limit")),
 );
 
-/** Reads the values that change with every visible change: new orders, newest payment, last event. */
+/**
+ * Reads the values that change with every visible change: new orders, newest payment, last event.
+ */
 export const boardVersion = prepared((tx: ReadTx) =>
   tx
     .select({

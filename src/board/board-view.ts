@@ -24,7 +24,7 @@ const PAGE_SIZE = 100;
 interface Column {
   readonly stage: OpenStage;
   readonly cards: readonly Card[];
-  /** All orders of the stage, up to `MAX_COUNTED`. */
+  /** Number of orders in the stage, up to `MAX_COUNTED`. */
   readonly count: number;
   /** Whether a phone shows this column. */
   readonly isCurrent: boolean;
@@ -138,7 +138,10 @@ export function cardView(card: Card, stage: OpenStage, viewer: Viewer): Html {
   </li>`;
 }
 
-/** Returns the class of a waiting order. An instant in the future (the clock was ahead) is late. */
+/**
+ * Returns the class of a waiting order. An instant in the future (the clock was ahead) counts as
+ * late.
+ */
 export function urgencyOf(since: number, now: number, stage: OpenStage): "" | "amber" | "red" {
   const { amber, red } = LIMITS[stage];
   if (isRecent(since, now, amber * MINUTE_MS)) return "";
@@ -148,7 +151,7 @@ export function urgencyOf(since: number, now: number, stage: OpenStage): "" | "a
 /** Renders the address as a link to a map, or a hint to ask for it. */
 export function addressView({ address, rawAddress }: Card, texts: Translations): Html {
   if (!address) return html`<p class="no-address">${texts.noAddress}</p>`;
-  // `encodeURIComponent` throws at a lone surrogate, which SQLite may hold.
+  // `encodeURIComponent` throws on lone surrogates, which SQLite may contain.
   const query = encodeURIComponent(withoutBidiControls(rawAddress ?? "").toWellFormed());
   return html`<p class="address">
     <a href="${MAP_URL}${query}" target="_blank" rel="noopener noreferrer">${PIN}${address}</a>

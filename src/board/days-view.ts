@@ -97,7 +97,7 @@ function chartView({ days, chosen, weekAgo }: DaysOptions, viewer: Viewer): Html
   </figure>`;
 }
 
-/** The most orders of a day on one page. */
+/** Maximum number of a day's orders per page. */
 export const MAX_LISTED = 500;
 
 export interface DaysOptions {

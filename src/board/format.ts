@@ -40,7 +40,9 @@ export function dayAndTime(instant: number): string {
   return `${shortDay(dayOf(instant))} ${clockTime(instant)}`;
 }
 
-/** Formats an age as `just now`, `7 min`, `2 h` or `3 d`; an instant in the future as day and time. */
+/**
+ * Formats an age as `just now`, `7 min`, `2 h` or `3 d`; an instant in the future as day and time.
+ */
 export function formatAge(at: number, now: number, texts: Translations): string {
   if (!isRecent(at, now, Number.POSITIVE_INFINITY)) return dayAndTime(at);
   const minutes = Math.max(0, Math.floor((now - at) / MINUTE_MS));
@@ -69,7 +71,9 @@ export function maskedPhone(phoneNumber: string): string {
 
 type Forms = Partial<Record<Intl.LDMLPluralRule, string>> & { readonly other: string };
 
-/** Returns a function that picks the form for a count: `one`, `few` and so on, by the CLDR rules. */
+/**
+ * Returns a function that picks the form for a count: `one`, `few` and so on, by the CLDR rules.
+ */
 export function plural(language: string, forms: Forms): (count: number) => string {
   const rules = new Intl.PluralRules(language);
   return (count) => forms[rules.select(count)] ?? forms.other;

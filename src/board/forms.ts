@@ -7,10 +7,10 @@ import { MAX_NOTE } from "./responses.ts";
 
 export type OpenStage = "new" | "accepted" | "in_progress";
 
-/** The main step of each stage. */
+/** The next step after each open stage. */
 export const NEXT = { new: "accept", accepted: "start", in_progress: "complete" } as const;
 
-/** Checks whether an order in this stage still has to be worked on. */
+/** Returns whether an order in this stage is still open. */
 export function isOpen(stage: Stage | null): stage is OpenStage {
   return stage === "new" || stage === "accepted" || stage === "in_progress";
 }
@@ -39,7 +39,7 @@ export function stepForm(
   </form>`;
 }
 
-/** Renders the cancel form: a bottom sheet on a phone. Its summary closes it. */
+/** Renders the cancel form: a bottom sheet on a phone. Tapping the summary closes the form. */
 export function cancelForm(card: Card, seen: OpenStage, viewer: Viewer): Html {
   const amount = `${money(card.amountTiyin)} ${viewer.texts.sum}`;
   return cancelDetails(card.id, viewer, cancelFields(card.id, seen, amount, viewer));

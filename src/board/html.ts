@@ -1,6 +1,6 @@
 import { hasVisibleCharacter, withoutBidiControls } from "../lib/format.ts";
 
-/** Markup, which is not escaped. */
+/** Markup that templates insert without escaping. */
 export class Html {
   constructor(readonly markup: string) {}
 }

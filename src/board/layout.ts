@@ -70,7 +70,9 @@ export function page(options: PageOptions): string {
     </html>`.markup;
 }
 
-/** Renders the parts that the script shows: the pill for new orders, and the bar for blocked sound. */
+/**
+ * Renders the parts that the script shows: the pill for new orders, and the bar for blocked sound.
+ */
 function overlays(texts: Translations): Html {
   return html`<button
       type="button"

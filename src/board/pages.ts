@@ -38,7 +38,9 @@ const NOTICE_MS = 60_000;
 
 const OPEN_STAGES = ["new", "accepted", "in_progress"] as const;
 
-/** Puts the order of the last step first, if it is in this stage: it is the next to be worked on. */
+/**
+ * Puts the order of the last step first, if it is in this stage: it is the next to be worked on.
+ */
 function moveToTop(moved: Card | undefined, stage: Stage, cards: readonly Card[]) {
   if (moved?.stage !== stage || stage === "new") return cards;
   return [moved, ...cards.filter(({ id }) => id !== moved.id)];
@@ -80,7 +82,7 @@ export function createPages(store: Store) {
     });
   }
 
-  /** Confirms the step after which the browser was redirected here. */
+  /** Renders the confirmation of the step that redirected the browser here. */
   async function readNotice(query: URLSearchParams, viewer: Viewer) {
     const orderId = parseInteger(query.get("done") ?? "");
     if (orderId === undefined) return undefined;

@@ -21,7 +21,7 @@ function pathAndQueryOf({ url }: Request): string {
   return start === -1 ? "/" : url.slice(start);
 }
 
-/** Checks whether the request is for the board, or for a mistyped address of it. */
+/** Returns whether the request is for the board, or for a mistyped address of it. */
 export function isBoardPath(request: Request): boolean {
   return /^\/+board([/?]|$)/i.test(pathAndQueryOf(request));
 }
@@ -87,6 +87,6 @@ export function isOwnForm({ headers }: Request): boolean {
   // Sandboxed pages send `Origin: null`.
   const origin = URL.parse(headers.get("origin") ?? "");
   if (origin === null || !/^https?:$/.test(origin.protocol)) return false;
-  // With the origin's scheme: one side may name the default port.
+  // Parsed with the origin's scheme, because only one side may include the default port.
   return origin.host === URL.parse(`${origin.protocol}//${headers.get("host")}`)?.host;
 }

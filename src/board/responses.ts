@@ -50,7 +50,10 @@ export interface Message {
   readonly orderId?: number;
 }
 
-/** Returns a page with the reason for a failure and a link back; no header without a viewer. */
+/**
+ * Returns a page with the reason for a failure and a link back. Without a viewer, the page has no
+ * header.
+ */
 export function message(
   reader: Viewer | Language,
   { status, code, title, text, retry, orderId }: Message,
@@ -167,7 +170,7 @@ function withoutFormatControls(text: string): string {
 }
 
 function fieldView(name: string, value: string, texts: Translations): Html {
-  // The other fields were set by the button.
+  // The dispatcher typed only these fields.
   if (name !== "note" && name !== "reference") {
     return html`<input type="hidden" name="${name}" value="${value}" />`;
   }

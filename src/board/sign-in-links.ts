@@ -46,7 +46,9 @@ const insertUsed = prepared((tx, { usedLinks }) =>
     .returning({ link: usedLinks.link }),
 );
 
-/** Creates the check of sign-in links. Used ones are stored, so that every instance rejects them. */
+/**
+ * Creates the check of sign-in links. Used ones are stored, so that every instance rejects them.
+ */
 export function createSignInLinks(
   dispatchers: readonly Dispatcher[],
   store: Store,

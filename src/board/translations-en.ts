@@ -27,7 +27,7 @@ export const en: Translations = {
     start: "On the way",
     complete: "Complete",
     cancel: "Cancel",
-    undo: "Undo",
+    undo: "Undo last step",
     refund: "Mark as refunded",
   },
   cancelOrder: "Cancel the order",

@@ -9,7 +9,7 @@ export const LANGUAGES = ["ru", "uz", "en"] as const;
 
 export type Language = (typeof LANGUAGES)[number];
 
-/** Why the board refuses a request. */
+/** Reasons for refusing a request. */
 export const REFUSALS = [
   "invalid_host",
   "not_found",
@@ -26,7 +26,7 @@ export const REFUSALS = [
 
 export type RefusalCode = (typeof REFUSALS)[number];
 
-/** All texts of the board in one language. */
+/** All strings of the board in one language. */
 export interface Translations {
   readonly board: string;
   readonly days: string;
@@ -40,7 +40,7 @@ export interface Translations {
   readonly refundsOwed: string;
   readonly columns: Readonly<Record<"new" | "accepted" | "in_progress", string>>;
   readonly stages: Readonly<Record<Stage, string>>;
-  /** Before the number of orders in the stage. */
+  /** Label before the number of orders in the stage. */
   readonly totals: Readonly<Record<"completed" | "cancelled", string>>;
   readonly verbs: Readonly<
     Record<"accept" | "start" | "complete" | "cancel" | "undo" | "refund", string>

@@ -138,7 +138,10 @@ function deadlineIn(timeoutMs: number): Deadline {
 
 const runningBySignal = new WeakMap<AbortSignal, Set<Expirable>>();
 
-/** Returns the calls that end when the signal aborts. One listener serves all: adding one costs 0.5 µs. */
+/**
+ * Returns the calls that end when the signal aborts. One listener serves all: adding one costs 0.5
+ * µs.
+ */
 function runningUntil(cutoff: AbortSignal): Set<Expirable> {
   let running = runningBySignal.get(cutoff);
   if (running === undefined) {

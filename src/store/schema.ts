@@ -7,7 +7,10 @@ export const ORDER_STATUSES = ["pending", "paid", "declined"] as const;
 /** The dispatcher's progress on a paid order. */
 export const STAGES = ["new", "accepted", "in_progress", "completed", "cancelled"] as const;
 
-/** The refund of a cancelled order. Dispatchers mark it as given after they have refunded it at the provider. */
+/**
+ * The refund of a cancelled order. Dispatchers mark it as given after they have refunded it at the
+ * provider.
+ */
 export const REFUNDS = ["owed", "given"] as const;
 
 /**

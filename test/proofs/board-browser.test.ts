@@ -113,7 +113,7 @@ test("board › shows new orders live, takes every step, and reports a conflict"
   await card.getByRole("button", { name: "Принять" }).click();
   await page.locator(`.column.accepted #order-${id}`).waitFor();
   expect(await stageOf(id)).toBe("accepted");
-  await page.locator(".notice").getByRole("button", { name: "Шаг назад" }).click();
+  await page.locator(".notice").getByRole("button", { name: "Отменить последний шаг" }).click();
   await page.locator(`.column.new #order-${id}`).waitFor();
   expect(await stageOf(id)).toBe("new");
 

@@ -392,7 +392,7 @@ suite("a first shift on a phone", () => {
     await tab("new");
     await nextStageButton(page, undone).tap();
     await notice.getByText(`№ ${undone}: Принят`).waitFor();
-    await notice.getByRole("button", { name: "Шаг назад" }).tap();
+    await notice.getByRole("button", { name: "Отменить последний шаг" }).tap();
     await page.locator(`.column.new #order-${undone}`).waitFor();
     expect(await stageOf(undone)).toBe("new");
 

@@ -52,7 +52,8 @@ function showNew() {
   showPill();
 }
 
-// Sound in the leading tab, until no order is new. Browsers allow it after a tap or a key.
+// Rings in the leading tab until there are no new orders. Browsers allow sound only after a tap or
+// key press.
 
 const sound = find("#sound");
 const soundBar = find("#sound-bar");
@@ -101,7 +102,7 @@ function allowSound() {
   audio.resume().catch(() => {});
 }
 
-/** Leaves the bell alone: a tap on it must not turn the sound on, then off. */
+/** Ignores the bell button: a tap on it would turn the sound on, then off. */
 function allowUnlessBell({ target }) {
   if (!target.closest?.("#sound")) allowSound();
 }

@@ -64,7 +64,7 @@ function show(fresh) {
   ring();
 }
 
-/** A form keeps its failure while it stays the same. */
+/** A failure message stays until the form's action changes. */
 function mayGo({ className, dataset, parentElement }) {
   return className !== "failure" || parentElement.action !== dataset.action;
 }
@@ -104,7 +104,7 @@ let isStale = false;
 let isLoading = false;
 let loadedAt = Date.now();
 
-/** Fetches this page again; calls meanwhile lead to one more request. */
+/** Fetches this page again. Calls during a fetch cause one more fetch. */
 async function refresh() {
   isStale = true;
   if (isLoading || find(".message", main)) return;
@@ -127,7 +127,7 @@ async function refresh() {
   if (isStale) refresh();
 }
 
-/** Includes time asleep. Also true if the clock was set back. */
+/** Counts time during which the computer slept. Also true if the clock was set back. */
 function isOver(since, ms) {
   return Math.abs(Date.now() - since) > ms;
 }
@@ -172,7 +172,7 @@ on(document, "submit", async (event) => {
   const url = new URL(form.action);
   const fields = new URLSearchParams(new FormData(form));
   if (!isPost) url.search = fields;
-  // The tab may have changed.
+  // The dispatcher may have switched tabs since the page was rendered.
   if (fields.has("back")) fields.set("back", location.pathname + location.search);
   find(".failure", form)?.remove();
   sentAt = event.timeStamp;
@@ -186,7 +186,7 @@ on(document, "submit", async (event) => {
   Object.assign(failure, { className: "failure", role: "alert", textContent });
   failure.dataset.action = form.action;
   form.append(failure);
-  // The answer may be lost although the change was saved.
+  // The change may have been saved although its response was lost.
   if (isLive) refresh();
 });
 
@@ -200,7 +200,7 @@ function settle({ response, fresh }, isPost, form) {
   }
   // It may have changed since the form was sent.
   const stage = openStage();
-  // Back leads from a message to this page.
+  // So that "Back" returns from an error message to this page.
   if (response.ok) history.replaceState(null, "", response.url);
   else history.pushState(null, "");
   form.reset();
@@ -249,7 +249,7 @@ on(document, "click", async (event) => {
   const link = target.closest("[data-in-place], .tab:not(.owed)");
   // The second click of a double click would hit the button of the next step.
   if (event.detail > 1 && event.timeStamp - sentAt < TICK_MS) event.preventDefault();
-  // The backdrop, and everything beside the menu.
+  // Clicks on the backdrop close the sheet; clicks outside the menu close the menu.
   if (target.matches("details.cancel")) close(target);
   if (!target.closest(".menu")) close(find(".menu"));
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;

@@ -45,7 +45,9 @@ interface Index {
   readonly name: string;
   readonly tableName: string;
   readonly sql: string | null;
-  /** The sum of an entry's values. The first character stands for a text: more would take longer. */
+  /**
+   * The sum of an entry's values. The first character stands for a text: more would take longer.
+   */
   readonly entry: string;
 }
 
