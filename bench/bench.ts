@@ -3,6 +3,7 @@ import { statSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { temporaryFolder } from "../test/support/process.ts";
+import { benchBackup } from "./backup.ts";
 import { median, residentMb, spread } from "./statistics.ts";
 import { LOADER, load, type Measure } from "./load.ts";
 import { orderCost } from "./order-cost.ts";
@@ -54,6 +55,8 @@ const parts = {
   views,
   postgres,
   costs,
+  backup: () =>
+    benchBackup({ rounds: ROUNDS, orders: MANY_ORDERS, databasePath: database("backup") }),
   burst,
 };
 const only = process.env["BENCH_ONLY"];

@@ -89,6 +89,22 @@ describe("backup", () => {
     await Promise.all(clients);
   });
 
+  test("runs at the lowest priority", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    await makeDatabase(path, 1);
+    const script = `
+      import { getPriority } from "node:os";
+      import { backup } from "${join(import.meta.dir, "../../src/commands/backup.ts")}";
+      const environment = { DATABASE_URL: "file:${path}" };
+      const before = getPriority();
+      await backup({ environment, print() {} }, {}, ["${path}.backup"]);
+      console.log(before, getPriority());
+    `;
+    const child = Bun.spawn([process.execPath, "-e", script], { stderr: "inherit" });
+    expect(await child.stdout.text()).toMatch(/^\d+ 19\n$/);
+  });
+
   test("overwrites nothing and names a missing database or folder", async () => {
     using folder = temporaryFolder();
     const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
