@@ -24,8 +24,10 @@ export interface Sessions {
 }
 
 /**
- * Creates stateless sessions: cookies `name.endsAt.HMAC`, signed with the dispatcher's key. Removing
- * a key ends its sessions, and every instance accepts them. Without configured dispatchers, no session is needed.
+ * Creates stateless sessions: cookies `name.endsAt.HMAC`, signed with the dispatcher's key.
+ * Removing
+ * a key ends its sessions, and every instance accepts them. Without configured dispatchers, no
+ * session is needed.
  */
 export function createSessions(config: SessionConfig): Sessions {
   const { dispatchers, publicUrl } = config;
@@ -68,7 +70,8 @@ export function createSessions(config: SessionConfig): Sessions {
 }
 
 /**
- * Returns a string that all instances of a service share and that differs between services on one host: the public URL, else the database. For SQLite, which has one process, also the port.
+ * Returns a string that all instances of a service share and that differs between services on one
+ * host: the public URL, else the database. For SQLite, which has one process, also the port.
  */
 function instanceOf({ publicUrl, database, port }: SessionConfig): string {
   if (publicUrl !== null) return publicUrl;

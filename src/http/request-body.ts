@@ -3,7 +3,8 @@ const PARAMETER = /;\s*([^\s;=]+)=("(?:[^"\\]|\\.)*"|[^;]*)/g;
 
 /**
  * Returns whether the body is declared as unencoded UTF-8 JSON. Accepts `application/json` in any
- * case, with any parameters except another `charset`, and no `Content-Encoding` except `identity`.
+ * case, with any parameters except a different `charset`, and no `Content-Encoding` except
+ * `identity`.
  */
 export function isPlainJson(headers: Headers): boolean {
   const contentEncoding = headers.get("content-encoding");

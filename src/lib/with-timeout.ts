@@ -3,13 +3,14 @@ export class TimeoutExceeded extends Error {
   override readonly name = "TimeoutExceeded";
 }
 
-/** Options of a call, as `fetch` takes them: the signal aborts if the caller no longer waits. */
+/** Options of a call, as `fetch` takes them: the signal aborts when the caller stops waiting. */
 export interface CallOptions {
   readonly signal: AbortSignal;
 }
 
 /**
- * Resolves or rejects as the call does. Rejects with `TimeoutExceeded` after `timeoutMs`, or as soon as
+ * Resolves or rejects as the call does. Rejects with `TimeoutExceeded` after `timeoutMs`, or as
+ * soon as
  * `cutoff` aborts, even if the call ignores its signal.
  */
 export function withTimeout<T>(

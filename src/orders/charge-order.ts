@@ -11,7 +11,7 @@ import { type Attempt, orderById, settleDeclined, settlePaid } from "./order-que
 import { leaseEndsAt, NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
 import type { Rescheduled } from "./worker.ts";
 
-/** After this long in doubt, failed attempts log a warning: the owner should call the provider. */
+/** Failed charges of orders this old are logged as warnings: the owner should call the provider. */
 const LONG_IN_DOUBT_MS = 3_600_000;
 
 interface ChargeDependencies extends Needs<
@@ -37,7 +37,7 @@ interface Settled {
  */
 export type ChargeOrder = (order: Attempt) => Promise<Settled>;
 
-/** The provider's answer is not in the database. The log gets the message, which has the reason. */
+/** The provider's answer could not be recorded. The message gives the reason and is logged. */
 class NotRecorded extends Error {
   override readonly name = "NotRecorded";
 }
@@ -46,12 +46,13 @@ class NotRecorded extends Error {
 interface Answer {
   readonly orderId: number;
   readonly status: ChargeOutcome;
-  /** An earlier attempt left the payment in doubt. */
+  /** Whether an earlier attempt left the payment in doubt. */
   readonly wasInDoubt: boolean;
 }
 
 /**
- * The order's status now. If this call set it to paid, also the lease of its first notification.
+ * The order's current status. If this call marked the order as paid, also the lease of its first
+ * notification.
  */
 interface Recorded {
   readonly status: Order["status"] | undefined;

@@ -49,7 +49,7 @@ export type CreateOrderResult = Rejection | (Outcome & Accepted);
 
 interface Accepted {
   readonly orderId: number;
-  /** Another request created the order. */
+  /** Whether an earlier request created the order. */
   readonly isRepeat: boolean;
   /** The request came too late to change the order's address or comment. */
   readonly detailsIgnored: boolean;
@@ -85,10 +85,11 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     now,
   });
   /**
-   * Requests in progress in this process, by payment key. A repeat here waits for this entry, which
-   * is exact even if the clock jumps or the store fails. Repeats of other processes' orders poll
-   * the row. An entry exists from before its row is visible until the row is settled. A pending row
-   * without an entry is therefore not being paid here.
+   * Requests in progress in this process, by payment key. A repeat waits for the entry of its
+   * order,
+   * which works even if the clock jumps or the store fails. Repeats of other processes' orders poll
+   * the row. An entry is added before its row is visible and removed after the first charge
+   * attempt. A pending row without an entry is therefore not being paid by a request here.
    */
   const inFlight = new Map<string, Promise<CreateOrderResult>>();
 
@@ -153,7 +154,10 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     return results;
   }
 
-  /** Handles an order that was not inserted: a repeat, a rejection, or a conflict that is gone. */
+  /**
+   * Handles a request that inserted nothing: a repeat, a rejection, or a retry because the
+   * conflicting row has disappeared.
+   */
   async function resolveConflict(
     tx: Tx,
     request: Request,
@@ -208,7 +212,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     at: number,
   ): Promise<Order | undefined> {
     if (conflicting.status === "pending") return conflicting;
-    // Older orders are outside the window too.
+    // Any older order is then outside the window too.
     if (!isInWindow(conflicting, at)) return undefined;
     // Uses the current stage, so that after an undone cancellation the order is repeatable again.
     const { userId, tariffCode, stage } = conflicting;
@@ -235,13 +239,16 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
   return { createOrder, idle: () => Promise.allSettled(inFlight.values()) };
 }
 
-/** A request for an order. */
+/** */
 interface Request extends NewOrder {
   /** If false, the request can only be a repeat. */
   readonly withinLimit: boolean;
 }
 
-/** Stores a repeat's address and comment. Returns false if the order is past `new`. */
+/**
+ * Stores a repeat's address and comment. Returns false if a dispatcher has already accepted or
+ * cancelled the order.
+ */
 async function applyDetails(
   tx: Tx,
   { address, comment }: NewOrder,
@@ -253,7 +260,10 @@ async function applyDetails(
   return changed.length > 0;
 }
 
-/** Our own insert, whose acknowledgement was lost. Charged unless another attempt has started. */
+/**
+ * Handles our own insert whose acknowledgement was lost. The order is charged unless another
+ * attempt has started.
+ */
 function ownInsert(order: Order & { readonly payer: string }): InsertResult {
   const { id: orderId, attempts: attempt, status, dueAt } = order;
   if (status !== "pending" || attempt !== 1 || dueAt === null) {

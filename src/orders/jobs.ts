@@ -5,7 +5,7 @@ import type { Notification } from "./notify-dispatcher.ts";
 import { type Attempt, payer, tariffTitle } from "./order-queries.ts";
 import type { Jobs, Leased, Reschedule } from "./worker.ts";
 
-// Queries of rows that workers claim and reschedule. `due_at` is the time of the row's next action,
+// Queries on rows that workers claim and reschedule. `due_at` is the time of the row's next action,
 // or the lease end of a running attempt.
 
 const value = sql.placeholder;
@@ -128,7 +128,10 @@ const claimDueEvents = prepared((tx, { orderEvents }, { skipLocked }) =>
     .returning(),
 );
 
-/** Reschedules an event (null: delivered). Does nothing if another attempt has claimed it. */
+/**
+ * Sets an event's due time; null if it was delivered. Does nothing if another attempt has claimed
+ * it.
+ */
 const setEventDue = prepared((tx, { orderEvents }) =>
   tx
     .update(orderEvents)
@@ -144,7 +147,7 @@ export function markDelivered(tx: Tx, { id, attempt }: { id: number; attempt: nu
   return setEventDue(tx, { id, attempt, attempts: attempt, dueAt: null });
 }
 
-/** Events that the webhook has not received. */
+/** Deliveries of events to the webhook. */
 export const webhookJobs: Jobs<OrderEvent & Leased> = {
   name: "webhook event",
   idOf: ({ id }) => id,

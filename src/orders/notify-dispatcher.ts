@@ -5,7 +5,7 @@ import { markNotified } from "./order-queries.ts";
 import { NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
 import type { Leased } from "./worker.ts";
 
-/** With a shorter lease, an attempt might be cut off after the message was sent. */
+/** With less time left on the lease, an attempt could time out after the message was sent. */
 const SHORTEST_ATTEMPT_MS = NOTIFY_TIMEOUT_MS / 2;
 
 /** One attempt to notify the dispatcher of a paid order. */

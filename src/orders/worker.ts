@@ -101,7 +101,7 @@ export function createWorker<Job extends Leased, Result>(
     concurrency,
     keyOf: jobs.idOf,
     run: attempt,
-    onError: (error) => log.error(`A ${jobs.name} failed unexpectedly.`, error),
+    onError: (error) => log.error(`A job failed unexpectedly (${jobs.name}).`, error),
   });
 
   const reschedule = store.batch(async (tx, reschedules: readonly Reschedule<Job>[]) => {

@@ -8,9 +8,10 @@ interface Call<Item, Result> {
 }
 
 /**
- * Implements `Store.batch` on a store's `run`. Group commit shares one COMMIT among transactions.
- * This shares one transaction, and so one statement, among calls. Each retries its own part one by
- * one: an order cost 7 % more when one mechanism did both.
+ * Implements `Store.batch` on top of `run`: calls share one transaction, and so one statement.
+ * Group
+ * commit shares one COMMIT among transactions. Each retries its own part: one mechanism for both
+ * cost 7 % more per order.
  */
 export function createBatch(options: BatchOptions): Store["batch"] {
   return (work, canWait = false) => batchOn(options, work, canWait ? options.later : undefined);
@@ -73,12 +74,12 @@ function batchOn<Item, Result>(
     });
     metrics.countBatch(calls.length);
     for (let at = 0; at < calls.length; at++) {
-      // `as`: `runStep` has checked the length, and a result may be undefined.
+      // `as`: the length was checked above, and a result may be undefined.
       calls[at]?.resolve(results[at] as Result);
     }
   }
 
-  // No async function or closure per call: it would cost more than the rest of this file.
+  // No async function or closure per call: either would cost more than the rest of this file.
   return (item) => {
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
     collecting ??= startBatch();

@@ -106,7 +106,7 @@ export function createTables(columns: Columns) {
       paymentKey: text().notNull(),
       createdAt: integer().notNull(),
       settledAt: integer(),
-      /** When the dispatcher's notification succeeded. */
+      /** When the dispatcher was notified. */
       notifiedAt: integer(),
       /** When the next attempt is due: to charge (pending) or to notify the dispatcher (paid). */
       dueAt: integer(),
@@ -183,7 +183,7 @@ export function createTables(columns: Columns) {
         .notNull()
         .references(() => orders.id),
       at: integer().notNull(),
-      /** The dispatcher's name. */
+      /** The dispatcher's name; empty for `settled`. */
       actor: text().notNull(),
       kind: text({ enum: EVENT_KINDS }).notNull(),
       fromStage: text({ enum: STAGES }),

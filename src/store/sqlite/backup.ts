@@ -18,7 +18,7 @@ import { isSideFile, requireDatabase } from "./safe-path.ts";
 import { type LastOrder, verifyOrThrow, rollBackJournal } from "./integrity.ts";
 import { type Checkpointed, type OnCheckpoint, runCheckpointed } from "./checkpoints.ts";
 
-/** Creates a hard link. Throws if the file system has none. */
+/** Creates a hard link. Throws if the file system does not support hard links. */
 type Link = (existing: string, name: string) => void;
 
 /** Content of the file that reserves a backup's name until the rename. A kill may leave it. */
@@ -115,7 +115,7 @@ function publish(part: string, to: string, link: Link, onCheckpoint: OnCheckpoin
     return link(part, to);
   } catch (error) {
     if (systemCode(error) === "EEXIST") throw error;
-    // exFAT and SMB have no hard links. Other errors occur again below.
+    // exFAT and SMB do not support hard links. Any other error occurs again below.
   }
   closeSync(openSync(to, "wx", 0o600));
   try {

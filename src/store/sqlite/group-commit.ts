@@ -110,7 +110,10 @@ export function createGroupCommit(
     flushing = undefined;
   }
 
-  /** Begins a transaction. On failure rejects the batch: retrying one by one would fail too. */
+  /**
+   * Begins a transaction. On failure, rejects the batch, because retrying one by one would fail
+   * too.
+   */
   async function beginFor(batch: QueuedTransaction[]): Promise<boolean> {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -129,7 +132,8 @@ export function createGroupCommit(
   }
 
   /**
-   * Settles the batch and returns true; false if one of several failed and nothing was committed.
+   * Settles the batch and returns true. Returns false if one of several transactions failed; then
+   * nothing was committed.
    */
   async function commitTogether(batch: QueuedTransaction[]): Promise<boolean> {
     const values: unknown[] = [];

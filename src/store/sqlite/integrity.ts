@@ -101,7 +101,7 @@ export function rollBackJournal(path: string): void {
   database.query("SELECT 1 FROM sqlite_master").get();
 }
 
-/** Maximum findings of an integrity check. */
+/** Maximum number of findings of an integrity check. */
 const MAX_FINDINGS = 10;
 
 /** SQLite error codes for a corrupt file, and for one that is not a database. */
@@ -114,9 +114,8 @@ export interface LastOrder {
   readonly createdAt: number;
 }
 
-/** Result of a verification. */
 export interface Verification {
-  /** Whether it has no tables yet, for example after an interrupted first start. */
+  /** Whether the database has no tables yet, for example after an interrupted first start. */
   readonly isNew: boolean;
   /** Faults, one sentence each; empty if the database is intact. */
   readonly findings: readonly string[];
