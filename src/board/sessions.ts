@@ -25,9 +25,8 @@ export interface Sessions {
 
 /**
  * Creates stateless sessions: cookies `name.endsAt.HMAC`, signed with the dispatcher's key.
- * Removing
- * a key ends its sessions, and every instance accepts them. Without configured dispatchers, no
- * session is needed.
+ * Removing a key ends its sessions, and every instance accepts them. Without configured
+ * dispatchers, no session is needed.
  */
 export function createSessions(config: SessionConfig): Sessions {
   const { dispatchers, publicUrl } = config;

@@ -25,8 +25,7 @@ export type Options = Readonly<Record<string, string | boolean | undefined>>;
 /**
  * Runs a command; resolves when it has finished. Rejects with `UsageError` if the arguments are
  * invalid, and with `InvalidConfig`, `DatabaseUnusable` or `AddressUnavailable` if the owner can
- * fix
- * the problem.
+ * fix the problem.
  */
 export type RunCommand = (
   context: Context,

@@ -55,8 +55,8 @@ function errorCodeOf(code: unknown, error: unknown) {
 /** Returns one error per invalid field of the body, without any of the input. */
 export function fieldErrors(error: ValidationError): { field: string; message: string }[] {
   const byField = new Map<string, string>();
-  // Not `error.all`, which converts the input to strings.
-  // `as`: the framework keeps the failed validator, compiled by TypeBox.
+  // Not `error.all`, which converts the input to strings. `as`: the framework keeps the failed
+  // validator, compiled by TypeBox.
   const validator = error.validator as TypeCheck<TSchema>;
   for (const fault of validator.Errors(error.value)) {
     const field = fault.path.slice(1) || "body";

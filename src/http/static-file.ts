@@ -55,8 +55,7 @@ export function createStaticFile(
 
 /**
  * Compresses with gzip, off the event loop: 1.7 MB take 60 ms, which would block requests. Loads
- * the
- * library on the first call, because it would add 10 ms to each start.
+ * the library on the first call, because it would add 10 ms to each start.
  */
 export async function compress(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
   const { gzip } = await import("node:zlib");

@@ -10,8 +10,7 @@ export interface CallOptions {
 
 /**
  * Resolves or rejects as the call does. Rejects with `TimeoutExceeded` after `timeoutMs`, or as
- * soon as
- * `cutoff` aborts, even if the call ignores its signal.
+ * soon as `cutoff` aborts, even if the call ignores its signal.
  */
 export function withTimeout<T>(
   timeoutMs: number,

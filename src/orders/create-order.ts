@@ -86,10 +86,9 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
   });
   /**
    * Requests in progress in this process, by payment key. A repeat waits for the entry of its
-   * order,
-   * which works even if the clock jumps or the store fails. Repeats of other processes' orders poll
-   * the row. An entry is added before its row is visible and removed after the first charge
-   * attempt. A pending row without an entry is therefore not being paid by a request here.
+   * order, which works even if the clock jumps or the store fails. Repeats of other processes'
+   * orders poll the row. An entry is added before its row is visible and removed after the first
+   * charge attempt. A pending row without an entry is therefore not being paid by a request here.
    */
   const inFlight = new Map<string, Promise<CreateOrderResult>>();
 
@@ -239,7 +238,6 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
   return { createOrder, idle: () => Promise.allSettled(inFlight.values()) };
 }
 
-/** */
 interface Request extends NewOrder {
   /** If false, the request can only be a repeat. */
   readonly withinLimit: boolean;

@@ -32,7 +32,10 @@ const claimDueOrders = prepared((tx, { orders }, { skipLocked }) =>
     }),
 );
 
-/** Makes orders in `status` with a due time after `after` due `now`. Returns their ids. */
+/**
+ * Sets the due time of orders in `status` that are due later than `after` to `now`. Returns their
+ * ids.
+ */
 export const makeOrdersDue = prepared((tx, { orders }, { skipLocked }) =>
   tx
     .update(orders)
@@ -97,7 +100,7 @@ export const chargeJobs: Jobs<Attempt> = jobsInStatus("charge of order", "pendin
 /** Notifications of paid orders. */
 export const notificationJobs: Jobs<Notification> = jobsInStatus("notification of order", "paid");
 
-/** Makes events with a due time after `after` due `now`. Returns their ids. */
+/** Sets the due time of events that are due later than `after` to `now`. Returns their ids. */
 const makeEventsDue = prepared((tx, { orderEvents }, { skipLocked }) =>
   tx
     .update(orderEvents)

@@ -47,7 +47,9 @@ export interface Jobs<Job> {
     tx: Tx,
     values: { readonly now: number; readonly dueAt: number; readonly limit: number },
   ): Promise<readonly Job[]>;
-  /** Makes jobs with a due time after `after` due `now`. Returns one item per job. */
+  /**
+   * Sets the due time of jobs that are due later than `after` to `now`. Returns one item per job.
+   */
   makeDue(
     tx: Tx,
     values: { readonly now: number; readonly after: number },

@@ -9,9 +9,8 @@ interface Call<Item, Result> {
 
 /**
  * Implements `Store.batch` on top of `run`: calls share one transaction, and so one statement.
- * Group
- * commit shares one COMMIT among transactions. Each retries its own part: one mechanism for both
- * cost 7 % more per order.
+ * Group commit shares one COMMIT among transactions. Each retries its own part: one mechanism for
+ * both cost 7 % more per order.
  */
 export function createBatch(options: BatchOptions): Store["batch"] {
   return (work, canWait = false) => batchOn(options, work, canWait ? options.later : undefined);

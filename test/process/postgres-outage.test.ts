@@ -15,7 +15,8 @@ import { refusal } from "../support/rows.ts";
 import { skip } from "../support/skip.ts";
 import { type Fate, startProxy } from "../support/tcp-proxy.ts";
 
-// Writes during an outage fail with `Unavailable`, or with `OutcomeUnknown` if they may have committed.
+// Writes during an outage fail with `Unavailable`, or with `OutcomeUnknown` if they may have
+// committed.
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 

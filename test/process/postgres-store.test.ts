@@ -60,8 +60,8 @@ async function open(url: string, timeoutMs?: number): Promise<PostgresStore> {
 }
 
 /**
- * Opens a store whose clock stands still, so that no transaction times out on a busy machine. Between
- * `hurry` and `calm` each read of the clock advances it by a tenth of the timeout.
+ * Opens a store whose clock stands still, so that no transaction times out on a busy machine.
+ * Between `hurry` and `calm` each read of the clock advances it by a tenth of the timeout.
  */
 async function openOnClock(url: string) {
   let [nowMs, advanceMs] = [Date.now(), 0];

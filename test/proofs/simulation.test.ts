@@ -6,8 +6,9 @@ import { NO_COUNTS, SABOTAGES, simulate, sumOf } from "./simulation/simulator.ts
 import { temporaryFolder } from "../support/process.ts";
 import { skip } from "../support/skip.ts";
 
-// Runs the complete service in a simulated world; each seed gives one schedule. The seeds are fixed, so
-// no run fails by chance. `bun run test:simulate` tries further seeds until it is stopped.
+// Runs the complete service in a simulated world; each seed gives one schedule. The seeds are
+// fixed, so no run fails by chance. `bun run test:simulate` tries further seeds until it is
+// stopped.
 
 const SEEDS = 60;
 

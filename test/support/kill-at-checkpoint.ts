@@ -1,8 +1,8 @@
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
 import { restoreDatabase } from "../../src/store/sqlite/restore.ts";
 
-// Backs up or restores a database and kills itself with SIGKILL at a checkpoint.
-// Arguments: backup or restore, from, to, the checkpoint.
+// Backs up or restores a database and kills itself with SIGKILL at a checkpoint. Arguments: backup
+// or restore, from, to, the checkpoint.
 
 const [action, from = "", to = "", fatal] = process.argv.slice(2);
 

@@ -48,10 +48,10 @@ const CHEAP = {
 };
 
 /**
- * Starts the server and prints its process id. A background watcher stops the server with the signal
- * it reads from stdin. If stdin closes because this process has died, it also removes the folder.
- * `bun test` kills the shell when a test times out, but not the watcher. Only the server keeps stderr
- * open, so the end of stderr shows that the server has exited.
+ * Starts the server and prints its process id. A background watcher stops the server with the
+ * signal it reads from stdin. If stdin closes because this process has died, it also removes the
+ * folder. `bun test` kills the shell when a test times out, but not the watcher. Only the server
+ * keeps stderr open, so the end of stderr shows that the server has exited.
  */
 const SCRIPT = `folder=$1; shift
   exec 3<&0

@@ -1,7 +1,7 @@
 /**
  * Work that yields at checkpoints, where it can be interrupted: an error thrown there ends the
- * work,
- * which then deletes its temporary files. There are no checkpoints after the point of no return.
+ * work, which then deletes its temporary files. There are no checkpoints after the point of no
+ * return.
  */
 export type Checkpointed<Result> = Generator<void, Result, void>;
 

@@ -68,8 +68,8 @@ export interface KillReport {
 
 /**
  * Kills the service once at each point of the plan while clients order and retry with their keys.
- * Then lets it finish without faults and compares the clients' answers, the database, and the ledger
- * of the provider and the dispatcher. `script` is the built service-under-test.ts.
+ * Then lets it finish without faults and compares the clients' answers, the database, and the
+ * ledger of the provider and the dispatcher. `script` is the built service-under-test.ts.
  */
 export async function killRepeatedly(
   script: string,
@@ -276,8 +276,8 @@ const CUT_CONNECTIONS = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
   WHERE datname = current_database() AND pid <> pg_backend_pid()`;
 
 /**
- * Starts a script, which is killed when `processes` is disposed of. Resolves when it has printed its
- * first line or exited.
+ * Starts a script, which is killed when `processes` is disposed of. Resolves when it has printed
+ * its first line or exited.
  */
 async function start(
   processes: AsyncDisposableStack,

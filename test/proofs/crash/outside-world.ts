@@ -3,8 +3,9 @@ import { createRandom, seedOf } from "../../support/random.ts";
 import { type Entry, readLedger } from "./ledger.ts";
 
 // Simulates the payment provider and the dispatcher in a process that crash tests do not kill.
-// Appends every call to a ledger on disk. Arguments: the ledger's path, the random seed, the share of
-// calls that fail, the share of orders that are declined, and the minimum duration of a charge in ms.
+// Appends every call to a ledger on disk. Arguments: the ledger's path, the random seed, the share
+// of calls that fail, the share of orders that are declined, and the minimum duration of a charge
+// in ms.
 
 const ledger = process.argv[2] ?? "";
 const [seed = 0, faultRate = 0, declineRate = 0, chargeMs = 0] = process.argv.slice(3).map(Number);

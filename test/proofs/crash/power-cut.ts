@@ -25,10 +25,10 @@ const ROTATION = 4;
 type PowerTools = Tools & { readonly writeLog: string };
 
 /**
- * Records the writes of `orders` orders, then simulates a power cut after every write, truncation and
- * sync. `variants` are ways of losing unsynced data: 0 loses all of it, 1 none, and others a random
- * half of the sectors. After each cut the database must be intact and contain every answered order
- * in the state that was answered. With a sabotage, stops at the first violation.
+ * Records the writes of `orders` orders, then simulates a power cut after every write, truncation
+ * and sync. `variants` are ways of losing unsynced data: 0 loses all of it, 1 none, and others a
+ * random half of the sectors. After each cut the database must be intact and contain every answered
+ * order in the state that was answered. With a sabotage, stops at the first violation.
  */
 export async function cutPowerEverywhere(
   tools: PowerTools,

@@ -1,7 +1,7 @@
 import { NO_COUNTS, simulate, sumOf } from "./simulator.ts";
 
-// Runs N schedules (default: until stopped) with seeds from SEED (default: 1). Exits with status 1 at
-// the first violation. TRACE=1 prints the events of each schedule.
+// Runs N schedules (default: until stopped) with seeds from SEED (default: 1). Exits with status 1
+// at the first violation. TRACE=1 prints the events of each schedule.
 
 const PROGRESS_MS = 1000;
 

@@ -29,9 +29,9 @@ const { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate, clea
 const drain = () => new Promise<void>((resolve) => void setImmediate(resolve));
 
 /**
- * Replaces the global timers. Time stands still while any event is ready. Events ready at the same time
- * run in random order, within every runtime's guarantees: immediates run in the order they were set,
- * timers in the order they expire and never early.
+ * Replaces the global timers. Time stands still while any event is ready. Events ready at the same
+ * time run in random order, within every runtime's guarantees: immediates run in the order they
+ * were set, timers in the order they expire and never early.
  */
 export function createScheduler(random: Random, onEvent: (name: string) => void): Scheduler {
   let nowMs = 0;
