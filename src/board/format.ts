@@ -68,13 +68,3 @@ export function maskedPhone(phoneNumber: string): string {
   if (uzbek) return `+998\u00a0${uzbek[1]}\u00a0•••\u00a0••\u00a0${uzbek[2]}`;
   return `${phoneNumber.slice(0, 3)}\u00a0•••••\u00a0${phoneNumber.slice(-2)}`;
 }
-
-type Forms = Partial<Record<Intl.LDMLPluralRule, string>> & { readonly other: string };
-
-/**
- * Returns a function that picks the form for a count: `one`, `few` and so on, by the CLDR rules.
- */
-export function plural(language: string, forms: Forms): (count: number) => string {
-  const rules = new Intl.PluralRules(language);
-  return (count) => forms[rules.select(count)] ?? forms.other;
-}

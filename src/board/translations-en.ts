@@ -1,5 +1,5 @@
 import { html } from "./html.ts";
-import { plural } from "./format.ts";
+import { plural } from "../lib/format.ts";
 import type { Translations } from "./translations.ts";
 
 export const en: Translations = {
