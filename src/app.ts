@@ -8,6 +8,7 @@ import { logRequests } from "./http/request-log.ts";
 import { swaggerUi } from "./http/swagger-ui.ts";
 import { waitingOrders } from "./orders/order-queries.ts";
 import { createOrders } from "./orders/orders.ts";
+import { NOTIFY_TIMEOUT_MS } from "./orders/retry-schedule.ts";
 import { orderRoutes } from "./orders/routes.ts";
 import { ORDER_DOCUMENTATION } from "./orders/webhook-document.ts";
 import { createChangeStage } from "./orders/change-stage.ts";
@@ -15,8 +16,8 @@ import { tariffRoutes } from "./tariffs/routes.ts";
 import { createUserService } from "./users/register-user.ts";
 import { userRoutes } from "./users/routes.ts";
 
-/** Time for background work after the last response. */
-const DRAIN_MARGIN_MS = 500;
+/** Time for background work after the last response: for a notification, and to record it. */
+const DRAIN_MS = NOTIFY_TIMEOUT_MS + 500;
 
 /** The Elysia app. */
 export type App = ReturnType<typeof createApp>["http"];
@@ -71,14 +72,17 @@ export function createApp(dependencies: Dependencies) {
     idle,
     /** Ends the board's event streams, which never end otherwise. */
     closeStreams: board.close,
-    /** Aborts running payments, which leaves them in doubt, and waits for all responses. */
+    /**
+     * Aborts running payments, which leaves them in doubt. Waits for all responses and for
+     * notifications that are being sent; no other begins.
+     */
     async drain() {
       cutoff.abort();
       await orders.requestsIdle();
       // Wait one event-loop turn, in which those requests' responses are written.
       await new Promise((resolve) => setImmediate(resolve));
       // Unfinished orders are in the database; the next process resumes them.
-      await Promise.race([idle(), new Promise((resolve) => setTimeout(resolve, DRAIN_MARGIN_MS))]);
+      await Promise.race([idle(), new Promise((resolve) => setTimeout(resolve, DRAIN_MS))]);
     },
   };
 }

@@ -241,7 +241,7 @@ function parseDispatchers(text: string): Dispatcher[] | undefined {
     const [, name, key] = DISPATCHER.exec(one.trim()) ?? [];
     // Some letters are invisible, such as U+3164.
     if (name === undefined || key === undefined || !hasVisibleCharacter(name)) return [];
-    return [{ name, key }];
+    return [{ name: name.trim(), key }];
   });
   const areValid = dispatchers.length === text.split(",").length;
   const names = new Set(dispatchers.map(({ name }) => name));

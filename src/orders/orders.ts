@@ -16,7 +16,8 @@ const WEBHOOK_CONCURRENCY = 16;
 
 /**
  * Wires up the creation of orders and the workers for charges, notifications and webhooks. When
- * `cutoff` aborts, unanswered charges are in doubt and running deliveries fail.
+ * `cutoff` aborts, unanswered charges are in doubt, running deliveries fail, and no notification
+ * begins.
  */
 export function createOrders(
   dependencies: Needs<
@@ -32,7 +33,7 @@ export function createOrders(
     jobs: notificationJobs,
     timeoutMs: NOTIFY_TIMEOUT_MS,
     concurrency: CONCURRENCY,
-    run: createNotifyDispatcher(dependencies),
+    run: createNotifyDispatcher({ ...dependencies, cutoff }),
     onFailure: ({ orderId }: Notification, error) =>
       log.warn(`The dispatcher was not notified of order ${orderId}; will retry.`, error),
   });

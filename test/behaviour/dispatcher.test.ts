@@ -89,7 +89,10 @@ describe("dispatcher notification", () => {
       signals.push(signal);
       return new Promise(() => {});
     };
-    const notify = createNotifyDispatcher(dependencies);
+    const notify = createNotifyDispatcher({
+      ...dependencies,
+      cutoff: new AbortController().signal,
+    });
     const notification = {
       ...{ orderId: 1, attempt: 1, dueAt: world.nowMs + 6000 },
       ...{ amountTiyin: 30_000, tariffTitle: "Standard", paidAt: world.nowMs },
@@ -217,6 +220,28 @@ describe("dispatcher notification", () => {
     expect(world.lines.filter((line) => line.startsWith("Warning"))).toHaveLength(1);
     const rows = await dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
     expect(rows.map(({ attempts }) => attempts)).toEqual([1, 1, 1, 1]);
+  });
+
+  test("that is being sent when the service stops is recorded, and no other begins", async () => {
+    const world = createWorld();
+    const given = createDependencies(world);
+    const { order, userId, app, dependencies } = createServiceOn({
+      ...given,
+      dispatcher: { ...given.dispatcher, isSerial: true },
+    });
+    const first = Promise.withResolvers<void>();
+    world.notify = () => first.promise;
+    for (let n = 1; n <= 3; n++) await order(await userId(`+99890123456${n}`));
+    await turn();
+    const drained = app.drain();
+    await turn();
+    first.resolve();
+    await drained;
+    expect(world.notified).toEqual([1]);
+    expect(world.lines.filter((line) => /^(Warning|Error)/.test(line))).toEqual([]);
+    const rows = await dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
+    expect(rows.map(({ notifiedAt }) => notifiedAt !== null)).toEqual([true, false, false]);
+    expect(await createServiceOn(dependencies).app.workers.notify.runOnce()).toBe(2);
   });
 
   test("is sent after a restart even if its retry was scheduled by a clock that was ahead", async () => {

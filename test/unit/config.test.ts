@@ -122,6 +122,14 @@ describe("settings", () => {
     expect(readConfig(environment).publicUrl).toBe(environment.PUBLIC_URL);
   });
 
+  test("ignore spaces around a dispatcher's name", () => {
+    const { dispatchers } = readConfig({
+      API_KEY: "a",
+      DISPATCHERS: "Aziza :a-key-of-16-chars, Bobur:b-key-of-16-chars",
+    });
+    expect(dispatchers.map(({ name }) => name)).toEqual(["Aziza", "Bobur"]);
+  });
+
   test("include the topic of the Telegram chat", () => {
     const config = readConfig({ ...TELEGRAM, TELEGRAM_DISPATCH_THREAD_ID: "42" });
     expect(config.telegramDispatchThreadId).toBe(42);
