@@ -25,17 +25,13 @@ interface ChargeDependencies extends Needs<
 }
 
 /** The provider's answer, which is on disk, or pending if the payment is in doubt. */
-export type Outcome = Settled | Rescheduled;
-
-interface Settled {
-  readonly status: ChargeOutcome;
-}
+export type Outcome = { readonly status: ChargeOutcome } | Rescheduled;
 
 /**
  * Charges the order and records the provider's answer. Resolves once the answer is on disk. Rejects
  * if the payment is in doubt or the answer could not be recorded; the order then stays pending.
  */
-export type ChargeOrder = (order: Attempt) => Promise<Settled>;
+export type ChargeOrder = (order: Attempt) => Promise<{ readonly status: ChargeOutcome }>;
 
 /** The provider's answer could not be recorded. The message gives the reason and is logged. */
 class NotRecorded extends Error {
@@ -64,7 +60,7 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
   const { store, payment, webhook, metrics, now, config, notify, cutoff } = dependencies;
 
   // A single async function: each one costs 0.5 µs per order.
-  async function chargeOrder(order: Attempt): Promise<Settled> {
+  async function chargeOrder(order: Attempt): Promise<{ readonly status: ChargeOutcome }> {
     const { orderId, amountTiyin } = order;
     const status: unknown = await ask(order);
     if (status !== "paid" && status !== "declined") {

@@ -45,15 +45,15 @@ export type Rejection =
       readonly retryAt: number;
     };
 
-export type CreateOrderResult = Rejection | (Outcome & Accepted);
-
-interface Accepted {
-  readonly orderId: number;
-  /** Whether an earlier request created the order. */
-  readonly isRepeat: boolean;
-  /** The request came too late to change the order's address or comment. */
-  readonly detailsIgnored: boolean;
-}
+export type CreateOrderResult =
+  | Rejection
+  | (Outcome & {
+      readonly orderId: number;
+      /** Whether an earlier request created the order. */
+      readonly isRepeat: boolean;
+      /** Whether the request came too late to change the order's address or comment. */
+      readonly detailsIgnored: boolean;
+    });
 
 type InsertResult =
   | Rejection
@@ -71,7 +71,7 @@ export interface CreateOrder {
    * the first one and gets its outcome. Only new orders count toward the user's hourly limit.
    * Resolves once the result is on disk. Rejects like `Store.batch`.
    */
-  createOrder(request: Omit<NewOrder, "paymentKey">): Promise<CreateOrderResult>;
+  createOrder(request: Omit<NewOrder, "paymentKey" | "withinLimit">): Promise<CreateOrderResult>;
   /** Resolves when all running calls of `createOrder` have settled. */
   idle(): Promise<unknown>;
 }
@@ -92,7 +92,9 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
    */
   const inFlight = new Map<string, Promise<CreateOrderResult>>();
 
-  function createOrder(request: Omit<NewOrder, "paymentKey">): Promise<CreateOrderResult> {
+  function createOrder(
+    request: Omit<NewOrder, "paymentKey" | "withinLimit">,
+  ): Promise<CreateOrderResult> {
     const paymentKey = randomId();
     const withinLimit = newOrders.take(request.userId);
     const result = process({ ...request, paymentKey, withinLimit });
@@ -101,7 +103,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
   }
 
   // A single async function for a new order: each one costs 0.5 µs.
-  async function process(request: Request): Promise<CreateOrderResult> {
+  async function process(request: NewOrder): Promise<CreateOrderResult> {
     let isLimitUsed = request.withinLimit;
     try {
       const result = await insert(request);
@@ -126,11 +128,11 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     }
   }
 
-  const insert = store.batch((tx, requests: readonly Request[]) => insertAll(tx, requests, 1));
+  const insert = store.batch((tx, requests: readonly NewOrder[]) => insertAll(tx, requests, 1));
 
   async function insertAll(
     tx: Tx,
-    requests: readonly Request[],
+    requests: readonly NewOrder[],
     attempt: number,
   ): Promise<InsertResult[]> {
     const createdAt = now();
@@ -159,7 +161,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
    */
   async function resolveConflict(
     tx: Tx,
-    request: Request,
+    request: NewOrder,
     createdAt: number,
     attempt: number,
   ): Promise<InsertResult> {
@@ -226,7 +228,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     return Math.abs(at - order.createdAt) < orderRepeatWindowMs;
   }
 
-  async function retryInsert(tx: Tx, request: Request, attempt: number): Promise<InsertResult> {
+  async function retryInsert(tx: Tx, request: NewOrder, attempt: number): Promise<InsertResult> {
     if (attempt === MAX_INSERTS) {
       throw new Unavailable("the conflicting order vanished on every retry");
     }
@@ -236,11 +238,6 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
   }
 
   return { createOrder, idle: () => Promise.allSettled(inFlight.values()) };
-}
-
-interface Request extends NewOrder {
-  /** If false, the request can only be a repeat. */
-  readonly withinLimit: boolean;
 }
 
 /**

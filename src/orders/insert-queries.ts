@@ -1,7 +1,6 @@
 import { and, desc, eq, getTableColumns, gt, inArray, isNull, sql } from "drizzle-orm";
 import type { Order } from "../store/schema.ts";
 import { prepared, type ReadTx, selectList, type Tx } from "../store/store.ts";
-
 import { type Attempt, payer } from "./order-queries.ts";
 
 /** An order to insert. */
@@ -12,6 +11,8 @@ export interface NewOrder {
   readonly paymentKey: string;
   readonly address: string | null;
   readonly comment: string | null;
+  /** If false, the user's hourly limit allows only a repeat. */
+  readonly withinLimit: boolean;
 }
 
 const value = sql.placeholder;
