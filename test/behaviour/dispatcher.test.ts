@@ -240,7 +240,7 @@ describe("dispatcher notification", () => {
     expect(world.notified).toEqual([1]);
     expect(world.lines.filter((line) => /^(Warning|Error)/.test(line))).toEqual([]);
     const rows = await dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
-    expect(rows.map(({ notifiedAt }) => notifiedAt !== null)).toEqual([true, false, false]);
+    expect(rows.filter(({ notifiedAt }) => notifiedAt !== null)).toMatchObject([{ id: 1 }]);
     expect(await createServiceOn(dependencies).app.workers.notify.runOnce()).toBe(2);
   });
 
