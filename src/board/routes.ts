@@ -48,18 +48,19 @@ export interface BoardDependencies {
   readonly changeStage: ChangeStage;
   readonly log: Log;
   readonly now: Clock;
+  readonly randomId: () => string;
   readonly config: SessionConfig & Pick<Config, "apiKeys">;
 }
 
 /** Creates `/board`; without any routes if `API_KEY` is set but no dispatchers are. */
 export function createBoard(dependencies: BoardDependencies) {
-  const { store, changeStage, log, now, config } = dependencies;
+  const { store, changeStage, log, now, randomId, config } = dependencies;
   const { dispatchers, publicUrl } = config;
   const hasBoard = config.apiKeys.length === 0 || dispatchers.length > 0;
   const sessions = createSessions(config);
   const refusals = createRefusals(viewerOf);
   const { showSignIn, signIn } = createSignIn({
-    ...{ sessions, refusals, log, now, publicUrl },
+    ...{ sessions, refusals, log, now, randomId, publicUrl },
     links: createSignInLinks(dispatchers, store, now),
   });
   const changes = createLiveUpdates(async () => {
