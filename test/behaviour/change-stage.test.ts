@@ -108,6 +108,38 @@ describe("stage of a paid order", () => {
     expect(await events()).toHaveLength(1);
   });
 
+  test.each([
+    ["reason", { ...CANCEL, reason: "other" }],
+    ["note", { ...CANCEL, note: null }],
+    ["refund decision", { ...CANCEL, isMoneyOwed: false }],
+  ] as const)(
+    "is not changed by a repeated cancellation with another %s, which gets stage_changed",
+    async (_what, corrected) => {
+      const { transition, readOrder, events } = await paidOrder();
+      await transition(CANCEL, "new");
+      expect(await transition(CANCEL, "new")).toEqual({ kind: "done" });
+      expect(await transition(corrected, "new")).toMatchObject({
+        kind: "stage_changed",
+        stage: "cancelled",
+        last: { actor: "A", kind: "cancel", reason: "area", note: "too far" },
+      });
+      expect(await readOrder()).toMatchObject({ refund: "owed", cancel_reason: "area" });
+      expect(await events()).toHaveLength(1);
+    },
+  );
+
+  test("is not changed by a repeated refund with another reference, which gets stage_changed", async () => {
+    const { transition, events } = await paidOrder();
+    await transition(CANCEL, "new");
+    const refund = (reference: string) => transition({ verb: "refund", reference }, "cancelled");
+    expect([await refund("r-1"), await refund("r-1")]).toEqual([
+      { kind: "done" },
+      { kind: "done" },
+    ]);
+    expect(await refund("r-2")).toMatchObject({ kind: "stage_changed", last: { note: "r-1" } });
+    expect(await events()).toHaveLength(2);
+  });
+
   test("can be cancelled with a reason; the refund is owed, then given", async () => {
     const { transition, readOrder } = await paidOrder();
     expect(await transition(CANCEL, "new")).toEqual({ kind: "done" });
