@@ -114,11 +114,12 @@ export function createBoard(dependencies: BoardDependencies) {
   ): Promise<Response> {
     const orderId = parseInteger(params.order_id);
     const seen = STAGES.find((stage) => stage === form.get("seen"));
+    const seenAt = parseInteger(form.get("seen_at") ?? "");
     const wanted = readWork(params.verb, form);
     if (orderId === undefined) return notFound(viewer);
     if (wanted === "invalid_text") return refusals.refuse(request, wanted, 422);
     if (seen === undefined || wanted === undefined) return refuse(viewer, orderId);
-    const outcome = await changeStage({ orderId, actor: viewer.name, seen, work: wanted });
+    const outcome = await changeStage({ orderId, actor: viewer.name, seen, seenAt, work: wanted });
     switch (outcome.kind) {
       case "done":
         return seeOther(pageAfterStep(form.get("back"), orderId));

@@ -53,6 +53,11 @@ export interface StageChangeRequest {
   readonly actor: string;
   /** The stage that the dispatcher saw. */
   readonly seen: Stage;
+  /**
+   * When the order entered that stage. It tells apart a stage that was left and entered again.
+   * Undefined: not checked.
+   */
+  readonly seenAt?: number | undefined;
   readonly work: StageChange;
 }
 
@@ -75,10 +80,13 @@ export function createChangeStage({
   now,
 }: Needs<"store" | "webhook" | "now">): ChangeStage {
   async function changeStage(tx: Tx, request: StageChangeRequest): Promise<StageChangeOutcome> {
-    const { orderId, actor, seen, work } = request;
+    const { orderId, actor, seen, seenAt, work } = request;
     const at = now();
     const [order] = await orderById(tx, { orderId });
-    if (order === undefined || order.stage === null) return { kind: "order_not_found" };
+    if (order === undefined || order.stage === null || order.stageAt === null) {
+      return { kind: "order_not_found" };
+    }
+    const { stageAt } = order;
     const [last] = await lastTransition(tx, { orderId });
     const changed = { kind: "stage_changed" as const, stage: order.stage, last };
     const isDoubleTap =
@@ -88,13 +96,13 @@ export function createChangeStage({
       isRecent(last.at, at, DOUBLE_TAP_MS);
     // A corrected repeat must not report success: the first input was saved.
     if (isDoubleTap) return hasSameInput(work, last, order) ? { kind: "done" } : changed;
-    if (order.stage !== seen) return changed;
+    if (order.stage !== seen || stageAt !== (seenAt ?? stageAt)) return changed;
     const next = nextOf(order, seen, work, last, at);
     if (next === undefined) return { kind: "no_such_transition" };
     const moved =
       work.verb === "refund"
-        ? await markRefunded(tx, { orderId })
-        : await setStage(tx, { orderId, at, from: seen, ...next });
+        ? await markRefunded(tx, { orderId, fromAt: stageAt })
+        : await setStage(tx, { orderId, at, from: seen, fromAt: stageAt, ...next });
     // On PostgreSQL, another instance may have changed the order since it was read.
     if (moved.length === 0) return changed;
     await insertEvent(tx, {

@@ -266,6 +266,33 @@ describe("the board", () => {
     expect(await look(id)).toMatchObject({ stage: "accepted", refund: null });
   });
 
+  test("refuses a form whose stage has been left and entered again", async () => {
+    const { signIn, order, look, world } = createBoard();
+    const id = await order();
+    const [aziza, bekzod] = [await signIn("Aziza"), await signIn("Bekzod")];
+    /** Returns the fields of the form on a page. */
+    const fieldsOf = async (verb: string, page: string) => {
+      const { text } = await aziza.read(page);
+      const form = text.split(`action="/board/orders/${id}/${verb}"`)[1]?.split("</form>")[0] ?? "";
+      const fields = form.matchAll(/name="(seen|seen_at)"\s+value="(\w+)"/g);
+      return Object.fromEntries(Array.from(fields, ([, name, value]) => [name, value]));
+    };
+    const seen = await fieldsOf("accept", "/board");
+    expect(seen).toEqual({ seen: "new", seen_at: String(world.nowMs) });
+    expect(await fieldsOf("cancel", `/board/orders/${id}`)).toEqual(seen);
+    world.nowMs += 1000;
+    await aziza.submit(`/board/orders/${id}/accept`, seen);
+    const undo = await fieldsOf("undo", `/board/orders/${id}`);
+    expect(undo).toEqual({ seen: "accepted", seen_at: String(world.nowMs) });
+    expect(await fieldsOf("undo", `/board?done=${id}`)).toEqual(undo);
+    world.nowMs += 1000;
+    await aziza.submit(`/board/orders/${id}/undo`, undo);
+    world.nowMs += 1000;
+    await bekzod.submit(`/board/orders/${id}/accept`, { seen: "new" });
+    expect((await aziza.submit(`/board/orders/${id}/undo`, undo)).status).toBe(409);
+    expect((await look(id))["stage"]).toBe("accepted");
+  });
+
   test("offers an undo in its notice, once", async () => {
     const { signIn, order, look } = createBoard();
     const id = await order();

@@ -148,9 +148,8 @@ function fill(details) {
   const card = details.closest(".card");
   const link = card && find("a", details);
   if (!link) return;
-  const id = card.dataset.order;
-  const { stage } = card.closest("[data-stage]").dataset;
-  const values = { id, stage, amount: find(".money", card).textContent };
+  const values = { id: card.dataset.order, amount: find(".money", card).textContent };
+  for (const name of ["seen", "seen_at"]) values[name] = find(`[name=${name}]`, card).value;
   const markup = find("#cancel-form").innerHTML;
   link.outerHTML = markup.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
