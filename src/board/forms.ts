@@ -21,9 +21,15 @@ interface Seen {
   readonly at: number | null;
 }
 
-/** What the dispatcher saw, and the page to return to. */
-function contextFields(seen: Seen | SeenInTemplate, { here }: Viewer): Html {
-  return html`<input type="hidden" name="seen" value="${seen.stage}" /><input
+/** Says whose page the form is on: another dispatcher may have signed in since, in another tab. */
+export function viewerField({ name }: Viewer): Html {
+  return html`<input type="hidden" name="viewer" value="${name}" />`;
+}
+
+/** The viewer, what they saw, and the page to return to. */
+function contextFields(seen: Seen | SeenInTemplate, viewer: Viewer): Html {
+  const { here } = viewer;
+  return html`${viewerField(viewer)}<input type="hidden" name="seen" value="${seen.stage}" /><input
       type="hidden"
       name="seen_at"
       value="${seen.at}"

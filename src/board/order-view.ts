@@ -4,7 +4,7 @@ import type { OrderEvent } from "../store/schema.ts";
 import type { Card } from "./board-queries.ts";
 import { addressView, callButton, phoneView, urgencyOf } from "./board-view.ts";
 import { dayAndTime, formatAge } from "./format.ts";
-import { cancelForm, isOpen, NEXT, refundForm, stepForm } from "./forms.ts";
+import { cancelForm, isOpen, NEXT, refundForm, stepForm, viewerField } from "./forms.ts";
 import { CLOSE, html, type Html, userText } from "./html.ts";
 import type { Viewer } from "./layout.ts";
 import { withDone } from "./request.ts";
@@ -55,7 +55,7 @@ export function orderView(
           ${card.fullName} <span class="phone">${phoneView(card, isShown)}</span> ${
             !isShown &&
             html`<form method="post" action="/board/orders/${card.id}/phone">
-              <button class="plain">${texts.showPhone}</button>
+              ${viewerField(viewer)}<button class="plain">${texts.showPhone}</button>
             </form>`
           }
         </dd>

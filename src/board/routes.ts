@@ -99,6 +99,7 @@ export function createBoard(dependencies: BoardDependencies) {
     return forViewer(request, async (viewer) => {
       const form = await readForm(request);
       if (form === undefined) return refusals.refuse(request, "invalid_form", 400);
+      if ((form.get("viewer") ?? viewer.name) !== viewer.name) return otherViewer(viewer);
       refusals.keep(request, form);
       return act(viewer, form);
     });
@@ -276,6 +277,14 @@ function readWork(verb: string, form: URLSearchParams): StageChange | "invalid_t
 function pageAfterStep(back: string | null, orderId: number): string {
   const page = ownPage(back);
   return page.startsWith("/board/") ? page : withDone(page, orderId);
+}
+
+/** Refuses a form of a page that was shown to another dispatcher in the same browser. */
+function otherViewer(viewer: Viewer): Response {
+  const { notDone, otherViewer: text } = viewer.texts;
+  return message(viewer, {
+    ...{ status: 409, code: "other_viewer", title: notDone, text: text(userText(viewer.name)) },
+  });
 }
 
 function refuse(viewer: Viewer, orderId: number): Response {

@@ -203,6 +203,19 @@ suite("a form", () => {
     await page.waitForURL(`${origin}/board`);
   });
 
+  test("changes nothing and says who is signed in, if another dispatcher has signed in", async () => {
+    await using profile = await openProfile();
+    const { context, origin } = profile;
+    const [page, id] = [await profile.open(), await order()];
+    await shows(id)(page);
+    await context.addCookies([{ ...(await signIn("Bekzod")), url: origin }]);
+    await nextStageButton(page, id).click();
+    const message = page.locator(".message", { hasText: "Сейчас в этом браузере работает Bekzod" });
+    await message.waitFor();
+    expect(await page.locator(".who").innerText()).toBe("Bekzod");
+    expect(await stageOf(id)).toBe("new");
+  });
+
   test("shows the conflict page, from which Back leads to the board", async () => {
     await using profile = await openProfile();
     const [page, id] = [await profile.open(), await order()];
