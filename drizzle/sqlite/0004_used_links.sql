@@ -1,3 +1,4 @@
 CREATE TABLE `used_links` (
-	`link` text PRIMARY KEY NOT NULL
+	`link` text PRIMARY KEY NOT NULL,
+	`browser` text NOT NULL
 ) STRICT;

@@ -132,7 +132,7 @@ export function cardView(card: Card, stage: OpenStage, viewer: Viewer): Html {
     </div>
     ${isShown && html`<p class="by">${card.actor} · ${clockTime(since)}</p>`}
     <div class="actions" id="actions-${card.id}">
-      ${stepForm(card.id, stage, NEXT[stage], viewer, "primary")}
+      ${stepForm(card.id, { stage, at: card.stageAt }, NEXT[stage], viewer, "primary")}
       ${isShown && callButton(card, texts)} ${cancelOnCard(card, viewer)}
     </div>
   </li>`;

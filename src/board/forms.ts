@@ -15,19 +15,31 @@ export function isOpen(stage: Stage | null): stage is OpenStage {
   return stage === "new" || stage === "accepted" || stage === "in_progress";
 }
 
-/** The stage that the dispatcher saw, and the page to return to. */
-function contextFields(seen: string, { here }: Viewer): Html {
-  return html`<input type="hidden" name="seen" value="${seen}" /><input
+/** The stage that the dispatcher saw, and when the order entered it. */
+interface Seen {
+  readonly stage: Stage;
+  readonly at: number | null;
+}
+
+/** Says whose page the form is on: another dispatcher may have signed in since, in another tab. */
+export function viewerField({ name }: Viewer): Html {
+  return html`<input type="hidden" name="viewer" value="${name}" />`;
+}
+
+/** The viewer, what they saw, and the page to return to. */
+function contextFields(seen: Seen | SeenInTemplate, viewer: Viewer): Html {
+  const { here } = viewer;
+  return html`${viewerField(viewer)}<input type="hidden" name="seen" value="${seen.stage}" /><input
       type="hidden"
-      name="back"
-      value="${here}"
-    />`;
+      name="seen_at"
+      value="${seen.at}"
+    /><input type="hidden" name="back" value="${here}" />`;
 }
 
 /** Renders the form of one step; `look` is the class of its button. */
 export function stepForm(
   orderId: number,
-  seen: Stage,
+  seen: Seen,
   verb: "accept" | "start" | "complete" | "undo",
   viewer: Viewer,
   look: "primary" | "plain",
@@ -40,7 +52,8 @@ export function stepForm(
 }
 
 /** Renders the cancel form: a bottom sheet on a phone. Tapping the summary closes the form. */
-export function cancelForm(card: Card, seen: OpenStage, viewer: Viewer): Html {
+export function cancelForm(card: Card, stage: OpenStage, viewer: Viewer): Html {
+  const seen = { stage, at: card.stageAt };
   const amount = `${money(card.amountTiyin)} ${viewer.texts.sum}`;
   return cancelDetails(card.id, viewer, cancelFields(card.id, seen, amount, viewer));
 }
@@ -54,9 +67,13 @@ export function cancelOnCard({ id }: Card, viewer: Viewer): Html {
   return cancelDetails(id, viewer, link);
 }
 
+const SEEN_IN_TEMPLATE = { stage: "{seen}", at: "{seen_at}" } as const;
+
+type SeenInTemplate = typeof SEEN_IN_TEMPLATE;
+
 /** Renders the template of the cancel forms: complete ones would be two thirds of the page. */
 export function cancelTemplate(viewer: Viewer): Html {
-  const form = cancelFields("{id}", "{stage}", "{amount}", viewer);
+  const form = cancelFields("{id}", SEEN_IN_TEMPLATE, "{amount}", viewer);
   return html`<template id="cancel-form">${form}</template>`;
 }
 
@@ -70,7 +87,12 @@ function cancelDetails(id: number, { texts }: Viewer, content: Html): Html {
   </details>`;
 }
 
-function cancelFields(id: number | "{id}", seen: string, amount: string, viewer: Viewer): Html {
+function cancelFields(
+  id: number | "{id}",
+  seen: Seen | SeenInTemplate,
+  amount: string,
+  viewer: Viewer,
+): Html {
   const { texts } = viewer;
   return html`<form method="post" action="/board/orders/${id}/cancel">
     ${contextFields(seen, viewer)}
@@ -100,8 +122,9 @@ function cancelFields(id: number | "{id}", seen: string, amount: string, viewer:
 }
 
 /** Renders the panel that records a refund. */
-export function refundForm({ id, amountTiyin }: Card, seen: Stage, viewer: Viewer): Html {
+export function refundForm({ id, amountTiyin, stageAt }: Card, stage: Stage, viewer: Viewer): Html {
   const { texts } = viewer;
+  const seen = { stage, at: stageAt };
   return html`<section class="panel refund" id="refund-panel">
     <h2>${texts.refund}: ${money(amountTiyin)} ${texts.sum}</h2>
     <p>${texts.refundHint}</p>

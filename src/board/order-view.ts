@@ -4,7 +4,7 @@ import type { OrderEvent } from "../store/schema.ts";
 import type { Card } from "./board-queries.ts";
 import { addressView, callButton, phoneView, urgencyOf } from "./board-view.ts";
 import { dayAndTime, formatAge } from "./format.ts";
-import { cancelForm, isOpen, NEXT, refundForm, stepForm } from "./forms.ts";
+import { cancelForm, isOpen, NEXT, refundForm, stepForm, viewerField } from "./forms.ts";
 import { CLOSE, html, type Html, userText } from "./html.ts";
 import type { Viewer } from "./layout.ts";
 import { withDone } from "./request.ts";
@@ -28,6 +28,7 @@ export function orderView(
   );
   const isShown = wasRequested || stage === "accepted" || stage === "in_progress";
   const since = card.stageAt ?? now;
+  const seen = { stage, at: card.stageAt };
   return html`<div class="order" id="order">
     <a class="back" href="/board${isOpen(stage) && stage !== "new" && `?stage=${stage}`}"
       >‹ ${texts.toBoard}</a
@@ -54,7 +55,7 @@ export function orderView(
           ${card.fullName} <span class="phone">${phoneView(card, isShown)}</span> ${
             !isShown &&
             html`<form method="post" action="/board/orders/${card.id}/phone">
-              <button class="plain">${texts.showPhone}</button>
+              ${viewerField(viewer)}<button class="plain">${texts.showPhone}</button>
             </form>`
           }
         </dd>
@@ -73,11 +74,11 @@ export function orderView(
     </dl>
     ${card.refund === "owed" && refundForm(card, stage, viewer)}
     <div class="actions action-bar" id="actions">
-      ${isOpen(stage) && stepForm(card.id, stage, NEXT[stage], viewer, "primary")}
+      ${isOpen(stage) && stepForm(card.id, seen, NEXT[stage], viewer, "primary")}
       ${isShown && callButton(card, texts)}
-      ${stage === "accepted" && stepForm(card.id, stage, "complete", viewer, "plain")}
+      ${stage === "accepted" && stepForm(card.id, seen, "complete", viewer, "plain")}
       ${isOpen(stage) && cancelForm(card, stage, viewer)}
-      ${canBeUndone && stepForm(card.id, stage, "undo", viewer, "plain")}
+      ${canBeUndone && stepForm(card.id, seen, "undo", viewer, "plain")}
     </div>
     <h2>${texts.history}</h2>
     <ol class="history">
@@ -107,7 +108,7 @@ export function noticeView(
   return html`<div class="notice" role="status">
     <span>№ ${orderId}: ${texts.events[kind]} · ${formatAge(at, now, texts)}</span>
     ${card.stage === "accepted" && callButton(card, texts)}
-    ${canBeUndone && toStage && stepForm(orderId, toStage, "undo", viewer, "plain")}
+    ${canBeUndone && toStage && stepForm(orderId, { stage: toStage, at }, "undo", viewer, "plain")}
     <a
       class="plain dismiss"
       href="${withDone(here, undefined)}"

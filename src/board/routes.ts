@@ -48,18 +48,19 @@ export interface BoardDependencies {
   readonly changeStage: ChangeStage;
   readonly log: Log;
   readonly now: Clock;
+  readonly randomId: () => string;
   readonly config: SessionConfig & Pick<Config, "apiKeys">;
 }
 
 /** Creates `/board`; without any routes if `API_KEY` is set but no dispatchers are. */
 export function createBoard(dependencies: BoardDependencies) {
-  const { store, changeStage, log, now, config } = dependencies;
+  const { store, changeStage, log, now, randomId, config } = dependencies;
   const { dispatchers, publicUrl } = config;
   const hasBoard = config.apiKeys.length === 0 || dispatchers.length > 0;
   const sessions = createSessions(config);
   const refusals = createRefusals(viewerOf);
   const { showSignIn, signIn } = createSignIn({
-    ...{ sessions, refusals, log, now, publicUrl },
+    ...{ sessions, refusals, log, now, randomId, publicUrl },
     links: createSignInLinks(dispatchers, store, now),
   });
   const changes = createLiveUpdates(async () => {
@@ -98,6 +99,7 @@ export function createBoard(dependencies: BoardDependencies) {
     return forViewer(request, async (viewer) => {
       const form = await readForm(request);
       if (form === undefined) return refusals.refuse(request, "invalid_form", 400);
+      if ((form.get("viewer") ?? viewer.name) !== viewer.name) return otherViewer(viewer);
       refusals.keep(request, form);
       return act(viewer, form);
     });
@@ -113,11 +115,12 @@ export function createBoard(dependencies: BoardDependencies) {
   ): Promise<Response> {
     const orderId = parseInteger(params.order_id);
     const seen = STAGES.find((stage) => stage === form.get("seen"));
+    const seenAt = parseInteger(form.get("seen_at") ?? "");
     const wanted = readWork(params.verb, form);
     if (orderId === undefined) return notFound(viewer);
     if (wanted === "invalid_text") return refusals.refuse(request, wanted, 422);
     if (seen === undefined || wanted === undefined) return refuse(viewer, orderId);
-    const outcome = await changeStage({ orderId, actor: viewer.name, seen, work: wanted });
+    const outcome = await changeStage({ orderId, actor: viewer.name, seen, seenAt, work: wanted });
     switch (outcome.kind) {
       case "done":
         return seeOther(pageAfterStep(form.get("back"), orderId));
@@ -274,6 +277,14 @@ function readWork(verb: string, form: URLSearchParams): StageChange | "invalid_t
 function pageAfterStep(back: string | null, orderId: number): string {
   const page = ownPage(back);
   return page.startsWith("/board/") ? page : withDone(page, orderId);
+}
+
+/** Refuses a form of a page that was shown to another dispatcher in the same browser. */
+function otherViewer(viewer: Viewer): Response {
+  const { notDone, otherViewer: text } = viewer.texts;
+  return message(viewer, {
+    ...{ status: 409, code: "other_viewer", title: notDone, text: text(userText(viewer.name)) },
+  });
 }
 
 function refuse(viewer: Viewer, orderId: number): Response {

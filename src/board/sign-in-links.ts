@@ -1,8 +1,8 @@
-import { sql } from "drizzle-orm";
-import { hmac } from "../lib/digest.ts";
+import { eq, sql } from "drizzle-orm";
+import { digest, hmac } from "../lib/digest.ts";
 import type { Clock } from "../ports.ts";
 import type { Dispatcher } from "../settings.ts";
-import { prepared, type Store } from "../store/store.ts";
+import { prepared, type ReadTx, type Store } from "../store/store.ts";
 import { isSame } from "./sessions.ts";
 
 /** How long a link is valid. */
@@ -34,17 +34,44 @@ export async function createSignInLink(dispatcher: Dispatcher, now: number): Pro
 export interface SignInLinks {
   /** Returns the dispatcher whom a valid, possibly used, link signs in. */
   ownerOf(link: string): Promise<Dispatcher | undefined>;
-  /** Marks a valid link as used. Returns false if it already was. */
-  use(link: string): Promise<boolean>;
+  /**
+   * Marks a valid link as used by the browser with this nonce. Returns false if another browser has
+   * used it. The same browser may repeat it: the first response may be lost.
+   */
+  use(link: string, nonce: string): Promise<boolean>;
+  /** Returns whether another browser has used the link. */
+  isUsedElsewhere(link: string, nonce: string | undefined): Promise<boolean>;
 }
 
 const insertUsed = prepared((tx, { usedLinks }) =>
   tx
     .insert(usedLinks)
-    .values({ link: sql.placeholder("link") })
-    .onConflictDoNothing()
+    .values({ link: sql.placeholder("link"), browser: sql.placeholder("browser") })
+    // Writes nothing new, but returns the row if the same browser has used the link.
+    .onConflictDoUpdate({
+      target: usedLinks.link,
+      set: { browser: sql`${usedLinks.browser}` },
+      setWhere: sql`${usedLinks.browser} = excluded.browser`,
+    })
     .returning({ link: usedLinks.link }),
 );
+
+const usedLink = prepared((tx: ReadTx, { usedLinks }) =>
+  tx
+    .select()
+    .from(usedLinks)
+    .where(eq(usedLinks.link, sql.placeholder("link"))),
+);
+
+/** Without the signature, which could be followed by anything that `ownerOf` ignores. */
+function claimOf(link: string): string {
+  return link.split(".", 2).join(".");
+}
+
+/** A leaked backup must not contain a valid nonce. */
+function browserOf(nonce: string): string {
+  return digest(nonce).toHex();
+}
 
 /**
  * Creates the check of sign-in links. Used ones are stored, so that every instance rejects them.
@@ -76,11 +103,14 @@ export function createSignInLinks(
       const expected = hmac(await keyOf(dispatcher), `${name}.${endsAt}`, "base64url");
       return isSame(expected, signature) ? dispatcher : undefined;
     },
-    async use(link) {
-      // Without the signature, which could be followed by anything that `ownerOf` ignores.
-      const claim = link.split(".", 2).join(".");
-      const rows = await store.run((tx) => insertUsed(tx, { link: claim }));
+    async use(link, nonce) {
+      const values = { link: claimOf(link), browser: browserOf(nonce) };
+      const rows = await store.run((tx) => insertUsed(tx, values));
       return rows.length > 0;
+    },
+    async isUsedElsewhere(link, nonce) {
+      const [used] = await store.read((tx) => usedLink(tx, { link: claimOf(link) }));
+      return used !== undefined && (nonce === undefined || used.browser !== browserOf(nonce));
     },
   };
 }

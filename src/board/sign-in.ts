@@ -7,8 +7,8 @@ import { type Content, html, type Html, userText } from "./html.ts";
 import { page } from "./layout.ts";
 import type { Refusals } from "./responses.ts";
 import { isOwnForm, languageOf, pageAfterSignIn, queryOf } from "./request.ts";
-import type { Sessions } from "./sessions.ts";
-import type { SignInLinks } from "./sign-in-links.ts";
+import { cookieOf, type Sessions } from "./sessions.ts";
+import { LINK_MS, type SignInLinks } from "./sign-in-links.ts";
 import { LANGUAGES, TRANSLATIONS } from "./translations.ts";
 
 const MINUTE_MS = 60_000;
@@ -16,6 +16,9 @@ const WRONG_KEYS_PER_MINUTE = 10;
 
 /** Hosts on which browsers accept `Secure` cookies without TLS. */
 const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d{1,3}){3}|\[::1\])$/;
+
+/** The cookie with a random value that identifies the browser in which a link was opened. */
+const NONCE = "nmservis-link";
 
 /** Keeps a link out of `Referer`. Unlike with "no-referrer", browsers send the form's origin. */
 const LINK_HEADERS = { "referrer-policy": "strict-origin" };
@@ -26,14 +29,16 @@ export interface SignInDependencies {
   readonly refusals: Refusals;
   readonly log: Log;
   readonly now: Clock;
+  readonly randomId: () => string;
   readonly publicUrl: string | null;
 }
 
 /** Creates the sign-in page, for a key or a link, and its form handler. */
 export function createSignIn(dependencies: SignInDependencies) {
-  const { sessions, links, refusals, log, now, publicUrl } = dependencies;
+  const { sessions, links, refusals, log, now, randomId, publicUrl } = dependencies;
   const wrongKeys = createRateLimit({ limit: WRONG_KEYS_PER_MINUTE, windowMs: MINUTE_MS, now });
   const secureUrl = publicUrl?.startsWith("https:") ? new URL(publicUrl) : undefined;
+  const nonceAttributes = `Path=/board/sign-in; HttpOnly; SameSite=Lax${secureUrl ? "; Secure" : ""}`;
 
   async function showSignIn(request: Request): Promise<Response> {
     const query = queryOf(request);
@@ -44,15 +49,25 @@ export function createSignIn(dependencies: SignInDependencies) {
     return show(request, to, 200, isElsewhere && signInAt(request, to));
   }
 
-  /** Does not use the link up: messengers open links for a preview. */
+  /**
+   * Does not use the link up: messengers open links for a preview. The cookie lets the browser
+   * repeat the sign-in.
+   */
   async function showLink(request: Request, link: string): Promise<Response> {
     const texts = TRANSLATIONS[languageOf(request)];
     const owner = await links.ownerOf(link);
-    if (owner === undefined) return show(request, "/board", 403, texts.deadLink);
+    const nonce = nonceOf(request);
+    if (owner === undefined || (await links.isUsedElsewhere(link, nonce))) {
+      return show(request, "/board", 403, texts.deadLink);
+    }
     const content = html`<input type="hidden" name="link" value="${link}" />
       <button class="primary">${texts.signInAs(userText(owner.name))}</button>
       <a class="quiet" href="/board/sign-in">${texts.signInWithKey}</a>`;
-    return respond(signInPage(request, `/board/sign-in?link=${link}`, content), 200, LINK_HEADERS);
+    return respond(signInPage(request, `/board/sign-in?link=${link}`, content), 200, {
+      ...LINK_HEADERS,
+      // An existing nonce is kept: the browser may already have used the link.
+      "set-cookie": `${NONCE}=${nonce ?? randomId()}; Max-Age=${LINK_MS / 1000}; ${nonceAttributes}`,
+    });
   }
 
   async function signIn(request: Request, requestId: string): Promise<Response> {
@@ -64,7 +79,10 @@ export function createSignIn(dependencies: SignInDependencies) {
     const link = form.get("link");
     const dispatcher =
       link === null ? sessions.ownerOf(form.get("key")?.trim() ?? "") : await links.ownerOf(link);
-    const isAccepted = dispatcher !== undefined && (link === null || (await links.use(link)));
+    // Without the cookie, each request is a browser of its own.
+    const isAccepted =
+      dispatcher !== undefined &&
+      (link === null || (await links.use(link, nonceOf(request) ?? randomId())));
     if (isAccepted) return seeOther(to, sessions.begin(dispatcher, now()));
     const texts = TRANSLATIONS[languageOf(request)];
     // A genuine link that is used again is no attempt to guess.
@@ -92,6 +110,11 @@ export function createSignIn(dependencies: SignInDependencies) {
   }
 
   return { showSignIn, signIn };
+}
+
+function nonceOf({ headers }: Request): string | undefined {
+  const nonce = cookieOf(headers.get("cookie"), NONCE);
+  return nonce !== undefined && /^[\w-]{36}$/.test(nonce) ? nonce : undefined;
 }
 
 /** Returns the page that asks for the key. */

@@ -99,6 +99,8 @@ export const en: Translations = {
   tooManyKeys: "Too many attempts. Wait a minute.",
   changedTitle: "The order has already changed",
   changed: (what, who, when) => html`${what}: ${who}, ${when}. Your change was not saved.`,
+  otherViewer: (who) =>
+    html`${who} is signed in to this browser now. Your change was not saved: sign in again.`,
   noSuchStep: "This action is no longer available. Nothing has changed.",
   notDone: "That did not work",
   tryAgain: "Try again",

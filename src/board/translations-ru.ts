@@ -99,6 +99,8 @@ export const ru: Translations = {
   tooManyKeys: "Слишком много попыток. Подождите минуту.",
   changedTitle: "Заказ уже изменён",
   changed: (what, who, when) => html`${what}: ${who}, ${when}. Ваше изменение не сохранено.`,
+  otherViewer: (who) =>
+    html`Сейчас в этом браузере работает ${who}. Ваше изменение не сохранено: войдите заново.`,
   noSuchStep: "Сейчас это действие недоступно. Ничего не изменилось.",
   notDone: "Не получилось",
   tryAgain: "Попробовать ещё раз",

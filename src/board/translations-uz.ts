@@ -99,6 +99,8 @@ export const uz: Translations = {
   tooManyKeys: "Urinishlar juda ko‘p. Bir daqiqa kuting.",
   changedTitle: "Buyurtma allaqachon o‘zgargan",
   changed: (what, who, when) => html`${what}: ${who}, ${when}. O‘zgarishingiz saqlanmadi.`,
+  otherViewer: (who) =>
+    html`Hozir bu brauzerda ${who} ishlamoqda. O‘zgarishingiz saqlanmadi: qaytadan kiring.`,
   noSuchStep: "Bu amalni hozir bajarib bo‘lmaydi. Hech narsa o‘zgarmadi.",
   notDone: "Bajarilmadi",
   tryAgain: "Qayta urinish",

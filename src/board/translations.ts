@@ -100,6 +100,8 @@ export interface Translations {
   readonly changedTitle: string;
   /** The change that another dispatcher made first. */
   readonly changed: (what: string, who: Content, when: string) => Html;
+  /** After a form of a page that was shown to another dispatcher. */
+  readonly otherViewer: (who: Content) => Html;
   readonly noSuchStep: string;
   readonly notDone: string;
   readonly tryAgain: string;

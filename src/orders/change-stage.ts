@@ -7,7 +7,7 @@ import { orderById } from "./order-queries.ts";
 /** How long a dispatcher can undo a transition. */
 export const UNDO_MS = 10 * 60_000;
 
-/** The same transition by the same person within this time is a double tap. */
+/** The same transition by the same person within this time is a double tap, or a retry. */
 const DOUBLE_TAP_MS = 60_000;
 
 /**
@@ -53,6 +53,11 @@ export interface StageChangeRequest {
   readonly actor: string;
   /** The stage that the dispatcher saw. */
   readonly seen: Stage;
+  /**
+   * When the order entered that stage. It tells apart a stage that was left and entered again.
+   * Undefined: not checked.
+   */
+  readonly seenAt?: number | undefined;
   readonly work: StageChange;
 }
 
@@ -75,25 +80,29 @@ export function createChangeStage({
   now,
 }: Needs<"store" | "webhook" | "now">): ChangeStage {
   async function changeStage(tx: Tx, request: StageChangeRequest): Promise<StageChangeOutcome> {
-    const { orderId, actor, seen, work } = request;
+    const { orderId, actor, seen, seenAt, work } = request;
     const at = now();
     const [order] = await orderById(tx, { orderId });
-    if (order === undefined || order.stage === null) return { kind: "order_not_found" };
+    if (order === undefined || order.stage === null || order.stageAt === null) {
+      return { kind: "order_not_found" };
+    }
+    const { stageAt } = order;
     const [last] = await lastTransition(tx, { orderId });
+    const changed = { kind: "stage_changed" as const, stage: order.stage, last };
     const isDoubleTap =
       last?.actor === actor &&
       last.kind === work.verb &&
       last.fromStage === seen &&
       isRecent(last.at, at, DOUBLE_TAP_MS);
-    if (isDoubleTap) return { kind: "done" };
-    const changed = { kind: "stage_changed" as const, stage: order.stage, last };
-    if (order.stage !== seen) return changed;
+    // A corrected repeat must not report success: the first input was saved.
+    if (isDoubleTap) return hasSameInput(work, last, order) ? { kind: "done" } : changed;
+    if (order.stage !== seen || stageAt !== (seenAt ?? stageAt)) return changed;
     const next = nextOf(order, seen, work, last, at);
     if (next === undefined) return { kind: "no_such_transition" };
     const moved =
       work.verb === "refund"
-        ? await markRefunded(tx, { orderId })
-        : await setStage(tx, { orderId, at, from: seen, ...next });
+        ? await markRefunded(tx, { orderId, fromAt: stageAt })
+        : await setStage(tx, { orderId, at, from: seen, fromAt: stageAt, ...next });
     // On PostgreSQL, another instance may have changed the order since it was read.
     if (moved.length === 0) return changed;
     await insertEvent(tx, {
@@ -106,6 +115,22 @@ export function createChangeStage({
   }
 
   return (request) => store.run((tx) => changeStage(tx, request));
+}
+
+/** Returns whether the last transition recorded the same reason, note, refund and reference. */
+function hasSameInput(work: StageChange, last: OrderEvent, { refund }: Order): boolean {
+  switch (work.verb) {
+    case "cancel":
+      return (
+        last.reason === work.reason &&
+        last.note === work.note &&
+        (refund !== null) === work.isMoneyOwed
+      );
+    case "refund":
+      return last.note === work.reference;
+    default:
+      return true;
+  }
 }
 
 /** Returns whether the last transition can be undone now. */

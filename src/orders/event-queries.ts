@@ -42,8 +42,8 @@ export const insertEvent = prepared((tx, { orderEvents }) =>
 );
 
 /**
- * Changes the stage of an order that is still in `from` and not refunded. Returns the order's id if
- * it changed.
+ * Changes the stage of an order that is still in `from`, since `fromAt`, and not refunded. Returns
+ * the order's id if it changed.
  */
 export const setStage = prepared((tx, { orders }) =>
   tx
@@ -58,17 +58,27 @@ export const setStage = prepared((tx, { orders }) =>
       and(
         eq(orders.id, value("orderId")),
         sql`${orders.stage} = ${value("from")}`,
+        eq(orders.stageAt, value("fromAt")),
         sql`(${orders.refund} IS NULL OR ${orders.refund} = 'owed')`,
       ),
     )
     .returning({ orderId: orders.id }),
 );
 
-/** Records an owed refund as given. Returns the order's id if a refund was owed. */
+/**
+ * Records an owed refund as given, if the order is in its stage since `fromAt`. Returns the order's
+ * id if it changed.
+ */
 export const markRefunded = prepared((tx, { orders }) =>
   tx
     .update(orders)
     .set({ refund: "given" })
-    .where(and(eq(orders.id, value("orderId")), eq(orders.refund, "owed")))
+    .where(
+      and(
+        eq(orders.id, value("orderId")),
+        eq(orders.refund, "owed"),
+        eq(orders.stageAt, value("fromAt")),
+      ),
+    )
     .returning({ orderId: orders.id }),
 );

@@ -203,7 +203,11 @@ export function createTables(columns: Columns) {
   );
 
   /** Used sign-in links; so few that none is deleted. */
-  const usedLinks = table("used_links", { link: text().primaryKey() });
+  const usedLinks = table("used_links", {
+    link: text().primaryKey(),
+    /** Digest of the cookie of the browser that used the link, and may use it again. */
+    browser: text().notNull(),
+  });
 
   function flagCheck(name: string, isFlag: SQL) {
     return columns.flagsAreNumbers ? [check(name, isFlag)] : [];

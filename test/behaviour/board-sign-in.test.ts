@@ -11,9 +11,15 @@ const linkFor = ({ world }: Board, name: keyof typeof KEYS) =>
   createSignInLink({ name, key: KEYS[name] }, world.nowMs);
 
 /** Presses the button on the page of a sign-in link. */
-async function press(board: Pick<Board, "submit">, path: string) {
+async function press(board: Pick<Board, "submit">, path: string, headers = {}) {
   const link = new URLSearchParams(path.split("?")[1]).get("link");
-  return board.submit("/board/sign-in", { link });
+  return board.submit("/board/sign-in", { link }, headers);
+}
+
+/** Opens a sign-in link. Returns the cookie that it sets. */
+async function openLink({ send }: Board, path: string, headers = {}) {
+  const answer = await send(path, { headers });
+  return answer.headers.get("set-cookie")?.split(";")[0] ?? "";
 }
 
 /** Returns the name of the signed-in dispatcher. */
@@ -44,6 +50,50 @@ describe("a sign-in link", () => {
     const link = await linkFor(board, "Aziza");
     const answers = await Promise.all([press(board, link), press(board, link)]);
     expect(answers.map(({ status }) => status).toSorted()).toEqual([303, 403]);
+  });
+
+  test("signs in again in the browser that used it, but in no other, while it is valid", async () => {
+    const board = createBoard();
+    const link = await linkFor(board, "Aziza");
+    const cookie = await openLink(board, link);
+    expect((await press(board, link, { cookie })).status).toBe(303);
+    // The first response was lost; the dispatcher opens the link again.
+    expect(await openLink(board, link, { cookie })).toBe(cookie);
+    const again = await press(board, link, { cookie });
+    expect([again.status, await nameAfter(board, again)]).toEqual([303, "Aziza"]);
+    expect((await press(board, link, { cookie: "nmservis-link=" })).status).toBe(403);
+    expect((await press(board, link)).status).toBe(403);
+    board.world.nowMs += 15 * MINUTE_MS;
+    expect((await press(board, link, { cookie })).status).toBe(403);
+  });
+
+  test("is refused on opening it in another browser than the one that used it", async () => {
+    const board = createBoard();
+    const link = await linkFor(board, "Aziza");
+    const [first, second] = [await openLink(board, link), await openLink(board, link)];
+    expect(first).not.toBe(second);
+    expect((await press(board, link, { cookie: second })).status).toBe(303);
+    for (const cookie of [first, ""]) {
+      const answer = await board.send(link, { headers: { cookie } });
+      expect([answer.status, answer.headers.get("set-cookie")]).toEqual([403, null]);
+      const text = await answer.text();
+      expect(text).toContain("Ссылка уже использована или устарела");
+      expect(text).not.toContain('name="link"');
+      expect((await press(board, link, { cookie: first })).status).toBe(403);
+    }
+  });
+
+  test.each([
+    [{}, ""],
+    [{ PUBLIC_URL: "https://orders.example.uz" }, "; Secure"],
+  ])("with %p sets a cookie for the sign-in only, until it expires", async (settings, secure) => {
+    const board = createBoard(settings);
+    const answer = await board.send(await linkFor(board, "Aziza"));
+    const [value, ...attributes] = answer.headers.get("set-cookie")?.split("; ") ?? [];
+    expect(value).toMatch(/^nmservis-link=[\da-f-]{36}$/);
+    expect(attributes.join("; ")).toBe(
+      `Max-Age=900; Path=/board/sign-in; HttpOnly; SameSite=Lax${secure}`,
+    );
   });
 
   test("is not used by opening it, and is kept out of Referer", async () => {

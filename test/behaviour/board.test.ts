@@ -266,6 +266,59 @@ describe("the board", () => {
     expect(await look(id)).toMatchObject({ stage: "accepted", refund: null });
   });
 
+  test("refuses the forms of a page that was shown to another dispatcher, and names the new one", async () => {
+    const { signIn, order, look } = createBoard();
+    const id = await order();
+    const [aziza, bekzod] = [await signIn("Aziza"), await signIn("Bekzod")];
+    const page = (await aziza.read(`/board/orders/${id}`)).text;
+    const forms = page.split('<form method="post" action="').slice(1);
+    const actions = forms.flatMap((form) => {
+      const action = form.slice(0, form.indexOf('"'));
+      return form.includes('name="viewer" value="Aziza"') ? [action] : [];
+    });
+    expect(actions.toSorted()).toEqual(
+      ["accept", "cancel", "phone"].map((verb) => `/board/orders/${id}/${verb}`),
+    );
+    const form = { viewer: "Aziza", seen: "new", reason: "area" };
+    for (const action of actions) {
+      const answer = await bekzod.submit(action, form);
+      expect(answer.status).toBe(409);
+      const text = await answer.text();
+      expect(text).toContain('data-code="other_viewer"');
+      expect(text).toContain("Сейчас в этом браузере работает <bdi>Bekzod</bdi>.");
+    }
+    expect((await look(id))["stage"]).toBe("new");
+    expect((await bekzod.read(`/board/orders/${id}`)).text).toContain("/phone");
+    expect((await aziza.submit(`/board/orders/${id}/accept`, form)).status).toBe(303);
+  });
+
+  test("refuses a form whose stage has been left and entered again", async () => {
+    const { signIn, order, look, world } = createBoard();
+    const id = await order();
+    const [aziza, bekzod] = [await signIn("Aziza"), await signIn("Bekzod")];
+    /** Returns the fields of the form on a page. */
+    const fieldsOf = async (verb: string, page: string) => {
+      const { text } = await aziza.read(page);
+      const form = text.split(`action="/board/orders/${id}/${verb}"`)[1]?.split("</form>")[0] ?? "";
+      const fields = form.matchAll(/name="(seen|seen_at)"\s+value="(\w+)"/g);
+      return Object.fromEntries(Array.from(fields, ([, name, value]) => [name, value]));
+    };
+    const seen = await fieldsOf("accept", "/board");
+    expect(seen).toEqual({ seen: "new", seen_at: String(world.nowMs) });
+    expect(await fieldsOf("cancel", `/board/orders/${id}`)).toEqual(seen);
+    world.nowMs += 1000;
+    await aziza.submit(`/board/orders/${id}/accept`, seen);
+    const undo = await fieldsOf("undo", `/board/orders/${id}`);
+    expect(undo).toEqual({ seen: "accepted", seen_at: String(world.nowMs) });
+    expect(await fieldsOf("undo", `/board?done=${id}`)).toEqual(undo);
+    world.nowMs += 1000;
+    await aziza.submit(`/board/orders/${id}/undo`, undo);
+    world.nowMs += 1000;
+    await bekzod.submit(`/board/orders/${id}/accept`, { seen: "new" });
+    expect((await aziza.submit(`/board/orders/${id}/undo`, undo)).status).toBe(409);
+    expect((await look(id))["stage"]).toBe("accepted");
+  });
+
   test("offers an undo in its notice, once", async () => {
     const { signIn, order, look } = createBoard();
     const id = await order();

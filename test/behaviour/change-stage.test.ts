@@ -19,11 +19,12 @@ async function paidOrder() {
     verb: StageChange | "accept" | "start" | "complete" | "undo",
     seen: Stage,
     actor = "A",
+    seenAt?: number,
   ) =>
     changeStage({
       orderId: 1,
       actor,
-      seen,
+      ...{ seen, seenAt },
       work: typeof verb === "string" ? { verb } : verb,
     });
   const readOrder = async () => (await get("/orders/1")).body;
@@ -106,6 +107,65 @@ describe("stage of a paid order", () => {
     world.nowMs += 1;
     expect((await transition("accept", "new")).kind).toBe("stage_changed");
     expect(await events()).toHaveLength(1);
+  });
+
+  test.each([
+    ["reason", { ...CANCEL, reason: "other" }],
+    ["note", { ...CANCEL, note: null }],
+    ["refund decision", { ...CANCEL, isMoneyOwed: false }],
+  ] as const)(
+    "is not changed by a repeated cancellation with another %s, which gets stage_changed",
+    async (_what, corrected) => {
+      const { transition, readOrder, events } = await paidOrder();
+      await transition(CANCEL, "new");
+      expect(await transition(CANCEL, "new")).toEqual({ kind: "done" });
+      expect(await transition(corrected, "new")).toMatchObject({
+        kind: "stage_changed",
+        stage: "cancelled",
+        last: { actor: "A", kind: "cancel", reason: "area", note: "too far" },
+      });
+      expect(await readOrder()).toMatchObject({ refund: "owed", cancel_reason: "area" });
+      expect(await events()).toHaveLength(1);
+    },
+  );
+
+  test("is not changed by a repeated refund with another reference, which gets stage_changed", async () => {
+    const { transition, events } = await paidOrder();
+    await transition(CANCEL, "new");
+    const refund = (reference: string) => transition({ verb: "refund", reference }, "cancelled");
+    expect([await refund("r-1"), await refund("r-1")]).toEqual([
+      { kind: "done" },
+      { kind: "done" },
+    ]);
+    expect(await refund("r-2")).toMatchObject({ kind: "stage_changed", last: { note: "r-1" } });
+    expect(await events()).toHaveLength(2);
+  });
+
+  test("is not changed by a late repeat after others left and re-entered the stage", async () => {
+    const { transition, readOrder, world } = await paidOrder();
+    await transition("accept", "new");
+    const seenAt = world.nowMs;
+    world.nowMs += 1000;
+    expect(await transition("undo", "accepted", "A", seenAt)).toEqual({ kind: "done" });
+    world.nowMs += 1000;
+    await transition("accept", "new", "B");
+    const repeat = await transition("undo", "accepted", "A", seenAt);
+    expect(repeat).toMatchObject({ kind: "stage_changed", last: { actor: "B", kind: "accept" } });
+    expect((await readOrder())["stage"]).toBe("accepted");
+    expect(await transition("undo", "accepted", "B", world.nowMs)).toEqual({ kind: "done" });
+  });
+
+  test("is not refunded by a form of an earlier cancellation", async () => {
+    const { transition, readOrder, world } = await paidOrder();
+    await transition(CANCEL, "new");
+    const seenAt = world.nowMs;
+    world.nowMs += MINUTE_MS;
+    await transition("undo", "cancelled", "B");
+    await transition(CANCEL, "new", "B");
+    const refund: StageChange = { verb: "refund", reference: "r-1" };
+    expect((await transition(refund, "cancelled", "A", seenAt)).kind).toBe("stage_changed");
+    expect((await readOrder())["refund"]).toBe("owed");
+    expect(await transition(refund, "cancelled", "A", world.nowMs)).toEqual({ kind: "done" });
   });
 
   test("can be cancelled with a reason; the refund is owed, then given", async () => {

@@ -1,13 +1,16 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Page } from "playwright-core";
+import { createSignInLink } from "../../src/board/sign-in-links.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import type { Verdict } from "../support/http-proxy.ts";
 import {
   badGateway,
   FAILURES,
+  KEYS,
   openLiveBoard,
   shows,
   nextStageButton,
+  until,
 } from "../support/live-board.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
@@ -36,6 +39,13 @@ suite("a form", () => {
       },
     };
   }
+
+  /** Sends a form to the service without the proxy. */
+  const forward = async (request: Request) =>
+    fetch(service.url + new URL(request.url).pathname, {
+      ...{ method: "POST", headers: request.headers, redirect: "manual" },
+      body: await request.text(),
+    });
 
   /** Answers posts alone with the verdict. */
   const judgePosts = (judge: () => Verdict | Promise<Verdict>) => (request: Request) =>
@@ -92,11 +102,7 @@ suite("a form", () => {
     await shows(id)(page);
     profile.proxy.judge = async (request) => {
       if (request.method !== "POST") return "pass";
-      const { url, headers } = request;
-      const { pathname } = new URL(url);
-      await fetch(service.url + pathname, {
-        ...{ method: "POST", headers, body: await request.text(), redirect: "manual" },
-      });
+      await forward(request);
       return badGateway();
     };
     await nextStageButton(page, id).click();
@@ -157,6 +163,58 @@ suite("a form", () => {
       expect(await page.locator("details[open]").count()).toBe(0);
     },
   );
+
+  test("of a sign-in link is sent once by two taps, and again after a lost response", async () => {
+    await using profile = await openProfile();
+    const { proxy, context, origin } = profile;
+    await context.clearCookies();
+    const aziza = { name: "Aziza", key: KEYS.Aziza };
+    const page = await profile.open(await createSignInLink(aziza, Date.now()));
+    const answering = Promise.withResolvers<void>();
+    let posts = 0;
+    proxy.judge = judgePosts(async (): Promise<Verdict> => {
+      posts++;
+      await answering.promise;
+      return "pass";
+    });
+    const button = page.locator("button.primary");
+    const { x = 0, y = 0 } = (await button.boundingBox()) ?? {};
+    // Unlike a locator, the mouse does not wait for the navigation.
+    await page.mouse.click(x + 9, y + 9);
+    await until(() => posts === 1);
+    await page.mouse.click(x + 9, y + 9);
+    answering.resolve();
+    await page.waitForURL(`${origin}/board`);
+    expect(posts).toBe(1);
+
+    await context.clearCookies();
+    const link = await createSignInLink(aziza, Date.now());
+    await page.goto(origin + link);
+    proxy.judge = async (request) => {
+      if (request.method !== "POST") return "pass";
+      proxy.judge = () => "pass";
+      await forward(request);
+      return badGateway();
+    };
+    await button.click();
+    await page.locator("h1", { hasText: "502" }).waitFor();
+    await page.goto(origin + link);
+    await button.click();
+    await page.waitForURL(`${origin}/board`);
+  });
+
+  test("changes nothing and says who is signed in, if another dispatcher has signed in", async () => {
+    await using profile = await openProfile();
+    const { context, origin } = profile;
+    const [page, id] = [await profile.open(), await order()];
+    await shows(id)(page);
+    await context.addCookies([{ ...(await signIn("Bekzod")), url: origin }]);
+    await nextStageButton(page, id).click();
+    const message = page.locator(".message", { hasText: "Сейчас в этом браузере работает Bekzod" });
+    await message.waitFor();
+    expect(await page.locator(".who").innerText()).toBe("Bekzod");
+    expect(await stageOf(id)).toBe("new");
+  });
 
   test("shows the conflict page, from which Back leads to the board", async () => {
     await using profile = await openProfile();

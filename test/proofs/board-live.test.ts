@@ -210,6 +210,14 @@ suite("board page", () => {
     await page.locator(".who", { hasText: "Bekzod" }).waitFor();
   });
 
+  test("shows the dispatcher who signed in on another tab, without a stream", async () => {
+    await using profile = await openProfile();
+    const page = await profile.open("/board/days");
+    await profile.context.addCookies([{ ...(await signIn("Bekzod")), url: profile.origin }]);
+    await profile.open();
+    await page.locator(".who", { hasText: "Bekzod" }).waitFor();
+  });
+
   test("keeps the input of a form without focus when it refreshes", async () => {
     await using profile = await openProfile();
     const id = await order();

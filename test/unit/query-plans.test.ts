@@ -58,7 +58,9 @@ test("no query of a request or a worker scans a table", async () => {
     const gold = await order(user, {}, "gold");
     await board(`/orders/${gold.body["order_id"]}/cancel`, "seen=new&reason=area&owed=yes");
     await order(user, {}, "gold");
-    await createSignInLinks([], dependencies.store, dependencies.now).use("QXppemE.1.x");
+    const links = createSignInLinks([], dependencies.store, dependencies.now);
+    await links.use("QXppemE.1.x", "nonce");
+    await links.isUsedElsewhere("QXppemE.1.x", "nonce");
     await dependencies.store.read((tx) => boardVersion(tx));
     const webhook = { send: async () => {} };
     const withWebhook = createOrders({ ...dependencies, webhook }, new AbortController().signal);

@@ -32,6 +32,11 @@ function isSignIn(response) {
   return new URL(response.url).pathname === "/board/sign-in";
 }
 
+/** Returns the dispatcher's name, without the language. */
+function nameIn({ dataset }) {
+  return dataset.viewer.slice(0, -3);
+}
+
 /** Counts the pages shown: an older response must not replace a newer one. */
 let shownPages = 0;
 
@@ -148,14 +153,13 @@ function fill(details) {
   const card = details.closest(".card");
   const link = card && find("a", details);
   if (!link) return;
-  const id = card.dataset.order;
-  const { stage } = card.closest("[data-stage]").dataset;
-  const values = { id, stage, amount: find(".money", card).textContent };
+  const values = { id: card.dataset.order, amount: find(".money", card).textContent };
+  for (const name of ["seen", "seen_at"]) values[name] = find(`[name=${name}]`, card).value;
   const markup = find("#cancel-form").innerHTML;
   link.outerHTML = markup.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
-on(channel, "message", ({ data }) => {
-  if (data.kind !== "signed-out") return;
+on(channel, "message", ({ data: { kind, name } }) => {
+  if (kind !== "signed-out" && (kind !== "signed-in" || name === nameIn(main))) return;
   keep();
   location.reload();
 });
@@ -195,6 +199,8 @@ function settle({ response, fresh }, isPost, form) {
     keep(form);
     channel.postMessage({ kind: "signed-out" });
   }
+  // A full page shows the refusal: the header belongs to another dispatcher.
+  if (!response.ok && nameIn(find("main", fresh)) !== nameIn(main)) return form.submit();
   if (!isPost || (response.ok && new URL(response.url).pathname !== location.pathname)) {
     return location.assign(response.url);
   }
@@ -236,7 +242,10 @@ function offerKept() {
   }
 }
 
-if (main.dataset.viewer) offerKept();
+if (main.dataset.viewer) {
+  offerKept();
+  channel.postMessage({ kind: "signed-in", name: nameIn(main) });
+}
 
 on(window, "popstate", () => find(".message", main) && location.reload());
 

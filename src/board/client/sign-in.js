@@ -1,4 +1,4 @@
-// Shows the key on the sign-in page.
+// The sign-in page: shows the key, and ignores repeated taps.
 "use strict";
 
 const input = document.getElementById("key");
@@ -12,3 +12,12 @@ if (button) {
     button.ariaPressed = isShown;
   });
 }
+
+const REPEAT_MS = 10_000;
+let sentAt = -REPEAT_MS;
+
+// A second submit would cancel the first one, whose response starts the session.
+document.addEventListener("submit", (event) => {
+  if (event.timeStamp - sentAt < REPEAT_MS) event.preventDefault();
+  else sentAt = event.timeStamp;
+});
