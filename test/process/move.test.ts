@@ -23,6 +23,9 @@ afterAll(async () => server?.[Symbol.asyncDispose]());
 const move = (from: string, ...args: string[]) =>
   runCommand(["move", ...args], { DATABASE_URL: from, PORT: "nonsense" });
 
+/** Progress, which a slow machine gets to see. */
+const ONLY_PROGRESS = /^(\d+ %, .+\n)*(All rows are copied; .+\n)?$/;
+
 /** Submits the action on the board and returns the response's status. */
 async function changeStage(url: string, id: number, action: string, seen: string): Promise<number> {
   const { status } = await fetch(`${url}/board/orders/${id}/${action}`, {
@@ -63,7 +66,7 @@ test("move to PostgreSQL keeps users, orders, events, keys, pending payments and
   const moved = await move(from, "--to", to);
   expect(moved).toEqual({
     status: 0,
-    complaints: "",
+    complaints: expect.stringMatching(ONLY_PROGRESS),
     printed: expect.stringMatching(/^Moved 3 orders, 3 users and 2 tariffs\./),
   });
   const again = await move(from, "--to", to);
