@@ -203,6 +203,53 @@ suite("a form", () => {
     await page.waitForURL(`${origin}/board`);
   });
 
+  test("offers a refund reference again after a sign-in by link, in another language", async () => {
+    await using profile = await openProfile();
+    const { context, origin } = profile;
+    const id = await order();
+    await board.submit(id, "cancel", { seen: "new", reason: "area", owed: "yes" });
+    const page = await profile.open(`/board/orders/${id}`);
+    const reference = page.locator("input[name=reference]");
+    await reference.fill("r-17");
+    await context.clearCookies();
+    await page.locator(".refund button.primary").click();
+    await page.locator("#key").waitFor();
+    await page.locator(".languages [hreflang=uz]").click();
+    await page.locator("html[lang=uz] #key").waitFor();
+    const aziza = { name: "Aziza", key: KEYS.Aziza };
+    await page.goto(origin + (await createSignInLink(aziza, Date.now())));
+    await page.locator("button.primary").click();
+    await page.waitForURL(`${origin}/board`);
+    await page.goto(`${origin}/board/orders/${id}`);
+    expect(await reference.inputValue()).toBe("r-17");
+  });
+
+  test("offers the input of an open cancel form again, if another card's button was sent", async () => {
+    await using profile = await openProfile();
+    const [page, id, other] = [await profile.open(), await order(), await order()];
+    await shows(other)(page);
+    await fillCancelForm(page, id);
+    await profile.context.clearCookies();
+    await nextStageButton(page, other).dispatchEvent("click");
+    await page.locator("#key").fill(KEYS.Aziza);
+    await page.locator("button.primary").click();
+    await page.waitForURL(`**/board/orders/${other}`);
+    await page.locator(".back").click();
+    await page.locator(`#order-${id} details[open]`).waitFor();
+    expect(await page.locator(`#order-${id} input[name=note]`).inputValue()).toBe("over the river");
+  });
+
+  test.each(["{", "[]", "null", '["Aziza"]'])(
+    "does not stop the script if the kept input is %p",
+    async (kept) => {
+      await using profile = await openProfile();
+      const page = await profile.open();
+      await page.evaluate(`sessionStorage.kept = ${JSON.stringify(kept)}`);
+      await page.reload();
+      await page.locator("#status.connected").waitFor();
+    },
+  );
+
   test("changes nothing and says who is signed in, if another dispatcher has signed in", async () => {
     await using profile = await openProfile();
     const { context, origin } = profile;

@@ -196,7 +196,7 @@ on(document, "submit", async (event) => {
 
 function settle({ response, fresh }, isPost, form) {
   if (isPost && isSignIn(response)) {
-    keep(form);
+    keep(form.matches(".cancel form, .refund form") ? form : undefined);
     channel.postMessage({ kind: "signed-out" });
   }
   // A full page shows the refusal: the header belongs to another dispatcher.
@@ -220,30 +220,38 @@ function settle({ response, fresh }, isPost, form) {
 function keep(form = find(".cancel[open] form", main) ?? find(".refund form", main)) {
   if (!form) return;
   const fields = [...new FormData(form)];
-  sessionStorage.kept = JSON.stringify([main.dataset.viewer, form.action, fields]);
+  sessionStorage.kept = JSON.stringify([nameIn(main), form.action, fields]);
 }
 
-/** Offers kept input again, if the form is still on the page. */
+/** Offers kept input again, once, on the first page of the same dispatcher that has the form. */
 function offerKept() {
-  const [viewer, action, fields] = JSON.parse(sessionStorage.kept ?? "[]");
+  const { kept } = sessionStorage;
+  // Before parsing: malformed content must not fail again.
   delete sessionStorage.kept;
-  if (viewer !== main.dataset.viewer) return;
+  if (!kept) return;
+  const [viewer, action, fields] = JSON.parse(kept);
+  if (viewer !== nameIn(main)) return;
   const details = find(`#cancel-${/\d+(?=\/cancel)/.exec(action)}`);
   if (details) {
     details.open = true;
     fill(details);
   }
   const form = findAll("form", main).find((one) => one.action === action);
-  if (form?.elements.owed) form.elements.owed.checked = false;
+  if (!form) return (sessionStorage.kept = kept);
+  if (form.elements.owed) form.elements.owed.checked = false;
   for (const [name, value] of fields) {
-    const field = form?.elements[name];
+    const field = form.elements[name];
     if (field?.type === "checkbox") field.checked = true;
     else if (field) field.value = value;
   }
 }
 
 if (main.dataset.viewer) {
-  offerKept();
+  try {
+    offerKept();
+  } catch {
+    // Only the kept input is lost.
+  }
   channel.postMessage({ kind: "signed-in", name: nameIn(main) });
 }
 
