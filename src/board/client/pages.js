@@ -84,14 +84,17 @@ function hold(fresh) {
   );
   isHolding = held.size > 0;
   for (const one of held) {
-    fresh.getElementById(one.id)?.remove();
     const parent = fresh.getElementById(one.parentElement.id);
+    if (!parent) continue;
+    // The forms of steps have no id.
+    const same = `[action="${one.getAttribute("action")}"]`;
+    (fresh.getElementById(one.id) ?? find(same, parent))?.remove();
     let before = one;
     do before = before.previousElementSibling;
     while (before && fresh.getElementById(before.id)?.parentElement !== parent);
     const copy = one.cloneNode(true);
     if (before) fresh.getElementById(before.id).after(copy);
-    else parent?.prepend(copy);
+    else parent.prepend(copy);
   }
   return held;
 }
