@@ -26,7 +26,7 @@ export function viewerField({ name }: Viewer): Html {
   return html`<input type="hidden" name="viewer" value="${name}" />`;
 }
 
-/** The viewer, what they saw, and the page to return to. */
+/** Renders the viewer, the stage that they saw, and the page to return to. */
 function contextFields(seen: Seen | SeenInTemplate, viewer: Viewer): Html {
   const { here } = viewer;
   return html`${viewerField(viewer)}<input type="hidden" name="seen" value="${seen.stage}" /><input

@@ -33,7 +33,7 @@ export interface SignInDependencies {
   readonly publicUrl: string | null;
 }
 
-/** Creates the sign-in page, for a key or a link, and its form handler. */
+/** Creates the page for signing in with a key or a link, and its form handler. */
 export function createSignIn(dependencies: SignInDependencies) {
   const { sessions, links, refusals, log, now, randomId, publicUrl } = dependencies;
   const wrongKeys = createRateLimit({ limit: WRONG_KEYS_PER_MINUTE, windowMs: MINUTE_MS, now });
@@ -79,7 +79,7 @@ export function createSignIn(dependencies: SignInDependencies) {
     const link = form.get("link");
     const dispatcher =
       link === null ? sessions.ownerOf(form.get("key")?.trim() ?? "") : await links.ownerOf(link);
-    // Without the cookie, each request is a browser of its own.
+    // Without the cookie, each request counts as a different browser.
     const isAccepted =
       dispatcher !== undefined &&
       (link === null || (await links.use(link, nonceOf(request) ?? randomId())));

@@ -56,7 +56,7 @@ export interface Store {
    * one call of `work`. Each call resolves with its item's result. If `work` fails for several
    * items, it runs again for each item alone, so a failing item does not affect the others.
    * Statements are individually atomic: earlier ones may persist if a later one fails. If `canWait`
-   * is true, items wait up to 5 ms for another transaction to join, where that saves a commit.
+   * is true, items wait up to 5 ms for another transaction to join, if that saves a commit.
    */
   batch<Item, Result>(
     work: BatchWork<Item, Result>,

@@ -1,5 +1,5 @@
 /**
- * Work that yields at checkpoints, where it can be interrupted: an error thrown there ends the
+ * Work that yields at checkpoints and can be interrupted there: an error thrown into one ends the
  * work, which then deletes its temporary files. There are no checkpoints after the point of no
  * return.
  */
