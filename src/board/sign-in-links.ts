@@ -11,11 +11,20 @@ export const LINK_MS = 15 * 60_000;
 /** The clocks of the owner's machine and of the database server may differ by this. */
 const CLOCK_SKEW_MS = 60_000;
 
+/** Keys that sign links, by the dispatcher's key. Derived once: forged links must not cost time. */
+const signingKeys = new Map<string, Promise<Uint8Array>>();
+
 /**
  * Derives the key that signs a dispatcher's links. A link passes through messengers: with scrypt, a
  * key can't be brute-forced from one.
  */
-async function signingKeyOf({ key }: Dispatcher): Promise<Uint8Array> {
+function signingKeyOf({ key }: Dispatcher): Promise<Uint8Array> {
+  const known = signingKeys.get(key) ?? derive(key);
+  signingKeys.set(key, known);
+  return known;
+}
+
+async function derive(key: string): Promise<Uint8Array> {
   // Loaded here: it adds 8 ms to each start.
   const { scrypt } = await import("node:crypto");
   return new Promise((resolve, reject) => {
@@ -81,15 +90,6 @@ export function createSignInLinks(
   store: Store,
   now: Clock,
 ): SignInLinks {
-  /** Derived once: forged links must not cost time. */
-  const signingKeys = new Map<Dispatcher, Promise<Uint8Array>>();
-
-  function keyOf(dispatcher: Dispatcher): Promise<Uint8Array> {
-    const known = signingKeys.get(dispatcher) ?? signingKeyOf(dispatcher);
-    signingKeys.set(dispatcher, known);
-    return known;
-  }
-
   return {
     async ownerOf(link) {
       const [name = "", endsAt = "", signature = ""] = link.split(".");
@@ -100,7 +100,7 @@ export function createSignInLinks(
       if (dispatcher === undefined || leftMs <= 0 || leftMs > LINK_MS + CLOCK_SKEW_MS) {
         return undefined;
       }
-      const expected = hmac(await keyOf(dispatcher), `${name}.${endsAt}`, "base64url");
+      const expected = hmac(await signingKeyOf(dispatcher), `${name}.${endsAt}`, "base64url");
       return isSame(expected, signature) ? dispatcher : undefined;
     },
     async use(link, nonce) {
