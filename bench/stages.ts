@@ -94,12 +94,10 @@ function instantStore(): Store {
 
 function resultOf(item: unknown): unknown {
   if (typeof item !== "object" || item === null) return item;
-  if ("paymentKey" in item) {
-    const charge = { paymentKey: item.paymentKey, amountTiyin: 30_000, payer: "+998901234567" };
-    const attempt = { orderId: ++lastId, createdAt: 0, attempt: 1, dueAt: Infinity, ...charge };
-    return { status: "inserted", attempt };
-  }
-  return "wasInDoubt" in item && "status" in item
-    ? { status: item.status, isNew: true, notification: undefined }
-    : { userId: ++lastId, smsDue: false };
+  // A settled order, without a notification.
+  if ("attempt" in item) return { status: "paid" };
+  if (!("paymentKey" in item)) return { userId: ++lastId, smsDue: false };
+  const charge = { paymentKey: item.paymentKey, amountTiyin: 30_000, payer: "+998901234567" };
+  const lease = { attempt: 1, dueAt: Number.POSITIVE_INFINITY };
+  return { ...charge, ...lease, orderId: ++lastId, tariffTitle: "Standard", statusAt: 0 };
 }

@@ -10,7 +10,7 @@ import { waitingOrders } from "./orders/order-queries.ts";
 import { createOrders } from "./orders/orders.ts";
 import { NOTIFY_TIMEOUT_MS } from "./orders/retry-schedule.ts";
 import { orderRoutes } from "./orders/routes.ts";
-import { ORDER_DOCUMENTATION } from "./orders/webhook-document.ts";
+import { ORDER_DOCUMENTATION } from "./orders/order-json.ts";
 import { createChangeStage } from "./orders/change-stage.ts";
 import { tariffRoutes } from "./tariffs/routes.ts";
 import { createUserService } from "./users/register-user.ts";

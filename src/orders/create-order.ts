@@ -1,10 +1,13 @@
 import type { Needs } from "../dependencies.ts";
 import { Unavailable } from "../errors.ts";
+import { pause } from "../lib/pause.ts";
 import { createRateLimit } from "../lib/rate-limit.ts";
+import type { ChargeOutcome } from "../ports.ts";
 import type { Order } from "../store/schema.ts";
 import type { Tx } from "../store/store.ts";
-import type { Outcome } from "./charge-order.ts";
-import { type Attempt } from "./order-queries.ts";
+import type { Attempt } from "./order-jobs.ts";
+import { orderById, userIdIfKnown } from "./order-queries.ts";
+import type { ChargeOrder } from "./charge-order.ts";
 import {
   changeDetails,
   endRepeat,
@@ -14,23 +17,26 @@ import {
   openOrders,
   orderByPaymentKey,
   tariffCodeIfActive,
-  userIdIfKnown,
 } from "./insert-queries.ts";
 import { leaseEndsAt } from "./retry-schedule.ts";
-import type { WaitForFirstAttempt } from "./wait-for-first-attempt.ts";
+import type { Worker } from "./worker.ts";
 
 const HOUR_MS = 3_600_000;
 
 /** Attempts to insert: the conflicting row may disappear between INSERT and SELECT. */
 const MAX_INSERTS = 5;
 
+/** Poll interval of a repeat that waits for another process. */
+const POLL_MS = 50;
+
 interface CreateOrderDependencies extends Needs<
   "store" | "now" | "randomId",
   "paymentTimeoutMs" | "orderRepeatWindowMs" | "ordersPerUserPerHour"
 > {
-  /** Makes the first charge attempt. Never rejects. */
-  readonly chargeOrder: (attempt: Attempt) => Promise<Outcome>;
-  readonly waitForFirstAttempt: WaitForFirstAttempt;
+  /** Makes the first charge attempt. */
+  readonly chargeOrder: Worker<Attempt, Awaited<ReturnType<ChargeOrder>>>["attempt"];
+  /** Ends the waits for other processes when it aborts. */
+  readonly cutoff: AbortSignal;
 }
 
 /** Nothing was created. The user may order again at `retryAt`, in ms. */
@@ -45,9 +51,12 @@ export type Rejection =
       readonly retryAt: number;
     };
 
-export type CreateOrderResult =
+/** The result on disk: `pending` if the payment is in doubt, until about `dueAt`, in ms. */
+export type Outcome =
   | Rejection
-  | (Outcome & {
+  | ((
+      { readonly status: ChargeOutcome } | { readonly status: "pending"; readonly dueAt: number }
+    ) & {
       readonly orderId: number;
       /** Whether an earlier request created the order. */
       readonly isRepeat: boolean;
@@ -55,29 +64,19 @@ export type CreateOrderResult =
       readonly detailsIgnored: boolean;
     });
 
-type InsertResult =
-  | Rejection
-  | { readonly status: "inserted"; readonly attempt: Attempt }
-  | {
-      readonly status: "repeat";
-      readonly order: Order;
-      readonly inFlight: Promise<CreateOrderResult> | undefined;
-      readonly detailsIgnored: boolean;
-    };
-
 export interface CreateOrder {
   /**
    * Stores an order, charges it and records the outcome. A repeat creates no order: it waits for
    * the first one and gets its outcome. Only new orders count toward the user's hourly limit.
    * Resolves once the result is on disk. Rejects like `Store.batch`.
    */
-  createOrder(request: Omit<NewOrder, "paymentKey" | "withinLimit">): Promise<CreateOrderResult>;
+  createOrder(request: Omit<NewOrder, "paymentKey" | "withinLimit">): Promise<Outcome>;
   /** Resolves when all running calls of `createOrder` have settled. */
   idle(): Promise<unknown>;
 }
 
 export function createCreateOrder(dependencies: CreateOrderDependencies): CreateOrder {
-  const { store, chargeOrder, waitForFirstAttempt, now, randomId } = dependencies;
+  const { store, chargeOrder, cutoff, now, randomId } = dependencies;
   const { paymentTimeoutMs, orderRepeatWindowMs, ordersPerUserPerHour } = dependencies.config;
   const newOrders = createRateLimit<number>({
     limit: ordersPerUserPerHour,
@@ -90,11 +89,9 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
    * orders poll the row. An entry is added before its row is visible and removed after the first
    * charge attempt. A pending row without an entry is therefore not being paid by a request here.
    */
-  const inFlight = new Map<string, Promise<CreateOrderResult>>();
+  const inFlight = new Map<string, Promise<Outcome>>();
 
-  function createOrder(
-    request: Omit<NewOrder, "paymentKey" | "withinLimit">,
-  ): Promise<CreateOrderResult> {
+  function createOrder(request: Omit<NewOrder, "paymentKey" | "withinLimit">): Promise<Outcome> {
     const paymentKey = randomId();
     const withinLimit = newOrders.take(request.userId);
     const result = process({ ...request, paymentKey, withinLimit });
@@ -103,24 +100,18 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
   }
 
   // A single async function for a new order: each one costs 0.5 µs.
-  async function process(request: NewOrder): Promise<CreateOrderResult> {
+  async function process(request: NewOrder): Promise<Outcome> {
     let isLimitUsed = request.withinLimit;
     try {
       const result = await insert(request);
-      if (result.status === "inserted") {
+      if ("attempt" in result) {
         isLimitUsed = false;
-        const { orderId } = result.attempt;
-        const outcome = await chargeOrder(result.attempt);
-        return { ...outcome, orderId, isRepeat: false, detailsIgnored: false };
+        const { orderId } = result;
+        return { ...(await chargeOrder(result)), orderId, isRepeat: false, detailsIgnored: false };
       }
       if (isLimitUsed) newOrders.giveBack(request.userId);
       isLimitUsed = false;
-      if (result.status === "rejected") return result;
-      const { detailsIgnored } = result;
-      const first = await result.inFlight;
-      if (first?.status === "rejected") return first;
-      const outcome = first ?? outcomeOf(await waitForFirstAttempt(result.order));
-      return { ...outcome, orderId: result.order.id, isRepeat: true, detailsIgnored };
+      return result.status === "rejected" ? result : await repeat(request, result);
     } finally {
       // The insert has failed.
       if (isLimitUsed) newOrders.giveBack(request.userId);
@@ -128,13 +119,50 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     }
   }
 
+  /** Returns the outcome of the order that the request repeats. */
+  async function repeat(request: NewOrder, order: Order): Promise<Outcome> {
+    const answer = {
+      orderId: order.id,
+      isRepeat: true,
+      detailsIgnored: !hasDetails(order, request),
+    };
+    if (order.status !== "pending") return { ...outcomeOf(order), ...answer };
+    // Its own entry, if the acknowledgement of its insert was lost, would never settle.
+    const isOwn = order.paymentKey === request.paymentKey;
+    const first = isOwn ? undefined : await inFlight.get(order.paymentKey);
+    if (first?.status === "rejected") return first;
+    return { ...(first ?? outcomeOf(await waitForFirstAttempt(order))), ...answer };
+  }
+
+  /**
+   * Returns the order once its first charge attempt has ended: in another process, or here since
+   * the order was read. Never rejects.
+   */
+  async function waitForFirstAttempt(found: Order): Promise<Order> {
+    let order = found;
+    for (;;) {
+      // Ignores store errors: the next poll may succeed.
+      const [read] = await store.read((tx) => orderById(tx, { orderId: found.id })).catch(() => []);
+      order = read ?? order;
+      if (!store.isShared || !isFirstAttempt(order) || cutoff.aborted) return order;
+      await pause(POLL_MS, cutoff);
+    }
+  }
+
+  function isFirstAttempt({ status, attempts, createdAt, dueAt }: Order): boolean {
+    // A rescheduled order has a different due time.
+    const endsAt = leaseEndsAt(createdAt, paymentTimeoutMs);
+    return status === "pending" && attempts === 1 && dueAt === endsAt && now() < endsAt;
+  }
+
   const insert = store.batch((tx, requests: readonly NewOrder[]) => insertAll(tx, requests, 1));
 
+  /** Inserts the orders. Returns the first charge attempt of each, or what prevented it. */
   async function insertAll(
     tx: Tx,
     requests: readonly NewOrder[],
     attempt: number,
-  ): Promise<InsertResult[]> {
+  ): Promise<(Attempt | Order | Rejection)[]> {
     const createdAt = now();
     const allowed = requests.filter(({ withinLimit }) => withinLimit);
     const inserted = await insertPendingOrders(tx, allowed, {
@@ -143,28 +171,24 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
       dueAt: leaseEndsAt(createdAt, paymentTimeoutMs),
       isRepeatable: orderRepeatWindowMs > 0,
     });
-    const results: InsertResult[] = [];
+    const results: (Attempt | Order | Rejection)[] = [];
     for (const request of requests) {
       const own = inserted.get(request.paymentKey);
-      results.push(
-        own === undefined
-          ? await resolveConflict(tx, request, createdAt, attempt)
-          : { status: "inserted", attempt: own },
-      );
+      results.push(own ?? (await resolveConflict(tx, request, createdAt, attempt)));
     }
     return results;
   }
 
   /**
-   * Handles a request that inserted nothing: a repeat, a rejection, or a retry because the
-   * conflicting row has disappeared.
+   * Handles a request that inserted nothing. Returns the order that it repeats, a rejection, or the
+   * result of another insert because the conflicting row has disappeared.
    */
   async function resolveConflict(
     tx: Tx,
     request: NewOrder,
     createdAt: number,
     attempt: number,
-  ): Promise<InsertResult> {
+  ): Promise<Attempt | Order | Rejection> {
     const { userId, tariffCode, idempotencyKey, paymentKey } = request;
     if (store.isShared) {
       // An earlier run of this transaction may have committed without acknowledgement.
@@ -193,14 +217,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
       await endRepeat(tx, { orderId: conflicting.id });
       return retryInsert(tx, request, attempt);
     }
-    return {
-      status: "repeat",
-      order: found,
-      // A retry may have settled the order while its first request is still waiting for the
-      // provider.
-      inFlight: found.status === "pending" ? inFlight.get(found.paymentKey) : undefined,
-      detailsIgnored: !(await applyDetails(tx, request, found)),
-    };
+    return applyDetails(tx, request, found);
   }
 
   /**
@@ -228,7 +245,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     return Math.abs(at - order.createdAt) < orderRepeatWindowMs;
   }
 
-  async function retryInsert(tx: Tx, request: NewOrder, attempt: number): Promise<InsertResult> {
+  async function retryInsert(tx: Tx, request: NewOrder, attempt: number) {
     if (attempt === MAX_INSERTS) {
       throw new Unavailable("the conflicting order vanished on every retry");
     }
@@ -241,33 +258,39 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
 }
 
 /**
- * Stores a repeat's address and comment. Returns false if a dispatcher has already accepted or
- * cancelled the order.
+ * Stores a repeat's address and comment, unless a dispatcher has already accepted or cancelled the
+ * order. Returns the order.
  */
-async function applyDetails(
-  tx: Tx,
-  { address, comment }: NewOrder,
-  order: Order,
-): Promise<boolean> {
-  const details = { address: address ?? order.address, comment: comment ?? order.comment };
-  if (details.address === order.address && details.comment === order.comment) return true;
+async function applyDetails(tx: Tx, request: NewOrder, order: Order): Promise<Order> {
+  if (hasDetails(order, request)) return order;
+  const details = {
+    address: request.address ?? order.address,
+    comment: request.comment ?? order.comment,
+  };
   const changed = await changeDetails(tx, { orderId: order.id, ...details });
-  return changed.length > 0;
+  return changed.length > 0 ? { ...order, ...details } : order;
+}
+
+/** Returns whether the order has the request's address and comment, as far as it gives any. */
+function hasDetails(order: Order, { address, comment }: NewOrder): boolean {
+  return (
+    (address === null || address === order.address) &&
+    (comment === null || comment === order.comment)
+  );
 }
 
 /**
- * Handles our own insert whose acknowledgement was lost. The order is charged unless another
- * attempt has started.
+ * Handles our own insert whose acknowledgement was lost. Returns its first charge attempt, or the
+ * order if another attempt has started.
  */
-function ownInsert(order: Order & { readonly payer: string }): InsertResult {
-  const { id: orderId, attempts: attempt, status, dueAt } = order;
-  if (status !== "pending" || attempt !== 1 || dueAt === null) {
-    return { status: "repeat", order, inFlight: undefined, detailsIgnored: false };
-  }
-  return { status: "inserted", attempt: { ...order, orderId, attempt, dueAt } };
+function ownInsert(order: Order & Pick<Attempt, "payer" | "tariffTitle">): Attempt | Order {
+  const { id: orderId, attempts: attempt, status, dueAt, createdAt: statusAt } = order;
+  if (status !== "pending" || attempt !== 1 || dueAt === null) return order;
+  const { paymentKey, amountTiyin, payer, tariffTitle } = order;
+  return { orderId, paymentKey, amountTiyin, payer, tariffTitle, statusAt, attempt, dueAt };
 }
 
-function outcomeOf({ id, status, dueAt }: Order): Outcome {
+function outcomeOf({ id, status, dueAt }: Order) {
   if (status !== "pending") return { status };
   if (dueAt === null) throw new Error(`order ${id} is pending but has no due time`);
   return { status, dueAt };

@@ -3,7 +3,7 @@ import { type Log, reasonOf } from "../log.ts";
 import type { Clock, WebhookEvent, WebhookSender } from "../ports.ts";
 import type { OrderEvent } from "../store/schema.ts";
 import { withTimeout } from "../lib/with-timeout.ts";
-import { markDelivered } from "./jobs.ts";
+import { markDelivered } from "./event-queries.ts";
 import { toOrderJson } from "./order-json.ts";
 import { orderById } from "./order-queries.ts";
 import type { Leased } from "./worker.ts";

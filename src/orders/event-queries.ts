@@ -1,6 +1,7 @@
 import { and, asc, desc, eq, isNotNull, sql } from "drizzle-orm";
 import type { OrderEvent } from "../store/schema.ts";
-import { prepared, type ReadTx } from "../store/store.ts";
+import { prepared, type ReadTx, type Tx } from "../store/store.ts";
+import type { Jobs, Leased } from "./worker.ts";
 
 const value = sql.placeholder;
 
@@ -82,3 +83,71 @@ export const markRefunded = prepared((tx, { orders }) =>
     )
     .returning({ orderId: orders.id }),
 );
+
+// Deliveries to the webhook
+
+/** Sets the due time of events that are due later than `after` to `now`. Returns their ids. */
+const makeEventsDue = prepared((tx, { orderEvents }, { skipLocked }) =>
+  tx
+    .update(orderEvents)
+    .set({ dueAt: sql`${value("now")}` })
+    .where(
+      sql`${orderEvents.id} IN (
+        SELECT id FROM order_events WHERE due_at > ${value("after")} ${skipLocked}
+      )`,
+    )
+    .returning({ eventId: orderEvents.id }),
+);
+
+/**
+ * Claims up to `limit` events that are due by `now`: counts the attempt and leases them until
+ * `dueAt`.
+ */
+const claimDueEvents = prepared((tx, { orderEvents }, { skipLocked }) =>
+  tx
+    .update(orderEvents)
+    .set({ attempts: sql`${orderEvents.attempts} + 1`, dueAt: sql`${value("dueAt")}` })
+    .where(
+      sql`${orderEvents.id} IN (
+        SELECT id FROM order_events
+        WHERE due_at <= ${value("now")}
+        ORDER BY due_at LIMIT ${value("limit")} ${skipLocked}
+      )`,
+    )
+    .returning(),
+);
+
+/**
+ * Sets an event's due time; null if it was delivered. Does nothing if another attempt has claimed
+ * it.
+ */
+const setEventDue = prepared((tx, { orderEvents }) =>
+  tx
+    .update(orderEvents)
+    .set({
+      dueAt: sql`CAST(${value("dueAt")} AS bigint)`,
+      attempts: sql`CAST(${value("attempts")} AS bigint)`,
+    })
+    .where(and(eq(orderEvents.id, value("id")), eq(orderEvents.attempts, value("attempt")))),
+);
+
+/** Records that this attempt delivered the event. */
+export function markDelivered(tx: Tx, { id, attempt }: { id: number; attempt: number }) {
+  return setEventDue(tx, { id, attempt, attempts: attempt, dueAt: null });
+}
+
+/** Deliveries of events to the webhook. */
+export const webhookJobs: Jobs<OrderEvent & Leased> = {
+  name: "webhook event",
+  idOf: ({ id }) => id,
+  async claim(tx, values) {
+    const events = await claimDueEvents(tx, values);
+    return events.map((event) => ({ ...event, attempt: event.attempts, dueAt: values.dueAt }));
+  },
+  makeDue: makeEventsDue,
+  async reschedule(tx, reschedules) {
+    for (const { job, dueAt, attempts } of reschedules) {
+      await setEventDue(tx, { id: job.id, attempt: job.attempt, dueAt, attempts });
+    }
+  },
+};

@@ -1,7 +1,8 @@
 import { and, desc, eq, getTableColumns, gt, inArray, isNull, sql } from "drizzle-orm";
 import type { Order } from "../store/schema.ts";
-import { prepared, type ReadTx, selectList, type Tx } from "../store/store.ts";
-import { type Attempt, payer } from "./order-queries.ts";
+import { prepared, selectList, type Tx } from "../store/store.ts";
+import type { Attempt } from "./order-jobs.ts";
+import { payer, tariffTitle } from "./order-queries.ts";
 
 /** An order to insert. */
 export interface NewOrder {
@@ -60,6 +61,7 @@ const insertPending = prepared((tx, { orders }, { jsonEach, nextId }) => {
       paymentKey: orders.paymentKey,
       amountTiyin: orders.amountTiyin,
       payer,
+      tariffTitle,
     });
 });
 
@@ -91,9 +93,8 @@ export async function insertPendingOrders(
   const inserted = await insertPending(tx, { ...common, newOrders: JSON.stringify(rows) });
   const { createdAt, dueAt } = common;
   const attempts = new Map<string, Attempt>();
-  for (const { orderId, paymentKey, amountTiyin, payer } of inserted) {
-    const attempt = { orderId, paymentKey, amountTiyin, payer, createdAt, attempt: 1, dueAt };
-    attempts.set(paymentKey, attempt);
+  for (const order of inserted) {
+    attempts.set(order.paymentKey, { ...order, statusAt: createdAt, attempt: 1, dueAt });
   }
   return attempts;
 }
@@ -167,10 +168,10 @@ export async function findConflictingOrder(
   return order;
 }
 
-/** Selects the order with this payment key, and its customer's phone number. */
+/** Selects the order with this payment key, its customer's phone number and its tariff's title. */
 export const orderByPaymentKey = prepared((tx, { orders }) =>
   tx
-    .select({ ...getTableColumns(orders), payer })
+    .select({ ...getTableColumns(orders), payer, tariffTitle })
     .from(orders)
     .where(eq(orders.paymentKey, value("paymentKey"))),
 );
@@ -205,12 +206,4 @@ export const tariffCodeIfActive = prepared((tx, { tariffs }) =>
     .select({ code: tariffs.code })
     .from(tariffs)
     .where(and(eq(tariffs.code, value("tariffCode")), eq(tariffs.active, true))),
-);
-
-/** Selects a user's id if the user exists. */
-export const userIdIfKnown = prepared((tx: ReadTx, { users }) =>
-  tx
-    .select({ id: users.id })
-    .from(users)
-    .where(eq(users.id, value("userId"))),
 );

@@ -1,22 +1,18 @@
 import type { Needs } from "../dependencies.ts";
-import { type PaidOrder, Postponed } from "../ports.ts";
+import { Postponed } from "../ports.ts";
 import { withTimeout } from "../lib/with-timeout.ts";
-import { markNotified } from "./order-queries.ts";
+import { type Attempt, markNotified } from "./order-jobs.ts";
 import { NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
-import type { Leased } from "./worker.ts";
 
 /** With less time left on the lease, an attempt could time out after the message was sent. */
 const SHORTEST_ATTEMPT_MS = NOTIFY_TIMEOUT_MS / 2;
-
-/** One attempt to notify the dispatcher of a paid order. */
-export type Notification = Leased & PaidOrder;
 
 /**
  * Notifies the dispatcher of a paid order and records it. Rejects if the dispatcher does. Rejects
  * with `Postponed` if the notification has waited in the queue for too long, or if the service is
  * stopping.
  */
-export type NotifyDispatcher = (notification: Notification) => Promise<unknown>;
+export type NotifyDispatcher = (order: Attempt) => Promise<unknown>;
 
 interface NotifyDependencies extends Needs<"store" | "dispatcher" | "now"> {
   /** No call begins after it aborts. A running one continues, because it may take effect. */
@@ -37,22 +33,23 @@ export function createNotifyDispatcher(dependencies: NotifyDependencies): Notify
   /** The last call to a serial dispatcher. */
   let last: Promise<void> = Promise.resolve();
 
-  function call(notification: Notification): Promise<void> {
+  function call({ orderId, amountTiyin, tariffTitle, statusAt, dueAt }: Attempt): Promise<void> {
     if (cutoff.aborted) return Promise.reject(new Postponed("the service is stopping", 0));
-    const timeoutMs = Math.min(NOTIFY_TIMEOUT_MS, notification.dueAt - now());
+    const timeoutMs = Math.min(NOTIFY_TIMEOUT_MS, dueAt - now());
     if (timeoutMs >= SHORTEST_ATTEMPT_MS) {
-      return withTimeout(timeoutMs, (options) => dispatcher.notify(notification, options));
+      const paid = { orderId, amountTiyin, tariffTitle, paidAt: statusAt };
+      return withTimeout(timeoutMs, (options) => dispatcher.notify(paid, options));
     }
     return Promise.reject(new Postponed("the notification waited too long in the queue", 0));
   }
 
-  function callInTurn(notification: Notification): Promise<void> {
-    if (!dispatcher.isSerial) return call(notification);
-    const next = () => call(notification);
+  function callInTurn(order: Attempt): Promise<void> {
+    if (!dispatcher.isSerial) return call(order);
+    const next = () => call(order);
     // Called in turn, so that the timeout excludes the wait.
     last = last.then(next, next);
     return last;
   }
 
-  return (notification) => callInTurn(notification).then(() => record(notification.orderId));
+  return (order) => callInTurn(order).then(() => record(order.orderId));
 }

@@ -1,14 +1,5 @@
-import { and, desc, eq, isNotNull, lt, type Placeholder, type SQL, sql } from "drizzle-orm";
-import type { Charge } from "../ports.ts";
-import type { Dialect } from "../store/dialect.ts";
-import type { Tables } from "../store/schema.ts";
+import { and, desc, eq, isNotNull, lt, type SQL, sql } from "drizzle-orm";
 import { prepared, type ReadTx } from "../store/store.ts";
-import type { Leased } from "./worker.ts";
-
-/** One attempt to charge a pending order. */
-export interface Attempt extends Charge, Leased {
-  readonly createdAt: number;
-}
 
 const value = sql.placeholder;
 
@@ -18,13 +9,6 @@ export const payer = sql<string>`(SELECT phone_number FROM users WHERE users.id 
 
 /** The tariff's title. */
 export const tariffTitle = sql<string>`(SELECT title FROM tariffs WHERE tariffs.code = orders.tariff_code)`;
-
-/** Matches orders whose ids are in a JSON array. */
-function isOneOf({ orders }: Tables, { jsonEach }: Dialect, orderIds: Placeholder) {
-  return sql`${orders.id} IN (SELECT CAST(given.value AS bigint) FROM ${jsonEach(orderIds)} AS given)`;
-}
-
-// Reading
 
 /** Selects the order with this id. */
 export const orderById = prepared((tx: ReadTx, { orders }) =>
@@ -81,44 +65,10 @@ export const waitingOrders = prepared((tx: ReadTx, { orders }) => {
     .where(isNotNull(orders.dueAt));
 });
 
-// Settling and notifying. `orderIds` is a JSON array.
-
-/** Marks these orders as paid if they are pending. Returns the ids and tariff titles of those. */
-export const settlePaid = prepared((tx, tables, dialect) =>
+/** Selects a user's id if the user exists. */
+export const userIdIfKnown = prepared((tx: ReadTx, { users }) =>
   tx
-    .update(tables.orders)
-    .set({
-      status: "paid",
-      settledAt: sql`${value("settledAt")}`,
-      dueAt: sql`${value("dueAt")}`,
-      attempts: 1,
-      stage: "new",
-      stageAt: sql`${value("settledAt")}`,
-    })
-    .where(and(isOneOf(tables, dialect, value("orderIds")), eq(tables.orders.status, "pending")))
-    .returning({ orderId: tables.orders.id, tariffTitle }),
-);
-
-/** Marks these orders as declined if they are pending. Returns the ids of those. */
-export const settleDeclined = prepared((tx, tables, dialect) =>
-  tx
-    .update(tables.orders)
-    .set({
-      status: "declined",
-      settledAt: sql`${value("settledAt")}`,
-      dueAt: null,
-      attempts: 1,
-      // After a decline, a request without a key is a new order.
-      repeatable: false,
-    })
-    .where(and(isOneOf(tables, dialect, value("orderIds")), eq(tables.orders.status, "pending")))
-    .returning({ orderId: tables.orders.id }),
-);
-
-/** Records that the dispatcher was notified of these paid orders. */
-export const markNotified = prepared((tx, tables, dialect) =>
-  tx
-    .update(tables.orders)
-    .set({ notifiedAt: sql`${value("now")}`, dueAt: null })
-    .where(and(isOneOf(tables, dialect, value("orderIds")), eq(tables.orders.status, "paid"))),
+    .select({ id: users.id })
+    .from(users)
+    .where(eq(users.id, value("userId"))),
 );

@@ -2,10 +2,10 @@ import type { Needs } from "../dependencies.ts";
 import { createChargeOrder, logFailedCharge } from "./charge-order.ts";
 import { createCreateOrder } from "./create-order.ts";
 import { createDeliverEvent, logFailedDelivery, WEBHOOK_TIMEOUT_MS } from "./deliver-event.ts";
-import { chargeJobs, notificationJobs, webhookJobs } from "./jobs.ts";
-import { createNotifyDispatcher, type Notification } from "./notify-dispatcher.ts";
+import { webhookJobs } from "./event-queries.ts";
+import { createNotifyDispatcher } from "./notify-dispatcher.ts";
+import { type Attempt, chargeJobs, notificationJobs } from "./order-jobs.ts";
 import { NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
-import { createWaitForFirstAttempt } from "./wait-for-first-attempt.ts";
 import { createWorker, type Worker } from "./worker.ts";
 
 /** Maximum number of concurrent charges, and of concurrent notifications. */
@@ -34,7 +34,7 @@ export function createOrders(
     timeoutMs: NOTIFY_TIMEOUT_MS,
     concurrency: CONCURRENCY,
     run: createNotifyDispatcher({ ...dependencies, cutoff }),
-    onFailure: ({ orderId }: Notification, error) =>
+    onFailure: ({ orderId }: Attempt, error) =>
       log.warn(`The dispatcher was not notified of order ${orderId}; will retry.`, error),
   });
   const charge = createWorker({
@@ -58,7 +58,7 @@ export function createOrders(
   const { createOrder, idle } = createCreateOrder({
     ...dependencies,
     chargeOrder: charge.attempt,
-    waitForFirstAttempt: createWaitForFirstAttempt({ ...dependencies, cutoff }),
+    cutoff,
   });
 
   return {

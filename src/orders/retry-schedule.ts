@@ -32,3 +32,65 @@ export function latestDueAt(now: number, longestMs: number): number {
 export function nextAttemptAt(now: number, attempt: number): number {
   return now + Math.min(1000 * attempt ** 4, LONGEST_PAUSE_MS);
 }
+
+/** Decides which jobs become due early. */
+export interface Waker {
+  /** Records that the process has just started: all jobs become due if the store is not shared. */
+  start(): void;
+  /** Records a successful attempt: jobs that failed before may succeed now. */
+  succeeded(): void;
+  /** Records that the recipient postponed a job. No jobs are woken until the next success. */
+  postponed(): void;
+  /** Returns a time in ms: all jobs with a later due time should become due now. */
+  dueBeyond(now: number): number;
+  /** Records how many jobs were made due after the last `dueBeyond`. */
+  woke(count: number): void;
+}
+
+/**
+ * Creates a waker for jobs whose attempts take up to `timeoutMs`. It never wakes leased jobs,
+ * except on the first poll if the store is not shared: no other process can hold a lease then. If
+ * that poll fails, the next one wakes no leased jobs, because this process may hold leases by then.
+ */
+export function createWaker(timeoutMs: number, isShared: boolean): Waker {
+  let isStarting = false;
+  let isFirstPoll = false;
+  let successes = 0;
+  let handled = 0;
+  /** The success count that the current poll handles; undefined if it wakes nothing. */
+  let waking: number | undefined;
+  /**
+   * Consecutive wake-ups that found jobs. Each one lengthens the backoff, because some jobs may
+   * never succeed.
+   */
+  let wakes = 0;
+  let backoffEndsAt = Number.NEGATIVE_INFINITY;
+  let polledAt = 0;
+
+  return {
+    start() {
+      isStarting = !isShared;
+      isFirstPoll = isStarting;
+    },
+    succeeded: () => void (successes += 1),
+    postponed: () => void (handled = successes),
+    dueBeyond(now) {
+      polledAt = now;
+      const isBackingOff =
+        backoffEndsAt > now && backoffEndsAt <= latestDueAt(now, LONGEST_PAUSE_MS);
+      waking = successes > handled && !isBackingOff ? successes : undefined;
+      if (isFirstPoll) {
+        isFirstPoll = false;
+        return now;
+      }
+      return latestDueAt(now, isStarting || waking !== undefined ? timeoutMs : LONGEST_PAUSE_MS);
+    },
+    woke(count) {
+      isStarting = false;
+      if (waking === undefined) return;
+      handled = Math.max(handled, waking);
+      wakes = count === 0 ? 0 : wakes + 1;
+      backoffEndsAt = nextAttemptAt(polledAt, wakes);
+    },
+  };
+}

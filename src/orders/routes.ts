@@ -15,8 +15,7 @@ import {
   TARIFF_CODE,
 } from "../http/schemas.ts";
 import type { CreateOrder } from "./create-order.ts";
-import { orderById, ordersOfUser } from "./order-queries.ts";
-import { userIdIfKnown } from "./insert-queries.ts";
+import { orderById, ordersOfUser, userIdIfKnown } from "./order-queries.ts";
 import { ORDER_EXAMPLES, ORDER_LIST_EXAMPLES, ORDER, toOrderJson } from "./order-json.ts";
 import { POLL_MS } from "./worker.ts";
 import { leaseEndsAt } from "./retry-schedule.ts";

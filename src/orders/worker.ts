@@ -4,8 +4,7 @@ import { pause } from "../lib/pause.ts";
 import { type Clock, Postponed } from "../ports.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { createTaskQueue } from "../lib/task-queue.ts";
-import { leaseEndsAt, nextAttemptAt } from "./retry-schedule.ts";
-import { createWaker } from "./waker.ts";
+import { leaseEndsAt, nextAttemptAt, createWaker } from "./retry-schedule.ts";
 
 /** Poll interval for due jobs. Most jobs are done before polling could find them. */
 export const POLL_MS = 1000;

@@ -95,7 +95,8 @@ describe("dispatcher notification", () => {
     });
     const notification = {
       ...{ orderId: 1, attempt: 1, dueAt: world.nowMs + 6000 },
-      ...{ amountTiyin: 30_000, tariffTitle: "Standard", paidAt: world.nowMs },
+      ...{ amountTiyin: 30_000, tariffTitle: "Standard", statusAt: world.nowMs },
+      ...{ paymentKey: "p", payer: "+998901234567" },
     };
     jest.useFakeTimers();
     try {

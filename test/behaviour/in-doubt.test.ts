@@ -173,7 +173,8 @@ describe("payment in doubt", () => {
     });
     const { nowMs } = world;
     const charge = { orderId: 1, paymentKey: "p", amountTiyin: 1, payer: "+998901234567" };
-    const order = { ...charge, createdAt: nowMs, attempt: 1, dueAt: nowMs + leftMs };
+    const lease = { attempt: 1, dueAt: nowMs + leftMs };
+    const order = { ...charge, ...lease, tariffTitle: "Standard", statusAt: nowMs };
     expect(await chargeOrder(order).catch((error: unknown) => String(error))).toContain(reason);
     expect(world.charges).toHaveLength(charges);
   });

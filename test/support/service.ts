@@ -1,6 +1,6 @@
 import { createApp } from "../../src/app.ts";
 import type { Dependencies } from "../../src/dependencies.ts";
-import { makeOrdersDue } from "../../src/orders/jobs.ts";
+import { makeOrdersDue } from "../../src/orders/order-jobs.ts";
 import { readConfig } from "../../src/config.ts";
 import { createClient } from "./client.ts";
 import { createDependencies, createWorld } from "./world.ts";
