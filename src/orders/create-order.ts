@@ -40,16 +40,10 @@ interface CreateOrderDependencies extends Needs<
 }
 
 /** Nothing was created. The user may order again at `retryAt`, in ms. */
-export type Rejection =
-  | {
-      readonly status: "rejected";
-      readonly code: "user_not_found" | "tariff_not_found" | "idempotency_key_reused";
-    }
-  | {
-      readonly status: "rejected";
-      readonly code: "too_many_orders";
-      readonly retryAt: number;
-    };
+export type Rejection = { readonly status: "rejected" } & (
+  | { readonly code: "user_not_found" | "tariff_not_found" | "idempotency_key_reused" }
+  | { readonly code: "too_many_orders"; readonly retryAt: number }
+);
 
 /** The result on disk: `pending` if the payment is in doubt, until about `dueAt`, in ms. */
 export type Outcome =
@@ -77,12 +71,12 @@ export interface CreateOrder {
 
 export function createCreateOrder(dependencies: CreateOrderDependencies): CreateOrder {
   const { store, chargeOrder, cutoff, now, randomId } = dependencies;
-  const { paymentTimeoutMs, orderRepeatWindowMs, ordersPerUserPerHour } = dependencies.config;
-  const newOrders = createRateLimit<number>({
-    limit: ordersPerUserPerHour,
-    windowMs: HOUR_MS,
-    now,
-  });
+  const {
+    paymentTimeoutMs,
+    orderRepeatWindowMs,
+    ordersPerUserPerHour: limit,
+  } = dependencies.config;
+  const newOrders = createRateLimit<number>({ limit, windowMs: HOUR_MS, now });
   /**
    * Requests in progress in this process, by payment key. A repeat waits for the entry of its
    * order, which works even if the clock jumps or the store fails. Repeats of other processes'
@@ -107,7 +101,11 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
       if ("attempt" in result) {
         isLimitUsed = false;
         const { orderId } = result;
-        return { ...(await chargeOrder(result)), orderId, isRepeat: false, detailsIgnored: false };
+        const charged = await chargeOrder(result);
+        // A retry may have settled the order, if the clock has jumped.
+        const order = charged.status === "pending" ? await read(orderId) : undefined;
+        const outcome = order === undefined ? charged : outcomeOf(order);
+        return { ...outcome, orderId, isRepeat: false, detailsIgnored: false };
       }
       if (isLimitUsed) newOrders.giveBack(request.userId);
       isLimitUsed = false;
@@ -141,12 +139,16 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
   async function waitForFirstAttempt(found: Order): Promise<Order> {
     let order = found;
     for (;;) {
-      // Ignores store errors: the next poll may succeed.
-      const [read] = await store.read((tx) => orderById(tx, { orderId: found.id })).catch(() => []);
-      order = read ?? order;
+      order = (await read(found.id)) ?? order;
       if (!store.isShared || !isFirstAttempt(order) || cutoff.aborted) return order;
       await pause(POLL_MS, cutoff);
     }
+  }
+
+  /** Returns the order's row; undefined if the store can't be read. */
+  async function read(orderId: number): Promise<Order | undefined> {
+    const [order] = await store.read((tx) => orderById(tx, { orderId })).catch(() => []);
+    return order;
   }
 
   function isFirstAttempt({ status, attempts, createdAt, dueAt }: Order): boolean {

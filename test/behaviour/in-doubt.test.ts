@@ -344,6 +344,23 @@ describe("payment in doubt", () => {
     await next.app.idle();
   });
 
+  test("that a retry has settled is returned as paid, even if the first attempt fails", async () => {
+    const { order, userId, world, app, resume } = createService();
+    const user = await userId();
+    const answers = [Promise.withResolvers<"paid">(), Promise.withResolvers<"paid">()];
+    world.charge = () => answers[world.charges.length - 1]?.promise ?? Promise.resolve("paid");
+    const first = order(user);
+    while (world.charges.length < 1) await Bun.sleep(0);
+    await resume();
+    await app.workers.charge.runOnce();
+    answers[1]?.resolve("paid");
+    await app.idle();
+    answers[0]?.reject(new Error("502"));
+    const { status, body } = await first;
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ status: "ok", order_id: 1 });
+  });
+
   test("is recorded once if two attempts race", async () => {
     const { order, get, userId, world, app, resume } = createService();
     const user = await userId();
