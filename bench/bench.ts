@@ -4,6 +4,16 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { temporaryFolder } from "../test/support/process.ts";
 import { benchBackup } from "./backup.ts";
+import { benchBoard, benchViews } from "./board.ts";
+import {
+  type Contender,
+  ENDPOINTS,
+  FIRST_NUMBER,
+  registerUsers,
+  turn,
+  USERS,
+  WARM_UP_SECONDS,
+} from "./contender.ts";
 import { median, residentMb, spread } from "./statistics.ts";
 import { LOADER, load, type Measure } from "./load.ts";
 import { orderCost } from "./order-cost.ts";
@@ -23,21 +33,11 @@ import {
 
 const ROUNDS = Number(process.env["BENCH_ROUNDS"] ?? 3);
 const SECONDS = Number(process.env["BENCH_SECONDS"] ?? 2);
-const WARM_UP_SECONDS = 4;
+const TURNS = { rounds: ROUNDS, seconds: SECONDS };
 const CONNECTIONS = [1, 8, 64, 256];
-const ENDPOINTS = ["/create_order keyed", "/create_order", "/register"] as const;
 
-const USERS = 1000;
-const FIRST_NUMBER = 10;
 const MANY_ORDERS = Number(process.env["BENCH_ORDERS"] ?? 1_000_000);
 const BURST = 2000;
-
-interface Contender {
-  readonly name: string;
-  readonly peer: Peer;
-  /** The next unused phone number. */
-  nextNumber: number;
-}
 
 using folder = temporaryFolder();
 const database = (name: string) => join(folder.path, `${name}.db`);
@@ -51,8 +51,8 @@ const parts = {
   stages,
   compare,
   lookUps,
-  board,
-  views,
+  board: () => benchBoard(TURNS, database("board")),
+  views: () => benchViews(TURNS, database("views")),
   postgres,
   costs,
   backup: () =>
@@ -138,21 +138,6 @@ async function compare() {
   countRows(orders);
 }
 
-/** Runs the load against one contender. */
-async function turn(
-  contender: Contender,
-  endpoint: (typeof ENDPOINTS)[number],
-  connections: number,
-  seconds: number,
-): Promise<Measure> {
-  // Otherwise this contender would wait for the previous contender's writes.
-  if (Bun.which("sync") !== null) Bun.spawnSync(["sync"]);
-  const count = endpoint === "/register" ? contender.nextNumber : USERS;
-  const measure = await load(contender.peer.url, endpoint, connections, seconds, count);
-  if (endpoint === "/register") contender.nextNumber += measure.requests + connections;
-  return measure;
-}
-
 async function startAll(): Promise<Contender[]> {
   const contender = (name: string, peer: Peer): Contender => ({
     name,
@@ -181,18 +166,6 @@ async function startAll(): Promise<Contender[]> {
     for (const endpoint of ENDPOINTS) await turn(contender, endpoint, 64, WARM_UP_SECONDS);
   }
   return contenders;
-}
-
-/** Registers users 1 to USERS. Skips the payment stub's test numbers, which come first. */
-async function registerUsers(url: string) {
-  for (let number = FIRST_NUMBER; number < FIRST_NUMBER + USERS; number++) {
-    const response = await fetch(`${url}/register`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ phone_number: `+9989${String(number).padStart(8, "0")}` }),
-    });
-    if (!response.ok) throw new Error(`registering: ${response.status} ${await response.text()}`);
-  }
 }
 
 /** Checks that every successful response has a paid order. */
@@ -239,81 +212,6 @@ async function lookUps() {
   }
   console.log(`\nOrders/s with the look-up indexes relative to without: ${spread(ratios)}`);
   for (const { peer } of contenders) await peer.end();
-}
-
-/** Measures the cost of an open board, which reloads after every change. */
-async function board() {
-  const contender = { name: "", peer: await startService(database("board")), nextNumber: 0 };
-  const { url } = contender.peer;
-  await registerUsers(url);
-  await turn(contender, "/create_order", 64, WARM_UP_SECONDS);
-  const ratios: number[] = [];
-  for (let round = 0; round < 2 * ROUNDS; round++) {
-    const perSecond = { open: 0, closed: 0 };
-    for (const state of round % 2 === 0
-      ? (["open", "closed"] as const)
-      : (["closed", "open"] as const)) {
-      const closing = new AbortController();
-      const page = state === "open" ? watchBoard(url, closing.signal) : undefined;
-      perSecond[state] = (await turn(contender, "/create_order", 64, SECONDS)).perSecond;
-      closing.abort();
-      await page;
-    }
-    ratios.push(perSecond.open / perSecond.closed);
-  }
-  console.log(`\nOrders/s with an open board relative to none: ${spread(ratios)}`);
-  await contender.peer.end();
-}
-
-/** Measures the board's load times with 1,000,000 orders, 100,000 of them from the last 14 days. */
-async function views() {
-  const path = database("views");
-  await (await startService(path)).end();
-  using file = new Database(path);
-  const [now, days] = [Date.now(), Math.round(13.9 * 86_400_000)];
-  file.run("BEGIN");
-  file.run(`WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
-    INSERT INTO users (phone_number, created_at, sms_tried_at)
-    SELECT '+9989' || printf('%08d', i * 97), 0, 0 FROM n`);
-  file.run(
-    `WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
-    INSERT INTO orders (user_id, tariff_code, amount_tiyin, status, payment_key, created_at, settled_at,
-      notified_at, attempts, repeatable, stage, stage_at)
-    SELECT i % 100000 + 1, 'standard_300', 30000, 'paid', 'p' || i, t, t, t, 1, 0,
-      CASE WHEN i > 999900 THEN 'new' WHEN i % 10 = 0 THEN 'cancelled' ELSE 'completed' END, t
-    FROM (SELECT i, CASE WHEN i <= 900000 THEN ${now} - ${days} - (900000 - i) * 30000
-      ELSE ${now} - CAST((1000000 - i) * ${days / 100_000} AS integer) END AS t FROM n)`,
-  );
-  file.run("COMMIT");
-  file.close();
-  const peer = await startService(path);
-  console.log("\nPages with 1 000 000 orders, ms:");
-  for (const page of ["", "/days", "/days?stage=cancelled", "/orders/999999", "/search?q=4567"]) {
-    const times: number[] = [];
-    for (let turn = 0; turn < 2 * ROUNDS + 1; turn++) {
-      const beganAt = performance.now();
-      const response = await fetch(`${peer.url}/board${page}`);
-      await response.text();
-      if (!response.ok) throw new Error(`/board${page} returned ${response.status}`);
-      times.push(performance.now() - beganAt);
-    }
-    console.log(`  /board${page}: ${median(times).toFixed(1)}`);
-  }
-  await peer.end();
-}
-
-/** Reloads the board on every change, like an open page. */
-async function watchBoard(url: string, signal: AbortSignal) {
-  try {
-    const { body } = await fetch(`${url}/board/changes`, { signal });
-    const decoder = new TextDecoder();
-    for await (const chunk of body ?? []) {
-      if (!decoder.decode(chunk, { stream: true }).includes("change")) continue;
-      await (await fetch(`${url}/board`, { signal })).text();
-    }
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  }
 }
 
 /** Measures instances on PostgreSQL. */
