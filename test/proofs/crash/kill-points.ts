@@ -76,7 +76,7 @@ export const COPY_SABOTAGES: readonly {
     why: "the other instances are charging the orders they have just claimed",
     mutations: [
       {
-        file: "orders/waker.ts",
+        file: "orders/retry-schedule.ts",
         from: "isStarting = !isShared",
         to: "isStarting = true",
       },
