@@ -1,30 +1,16 @@
 import type { Needs } from "../dependencies.ts";
-import { Unavailable } from "../errors.ts";
 import { pause } from "../lib/pause.ts";
 import { createRateLimit } from "../lib/rate-limit.ts";
 import type { ChargeOutcome } from "../ports.ts";
 import type { Order } from "../store/schema.ts";
-import type { Tx } from "../store/store.ts";
 import type { Attempt } from "./order-jobs.ts";
-import { orderById, userIdIfKnown } from "./order-queries.ts";
+import { orderById } from "./order-queries.ts";
 import type { ChargeOrder } from "./charge-order.ts";
-import {
-  changeDetails,
-  endRepeat,
-  findConflictingOrder,
-  insertPendingOrders,
-  type NewOrder,
-  openOrders,
-  orderByPaymentKey,
-  tariffCodeIfActive,
-} from "./insert-queries.ts";
+import { createInsertOrder, hasDetails, type NewOrder, type Rejection } from "./insert-order.ts";
 import { leaseEndsAt } from "./retry-schedule.ts";
 import type { Worker } from "./worker.ts";
 
 const HOUR_MS = 3_600_000;
-
-/** Attempts to insert: the conflicting row may disappear between INSERT and SELECT. */
-const MAX_INSERTS = 5;
 
 /** Poll interval of a repeat that waits for another process. */
 const POLL_MS = 50;
@@ -38,12 +24,6 @@ interface CreateOrderDependencies extends Needs<
   /** Ends the waits for other processes when it aborts. */
   readonly cutoff: AbortSignal;
 }
-
-/** Nothing was created. The user may order again at `retryAt`, in ms. */
-export type Rejection = { readonly status: "rejected" } & (
-  | { readonly code: "user_not_found" | "tariff_not_found" | "idempotency_key_reused" }
-  | { readonly code: "too_many_orders"; readonly retryAt: number }
-);
 
 /** The result on disk: `pending` if the payment is in doubt, until about `dueAt`, in ms. */
 export type Outcome =
@@ -71,12 +51,9 @@ export interface CreateOrder {
 
 export function createCreateOrder(dependencies: CreateOrderDependencies): CreateOrder {
   const { store, chargeOrder, cutoff, now, randomId } = dependencies;
-  const {
-    paymentTimeoutMs,
-    orderRepeatWindowMs,
-    ordersPerUserPerHour: limit,
-  } = dependencies.config;
+  const { paymentTimeoutMs, ordersPerUserPerHour: limit } = dependencies.config;
   const newOrders = createRateLimit<number>({ limit, windowMs: HOUR_MS, now });
+  const insert = createInsertOrder({ ...dependencies, retryAt: newOrders.renewsAt });
   /**
    * Requests in progress in this process, by payment key. A repeat waits for the entry of its
    * order, which works even if the clock jumps or the store fails. Repeats of other processes'
@@ -157,139 +134,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     return status === "pending" && attempts === 1 && dueAt === endsAt && now() < endsAt;
   }
 
-  const insert = store.batch((tx, requests: readonly NewOrder[]) => insertAll(tx, requests, 1));
-
-  /** Inserts the orders. Returns the first charge attempt of each, or what prevented it. */
-  async function insertAll(
-    tx: Tx,
-    requests: readonly NewOrder[],
-    attempt: number,
-  ): Promise<(Attempt | Order | Rejection)[]> {
-    const createdAt = now();
-    const allowed = requests.filter(({ withinLimit }) => withinLimit);
-    const inserted = await insertPendingOrders(tx, allowed, {
-      createdAt,
-      // The lease of the first charge attempt: after a crash the order becomes due.
-      dueAt: leaseEndsAt(createdAt, paymentTimeoutMs),
-      isRepeatable: orderRepeatWindowMs > 0,
-    });
-    const results: (Attempt | Order | Rejection)[] = [];
-    for (const request of requests) {
-      const own = inserted.get(request.paymentKey);
-      results.push(own ?? (await resolveConflict(tx, request, createdAt, attempt)));
-    }
-    return results;
-  }
-
-  /**
-   * Handles a request that inserted nothing. Returns the order that it repeats, a rejection, or the
-   * result of another insert because the conflicting row has disappeared.
-   */
-  async function resolveConflict(
-    tx: Tx,
-    request: NewOrder,
-    createdAt: number,
-    attempt: number,
-  ): Promise<Attempt | Order | Rejection> {
-    const { userId, tariffCode, idempotencyKey, paymentKey } = request;
-    if (store.isShared) {
-      // An earlier run of this transaction may have committed without acknowledgement.
-      const [own] = await orderByPaymentKey(tx, { paymentKey });
-      if (own !== undefined) return ownInsert(own);
-    }
-    const mayRepeat = idempotencyKey !== null || orderRepeatWindowMs > 0;
-    const conflicting = mayRepeat ? await findConflictingOrder(tx, request) : undefined;
-    if (conflicting === undefined) {
-      if (!request.withinLimit) {
-        const retryAt = newOrders.renewsAt(userId);
-        return { status: "rejected", code: "too_many_orders", retryAt };
-      }
-      const [user] = await userIdIfKnown(tx, { userId });
-      if (user === undefined) return { status: "rejected", code: "user_not_found" };
-      const [tariff] = await tariffCodeIfActive(tx, { tariffCode });
-      if (tariff === undefined) return { status: "rejected", code: "tariff_not_found" };
-      return retryInsert(tx, request, attempt);
-    }
-    if (conflicting.tariffCode !== tariffCode) {
-      return { status: "rejected", code: "idempotency_key_reused" };
-    }
-    const found =
-      idempotencyKey === null ? await findRepeatable(tx, conflicting, createdAt) : conflicting;
-    if (found === undefined) {
-      await endRepeat(tx, { orderId: conflicting.id });
-      return retryInsert(tx, request, attempt);
-    }
-    return applyDetails(tx, request, found);
-  }
-
-  /**
-   * Returns the order that a request without a key repeats: the conflicting one or, if that is
-   * completed or cancelled, an older one that was reopened after the conflicting one was created.
-   */
-  async function findRepeatable(
-    tx: Tx,
-    conflicting: Order,
-    at: number,
-  ): Promise<Order | undefined> {
-    if (conflicting.status === "pending") return conflicting;
-    // Any older order is then outside the window too.
-    if (!isInWindow(conflicting, at)) return undefined;
-    // Uses the current stage, so that after an undone cancellation the order is repeatable again.
-    const { userId, tariffCode, stage } = conflicting;
-    if (stage !== "completed" && stage !== "cancelled") return conflicting;
-    const after = at - orderRepeatWindowMs;
-    const open = await openOrders(tx, { userId, tariffCode, after });
-    return open.find((order) => isInWindow(order, at));
-  }
-
-  function isInWindow(order: Order, at: number): boolean {
-    // Absolute, because the clock may be set back. Uses the current window, even for older orders.
-    return Math.abs(at - order.createdAt) < orderRepeatWindowMs;
-  }
-
-  async function retryInsert(tx: Tx, request: NewOrder, attempt: number) {
-    if (attempt === MAX_INSERTS) {
-      throw new Unavailable("the conflicting order vanished on every retry");
-    }
-    const [result] = await insertAll(tx, [request], attempt + 1);
-    if (result === undefined) throw new Error("insertAll returned no result");
-    return result;
-  }
-
   return { createOrder, idle: () => Promise.allSettled(inFlight.values()) };
-}
-
-/**
- * Stores a repeat's address and comment, unless a dispatcher has already accepted or cancelled the
- * order. Returns the order.
- */
-async function applyDetails(tx: Tx, request: NewOrder, order: Order): Promise<Order> {
-  if (hasDetails(order, request)) return order;
-  const details = {
-    address: request.address ?? order.address,
-    comment: request.comment ?? order.comment,
-  };
-  const changed = await changeDetails(tx, { orderId: order.id, ...details });
-  return changed.length > 0 ? { ...order, ...details } : order;
-}
-
-/** Returns whether the order has the request's address and comment, as far as it gives any. */
-function hasDetails(order: Order, { address, comment }: NewOrder): boolean {
-  return (
-    (address === null || address === order.address) &&
-    (comment === null || comment === order.comment)
-  );
-}
-
-/**
- * Handles our own insert whose acknowledgement was lost. Returns its first charge attempt, or the
- * order if another attempt has started.
- */
-function ownInsert(order: Order & Pick<Attempt, "payer" | "tariffTitle">): Attempt | Order {
-  const { id: orderId, attempts: attempt, status, dueAt, createdAt: statusAt } = order;
-  if (status !== "pending" || attempt !== 1 || dueAt === null) return order;
-  const { paymentKey, amountTiyin, payer, tariffTitle } = order;
-  return { orderId, paymentKey, amountTiyin, payer, tariffTitle, statusAt, attempt, dueAt };
 }
 
 function outcomeOf({ id, status, dueAt }: Order) {

@@ -1,4 +1,16 @@
-import { and, desc, eq, isNotNull, lt, type SQL, sql } from "drizzle-orm";
+import {
+  and,
+  desc,
+  eq,
+  getTableColumns,
+  gt,
+  inArray,
+  isNotNull,
+  isNull,
+  lt,
+  type SQL,
+  sql,
+} from "drizzle-orm";
 import { prepared, type ReadTx } from "../store/store.ts";
 
 const value = sql.placeholder;
@@ -71,4 +83,92 @@ export const userIdIfKnown = prepared((tx: ReadTx, { users }) =>
     .select({ id: users.id })
     .from(users)
     .where(eq(users.id, value("userId"))),
+);
+
+// Repeats
+
+/** Selects the user's order with this idempotency key. */
+export const orderByKey = prepared((tx, { orders }) =>
+  tx
+    .select()
+    .from(orders)
+    .where(
+      and(eq(orders.userId, value("userId")), eq(orders.idempotencyKey, value("idempotencyKey"))),
+    ),
+);
+
+/** Selects the user's order of the tariff that a request without a key may repeat. */
+export const repeatableOrder = prepared((tx, { orders }, { set }) =>
+  tx
+    .select()
+    .from(orders)
+    .where(
+      and(
+        eq(orders.userId, value("userId")),
+        eq(orders.tariffCode, value("tariffCode")),
+        // A literal, because a parameter would not match the partial index.
+        sql`${orders.repeatable} = ${set}`,
+      ),
+    ),
+);
+
+/**
+ * Selects the user's orders of the tariff without a key that were created after `after`, in ms, and
+ * are not completed or cancelled; newest first.
+ */
+// No LIMIT: with it, PostgreSQL may walk the primary key instead of the user's orders.
+export const openOrders = prepared((tx, { orders }) =>
+  tx
+    .select()
+    .from(orders)
+    .where(
+      and(
+        eq(orders.userId, value("userId")),
+        isNull(orders.idempotencyKey),
+        eq(orders.tariffCode, value("tariffCode")),
+        gt(orders.createdAt, value("after")),
+        inArray(orders.stage, ["new", "accepted", "in_progress"]),
+      ),
+    )
+    .orderBy(desc(orders.id)),
+);
+
+/** Selects the order with this payment key, its customer's phone number and its tariff's title. */
+export const orderByPaymentKey = prepared((tx, { orders }) =>
+  tx
+    .select({ ...getTableColumns(orders), payer, tariffTitle })
+    .from(orders)
+    .where(eq(orders.paymentKey, value("paymentKey"))),
+);
+
+/**
+ * Sets address and comment of an order that is pending or new. Returns its id if changed.
+ */
+export const changeDetails = prepared((tx, { orders }) =>
+  tx
+    .update(orders)
+    .set({ address: sql`${value("address")}`, comment: sql`${value("comment")}` })
+    .where(
+      and(
+        eq(orders.id, value("orderId")),
+        sql`(${orders.status} = 'pending' OR ${orders.stage} = 'new')`,
+      ),
+    )
+    .returning({ orderId: orders.id }),
+);
+
+/** Ends the order's repeat window: later orders without a key are new. */
+export const endRepeat = prepared((tx, { orders }) =>
+  tx
+    .update(orders)
+    .set({ repeatable: false })
+    .where(eq(orders.id, value("orderId"))),
+);
+
+/** Selects a tariff's code if the tariff is active. */
+export const tariffCodeIfActive = prepared((tx, { tariffs }) =>
+  tx
+    .select({ code: tariffs.code })
+    .from(tariffs)
+    .where(and(eq(tariffs.code, value("tariffCode")), eq(tariffs.active, true))),
 );

@@ -1,0 +1,299 @@
+import { sql } from "drizzle-orm";
+import type { Needs } from "../dependencies.ts";
+import { Unavailable } from "../errors.ts";
+import type { Order } from "../store/schema.ts";
+import { prepared, selectList, type Tx } from "../store/store.ts";
+import type { Attempt } from "./order-jobs.ts";
+import {
+  changeDetails,
+  endRepeat,
+  openOrders,
+  orderByKey,
+  orderByPaymentKey,
+  payer,
+  repeatableOrder,
+  tariffCodeIfActive,
+  tariffTitle,
+  userIdIfKnown,
+} from "./order-queries.ts";
+import { leaseEndsAt } from "./retry-schedule.ts";
+
+/** Attempts to insert: the conflicting row may disappear between INSERT and SELECT. */
+const MAX_INSERTS = 5;
+
+/** An order to insert. */
+export interface NewOrder {
+  readonly userId: number;
+  readonly tariffCode: string;
+  readonly idempotencyKey: string | null;
+  readonly paymentKey: string;
+  readonly address: string | null;
+  readonly comment: string | null;
+  /** If false, the user's hourly limit allows only a repeat. */
+  readonly withinLimit: boolean;
+}
+
+/** Nothing was created. The user may order again at `retryAt`, in ms. */
+export type Rejection = { readonly status: "rejected" } & (
+  | { readonly code: "user_not_found" | "tariff_not_found" | "idempotency_key_reused" }
+  | { readonly code: "too_many_orders"; readonly retryAt: number }
+);
+
+interface InsertDependencies extends Needs<
+  "store" | "now",
+  "paymentTimeoutMs" | "orderRepeatWindowMs"
+> {
+  /** Returns when a user who has reached the hourly limit may order again, in ms. */
+  readonly retryAt: (userId: number) => number;
+}
+
+/**
+ * Inserts a pending order at the current price, leased to its first charge attempt. Returns that
+ * attempt, or the order that the new one repeats, with the new address and comment unless a
+ * dispatcher has already accepted or cancelled it.
+ */
+export type InsertOrder = (order: NewOrder) => Promise<Attempt | Order | Rejection>;
+
+export function createInsertOrder(dependencies: InsertDependencies): InsertOrder {
+  const { store, now, retryAt } = dependencies;
+  const { paymentTimeoutMs, orderRepeatWindowMs } = dependencies.config;
+
+  /** Inserts the orders. Returns the first charge attempt of each, or what prevented it. */
+  async function insertAll(
+    tx: Tx,
+    requests: readonly NewOrder[],
+    attempt: number,
+  ): Promise<(Attempt | Order | Rejection)[]> {
+    const createdAt = now();
+    const allowed = requests.filter(({ withinLimit }) => withinLimit);
+    const inserted = await insertPendingOrders(tx, allowed, {
+      createdAt,
+      // The lease of the first charge attempt: after a crash the order becomes due.
+      dueAt: leaseEndsAt(createdAt, paymentTimeoutMs),
+      isRepeatable: orderRepeatWindowMs > 0,
+    });
+    const results: (Attempt | Order | Rejection)[] = [];
+    for (const request of requests) {
+      const own = inserted.get(request.paymentKey);
+      results.push(own ?? (await resolveConflict(tx, request, createdAt, attempt)));
+    }
+    return results;
+  }
+
+  /**
+   * Handles a request that inserted nothing. Returns the order that it repeats, a rejection, or the
+   * result of another insert because the conflicting row has disappeared.
+   */
+  async function resolveConflict(
+    tx: Tx,
+    request: NewOrder,
+    createdAt: number,
+    attempt: number,
+  ): Promise<Attempt | Order | Rejection> {
+    const { userId, tariffCode, idempotencyKey, paymentKey } = request;
+    if (store.isShared) {
+      // An earlier run of this transaction may have committed without acknowledgement.
+      const [own] = await orderByPaymentKey(tx, { paymentKey });
+      if (own !== undefined) return ownInsert(own);
+    }
+    const mayRepeat = idempotencyKey !== null || orderRepeatWindowMs > 0;
+    const conflicting = mayRepeat ? await findConflictingOrder(tx, request) : undefined;
+    if (conflicting === undefined) {
+      if (!request.withinLimit) {
+        return { status: "rejected", code: "too_many_orders", retryAt: retryAt(userId) };
+      }
+      const [user] = await userIdIfKnown(tx, { userId });
+      if (user === undefined) return { status: "rejected", code: "user_not_found" };
+      const [tariff] = await tariffCodeIfActive(tx, { tariffCode });
+      if (tariff === undefined) return { status: "rejected", code: "tariff_not_found" };
+      return retryInsert(tx, request, attempt);
+    }
+    if (conflicting.tariffCode !== tariffCode) {
+      return { status: "rejected", code: "idempotency_key_reused" };
+    }
+    const found =
+      idempotencyKey === null ? await findRepeatable(tx, conflicting, createdAt) : conflicting;
+    if (found === undefined) {
+      await endRepeat(tx, { orderId: conflicting.id });
+      return retryInsert(tx, request, attempt);
+    }
+    return applyDetails(tx, request, found);
+  }
+
+  /**
+   * Returns the order that a request without a key repeats: the conflicting one or, if that is
+   * completed or cancelled, an older one that was reopened after the conflicting one was created.
+   */
+  async function findRepeatable(
+    tx: Tx,
+    conflicting: Order,
+    at: number,
+  ): Promise<Order | undefined> {
+    if (conflicting.status === "pending") return conflicting;
+    // Any older order is then outside the window too.
+    if (!isInWindow(conflicting, at)) return undefined;
+    // Uses the current stage, so that after an undone cancellation the order is repeatable again.
+    const { userId, tariffCode, stage } = conflicting;
+    if (stage !== "completed" && stage !== "cancelled") return conflicting;
+    const after = at - orderRepeatWindowMs;
+    const open = await openOrders(tx, { userId, tariffCode, after });
+    return open.find((order) => isInWindow(order, at));
+  }
+
+  function isInWindow(order: Order, at: number): boolean {
+    // Absolute, because the clock may be set back. Uses the current window, even for older orders.
+    return Math.abs(at - order.createdAt) < orderRepeatWindowMs;
+  }
+
+  async function retryInsert(tx: Tx, request: NewOrder, attempt: number) {
+    if (attempt === MAX_INSERTS) {
+      throw new Unavailable("the conflicting order vanished on every retry");
+    }
+    const [result] = await insertAll(tx, [request], attempt + 1);
+    if (result === undefined) throw new Error("insertAll returned no result");
+    return result;
+  }
+
+  return store.batch((tx, requests: readonly NewOrder[]) => insertAll(tx, requests, 1));
+}
+
+/**
+ * Stores a repeat's address and comment, unless a dispatcher has already accepted or cancelled the
+ * order. Returns the order.
+ */
+async function applyDetails(tx: Tx, request: NewOrder, order: Order): Promise<Order> {
+  if (hasDetails(order, request)) return order;
+  const details = {
+    address: request.address ?? order.address,
+    comment: request.comment ?? order.comment,
+  };
+  const changed = await changeDetails(tx, { orderId: order.id, ...details });
+  return changed.length > 0 ? { ...order, ...details } : order;
+}
+
+/** Returns whether the order has the request's address and comment, as far as it gives any. */
+export function hasDetails(order: Order, { address, comment }: NewOrder): boolean {
+  return (
+    (address === null || address === order.address) &&
+    (comment === null || comment === order.comment)
+  );
+}
+
+/**
+ * Handles our own insert whose acknowledgement was lost. Returns its first charge attempt, or the
+ * order if another attempt has started.
+ */
+function ownInsert(order: Order & Pick<Attempt, "payer" | "tariffTitle">): Attempt | Order {
+  const { id: orderId, attempts: attempt, status, dueAt, createdAt: statusAt } = order;
+  if (status !== "pending" || attempt !== 1 || dueAt === null) return order;
+  const { paymentKey, amountTiyin, payer, tariffTitle } = order;
+  return { orderId, paymentKey, amountTiyin, payer, tariffTitle, statusAt, attempt, dueAt };
+}
+
+/** Returns the existing order that the new one would repeat, if any. */
+async function findConflictingOrder(
+  tx: Tx,
+  { userId, tariffCode, idempotencyKey }: NewOrder,
+): Promise<Order | undefined> {
+  const [order] =
+    idempotencyKey === null
+      ? await repeatableOrder(tx, { userId, tariffCode })
+      : await orderByKey(tx, { userId, idempotencyKey });
+  return order;
+}
+
+const value = sql.placeholder;
+
+// One statement per batch. `newOrders` is a JSON array of arrays. CROSS JOIN fixes the planner's
+// join order. Skips orders that can't be inserted, without an error.
+const insertPending = prepared((tx, { orders }, { jsonEach, nextId }) => {
+  const nulls = { bigint: sql`CAST(NULL AS bigint)`, text: sql`CAST(NULL AS text)` };
+  const columns = selectList(orders, {
+    id: nextId("orders"),
+    userId: sql`users.id`,
+    tariffCode: sql`tariffs.code`,
+    amountTiyin: sql`tariffs.price_tiyin`,
+    status: sql`'pending'`,
+    idempotencyKey: sql`new_order.value->>2`,
+    paymentKey: sql`new_order.value->>3`,
+    createdAt: sql`CAST(${value("createdAt")} AS bigint)`,
+    settledAt: nulls.bigint,
+    notifiedAt: nulls.bigint,
+    dueAt: sql`CAST(${value("dueAt")} AS bigint)`,
+    attempts: sql`1`,
+    repeatable: sql`new_order.value->>2 IS NULL AND CAST(${value("isRepeatable")} AS boolean)`,
+    stage: nulls.text,
+    stageAt: nulls.bigint,
+    refund: nulls.text,
+    cancelReason: nulls.text,
+    address: sql`new_order.value->>4`,
+    comment: sql`new_order.value->>5`,
+  });
+  return tx
+    .insert(orders)
+    .select(
+      sql`
+        SELECT ${columns}
+        FROM ${jsonEach(value("newOrders"))} AS new_order
+        CROSS JOIN users
+        CROSS JOIN tariffs
+        WHERE users.id = CAST(new_order.value->>0 AS bigint)
+          AND tariffs.code = new_order.value->>1 AND tariffs.active
+      `,
+    )
+    .onConflictDoNothing()
+    .returning({
+      orderId: orders.id,
+      paymentKey: orders.paymentKey,
+      amountTiyin: orders.amountTiyin,
+      payer,
+      tariffTitle,
+    });
+});
+
+/**
+ * Inserts pending orders at the current price. Returns an attempt for each inserted order, by
+ * payment key. Skips orders of unknown users or inactive tariffs, and repeats. Orders without a key
+ * can be repeated if `isRepeatable`. Times are in ms.
+ */
+async function insertPendingOrders(
+  tx: Tx,
+  newOrders: readonly NewOrder[],
+  common: {
+    readonly createdAt: number;
+    readonly dueAt: number;
+    readonly isRepeatable: boolean;
+  },
+): Promise<ReadonlyMap<string, Attempt>> {
+  // Sorted: batches that insert the same keys in different orders could deadlock.
+  const rows = newOrders
+    .toSorted(byUserAndKey)
+    .map((order) => [
+      order.userId,
+      order.tariffCode,
+      order.idempotencyKey,
+      order.paymentKey,
+      order.address,
+      order.comment,
+    ]);
+  const inserted = await insertPending(tx, { ...common, newOrders: JSON.stringify(rows) });
+  const { createdAt, dueAt } = common;
+  const attempts = new Map<string, Attempt>();
+  for (const order of inserted) {
+    attempts.set(order.paymentKey, { ...order, statusAt: createdAt, attempt: 1, dueAt });
+  }
+  return attempts;
+}
+
+function byUserAndKey(a: NewOrder, b: NewOrder): number {
+  return a.userId - b.userId || compare(repeatKeyOf(a), repeatKeyOf(b));
+}
+
+/** Returns the value that identifies repeats among a user's orders. */
+function repeatKeyOf({ idempotencyKey, tariffCode }: NewOrder): string {
+  return idempotencyKey ?? tariffCode;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
