@@ -1,8 +1,7 @@
 import { statSync } from "node:fs";
 import { constants, setPriority } from "node:os";
 import { readSettings } from "../config.ts";
-import { checkpointedBackup, partOf } from "../store/sqlite/backup.ts";
-import { syncInBackground } from "../store/sqlite/background-sync.ts";
+import { checkpointedBackup, partOf, syncInBackground } from "../store/sqlite/backup.ts";
 import type { RunCommand } from "./command.ts";
 import { describeLastOrder, runUntilSignal } from "./terminal.ts";
 import { sqlitePathOf } from "./database.ts";

@@ -2,7 +2,7 @@ import type { LastOrder } from "../store/sqlite/integrity.ts";
 import { inSum } from "../lib/format.ts";
 import type { Clock } from "../ports.ts";
 import { DatabaseUnusable } from "../store/errors.ts";
-import type { Checkpointed } from "../store/sqlite/checkpoints.ts";
+import type { Checkpointed } from "../store/sqlite/backup.ts";
 
 /** Describes an order by its id and time. */
 export function describeLastOrder(order: LastOrder | undefined): string {

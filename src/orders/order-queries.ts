@@ -1,7 +1,6 @@
 import { and, desc, eq, isNotNull, lt, type Placeholder, type SQL, sql } from "drizzle-orm";
 import type { Charge } from "../ports.ts";
-import type { Dialect } from "../store/dialect.ts";
-import type { Tables } from "../store/schema.ts";
+import type { Dialect, Tables } from "../store/schema.ts";
 import { prepared, type ReadTx } from "../store/store.ts";
 import type { Leased } from "./worker.ts";
 

@@ -3,7 +3,7 @@ import type { SQL } from "bun";
 import type { Log } from "../log.ts";
 import type { Clock } from "../ports.ts";
 import { DatabaseUnusable } from "./errors.ts";
-import { requireDatabase } from "./sqlite/safe-path.ts";
+import { requireDatabase } from "./sqlite/database-files.ts";
 import { verifyDatabase } from "./sqlite/integrity.ts";
 import { reasonFor, classifyError } from "./postgres/errors.ts";
 import { connect } from "./postgres/connection.ts";

@@ -10,8 +10,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { backupName, lastBackupAt, expiredBackups } from "../../src/backups/schedule.ts";
-import { runBackups } from "../../src/backups/runner.ts";
+import {
+  backupName,
+  lastBackupAt,
+  expiredBackups,
+  runBackups,
+} from "../../src/commands/scheduled-backups.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
