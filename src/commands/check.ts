@@ -9,7 +9,7 @@ import { DatabaseUnusable, describeFileError, systemCode } from "../store/errors
 import { requireDatabase } from "../store/sqlite/database-files.ts";
 import { verifyDatabase } from "../store/sqlite/integrity.ts";
 import type { RunCommand } from "./command.ts";
-import { withReader } from "./database.ts";
+import { withReader } from "./with-reader.ts";
 
 const MINUTE_MS = 60_000;
 
