@@ -1,6 +1,4 @@
-import { createDispatcherStub } from "../src/adapters/dispatcher-stub.ts";
-import { createPaymentStub } from "../src/adapters/payment-stub.ts";
-import { createSmsStub } from "../src/adapters/sms-stub.ts";
+import { createDispatcherStub, createPaymentStub, createSmsStub } from "../src/adapters/stubs.ts";
 import { createLog } from "../src/log.ts";
 import { createMetrics } from "../src/metrics.ts";
 import { startServer } from "../src/server.ts";

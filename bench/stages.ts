@@ -1,7 +1,5 @@
 import { Elysia } from "elysia";
-import { createDispatcherStub } from "../src/adapters/dispatcher-stub.ts";
-import { createPaymentStub } from "../src/adapters/payment-stub.ts";
-import { createSmsStub } from "../src/adapters/sms-stub.ts";
+import { createDispatcherStub, createPaymentStub, createSmsStub } from "../src/adapters/stubs.ts";
 import { createApp } from "../src/app.ts";
 import { readConfig } from "../src/config.ts";
 import { createAccess } from "../src/http/access.ts";

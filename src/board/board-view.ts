@@ -1,8 +1,14 @@
-import { clockTime, money, withoutBidiControls } from "../lib/format.ts";
+import {
+  clockTime,
+  dayAndTime,
+  maskedPhone,
+  money,
+  spacedPhone,
+  withoutBidiControls,
+} from "../lib/format.ts";
 import { isRecent } from "../orders/change-stage.ts";
 import { type Card, MAX_COUNTED } from "./board-queries.ts";
 import { type Figures, figuresView } from "./days-view.ts";
-import { formatAge, maskedPhone, spacedPhone } from "./format.ts";
 import { cancelOnCard, cancelTemplate, NEXT, type OpenStage, stepForm } from "./forms.ts";
 import { html, type Html, PHONE, PIN } from "./html.ts";
 import type { Viewer } from "./layout.ts";
@@ -146,6 +152,20 @@ export function urgencyOf(since: number, now: number, stage: OpenStage): "" | "a
   const { amber, red } = LIMITS[stage];
   if (isRecent(since, now, amber * MINUTE_MS)) return "";
   return isRecent(since, now, red * MINUTE_MS) ? "amber" : "red";
+}
+
+/**
+ * Formats an age as `just now`, `7 min`, `2 h` or `3 d`; an instant in the future as day and time.
+ */
+export function formatAge(at: number, now: number, texts: Translations): string {
+  if (!isRecent(at, now, Number.POSITIVE_INFINITY)) return dayAndTime(at);
+  const minutes = Math.max(0, Math.floor((now - at) / MINUTE_MS));
+  if (minutes < 1) return texts.justNow;
+  if (minutes < 60) return `${minutes}\u00a0${texts.minutes}`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48
+    ? `${hours}\u00a0${texts.hours}`
+    : `${Math.floor(hours / 24)}\u00a0${texts.daysAgo}`;
 }
 
 /** Renders the address as a link to a map, or a hint to ask for it. */

@@ -1,7 +1,6 @@
-import { clockTime, money } from "../lib/format.ts";
+import { clockTime, dayAndTime, isoDay, maskedPhone, money, shortDay } from "../lib/format.ts";
 import { STAGES } from "../store/schema.ts";
 import type { Card } from "./board-queries.ts";
-import { dayAndTime, isoDay, maskedPhone, shortDay } from "./format.ts";
 import { html, type Html } from "./html.ts";
 import type { Viewer } from "./layout.ts";
 

@@ -1,9 +1,8 @@
-import { money } from "../lib/format.ts";
+import { dayAndTime, money } from "../lib/format.ts";
 import { isRecent } from "../orders/change-stage.ts";
 import type { OrderEvent } from "../store/schema.ts";
 import type { Card } from "./board-queries.ts";
-import { addressView, callButton, phoneView, urgencyOf } from "./board-view.ts";
-import { dayAndTime, formatAge } from "./format.ts";
+import { addressView, callButton, formatAge, phoneView, urgencyOf } from "./board-view.ts";
 import { cancelForm, isOpen, NEXT, refundForm, stepForm, viewerField } from "./forms.ts";
 import { CLOSE, html, type Html, userText } from "./html.ts";
 import type { Viewer } from "./layout.ts";

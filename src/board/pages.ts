@@ -1,4 +1,5 @@
 import { parseInteger } from "../http/schemas.ts";
+import { dayOf, parseDay, startOfDay } from "../lib/format.ts";
 import { eventsOfOrder, lastTransition } from "../orders/event-queries.ts";
 import { canUndo, isRecent } from "../orders/change-stage.ts";
 import { type Stage, STAGES } from "../store/schema.ts";
@@ -18,7 +19,6 @@ import {
   refundsOwed,
 } from "./board-queries.ts";
 import { type DayFigures, daysView, MAX_LISTED, tableView } from "./days-view.ts";
-import { dayOf, parseDay, startOfDay } from "./format.ts";
 import { boardView } from "./board-view.ts";
 import { html, userText } from "./html.ts";
 import { noticeView, orderView } from "./order-view.ts";

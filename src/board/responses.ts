@@ -5,8 +5,8 @@ import { type Content, html, type Html } from "./html.ts";
 import { page, type PageOptions, type Viewer } from "./layout.ts";
 import { hereOf, languageOf, targetOf } from "./request.ts";
 import {
+  isRefusal,
   type Language,
-  REFUSALS,
   type RefusalCode,
   type Translations,
   TRANSLATIONS,
@@ -151,8 +151,7 @@ export function createRefusals(viewerOf: (request: Request) => Viewer | undefine
     keep: (request, form) => void forms.set(request, form),
     refuse,
     answer(request, code) {
-      const own = REFUSALS.find((one) => one === code) ?? "internal_error";
-      return refuse(request, own, PROBLEMS[code].status);
+      return refuse(request, isRefusal(code) ? code : "internal_error", PROBLEMS[code].status);
     },
   };
 }

@@ -12,13 +12,12 @@ import type { StageChange, ChangeStage } from "../orders/change-stage.ts";
 import type { Clock } from "../ports.ts";
 import { CANCEL_REASONS, type OrderEvent, STAGES } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
-import { compressed, message, notFound, seeOther } from "./responses.ts";
+import { compressed, message, notFound, seeOther, createRefusals, MAX_NOTE } from "./responses.ts";
 import { boardVersion, cardById } from "./board-queries.ts";
 import { createLiveUpdates } from "./live-updates.ts";
 import { userText } from "./html.ts";
 import type { Viewer } from "./layout.ts";
 import { createPages } from "./pages.ts";
-import { createRefusals, MAX_NOTE } from "./responses.ts";
 import {
   hereOf,
   isBoardPath,
@@ -29,8 +28,7 @@ import {
   withDone,
 } from "./request.ts";
 import { DEFAULT_NAME, createSessions, type SessionConfig } from "./sessions.ts";
-import { createSignIn } from "./sign-in.ts";
-import { createSignInLinks } from "./sign-in-links.ts";
+import { createSignIn, createSignInLinks } from "./sign-in.ts";
 import { createStaticFiles } from "./static-files.ts";
 import { LANGUAGES, TRANSLATIONS } from "./translations.ts";
 

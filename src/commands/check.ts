@@ -3,13 +3,13 @@ import { dirname } from "node:path";
 import { readSettings } from "../config.ts";
 import { type DatabaseConfig } from "../settings.ts";
 import type { Clock } from "../ports.ts";
-import { lastBackupAt } from "../backups/schedule.ts";
+import { lastBackupAt } from "./scheduled-backups.ts";
 import { countOrders, waitingOrders } from "../orders/order-queries.ts";
 import { DatabaseUnusable, describeFileError, systemCode } from "../store/errors.ts";
-import { requireDatabase } from "../store/sqlite/safe-path.ts";
+import { requireDatabase } from "../store/sqlite/database-files.ts";
 import { verifyDatabase } from "../store/sqlite/integrity.ts";
 import type { RunCommand } from "./command.ts";
-import { withReader } from "./database.ts";
+import { withReader } from "./with-reader.ts";
 
 const MINUTE_MS = 60_000;
 

@@ -1,7 +1,5 @@
 import { version } from "../../package.json";
-import { createDispatcherStub } from "../adapters/dispatcher-stub.ts";
-import { createPaymentStub } from "../adapters/payment-stub.ts";
-import { createSmsStub } from "../adapters/sms-stub.ts";
+import { createDispatcherStub, createPaymentStub, createSmsStub } from "../adapters/stubs.ts";
 import { createTelegramDispatcher } from "../adapters/telegram-dispatcher.ts";
 import { createWebhook } from "../adapters/webhook.ts";
 import { type Config, describeConfig, readConfig } from "../config.ts";
@@ -14,7 +12,7 @@ import { startServer } from "../server.ts";
 import { openSqliteStore } from "../store/sqlite/store.ts";
 import type { Store } from "../store/store.ts";
 import type { Context, RunCommand } from "./command.ts";
-import { runBackups } from "../backups/runner.ts";
+import { runBackups } from "./scheduled-backups.ts";
 
 /** Shorter keys can be brute-forced, at a few thousand requests per second. */
 const MIN_KEY_LENGTH = 16;

@@ -1,4 +1,4 @@
-import { createSignInLink, LINK_MS } from "../board/sign-in-links.ts";
+import { createSignInLink, LINK_MS } from "../board/sign-in.ts";
 import { InvalidConfig, readSettings } from "../config.ts";
 import { LOOPBACK } from "../settings.ts";
 import { type RunCommand, UsageError } from "./command.ts";

@@ -1,14 +1,30 @@
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
+import type { Needs } from "../dependencies.ts";
 import { routeOptions } from "../http/access.ts";
 import { KEYED_ERRORS, problemSchemas } from "../http/problems.ts";
 import { namedObject } from "../http/schemas.ts";
-import { METRICS_MEDIA_TYPE, type Metrics } from "../metrics.ts";
-import { createWriteProbe } from "./write-probe.ts";
-import { type GaugeDependencies, readGauges } from "./gauges.ts";
+import { type Gauges, METRICS_MEDIA_TYPE } from "../metrics.ts";
+import type { Clock } from "../ports.ts";
+import type { Store } from "../store/store.ts";
 
-export interface HealthDependencies extends Omit<GaugeDependencies, "ping"> {
-  readonly metrics: Metrics;
+/** Minimum interval between writes, regardless of the number of requests. */
+const PING_EVERY_MS = 1000;
+
+/** Numbers of waiting orders, and when the oldest of each kind began to wait, in ms. */
+interface Waiting {
+  readonly pending: number;
+  readonly pendingSince: number | null;
+  readonly unnotified: number;
+  readonly unnotifiedSince: number | null;
+}
+
+interface HealthDependencies extends Needs<
+  "store" | "log" | "now" | "metrics",
+  "paymentTimeoutMs"
+> {
+  /** Counts waiting orders; pending ones only if created at or before `createdUntil`, in ms. */
+  readonly readWaiting: (createdUntil: number) => Promise<Waiting>;
 }
 
 /**
@@ -68,7 +84,7 @@ export function healthRoutes(dependencies: HealthDependencies) {
       "/metrics",
       async ({ set }) => {
         set.headers["content-type"] = METRICS_MEDIA_TYPE;
-        return metrics.render(await readGauges({ ...dependencies, ping }));
+        return metrics.render(await readGauges(dependencies, ping));
       },
       routeOptions({
         access: "owner",
@@ -81,4 +97,50 @@ export function healthRoutes(dependencies: HealthDependencies) {
         },
       }),
     );
+}
+
+/** Reads all gauges. Never rejects: leaves out values that it can't read, and logs the reason. */
+async function readGauges(
+  { store, log, now, readWaiting, config }: HealthDependencies,
+  ping: () => Promise<void>,
+): Promise<Gauges> {
+  const at = now();
+  const [sizes, waiting, isWritable] = await Promise.all([
+    store.measure().catch(logFailure),
+    // The provider may still answer for younger orders: they are not in doubt yet.
+    readWaiting(at - config.paymentTimeoutMs).catch(logFailure),
+    ping().then(
+      () => true,
+      () => false,
+    ),
+  ]);
+  const ageOf = (since: number | null) => (since === null ? 0 : Math.max(0, at - since) / 1000);
+  return {
+    paymentsInDoubt: waiting?.pending,
+    oldestInDoubtSeconds: waiting && ageOf(waiting.pendingSince),
+    unnotifiedOrders: waiting?.unnotified,
+    oldestUnnotifiedSeconds: waiting && ageOf(waiting.unnotifiedSince),
+    isWritable,
+    commitQueue: sizes?.queuedTransactions,
+    databaseBytes: sizes?.databaseBytes,
+    walBytes: sizes?.walBytes,
+  };
+
+  function logFailure(error: unknown): undefined {
+    log.warn("Could not read some gauges; /metrics leaves them out.", error);
+  }
+}
+
+/** Returns a function that resolves once a write from the last second is on disk. */
+function createWriteProbe({ store, now }: { store: Store; now: Clock }): () => Promise<void> {
+  let lastPing: { readonly startedAt: number; readonly reachedDisk: Promise<void> } | undefined;
+
+  return function ping() {
+    // Absolute, because the clock may be set back.
+    const isRecent = lastPing && Math.abs(now() - lastPing.startedAt) < PING_EVERY_MS;
+    if (lastPing === undefined || !isRecent) {
+      lastPing = { startedAt: now(), reachedDisk: store.ping() };
+    }
+    return lastPing.reachedDisk;
+  };
 }

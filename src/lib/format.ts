@@ -1,5 +1,7 @@
 /** Tashkent's offset from UTC, all year. */
-export const ZONE_MS = 5 * 3_600_000;
+const ZONE_MS = 5 * 3_600_000;
+
+const DAY_MS = 86_400_000;
 
 const TIYIN_PER_SUM = 100;
 
@@ -26,6 +28,55 @@ export function money(tiyin: number): string {
 /** Formats a time in ms as `04:35`, in Tashkent. */
 export function clockTime(instant: number): string {
   return new Date(instant + ZONE_MS).toISOString().slice(11, 16);
+}
+
+/** Returns the day in Tashkent, counted from 1970-01-01. */
+export function dayOf(instant: number): number {
+  return Math.floor((instant + ZONE_MS) / DAY_MS);
+}
+
+/** Returns the start of the day in Tashkent, in ms. */
+export function startOfDay(day: number): number {
+  return day * DAY_MS - ZONE_MS;
+}
+
+/** Formats a day as the value of a date input: `2026-11-25`. */
+export function isoDay(day: number): string {
+  return new Date(day * DAY_MS).toISOString().slice(0, 10);
+}
+
+/** Parses `2026-11-25`; returns undefined for anything else, such as 30 February. */
+export function parseDay(text: string): number | undefined {
+  if (!/^\d{4}-\d\d-\d\d$/.test(text)) return undefined;
+  const day = Date.parse(text) / DAY_MS;
+  // Some engines turn 30 February into 2 March.
+  return Number.isInteger(day) && isoDay(day) === text ? day : undefined;
+}
+
+/** Formats a day as `25.11`. */
+export function shortDay(day: number): string {
+  const [, month, date] = isoDay(day).split("-");
+  return `${date}.${month}`;
+}
+
+/** Formats day and time in Tashkent: `25.11 04:35`. */
+export function dayAndTime(instant: number): string {
+  return `${shortDay(dayOf(instant))} ${clockTime(instant)}`;
+}
+
+/** Groups the digits of an Uzbek number: `+998 91 222 44 42`. Leaves other numbers unchanged. */
+export function spacedPhone(phoneNumber: string): string {
+  return phoneNumber.replace(
+    /^\+998(\d\d)(\d{3})(\d\d)(\d\d)$/,
+    "+998\u00a0$1\u00a0$2\u00a0$3\u00a0$4",
+  );
+}
+
+/** Masks a number, enough to recognise it but not to call it: `+998 91 ••• •• 42`. */
+export function maskedPhone(phoneNumber: string): string {
+  const uzbek = /^\+998(\d\d)\d{5}(\d\d)$/.exec(phoneNumber);
+  if (uzbek) return `+998\u00a0${uzbek[1]}\u00a0•••\u00a0••\u00a0${uzbek[2]}`;
+  return `${phoneNumber.slice(0, 3)}\u00a0•••••\u00a0${phoneNumber.slice(-2)}`;
 }
 
 /** Embeddings, overrides and isolates of the bidirectional algorithm. They affect adjacent text. */

@@ -1,7 +1,6 @@
 import { and, eq, isNotNull, type Placeholder, sql } from "drizzle-orm";
 import type { Charge } from "../ports.ts";
-import type { Dialect } from "../store/dialect.ts";
-import type { Tables } from "../store/schema.ts";
+import type { Dialect, Tables } from "../store/schema.ts";
 import { prepared } from "../store/store.ts";
 import { payer, tariffTitle } from "./order-queries.ts";
 import type { Jobs, Leased } from "./worker.ts";

@@ -1,7 +1,6 @@
 import { getTableColumns, type SQL, sql } from "drizzle-orm";
 import type { BunSQLDatabase } from "drizzle-orm/bun-sql";
-import type { Dialect } from "./dialect.ts";
-import type { Tables } from "./schema.ts";
+import type { Dialect, Tables } from "./schema.ts";
 
 /**
  * Query builders and tables for use within a transaction; without commit and rollback. Typed as

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { createSignInLink } from "../../src/board/sign-in-links.ts";
+import { createSignInLink } from "../../src/board/sign-in.ts";
 import { createBoard, KEYS } from "../support/board.ts";
 import { createServiceOn } from "../support/service.ts";
 

@@ -10,8 +10,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { backupName, lastBackupAt, expiredBackups } from "../../src/backups/schedule.ts";
-import { runBackups } from "../../src/backups/runner.ts";
+import {
+  backupName,
+  lastBackupAt,
+  expiredBackups,
+  runBackups,
+} from "../../src/commands/scheduled-backups.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
@@ -95,7 +99,7 @@ describe("backup", () => {
     await makeDatabase(path, 1);
     const script = `
       import { getPriority } from "node:os";
-      import { backup } from "${join(import.meta.dir, "../../src/commands/backup.ts")}";
+      import { backup } from "${join(import.meta.dir, "../../src/commands/backup-and-restore.ts")}";
       const environment = { DATABASE_URL: "file:${path}" };
       const before = getPriority();
       await backup({ environment, print() {} }, {}, ["${path}.backup"]);

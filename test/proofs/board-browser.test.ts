@@ -3,7 +3,7 @@ import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import axe from "axe-core";
 import type { BrowserContext, Page } from "playwright-core";
-import { createSignInLink } from "../../src/board/sign-in-links.ts";
+import { createSignInLink } from "../../src/board/sign-in.ts";
 import { closeBrowser, openBrowser } from "../support/browser.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { freePort } from "../support/free-port.ts";

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Page } from "playwright-core";
-import { createSignInLink } from "../../src/board/sign-in-links.ts";
+import { createSignInLink } from "../../src/board/sign-in.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import {
   badGateway,

@@ -14,7 +14,7 @@ const LAYERS = [
   ["server.ts"],
   ["app.ts"],
   ["board"],
-  ["users", "orders", "tariffs", "health", "backups"],
+  ["users", "orders", "tariffs", "health"],
   ["dependencies.ts"],
   ["http", "store", "adapters"],
   ["config.ts"],

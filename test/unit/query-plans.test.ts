@@ -3,7 +3,7 @@ import { expect, spyOn, test } from "bun:test";
 import { join } from "node:path";
 import { readMigrationFiles } from "drizzle-orm/migrator";
 import { boardVersion } from "../../src/board/board-queries.ts";
-import { createSignInLinks } from "../../src/board/sign-in-links.ts";
+import { createSignInLinks } from "../../src/board/sign-in.ts";
 import { createOrders } from "../../src/orders/orders.ts";
 import { createService } from "../support/service.ts";
 

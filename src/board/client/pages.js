@@ -213,7 +213,7 @@ function settle({ response, fresh }, isPost, form) {
   if (response.ok) history.replaceState(null, "", response.url);
   else history.pushState(null, "");
   form.reset();
-  close(form.closest("details"));
+  form.closest("details")?.removeAttribute("open");
   show(fresh);
   if (!response.ok) scrollTo(0, 0);
   else if (stage !== openStage()) showTab(stage);
@@ -260,18 +260,14 @@ if (main.dataset.viewer) {
 
 on(window, "popstate", () => find(".message", main) && location.reload());
 
-function close(details) {
-  details?.removeAttribute("open");
-}
-
 on(document, "click", async (event) => {
   const { target } = event;
   const link = target.closest("[data-in-place], .tab:not(.owed)");
   // The second click of a double click would hit the button of the next step.
   if (event.detail > 1 && event.timeStamp - sentAt < TICK_MS) event.preventDefault();
   // Clicks on the backdrop close the sheet; clicks outside the menu close the menu.
-  if (target.matches("details.cancel")) close(target);
-  if (!target.closest(".menu")) close(find(".menu"));
+  if (target.matches("details.cancel")) target.open = false;
+  if (!target.closest(".menu")) find(".menu")?.removeAttribute("open");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   if (link.dataset.stage) return openTab(link.dataset.stage);

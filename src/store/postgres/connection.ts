@@ -1,9 +1,25 @@
 import { SQL } from "bun";
 import { drizzle } from "drizzle-orm/bun-sql";
-import { withTimeout } from "../../lib/with-timeout.ts";
-import { postgresDialect, tables } from "./schema.ts";
-import { Unreachable } from "./errors.ts";
+import { DrizzleQueryError } from "drizzle-orm/errors";
+import { Unavailable } from "../../errors.ts";
+import { TimeoutExceeded, withTimeout } from "../../lib/with-timeout.ts";
+import { reasonOf } from "../../log.ts";
 import type { Tx } from "../store.ts";
+import { postgresDialect, tables } from "./schema.ts";
+
+/** read_only_sql_transaction: after a failover, a new connection may reach the new primary. */
+const READ_ONLY = "25006";
+
+/** Deadlock and serialization failure. */
+const CONFLICT = /^(40P01|40001)$/;
+
+/** Connection failure and server shutdown. */
+const LOST = /^(08|57P0)/;
+
+/** Insufficient resources, operator intervention (such as a statement timeout), system error. */
+const UNAVAILABLE = /^(53|57|58)/;
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\]|)$/;
 
 /** A server session that never reconnects: once it is closed, every query rejects. */
 export interface Session extends Disposable {
@@ -28,7 +44,10 @@ export interface Connection {
   end(): void;
 }
 
-/** Opens a connection. Rejects with `Unreachable`, after `timeoutMs` at the latest. */
+/**
+ * Opens a connection. Rejects with `Unreachable`, after `timeoutMs` at the latest, or with an
+ * `Error` if a password would be sent in clear text.
+ */
 export function connect(url: string, timeoutMs: number): Promise<Session> {
   return connectFor(url, timeoutMs, async (session) => session);
 }
@@ -47,6 +66,7 @@ async function connectFor<T>(
   timeoutMs: number,
   prepare: (session: Session) => Promise<T>,
 ): Promise<T> {
+  checkTransport(url);
   let isOpen = true;
   let end = () => {};
   try {
@@ -70,6 +90,14 @@ async function connectFor<T>(
     end();
     throw new Unreachable(cause);
   }
+}
+
+/** Throws if a password would be sent in clear text. */
+function checkTransport(url: string): void {
+  const { hostname, searchParams } = new URL(url);
+  const mode = searchParams.get("sslmode");
+  if (LOOPBACK.test(hostname) || mode === "require" || mode === "verify-full") return;
+  throw new Error("a remote host needs sslmode=require or sslmode=verify-full");
 }
 
 async function createConnection(session: Session, statementTimeoutMs: number): Promise<Connection> {
@@ -103,4 +131,69 @@ async function createConnection(session: Session, statementTimeoutMs: number): P
     isOpen: session.isOpen,
     end: session[Symbol.dispose],
   };
+}
+
+/** The transaction may or may not have committed: the server's answer was lost. */
+export class OutcomeUnknown extends Error {
+  override readonly name = "OutcomeUnknown";
+}
+
+/** No usable server could be reached; `cause` is the reason. */
+export class Unreachable extends Error {
+  override readonly name = "Unreachable";
+
+  constructor(cause: unknown) {
+    super("no server can be reached", { cause });
+  }
+}
+
+/** A classified error of a transaction or query. */
+export interface StoreError {
+  /**
+   * `lost`: the connection failed, or the answer was late. `unreachable`: there was no connection,
+   * or only one to a read-only server. `conflict`: another transaction conflicts. `refused`: the
+   * transaction is at fault, or the server can't run it now. Only after `lost` may the transaction
+   * have committed.
+   */
+  readonly kind: "lost" | "unreachable" | "conflict" | "refused";
+  readonly error: Error;
+}
+
+/**
+ * Classifies an error of the driver. Keeps only the server's code and message: its details and
+ * Drizzle's error contain values, such as phone numbers.
+ */
+export function classifyError(thrown: unknown): StoreError {
+  const error = thrown instanceof DrizzleQueryError ? thrown.cause : thrown;
+  if (error instanceof Unreachable) {
+    const { error: reason } = classifyError(error.cause);
+    const isUnavailable = reason instanceof Unavailable;
+    return { kind: "unreachable", error: isUnavailable ? reason : unavailable(reason) };
+  }
+  if (error instanceof TimeoutExceeded) return { kind: "lost", error: unavailable(error) };
+  if (!(error instanceof SQL.PostgresError)) return { kind: "refused", error: asError(error) };
+  const state = String(error.errno ?? "");
+  const isFromServer = /^[0-9A-Z]{5}$/.test(state);
+  const code = isFromServer ? state : error.code;
+  const prefix = isFromServer ? "PostgreSQL error" : "the connection to PostgreSQL failed:";
+  const plain = new Error(`${prefix} ${code}: ${error.message}`);
+  if (code === READ_ONLY) return { kind: "unreachable", error: unavailable(plain) };
+  if (!isFromServer || LOST.test(code)) return { kind: "lost", error: unavailable(plain) };
+  if (CONFLICT.test(code)) return { kind: "conflict", error: unavailable(plain) };
+  return { kind: "refused", error: UNAVAILABLE.test(code) ? unavailable(plain) : plain };
+}
+
+/** Describes a driver error in a few words, without values. */
+export function reasonFor(thrown: unknown): string {
+  const { error } = classifyError(thrown);
+  const cause = error instanceof Unavailable ? error.cause : error;
+  return cause instanceof Error ? cause.message : reasonOf(cause);
+}
+
+function unavailable(cause: Error): Unavailable {
+  return new Unavailable("the database is unavailable", { cause });
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error("a non-Error value was thrown");
 }

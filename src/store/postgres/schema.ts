@@ -1,7 +1,6 @@
 import { sql } from "drizzle-orm";
 import * as postgres from "drizzle-orm/pg-core";
-import type { Columns, Dialect } from "../dialect.ts";
-import { createTables } from "../schema.ts";
+import { type Columns, type Dialect, createTables } from "../schema.ts";
 
 export const postgresDialect: Dialect = {
   isShared: true,

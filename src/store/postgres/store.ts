@@ -7,8 +7,15 @@ import type { Clock } from "../../ports.ts";
 import { withTimeout } from "../../lib/with-timeout.ts";
 import { createBatch } from "../batch.ts";
 import { DatabaseUnusable } from "../errors.ts";
-import { OutcomeUnknown, reasonFor, classifyError, Unreachable } from "./errors.ts";
-import { connect, type Connection, openConnection } from "./connection.ts";
+import {
+  OutcomeUnknown,
+  reasonFor,
+  classifyError,
+  Unreachable,
+  connect,
+  type Connection,
+  openConnection,
+} from "./connection.ts";
 import { assertUpToDate, checkServer, checkSessions, migrate } from "./migrations.ts";
 import type { Reader, Store, Tx } from "../store.ts";
 
@@ -44,8 +51,6 @@ const MAX_WAITING = 100_000;
 
 /** Interval between readings of the server's clock. Ours may drift. */
 const CLOCK_EVERY_MS = 5000;
-
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\]|)$/;
 
 export interface PostgresStore extends Store {
   /** The server's clock, which all instances share. */
@@ -85,7 +90,6 @@ export async function openPostgresStore(
 ): Promise<PostgresStore> {
   const name = nameOf(url);
   try {
-    checkTransport(url);
     return await open(url, log, elapsed, metrics, timeoutMs);
   } catch (error) {
     const reason = reasonFor(error);
@@ -109,7 +113,6 @@ export async function openPostgresReader(url: string): Promise<Reader> {
 
 /** Checks that the service can use the server, then runs `work` on a connection to it. */
 async function withCheckedConnection<T>(url: string, work: (sql: SQL) => Promise<T>): Promise<T> {
-  checkTransport(url);
   using first = await connect(url, OPENING_TIMEOUT_MS);
   using second = await connect(url, OPENING_TIMEOUT_MS);
   await withTimeout(OPENING_TIMEOUT_MS, async () => {
@@ -278,14 +281,6 @@ async function readOffset(sql: SQL, elapsed: Clock): Promise<number> {
   const askedAt = elapsed();
   const [{ ms }] = await sql`SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS ms`;
   return ms - (askedAt + elapsed()) / 2;
-}
-
-/** Throws if a password would be sent in clear text. */
-function checkTransport(url: string): void {
-  const { hostname, searchParams } = new URL(url);
-  const mode = searchParams.get("sslmode");
-  if (LOOPBACK.test(hostname) || mode === "require" || mode === "verify-full") return;
-  throw new Error("a remote host needs sslmode=require or sslmode=verify-full");
 }
 
 /** Describes the database without its password. */

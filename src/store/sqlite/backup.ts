@@ -14,9 +14,18 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseUnusable, describeFileError, systemCode } from "../errors.ts";
-import { isSideFile, requireDatabase } from "./safe-path.ts";
+import { isSideFile, requireDatabase } from "./database-files.ts";
 import { type LastOrder, verifyOrThrow, rollBackJournal } from "./integrity.ts";
-import { type Checkpointed, type OnCheckpoint, runCheckpointed } from "./checkpoints.ts";
+
+/**
+ * Work that yields at checkpoints and can be interrupted there: an error thrown into one ends the
+ * work, which then deletes its temporary files. There are no checkpoints after the point of no
+ * return.
+ */
+export type Checkpointed<Result> = Generator<void, Result, void>;
+
+/** Test hook, called at named points. Tests kill the process there. */
+export type OnCheckpoint = (checkpoint: string) => void;
 
 /** Creates a hard link. Throws if the file system does not support hard links. */
 type Link = (existing: string, name: string) => void;
@@ -26,6 +35,9 @@ const PLACEHOLDER = "This backup is not finished.\n";
 
 /** Longest file name on common file systems. */
 const MAX_NAME_BYTES = 255;
+
+/** Interval between the syncs of a growing backup. */
+const SYNC_INTERVAL_MS = 20;
 
 /**
  * Copies the SQLite database at `from`, which a service may be writing to, to the new file `to`.
@@ -40,6 +52,14 @@ export function backupDatabase(
   link: Link = linkSync,
 ): LastOrder | undefined {
   return runCheckpointed(checkpointedBackup(from, to, onCheckpoint, link));
+}
+
+/** Runs the work to its end, without interruption. */
+export function runCheckpointed<Result>(work: Checkpointed<Result>): Result {
+  for (;;) {
+    const next = work.next();
+    if (next.done) return next.value;
+  }
 }
 
 /** Works like `backupDatabase`, with checkpoints. */
@@ -97,6 +117,34 @@ export function* checkpointedBackup(
 /** Returns the path that this process writes a backup to until it is complete. */
 export function partOf(to: string): string {
   return `${to}.${process.pid}.part`;
+}
+
+/**
+ * Syncs a growing file to disk from another thread, until disposed. A single sync at the end would
+ * delay the syncs of other processes by half a second.
+ */
+export async function syncInBackground(path: string) {
+  const script = `
+    const { openSync, fdatasyncSync, closeSync } = require("node:fs");
+    setInterval(() => {
+      try {
+        const file = openSync(${JSON.stringify(path)}, "r");
+        fdatasyncSync(file);
+        closeSync(file);
+      } catch {
+        // The file does not exist yet, or was deleted.
+      }
+    }, ${SYNC_INTERVAL_MS});
+    postMessage("ready");
+  `;
+  // Not a separate file, which the executable would have to embed.
+  const url = URL.createObjectURL(new Blob([script], { type: "application/javascript" }));
+  const worker = new Worker(url);
+  await new Promise((resolve, reject) => {
+    worker.onmessage = resolve;
+    worker.onerror = reject;
+  });
+  return { [Symbol.dispose]: () => worker.terminate() };
 }
 
 function requireShortName(to: string, part: string) {

@@ -10,7 +10,13 @@ import {
   statSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { copyDatabase, sync } from "./backup.ts";
+import {
+  copyDatabase,
+  sync,
+  type Checkpointed,
+  type OnCheckpoint,
+  runCheckpointed,
+} from "./backup.ts";
 import { DatabaseUnusable, describeFileError } from "../errors.ts";
 import { lockDatabase } from "./lock.ts";
 import { journalPath, walPath, orphanedWal } from "./orphaned-wal.ts";
@@ -20,9 +26,8 @@ import {
   kindOf,
   refuseUnsafePlace,
   keepPrivate,
-} from "./safe-path.ts";
+} from "./database-files.ts";
 import { verifyDatabase, isDamage, type LastOrder, verifyOrThrow } from "./integrity.ts";
-import { type Checkpointed, type OnCheckpoint, runCheckpointed } from "./checkpoints.ts";
 
 /** Number of ids to skip if the old database is unreadable, so that none is reused. */
 const SKIPPED_IDS = 1_000_000;

@@ -1,7 +1,6 @@
 import { sql } from "drizzle-orm";
 import * as sqlite from "drizzle-orm/sqlite-core";
-import type { Columns, Dialect } from "../dialect.ts";
-import { createTables } from "../schema.ts";
+import { type Columns, type Dialect, createTables } from "../schema.ts";
 
 export const sqliteDialect: Dialect = {
   isShared: false,

@@ -4,9 +4,13 @@ import { drizzle } from "drizzle-orm/bun-sqlite";
 import type { Log } from "../../log.ts";
 import { type CommitMetrics, NO_COMMIT_METRICS } from "../../metrics.ts";
 import { backupDatabase } from "./backup.ts";
-import { keepPrivate, createDatabaseFile, requireDatabase } from "./safe-path.ts";
+import {
+  keepPrivate,
+  createDatabaseFile,
+  requireDatabase,
+  watchDatabaseFiles,
+} from "./database-files.ts";
 import { describeFileError, DatabaseUnusable } from "../errors.ts";
-import { watchDatabaseFiles } from "./watch-database-files.ts";
 import { lockDatabase, lockPath } from "./lock.ts";
 import { walPath, requireDatabaseOfWal } from "./orphaned-wal.ts";
 import { sqliteDialect, tables } from "./schema.ts";

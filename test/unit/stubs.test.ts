@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { createPaymentStub } from "../../src/adapters/payment-stub.ts";
+import { createPaymentStub } from "../../src/adapters/stubs.ts";
 import { createLog } from "../../src/log.ts";
 
 test.each([

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { compileWriteLog } from "./crash/tools.ts";
-import { NO_COUNTS, SABOTAGES, simulate, sumOf } from "./simulation/simulator.ts";
+import { compileWriteLog } from "./real-crashes/tools.ts";
+import { NO_COUNTS, SABOTAGES, simulate, sumOf } from "./simulated-crashes/simulator.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { skip } from "../support/skip.ts";
 
@@ -67,7 +67,7 @@ describe("simulation on a disk that fails during COMMIT", () => {
       if (writeLog === null) return skip("the failing syncs, which need a C compiler");
       mkdirSync(join(folder.path, "databases"));
       const { exitCode, stdout, stderr } = Bun.spawnSync(
-        [process.execPath, join(import.meta.dir, "simulation/run.ts")],
+        [process.execPath, join(import.meta.dir, "simulated-crashes/run.ts")],
         {
           env: {
             ...process.env,

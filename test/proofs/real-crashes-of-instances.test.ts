@@ -1,8 +1,8 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { COPY_SABOTAGES, KILL_POINTS } from "./crash/kill-points.ts";
-import { killRepeatedly, runCopies } from "./crash/kill-run.ts";
-import { postgresDatabase } from "./crash/run-database.ts";
-import { buildBrokenService, makeTools } from "./crash/tools.ts";
+import { COPY_SABOTAGES, KILL_POINTS } from "./real-crashes/kill-points.ts";
+import { killRepeatedly, runCopies } from "./real-crashes/kill-run.ts";
+import { postgresDatabase } from "./real-crashes/run-database.ts";
+import { buildBrokenService, makeTools } from "./real-crashes/tools.ts";
 import { createDatabase, startPostgres } from "../support/postgres.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { skip } from "../support/skip.ts";
@@ -18,7 +18,7 @@ const KILLS_PER_CRASH = LONG ? 8 : 4;
 setDefaultTimeout(LONG ? 1_800_000 : 120_000);
 
 const SEED = Number(process.env["SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0]);
-const REPLAY = `Rerun with this seed: SEED=${SEED} bun test test/proofs/crash-copies.test.ts`;
+const REPLAY = `Rerun with this seed: SEED=${SEED} bun test test/proofs/real-crashes-of-instances.test.ts`;
 console.log(REPLAY);
 
 const folder = temporaryFolder();

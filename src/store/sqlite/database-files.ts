@@ -8,6 +8,7 @@ import {
   chmodSync,
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { Unavailable } from "../../errors.ts";
 import { DatabaseUnusable, describeFileError } from "../errors.ts";
 import { requireDatabaseOfWal, targetOf } from "./orphaned-wal.ts";
 
@@ -16,6 +17,18 @@ import { requireDatabaseOfWal, targetOf } from "./orphaned-wal.ts";
  * SQLite's locks on the file.
  */
 const O_PATH = 0o10000000;
+
+/** Permission bits of group and others. */
+const OTHERS = 0o077;
+
+/** Suffixes that SQLite, the lock and `restore` append to the database's name. */
+const SIDE_SUFFIXES = ["-wal", "-shm", "-journal", ".lock", ".restoring", ".restoring-journal"];
+
+/**
+ * At this size, a reader has been open for too long: SQLite can't restart the log until the reader
+ * closes.
+ */
+const LARGE_LOG_BYTES = 64 * 1024 * 1024;
 
 /**
  * Throws `DatabaseUnusable` like `refuseUnsafePlace`, and also if there is no file at `path`, or
@@ -62,9 +75,6 @@ export function refuseUnsafePlace(path: string): boolean {
   return true;
 }
 
-/** Suffixes that SQLite, the lock and `restore` append to the database's name. */
-const SIDE_SUFFIXES = ["-wal", "-shm", "-journal", ".lock", ".restoring", ".restoring-journal"];
-
 /** Returns whether `file`, which may be missing, has a name reserved for the database at `path`. */
 export function isSideFile(file: string, path: string): boolean {
   const name = join(realpathSync(dirname(file)), basename(file));
@@ -103,9 +113,6 @@ function mountOf(path: string): string | undefined {
     closeSync(descriptor);
   }
 }
-
-/** Permission bits of group and others. */
-const OTHERS = 0o077;
 
 /** Makes the files accessible to their owner only. Skips missing files and files of other users. */
 export function keepPrivate(paths: readonly string[]): void {
@@ -147,4 +154,46 @@ function refuseRootOn(kind: "database" | "folder", path: string): void {
 function nameOf(uid: number): string {
   const users = readFileSync("/etc/passwd", "utf8").split("\n");
   return users.find((line) => line.split(":")[2] === String(uid))?.split(":")[0] ?? `#${uid}`;
+}
+
+/**
+ * The files of a database. `sharedMemory` is SQLite's index of the write-ahead log, shared by all
+ * processes that use the database.
+ */
+export interface DatabasePaths {
+  readonly database: string;
+  readonly log: string;
+  readonly sharedMemory: string;
+  readonly lock: string;
+}
+
+/**
+ * Returns a check that throws `Unavailable` if one of the files was deleted or replaced since this
+ * call. SQLite would keep writing to a deleted file or, without the shared memory, overwrite the
+ * log while another process reads it. The check calls `onLargeLog` with the log's size each time it
+ * becomes large.
+ */
+export function watchDatabaseFiles(
+  paths: DatabasePaths,
+  onLargeLog: (bytes: number) => void,
+): () => void {
+  const opened = Object.values(paths).map((path) => ({ path, file: fileAt(path) }));
+  let wasLarge = false;
+
+  return function checkFiles() {
+    for (const { path, file } of opened) {
+      const found = fileAt(path);
+      if (found === undefined || found.ino !== file?.ino || found.dev !== file.dev) {
+        throw new Unavailable(`the file ${path} was deleted or replaced while in use`);
+      }
+      if (path !== paths.log) continue;
+      const isLarge = found.size >= LARGE_LOG_BYTES;
+      if (isLarge && !wasLarge) onLargeLog(found.size);
+      wasLarge = isLarge;
+    }
+  };
+}
+
+function fileAt(path: string) {
+  return statSync(path, { throwIfNoEntry: false });
 }

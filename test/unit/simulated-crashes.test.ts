@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
-import { simulate } from "../proofs/simulation/simulator.ts";
+import { simulate } from "../proofs/simulated-crashes/simulator.ts";
 
-// A small part of test/proofs/simulation.test.ts, so that the fast tests also find broken promises.
+// A small part of test/proofs/simulated-crashes.test.ts, so that the fast tests also find broken
+// promises.
 
 const SEEDS = 10;
 

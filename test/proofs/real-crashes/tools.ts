@@ -17,7 +17,7 @@ export interface Tools {
 
 /** Returns the tools, built once per version of the sources. */
 export async function makeTools(): Promise<Tools> {
-  const name = `crash-services-${hashOf([...SOURCES, "test/proofs/crash", "test/support"])}`;
+  const name = `crash-services-${hashOf([...SOURCES, "test/proofs/real-crashes", "test/support"])}`;
   const folder = await cachedFolder(name, async (folder) => {
     // The store looks for its migrations two folders above its own folder.
     cpSync(join(ROOT, "drizzle"), join(folder, "drizzle"), { recursive: true });
@@ -89,7 +89,7 @@ function entryOf(name: string): string {
 export async function compileWriteLog(): Promise<string | null> {
   const compiler = Bun.which("cc") ?? Bun.which("gcc");
   if (compiler === null) return null;
-  const source = "test/proofs/crash/write-log.c";
+  const source = "test/proofs/real-crashes/write-log.c";
   const folder = await cachedFolder(`write-log-${hashOf([source])}`, (folder) => {
     const library = join(folder, "write-log.so");
     const command = [compiler, "-shared", "-fPIC", "-o", library, join(ROOT, source), "-ldl"];

@@ -1,9 +1,8 @@
 import { expect, test } from "bun:test";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { backupName } from "../../src/backups/schedule.ts";
+import { backupName, runBackups } from "../../src/commands/scheduled-backups.ts";
 import { check } from "../../src/commands/check.ts";
-import { runBackups } from "../../src/backups/runner.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import { temporaryFolder } from "../support/process.ts";

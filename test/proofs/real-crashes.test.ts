@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { KILL_POINTS, SABOTAGES } from "./crash/kill-points.ts";
-import { killRepeatedly } from "./crash/kill-run.ts";
-import { sqliteFile } from "./crash/run-database.ts";
-import { cutPowerEverywhere, type PowerSabotage } from "./crash/power-cut.ts";
-import { makeTools } from "./crash/tools.ts";
+import { KILL_POINTS, SABOTAGES } from "./real-crashes/kill-points.ts";
+import { killRepeatedly } from "./real-crashes/kill-run.ts";
+import { sqliteFile } from "./real-crashes/run-database.ts";
+import { cutPowerEverywhere, type PowerSabotage } from "./real-crashes/power-cut.ts";
+import { makeTools } from "./real-crashes/tools.ts";
 import { mountDisk } from "../support/disk.ts";
 import { spawnService, temporaryFolder } from "../support/process.ts";
 import { skip } from "../support/skip.ts";
@@ -23,7 +23,7 @@ const TIMEOUT_MS = LONG ? 1_800_000 : 120_000;
 
 /** Seeds the kills, the clients and the outside world. Real processes do not replay exactly. */
 const SEED = Number(process.env["SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0]);
-const REPLAY = `Rerun with this seed: SEED=${SEED} bun test test/proofs/crash.test.ts`;
+const REPLAY = `Rerun with this seed: SEED=${SEED} bun test test/proofs/real-crashes.test.ts`;
 console.log(REPLAY);
 
 const tools = await makeTools();
