@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { runUntilSignal } from "../../src/commands/backup-and-restore.ts";
+import { runUntilSignal } from "../../src/commands/terminal.ts";
 import {
   backupDatabase,
   checkpointedBackup,

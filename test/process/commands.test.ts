@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { version } from "../../package.json";
-import { formatTable } from "../../src/commands/orders-and-tariffs.ts";
+import { formatTable } from "../../src/commands/terminal.ts";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { mountDisk } from "../support/disk.ts";

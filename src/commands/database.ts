@@ -1,6 +1,16 @@
 import type { DatabaseConfig } from "../settings.ts";
+import { DatabaseUnusable } from "../store/errors.ts";
 import { openSqliteReader } from "../store/sqlite/store.ts";
 import type { Reader } from "../store/store.ts";
+
+/**
+ * Returns the path of a SQLite database. Throws `DatabaseUnusable` for PostgreSQL; the message
+ * names the `tool` to use instead.
+ */
+export function sqlitePathOf(database: DatabaseConfig, done: string, tool: string): string {
+  if (database.kind === "sqlite") return database.path;
+  throw new DatabaseUnusable(`A PostgreSQL database can't be ${done} by nmservis: use ${tool}.`);
+}
 
 /**
  * Runs `work` with read-only access to the database, even while a service is using it. Rejects with
