@@ -99,7 +99,7 @@ describe("backup", () => {
     await makeDatabase(path, 1);
     const script = `
       import { getPriority } from "node:os";
-      import { backup } from "${join(import.meta.dir, "../../src/commands/backup-and-restore.ts")}";
+      import { backup } from "${join(import.meta.dir, "../../src/commands/backup.ts")}";
       const environment = { DATABASE_URL: "file:${path}" };
       const before = getPriority();
       await backup({ environment, print() {} }, {}, ["${path}.backup"]);
