@@ -1,9 +1,19 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, linkSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { createLog } from "../../src/log.ts";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
 import { moveDatabase } from "../../src/store/move.ts";
+import { watchDatabaseFiles } from "../../src/store/sqlite/database-files.ts";
 import { restoreDatabase } from "../../src/store/sqlite/restore.ts";
 import { openSqliteReader } from "../../src/store/sqlite/store.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
@@ -102,5 +112,59 @@ describe("database path", () => {
         expect(await databaseRefusal(open)).toContain(` can't be opened: ${reason}.`);
       }
     }
+  });
+});
+
+describe("the check of the files in use", () => {
+  /** More checks than are complete after a change. */
+  const MANY = 1500;
+
+  function watch(folder: string) {
+    const at = (name: string) => join(folder, name);
+    mkdirSync(folder, { recursive: true });
+    const paths = {
+      database: at("x.db"),
+      log: at("x.db-wal"),
+      sharedMemory: at("x.db-shm"),
+      lock: at("x.db.lock"),
+    };
+    for (const path of Object.values(paths)) writeFileSync(path, "");
+    const sizes: number[] = [];
+    const check = watchDatabaseFiles(paths, (bytes) => sizes.push(bytes));
+    for (let count = 0; count < MANY; count++) check();
+    return { paths, check, sizes };
+  }
+
+  test.each(["database", "log", "sharedMemory", "lock"] as const)(
+    "finds at once that the %s was deleted or replaced",
+    (name) => {
+      using folder = temporaryFolder();
+      const deleted = watch(join(folder.path, "deleted"));
+      rmSync(deleted.paths[name]);
+      for (let count = 0; count < MANY; count++) expect(deleted.check).toThrow("was deleted");
+      const replaced = watch(join(folder.path, "replaced"));
+      writeFileSync(`${replaced.paths[name]}.new`, "");
+      replaced.check();
+      renameSync(`${replaced.paths[name]}.new`, replaced.paths[name]);
+      expect(replaced.check).toThrow("was deleted or replaced");
+    },
+  );
+
+  test("finds at once that the folder was replaced", () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "data");
+    const { check, paths } = watch(path);
+    renameSync(path, `${path}.old`);
+    mkdirSync(path);
+    for (const file of Object.values(paths)) writeFileSync(file, "");
+    expect(check).toThrow("was deleted or replaced");
+  });
+
+  test("reports once that the log has become large", () => {
+    using folder = temporaryFolder();
+    const { check, paths, sizes } = watch(folder.path);
+    truncateSync(paths.log, 65 * 1024 ** 2);
+    for (let count = 0; count < 2 * MANY; count++) check();
+    expect(sizes).toEqual([65 * 1024 ** 2]);
   });
 });

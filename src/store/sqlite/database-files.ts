@@ -6,6 +6,7 @@ import {
   realpathSync,
   statSync,
   chmodSync,
+  type Stats,
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { Unavailable } from "../../errors.ts";
@@ -168,22 +169,53 @@ export interface DatabasePaths {
 }
 
 /**
+ * Complete checks after a change of a folder, and the number of checks between later complete ones.
+ * Folders' timestamps have a resolution of up to 10 ms, and 1,000 transactions take longer.
+ */
+const COMPLETE_CHECKS = 1000;
+
+/**
  * Returns a check that throws `Unavailable` if one of the files was deleted or replaced since this
  * call. SQLite would keep writing to a deleted file or, without the shared memory, overwrite the
- * log while another process reads it. The check calls `onLargeLog` with the log's size each time it
- * becomes large.
+ * log while another process reads it. The check calls `onLargeLog` with the log's size when it has
+ * become large.
  */
 export function watchDatabaseFiles(
   paths: DatabasePaths,
   onLargeLog: (bytes: number) => void,
 ): () => void {
   const opened = Object.values(paths).map((path) => ({ path, file: fileAt(path) }));
+  const folders = Array.from(new Set(Object.values(paths).map(dirname)), (path) => ({
+    path,
+    state: fileAt(path),
+  }));
   let wasLarge = false;
+  let unchangedChecks = 0;
 
+  // Deleting or replacing a file changes its folder, so most checks only look at that. Asking for
+  // the log's own status is expensive: Linux (from 6.13) then gives each later write a new
+  // timestamp, and so each sync writes the file system's journal too, which takes 0.1 ms.
   return function checkFiles() {
+    unchangedChecks = haveChanged() ? 0 : unchangedChecks + 1;
+    if (unchangedChecks < COMPLETE_CHECKS || unchangedChecks % COMPLETE_CHECKS === 0) checkEach();
+  };
+
+  function haveChanged(): boolean {
+    let areChanged = false;
+    for (const folder of folders) {
+      const state = fileAt(folder.path);
+      areChanged ||= !isSame(state, folder.state) || state?.mtimeMs !== folder.state?.mtimeMs;
+      folder.state = state;
+    }
+    return areChanged;
+  }
+
+  function checkEach() {
     for (const { path, file } of opened) {
       const found = fileAt(path);
-      if (found === undefined || found.ino !== file?.ino || found.dev !== file.dev) {
+      if (found === undefined || !isSame(found, file)) {
+        // The next check must be complete too: the file may still be missing.
+        unchangedChecks = -1;
         throw new Unavailable(`the file ${path} was deleted or replaced while in use`);
       }
       if (path !== paths.log) continue;
@@ -191,9 +223,13 @@ export function watchDatabaseFiles(
       if (isLarge && !wasLarge) onLargeLog(found.size);
       wasLarge = isLarge;
     }
-  };
+  }
 }
 
-function fileAt(path: string) {
+function isSame(a: Stats | undefined, b: Stats | undefined): boolean {
+  return a?.ino === b?.ino && a?.dev === b?.dev;
+}
+
+function fileAt(path: string): Stats | undefined {
   return statSync(path, { throwIfNoEntry: false });
 }
