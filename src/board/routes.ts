@@ -3,7 +3,7 @@ import { Elysia } from "elysia";
 import { clockTime } from "../lib/format.ts";
 import type { Config } from "../config.ts";
 import { routeOptions } from "../http/access.ts";
-import type { ErrorPages } from "../http/error-handler.ts";
+import type { ErrorPages } from "../http/guard.ts";
 import { parseInteger, Lines } from "../http/schemas.ts";
 import { readForm } from "../http/request-body.ts";
 import type { Log } from "../log.ts";

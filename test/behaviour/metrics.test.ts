@@ -1,6 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
-import { createRequestDurations } from "../../src/lib/request-durations.ts";
+import { createRequestDurations } from "../../src/metrics.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { spawnService, temporaryFolder } from "../support/process.ts";
 import { createService } from "../support/service.ts";
