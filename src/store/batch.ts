@@ -1,10 +1,11 @@
 import { type CommitMetrics, NO_COMMIT_METRICS } from "../metrics.ts";
 import type { BatchWork, Store } from "./store.ts";
 
-interface Call<Item, Result> {
-  readonly item: Item;
-  readonly resolve: (result: Result) => void;
-  readonly reject: (reason: unknown) => void;
+/** The items of one transaction, and their results once it is committed. */
+interface Batch<Item, Result> {
+  readonly items: Item[];
+  /** An item that runs alone, because the batch failed, has a promise. */
+  readonly results: Promise<readonly (Result | Promise<Result>)[]>;
 }
 
 /**
@@ -40,49 +41,48 @@ function batchOn<Item, Result>(
 ): (item: Item) => Promise<Result> {
   const { retriesCalls = () => true, metrics = NO_COMMIT_METRICS } = options;
   const { run } = later ?? options;
-  /** The calls collected for the next transaction. */
-  let collecting: Call<Item, Result>[] | undefined;
+  /** The batch of the next transaction. */
+  let collecting: Batch<Item, Result> | undefined;
 
-  function startBatch(): Call<Item, Result>[] {
-    const calls: Call<Item, Result>[] = [];
+  function startBatch(): Batch<Item, Result> {
+    const items: Item[] = [];
     const close = () => {
-      if (collecting === calls) collecting = undefined;
+      if (collecting?.items === items) collecting = undefined;
     };
-    runBatch(calls, close).catch((error) => {
-      // `run` may fail before it calls `work`: no call may join this batch after that.
+    const results = runBatch(items, close).catch((error) => {
+      // `run` may fail before it calls `work`: no item may join this batch after that.
       close();
-      for (const call of calls) {
-        if (calls.length === 1 || !retriesCalls(error)) call.reject(error);
-        else runBatch([call]).catch(call.reject);
-      }
+      if (items.length === 1 || !retriesCalls(error)) throw error;
+      return items.map((item) => runAlone(item));
     });
-    return calls;
+    return { items, results };
   }
 
-  async function runBatch(calls: readonly Call<Item, Result>[], onBegin = () => {}): Promise<void> {
+  async function runBatch(items: readonly Item[], onBegin: () => void): Promise<readonly Result[]> {
     const results = await run(async (tx) => {
       onBegin();
-      const answers = await work(
-        tx,
-        calls.map(({ item }) => item),
-      );
-      if (answers.length !== calls.length) {
-        throw new Error(`a batch of ${calls.length} items returned ${answers.length} results`);
+      const answers = await work(tx, items);
+      if (answers.length !== items.length) {
+        throw new Error(`a batch of ${items.length} items returned ${answers.length} results`);
       }
       return answers;
     });
-    metrics.countBatch(calls.length);
-    for (let at = 0; at < calls.length; at++) {
-      // `as`: the length was checked above, and a result may be undefined.
-      calls[at]?.resolve(results[at] as Result);
-    }
+    metrics.countBatch(items.length);
+    return results;
   }
 
-  // No async function or closure per call: either would cost more than the rest of this file.
+  async function runAlone(item: Item): Promise<Result> {
+    const [result] = await runBatch([item], () => {});
+    // `as`: `runBatch` checks the number of results, and a result may be undefined.
+    return result as Result;
+  }
+
+  // No async function or resolvers per item: either would cost more than the rest of this file.
   return (item) => {
-    const { promise, resolve, reject } = Promise.withResolvers<Result>();
-    collecting ??= startBatch();
-    if (collecting.push({ item, resolve, reject }) === MAX_WAITING_CALLS) later?.beginBatch();
-    return promise;
+    const { items, results } = (collecting ??= startBatch());
+    const at = items.push(item) - 1;
+    if (items.length === MAX_WAITING_CALLS) later?.beginBatch();
+    // `as`: see `runAlone`.
+    return results.then((all) => all[at] as Result | Promise<Result>);
   };
 }
