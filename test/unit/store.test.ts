@@ -146,6 +146,26 @@ describe("batch that can wait", () => {
     await store.close();
   });
 
+  test("waits its full time although an earlier item began to wait before", async () => {
+    const { store, commits, add } = countingStore();
+    jest.useFakeTimers();
+    try {
+      const first = add("+998900000001");
+      jest.advanceTimersByTime(3);
+      await Promise.all([store.run(addUser("+998900000002")), first]);
+      const second = add("+998900000003");
+      jest.advanceTimersByTime(4);
+      for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+      expect(commits.count).toBe(1);
+      jest.advanceTimersByTime(1);
+      expect(await second).toBe("+998900000003");
+      expect(commits.count).toBe(2);
+    } finally {
+      jest.useRealTimers();
+    }
+    await store.close();
+  });
+
   test("does not wait once it has 32 items", async () => {
     const { store, commits, add } = countingStore();
     for (let item = 0; item < 32; item++) void add(`+9989000000${item + 10}`);

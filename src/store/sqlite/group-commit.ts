@@ -60,6 +60,8 @@ export function createGroupCommit(
   let queue: QueuedTransaction[] = [];
   /** Transactions that join the next batch, or begin one after `MAX_DELAY_MS`. */
   let delayed: QueuedTransaction[] = [];
+  /** Ends the wait of `delayed`. */
+  let delay: Timer | undefined;
   let flushing: Promise<void> | undefined;
   /** Whether a batch must begin although no other transaction may come. */
   let isDue = false;
@@ -83,7 +85,7 @@ export function createGroupCommit(
       if (closed) return reject(new Unavailable("the store is closed"));
       // `as`: see `run`.
       delayed.push({ work, resolve: resolve as (value: unknown) => void, reject });
-      if (delayed.length === 1) setTimeout(beginBatch, MAX_DELAY_MS);
+      delay ??= setTimeout(beginBatch, MAX_DELAY_MS);
     });
   }
 
@@ -100,6 +102,9 @@ export function createGroupCommit(
       isDue = false;
       queue = [];
       delayed = [];
+      // Otherwise it would end the wait of later transactions too early.
+      clearTimeout(delay);
+      delay = undefined;
       if (batch.length === 0) continue;
       if (!(await beginFor(batch)) || (await commitTogether(batch))) continue;
       for (const [at, transaction] of batch.entries()) {
