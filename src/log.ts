@@ -25,7 +25,8 @@ export interface LogOptions {
 
 /** Creates a log of the lines at or above the level. Masks phone numbers in every line. */
 export function createLog({ level, json, write, now }: LogOptions): Log {
-  const prints = (own: LogLevel) => LOG_LEVELS.indexOf(own) >= LOG_LEVELS.indexOf(level);
+  const printed = new Set(LOG_LEVELS.slice(LOG_LEVELS.indexOf(level)));
+  const prints = (own: LogLevel) => printed.has(own);
 
   function print(own: LogLevel, message: string, fields?: Fields, fault?: unknown) {
     if (!prints(own)) return;
