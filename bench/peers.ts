@@ -67,11 +67,11 @@ export const startService = (databasePath: string, environment: Record<string, s
     ...environment,
   });
 
-export const startLimit = () => startPeer([process.execPath, join(HERE, "limit.ts")]);
+export const startLimit = () => startPeer([process.execPath, join(HERE, "empty-handlers.ts")]);
 
-/** Starts the service up to a stage of an order: see stages.ts. */
+/** Starts the service up to a stage of an order: see partial-service.ts. */
 export const startStage = (stage: "guard" | "observed" | "flow" | "sql") =>
-  startPeer([process.execPath, join(HERE, "stages.ts"), stage]);
+  startPeer([process.execPath, join(HERE, "partial-service.ts"), stage]);
 
 export const startWithoutGroupCommit = (databasePath: string) =>
   startPeer([process.execPath, join(HERE, "one-commit-per-step.ts")], {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { hasVisibleCharacter } from "../../src/lib/format.ts";
-import { LINES, ONE_LINE } from "../../src/http/text-pattern.ts";
+import { LINES, ONE_LINE } from "../../src/http/schemas.ts";
 import { createService } from "../support/service.ts";
 
 const JSON_TYPE = { "content-type": "application/json" };

@@ -124,7 +124,7 @@ describe("the check of the files in use", () => {
     mkdirSync(folder, { recursive: true });
     const paths = {
       database: at("x.db"),
-      log: at("x.db-wal"),
+      wal: at("x.db-wal"),
       sharedMemory: at("x.db-shm"),
       lock: at("x.db.lock"),
     };
@@ -135,7 +135,7 @@ describe("the check of the files in use", () => {
     return { paths, check, sizes };
   }
 
-  test.each(["database", "log", "sharedMemory", "lock"] as const)(
+  test.each(["database", "wal", "sharedMemory", "lock"] as const)(
     "finds at once that the %s was deleted or replaced",
     (name) => {
       using folder = temporaryFolder();
@@ -160,10 +160,10 @@ describe("the check of the files in use", () => {
     expect(check).toThrow("was deleted or replaced");
   });
 
-  test("reports once that the log has become large", () => {
+  test("reports once that the WAL has become large", () => {
     using folder = temporaryFolder();
     const { check, paths, sizes } = watch(folder.path);
-    truncateSync(paths.log, 65 * 1024 ** 2);
+    truncateSync(paths.wal, 65 * 1024 ** 2);
     for (let count = 0; count < 2 * MANY; count++) check();
     expect(sizes).toEqual([65 * 1024 ** 2]);
   });

@@ -29,7 +29,7 @@ const SIDE_SUFFIXES = ["-wal", "-shm", "-journal", ".lock", ".restoring", ".rest
  * At this size, a reader has been open for too long: SQLite can't restart the log until the reader
  * closes.
  */
-const LARGE_LOG_BYTES = 64 * 1024 * 1024;
+const LARGE_WAL_BYTES = 64 * 1024 * 1024;
 
 /**
  * Throws `DatabaseUnusable` like `refuseUnsafePlace`, and also if there is no file at `path`, or
@@ -163,7 +163,7 @@ function nameOf(uid: number): string {
  */
 export interface DatabasePaths {
   readonly database: string;
-  readonly log: string;
+  readonly wal: string;
   readonly sharedMemory: string;
   readonly lock: string;
 }
@@ -177,12 +177,12 @@ const COMPLETE_CHECKS = 1000;
 /**
  * Returns a check that throws `Unavailable` if one of the files was deleted or replaced since this
  * call. SQLite would keep writing to a deleted file or, without the shared memory, overwrite the
- * log while another process reads it. The check calls `onLargeLog` with the log's size when it has
+ * log while another process reads it. The check calls `onLargeWal` with the WAL's size when it has
  * become large.
  */
 export function watchDatabaseFiles(
   paths: DatabasePaths,
-  onLargeLog: (bytes: number) => void,
+  onLargeWal: (bytes: number) => void,
 ): () => void {
   const opened = Object.values(paths).map((path) => ({ path, file: fileAt(path) }));
   const folders = Array.from(new Set(Object.values(paths).map(dirname)), (path) => ({
@@ -193,7 +193,7 @@ export function watchDatabaseFiles(
   let unchangedChecks = 0;
 
   // Deleting or replacing a file changes its folder, so most checks only look at that. Asking for
-  // the log's own status is expensive: Linux (from 6.13) then gives each later write a new
+  // the WAL's own status is expensive: Linux (from 6.13) then gives each later write a new
   // timestamp, and so each sync writes the file system's journal too, which takes 0.1 ms.
   return function checkFiles() {
     unchangedChecks = haveChanged() ? 0 : unchangedChecks + 1;
@@ -218,9 +218,9 @@ export function watchDatabaseFiles(
         unchangedChecks = -1;
         throw new Unavailable(`the file ${path} was deleted or replaced while in use`);
       }
-      if (path !== paths.log) continue;
-      const isLarge = found.size >= LARGE_LOG_BYTES;
-      if (isLarge && !wasLarge) onLargeLog(found.size);
+      if (path !== paths.wal) continue;
+      const isLarge = found.size >= LARGE_WAL_BYTES;
+      if (isLarge && !wasLarge) onLargeWal(found.size);
       wasLarge = isLarge;
     }
   }

@@ -158,7 +158,7 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
   try {
     const paths = {
       database: path,
-      log: walPath(path),
+      wal: walPath(path),
       sharedMemory: `${realpathSync(path)}-shm`,
       lock: lockPath(path),
     };
@@ -166,7 +166,7 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
     const checkFiles = watchDatabaseFiles(paths, (bytes) => {
       const mebibytes = Math.round(bytes / 1024 ** 2);
       log.warn(
-        `${paths.log} has grown to ${mebibytes} MiB: a reader has kept ${path} open for too long.`,
+        `${paths.wal} has grown to ${mebibytes} MiB: a reader has kept ${path} open for too long.`,
       );
     });
     const commits = createGroupCommit(database, drizzleOn(database), checkFiles, metrics);
@@ -188,7 +188,7 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
       measure: async () => ({
         queuedTransactions: countQueued(),
         databaseBytes: sizeOf(paths.database),
-        walBytes: sizeOf(paths.log),
+        walBytes: sizeOf(paths.wal),
       }),
       ping,
       async close() {
