@@ -31,7 +31,7 @@ const config = readConfig(process.env);
 if (config.database.kind !== "sqlite") throw new Error("DATABASE_URL must be a SQLite database");
 const log = createLog({ level: config.logLevel, json: true, write: console.log, now: Date.now });
 const { url } = await startServer({
-  store: oneAtATime(openSqliteStore(config.database.path, log)),
+  store: oneAtATime(openSqliteStore(config.database.path, log, () => performance.now())),
   sms: createSmsStub(log),
   payment: createPaymentStub(log, config.paymentStubDelayMs),
   dispatcher: createDispatcherStub(log),

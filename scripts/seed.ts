@@ -47,7 +47,7 @@ try {
 }
 
 async function seed(): Promise<number> {
-  const store = openSqliteStore(path, log);
+  const store = openSqliteStore(path, log, () => performance.now());
   const [existing] = await store.read((tx) => tx.select().from(tx.tables.orders).limit(1));
   if (existing !== undefined) {
     await store.close();

@@ -27,7 +27,7 @@ export interface CommitMetrics {
   /** Starts timing a commit. Call the returned function once the commit is on disk. */
   startCommit(): () => void;
   /** Records the size of a batch. */
-  countBatch(calls: number): void;
+  countBatch(items: number): void;
 }
 
 /** The service's Prometheus metrics. */
@@ -138,7 +138,7 @@ export function createMetrics(version: string, elapsed: () => number): Metrics {
       const startedAt = elapsed();
       return () => commits.observe((elapsed() - startedAt) / 1000);
     },
-    countBatch: (calls) => batches.observe(calls),
+    countBatch: (items) => batches.observe(items),
     countOrder: (outcome) => settled[outcome].inc(),
     countBackup: (result) => backups.inc({ result }),
     setLastBackup: (at) => lastBackup.set(at / 1000),

@@ -134,7 +134,7 @@ async function openStore(
 ): Promise<{ store: Store; now: Clock }> {
   switch (database.kind) {
     case "sqlite":
-      return { store: openSqliteStore(database.path, log, metrics), now };
+      return { store: openSqliteStore(database.path, log, elapsed, metrics), now };
     case "postgres": {
       // Loaded only if needed: the driver and its builders add 10 ms to each start.
       const { openPostgresStore } = await import("../store/postgres/store.ts");

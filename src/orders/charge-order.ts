@@ -95,7 +95,7 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
 
   /**
    * Records the provider's answer to each order. Returns when this call settled the order, in ms;
-   * otherwise the order as another attempt has settled it.
+   * otherwise the order, which another attempt has settled.
    */
   async function settleAll(
     tx: Tx,

@@ -1,14 +1,14 @@
 import type { Needs } from "../dependencies.ts";
+import { Unavailable } from "../errors.ts";
 import { pause } from "../lib/pause.ts";
 import { createRateLimit } from "../lib/rate-limit.ts";
 import type { ChargeOutcome } from "../ports.ts";
 import type { Order } from "../store/schema.ts";
 import type { Attempt } from "./order-jobs.ts";
 import { orderById } from "./order-queries.ts";
-import type { ChargeOrder } from "./charge-order.ts";
 import { createInsertOrder, hasDetails, type NewOrder, type Rejection } from "./insert-order.ts";
 import { leaseEndsAt } from "./retry-schedule.ts";
-import type { Worker } from "./worker.ts";
+import type { Rescheduled } from "./worker.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -20,7 +20,9 @@ interface CreateOrderDependencies extends Needs<
   "paymentTimeoutMs" | "orderRepeatWindowMs" | "ordersPerUserPerHour"
 > {
   /** Makes the first charge attempt. */
-  readonly chargeOrder: Worker<Attempt, Awaited<ReturnType<ChargeOrder>>>["attempt"];
+  readonly chargeOrder: (
+    attempt: Attempt,
+  ) => Promise<{ readonly status: ChargeOutcome } | Rescheduled>;
   /** Ends the waits for other processes when it aborts. */
   readonly cutoff: AbortSignal;
 }
@@ -28,9 +30,7 @@ interface CreateOrderDependencies extends Needs<
 /** The result on disk: `pending` if the payment is in doubt, until about `dueAt`, in ms. */
 export type Outcome =
   | Rejection
-  | ((
-      { readonly status: ChargeOutcome } | { readonly status: "pending"; readonly dueAt: number }
-    ) & {
+  | (({ readonly status: ChargeOutcome } | Rescheduled) & {
       readonly orderId: number;
       /** Whether an earlier request created the order. */
       readonly isRepeat: boolean;
@@ -79,8 +79,10 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
         isLimitUsed = false;
         const { orderId } = result;
         const charged = await chargeOrder(result);
-        // A retry may have settled the order, if the clock has jumped.
-        const order = charged.status === "pending" ? await read(orderId) : undefined;
+        // A retry may have settled the order, if the clock has jumped. With the old due time,
+        // rescheduling has just failed, so reading would only delay the response.
+        const mayBeSettled = charged.status === "pending" && charged.dueAt !== result.dueAt;
+        const order = mayBeSettled ? await read(orderId) : undefined;
         const outcome = order === undefined ? charged : outcomeOf(order);
         return { ...outcome, orderId, isRepeat: false, detailsIgnored: false };
       }
@@ -96,14 +98,15 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
 
   /** Returns the outcome of the order that the request repeats. */
   async function repeat(request: NewOrder, order: Order): Promise<Outcome> {
+    // True if the acknowledgement of this request's insert was lost.
+    const isOwn = order.paymentKey === request.paymentKey;
     const answer = {
       orderId: order.id,
-      isRepeat: true,
-      detailsIgnored: !hasDetails(order, request),
+      isRepeat: !isOwn,
+      detailsIgnored: !isOwn && !hasDetails(order, request),
     };
     if (order.status !== "pending") return { ...outcomeOf(order), ...answer };
-    // Its own entry, if the acknowledgement of its insert was lost, would never settle.
-    const isOwn = order.paymentKey === request.paymentKey;
+    // This request's own entry would never settle.
     const first = isOwn ? undefined : await inFlight.get(order.paymentKey);
     if (first?.status === "rejected") return first;
     return { ...(first ?? outcomeOf(await waitForFirstAttempt(order))), ...answer };
@@ -111,7 +114,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
 
   /**
    * Returns the order once its first charge attempt has ended: in another process, or here since
-   * the order was read. Never rejects.
+   * the order was read.
    */
   async function waitForFirstAttempt(found: Order): Promise<Order> {
     let order = found;
@@ -122,10 +125,15 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     }
   }
 
-  /** Returns the order's row; undefined if the store can't be read. */
+  /** Returns the order's row; undefined if the store is unavailable. */
   async function read(orderId: number): Promise<Order | undefined> {
-    const [order] = await store.read((tx) => orderById(tx, { orderId })).catch(() => []);
-    return order;
+    try {
+      const [order] = await store.read((tx) => orderById(tx, { orderId }));
+      return order;
+    } catch (error) {
+      if (error instanceof Unavailable) return undefined;
+      throw error;
+    }
   }
 
   function isFirstAttempt({ status, attempts, createdAt, dueAt }: Order): boolean {

@@ -58,7 +58,7 @@ export function createInsertOrder(dependencies: InsertDependencies): InsertOrder
   const { store, now, retryAt } = dependencies;
   const { paymentTimeoutMs, orderRepeatWindowMs } = dependencies.config;
 
-  /** Inserts the orders. Returns the first charge attempt of each, or what prevented it. */
+  /** Inserts the orders. Returns the first charge attempt of each, the order that it repeats, or a rejection. */
   async function insertAll(
     tx: Tx,
     requests: readonly NewOrder[],
@@ -171,7 +171,7 @@ async function applyDetails(tx: Tx, request: NewOrder, order: Order): Promise<Or
   return changed.length > 0 ? { ...order, ...details } : order;
 }
 
-/** Returns whether the order has the request's address and comment, as far as it gives any. */
+/** Returns whether the order has the request's address and comment. Omitted ones match. */
 export function hasDetails(order: Order, { address, comment }: NewOrder): boolean {
   return (
     (address === null || address === order.address) &&

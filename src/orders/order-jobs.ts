@@ -11,7 +11,7 @@ import type { Jobs, Leased } from "./worker.ts";
 /** An attempt at an order's next action: to charge it, or to notify the dispatcher once it is paid. */
 export interface Attempt extends Charge, Leased {
   readonly tariffTitle: string;
-  /** Since when the order has its status, in ms: when it was created or settled. */
+  /** When the order was settled or, if it is pending, created; in ms. */
   readonly statusAt: number;
 }
 

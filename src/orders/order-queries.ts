@@ -85,7 +85,7 @@ export const userIdIfKnown = prepared((tx: ReadTx, { users }) =>
     .where(eq(users.id, value("userId"))),
 );
 
-// Repeats
+// Inserts and repeats
 
 /** Selects the user's order with this idempotency key. */
 export const orderByKey = prepared((tx, { orders }) =>

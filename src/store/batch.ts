@@ -4,7 +4,7 @@ import type { BatchWork, Store } from "./store.ts";
 /** The items of one transaction, and their results once it is committed. */
 interface Batch<Item, Result> {
   readonly items: Item[];
-  /** An item that runs alone, because the batch failed, has a promise. */
+  /** If the batch failed, one promise per item: each is retried alone. */
   readonly results: Promise<readonly (Result | Promise<Result>)[]>;
 }
 
@@ -24,13 +24,13 @@ interface Later extends Pick<Store, "run"> {
 }
 
 /** Calls that can wait do so up to this number: they may hold all slots of a worker's queue. */
-const MAX_WAITING_CALLS = 32;
+const MAX_WAITING_ITEMS = 32;
 
 interface BatchOptions extends Pick<Store, "run"> {
-  /** For calls that can wait, if waiting saves a commit. */
+  /** For items that can wait, if waiting saves a commit. */
   readonly later?: Later;
-  /** Whether to retry the calls of a failed batch one by one; by default always. */
-  readonly retriesCalls?: (error: unknown) => boolean;
+  /** Whether to retry the items of a failed batch one by one; by default always. */
+  readonly retriesItems?: (error: unknown) => boolean;
   readonly metrics?: CommitMetrics;
 }
 
@@ -39,7 +39,7 @@ function batchOn<Item, Result>(
   work: BatchWork<Item, Result>,
   later: Later | undefined,
 ): (item: Item) => Promise<Result> {
-  const { retriesCalls = () => true, metrics = NO_COMMIT_METRICS } = options;
+  const { retriesItems = () => true, metrics = NO_COMMIT_METRICS } = options;
   const { run } = later ?? options;
   /** The batch of the next transaction. */
   let collecting: Batch<Item, Result> | undefined;
@@ -52,7 +52,7 @@ function batchOn<Item, Result>(
     const results = runBatch(items, close).catch((error) => {
       // `run` may fail before it calls `work`: no item may join this batch after that.
       close();
-      if (items.length === 1 || !retriesCalls(error)) throw error;
+      if (items.length === 1 || !retriesItems(error)) throw error;
       return items.map((item) => runAlone(item));
     });
     return { items, results };
@@ -81,7 +81,7 @@ function batchOn<Item, Result>(
   return (item) => {
     const { items, results } = (collecting ??= startBatch());
     const at = items.push(item) - 1;
-    if (items.length === MAX_WAITING_CALLS) later?.beginBatch();
+    if (items.length === MAX_WAITING_ITEMS) later?.beginBatch();
     // `as`: see `runAlone`.
     return results.then((all) => all[at] as Result | Promise<Result>);
   };

@@ -54,7 +54,7 @@ export async function moveDatabase(
     throw new DatabaseUnusable(`The database ${from} has no tables yet: there is nothing to move.`);
   }
   // Opening both stores takes the lock and applies missing migrations.
-  const source = openSqliteStore(from, log);
+  const source = openSqliteStore(from, log, elapsed);
   try {
     await (await openPostgresStore(to, log, elapsed)).close();
     using database = new Database(from, { readonly: true });

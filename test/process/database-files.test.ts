@@ -7,6 +7,7 @@ import {
   rmSync,
   symlinkSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -116,39 +117,43 @@ describe("database path", () => {
 });
 
 describe("the check of the files in use", () => {
-  /** More checks than are complete after a change. */
-  const MANY = 1500;
-
-  function watch(folder: string) {
+  /** Creates files and a check of them, for which the folder has not changed for long. */
+  function watch(folder: string, database = join(folder, "x.db")) {
     const at = (name: string) => join(folder, name);
     mkdirSync(folder, { recursive: true });
-    const paths = {
-      database: at("x.db"),
-      wal: at("x.db-wal"),
-      sharedMemory: at("x.db-shm"),
-      lock: at("x.db.lock"),
-    };
+    const side = { wal: at("x.db-wal"), sharedMemory: at("x.db-shm"), lock: at("x.db.lock") };
+    const paths = { database, ...side };
     for (const path of Object.values(paths)) writeFileSync(path, "");
+    utimesSync(folder, 1, 1);
+    const clock = { ms: 0 };
     const sizes: number[] = [];
-    const check = watchDatabaseFiles(paths, (bytes) => sizes.push(bytes));
-    for (let count = 0; count < MANY; count++) check();
-    return { paths, check, sizes };
+    const check = watchDatabaseFiles(
+      paths,
+      () => clock.ms,
+      (bytes) => sizes.push(bytes),
+    );
+    clock.ms = 60_000;
+    check();
+    return { paths, clock, check, sizes };
   }
 
-  test.each(["database", "wal", "sharedMemory", "lock"] as const)(
-    "finds at once that the %s was deleted or replaced",
-    (name) => {
+  describe.each(["database", "wal", "sharedMemory", "lock"] as const)("of the %s", (name) => {
+    test("finds at once that it was deleted", () => {
       using folder = temporaryFolder();
-      const deleted = watch(join(folder.path, "deleted"));
-      rmSync(deleted.paths[name]);
-      for (let count = 0; count < MANY; count++) expect(deleted.check).toThrow("was deleted");
-      const replaced = watch(join(folder.path, "replaced"));
-      writeFileSync(`${replaced.paths[name]}.new`, "");
-      replaced.check();
-      renameSync(`${replaced.paths[name]}.new`, replaced.paths[name]);
-      expect(replaced.check).toThrow("was deleted or replaced");
-    },
-  );
+      const { paths, check } = watch(folder.path);
+      rmSync(paths[name]);
+      for (let count = 0; count < 3; count++) expect(check).toThrow("was deleted or replaced");
+    });
+
+    test("finds at once that it was replaced, even if the folder's time is set back", () => {
+      using folder = temporaryFolder();
+      const { paths, check } = watch(folder.path);
+      writeFileSync(`${paths[name]}.new`, "");
+      renameSync(`${paths[name]}.new`, paths[name]);
+      utimesSync(folder.path, 1, 1);
+      for (let count = 0; count < 3; count++) expect(check).toThrow("was deleted or replaced");
+    });
+  });
 
   test("finds at once that the folder was replaced", () => {
     using folder = temporaryFolder();
@@ -160,11 +165,57 @@ describe("the check of the files in use", () => {
     expect(check).toThrow("was deleted or replaced");
   });
 
+  /** Makes the database a link to a link to a file. Returns a function that changes the second. */
+  function linkTwice(folder: string): () => void {
+    for (const name of ["a", "b", "c"]) mkdirSync(join(folder, name));
+    const second = join(folder, "b", "link");
+    for (const name of ["one", "two"]) writeFileSync(join(folder, "c", name), "");
+    symlinkSync(join(folder, "c", "one"), second);
+    symlinkSync(second, join(folder, "a", "x.db"));
+    return () => {
+      rmSync(second);
+      symlinkSync(join(folder, "c", "two"), second);
+    };
+  }
+
+  test("finds within a second what does not change the folder", () => {
+    using folder = temporaryFolder();
+    const changeLink = linkTwice(folder.path);
+    const { check, clock } = watch(join(folder.path, "c"), join(folder.path, "a", "x.db"));
+    changeLink();
+    check();
+    clock.ms += 1000;
+    expect(check).toThrow("was deleted or replaced");
+  });
+
+  test("is complete for two seconds after the folder has changed", () => {
+    using folder = temporaryFolder();
+    const changeLink = linkTwice(folder.path);
+    const { check, clock } = watch(join(folder.path, "c"), join(folder.path, "a", "x.db"));
+    writeFileSync(join(folder.path, "c", "backup"), "");
+    check();
+    clock.ms += 2000;
+    check();
+    changeLink();
+    expect(check).toThrow("was deleted or replaced");
+  });
+
+  test("is complete if asked for", () => {
+    using folder = temporaryFolder();
+    const changeLink = linkTwice(folder.path);
+    const { check } = watch(join(folder.path, "c"), join(folder.path, "a", "x.db"));
+    changeLink();
+    expect(() => check(true)).toThrow("was deleted or replaced");
+  });
+
   test("reports once that the WAL has become large", () => {
     using folder = temporaryFolder();
-    const { check, paths, sizes } = watch(folder.path);
+    const { check, clock, paths, sizes } = watch(folder.path);
     truncateSync(paths.wal, 65 * 1024 ** 2);
-    for (let count = 0; count < 2 * MANY; count++) check();
+    for (let count = 0; count < 3; count++) {
+      clock.ms += 1000;
+      check();
+    }
     expect(sizes).toEqual([65 * 1024 ** 2]);
   });
 });

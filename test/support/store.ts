@@ -9,7 +9,7 @@ const log = createLog({ level: "error", json: false, write: () => {}, now: () =>
 
 /** Opens the real SQLite store with a silent log. */
 export function openStore(path = ":memory:") {
-  return openSqliteStore(path, log);
+  return openSqliteStore(path, log, () => performance.now());
 }
 
 /** The PostgreSQL server to run the behaviour tests on; undefined for SQLite. */

@@ -119,7 +119,7 @@ describe("batch that can wait", () => {
   function countingStore() {
     const commits = { count: 0 };
     const log = createLog({ level: "error", json: true, write: console.log, now: Date.now });
-    const store = openSqliteStore(":memory:", log, {
+    const store = openSqliteStore(":memory:", log, () => performance.now(), {
       startCommit: () => () => void (commits.count += 1),
       countBatch: () => {},
     });
@@ -286,7 +286,7 @@ describe("database", () => {
       write: (line) => lines.push(line),
       now: () => 0,
     });
-    const store = openSqliteStore(path, log);
+    const store = openSqliteStore(path, log, () => performance.now());
     const write = (i: number) =>
       store.run((tx) =>
         tx.insert(tx.tables.users).values({

@@ -24,7 +24,7 @@ function makeDatabase(path: string, fixture: string): void {
 /** Upgrades the database and starts a service on it. */
 function upgrade(path: string) {
   const world = createWorld();
-  const store = openSqliteStore(path, log);
+  const store = openSqliteStore(path, log, () => performance.now());
   return { world, ...createServiceOn({ ...createDependencies(world), store }) };
 }
 

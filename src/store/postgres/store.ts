@@ -250,7 +250,7 @@ async function open(
     batch: createBatch({
       run: statements,
       metrics,
-      retriesCalls: (error) => !(error instanceof Unavailable || error instanceof OutcomeUnknown),
+      retriesItems: (error) => !(error instanceof Unavailable || error instanceof OutcomeUnknown),
     }),
     async measure() {
       const databaseBytes = await enqueue(false, async ({ sql }) => {

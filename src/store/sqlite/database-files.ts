@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { Unavailable } from "../../errors.ts";
+import type { Clock } from "../../ports.ts";
 import { DatabaseUnusable, describeFileError } from "../errors.ts";
 import { requireDatabaseOfWal, targetOf } from "./orphaned-wal.ts";
 
@@ -26,7 +27,7 @@ const OTHERS = 0o077;
 const SIDE_SUFFIXES = ["-wal", "-shm", "-journal", ".lock", ".restoring", ".restoring-journal"];
 
 /**
- * At this size, a reader has been open for too long: SQLite can't restart the log until the reader
+ * At this size, a reader has been open for too long: SQLite can't restart the WAL until the reader
  * closes.
  */
 const LARGE_WAL_BYTES = 64 * 1024 * 1024;
@@ -168,54 +169,57 @@ export interface DatabasePaths {
   readonly lock: string;
 }
 
+/** Time between complete checks. Most checks only look at the folders. */
+const COMPLETE_EVERY_MS = 1000;
+
 /**
- * Complete checks after a change of a folder, and the number of checks between later complete ones.
- * Folders' timestamps have a resolution of up to 10 ms, and 1,000 transactions take longer.
+ * How long every check is complete after a folder has changed: timestamps of some file systems have
+ * a resolution of 2 s, so a second change may not be visible.
  */
-const COMPLETE_CHECKS = 1000;
+const COMPLETE_AFTER_CHANGE_MS = 2500;
 
 /**
  * Returns a check that throws `Unavailable` if one of the files was deleted or replaced since this
  * call. SQLite would keep writing to a deleted file or, without the shared memory, overwrite the
- * log while another process reads it. The check calls `onLargeWal` with the WAL's size when it has
- * become large.
+ * WAL while another process reads it. The check calls `onLargeWal` with the WAL's size when it has
+ * become large. `elapsed` is a monotonic clock in ms.
  */
 export function watchDatabaseFiles(
   paths: DatabasePaths,
+  elapsed: Clock,
   onLargeWal: (bytes: number) => void,
-): () => void {
+): (isComplete?: boolean) => void {
   const opened = Object.values(paths).map((path) => ({ path, file: fileAt(path) }));
-  const folders = Array.from(new Set(Object.values(paths).map(dirname)), (path) => ({
-    path,
-    state: fileAt(path),
-  }));
+  const folders = Array.from(new Set(Object.values(paths).map(dirname)));
+  let states = folders.map(fileAt);
+  let completeUntil = elapsed() + COMPLETE_AFTER_CHANGE_MS;
+  let nextCompleteAt = 0;
   let wasLarge = false;
-  let unchangedChecks = 0;
 
-  // Deleting or replacing a file changes its folder, so most checks only look at that. Asking for
-  // the WAL's own status is expensive: Linux (from 6.13) then gives each later write a new
-  // timestamp, and so each sync writes the file system's journal too, which takes 0.1 ms.
-  return function checkFiles() {
-    unchangedChecks = haveChanged() ? 0 : unchangedChecks + 1;
-    if (unchangedChecks < COMPLETE_CHECKS || unchangedChecks % COMPLETE_CHECKS === 0) checkEach();
+  // Deleting or replacing a file changes its folder. Asking for the WAL's own status each time is
+  // expensive: Linux (from 6.13) then gives each later write a new timestamp, and so each sync
+  // writes the file system's journal too, which takes 0.1 ms.
+  return function checkFiles(isComplete = false) {
+    const now = elapsed();
+    if (haveChanged()) completeUntil = now + COMPLETE_AFTER_CHANGE_MS;
+    if (!isComplete && now >= completeUntil && now < nextCompleteAt) return;
+    checkEach();
+    nextCompleteAt = now + COMPLETE_EVERY_MS;
   };
 
   function haveChanged(): boolean {
-    let areChanged = false;
-    for (const folder of folders) {
-      const state = fileAt(folder.path);
-      areChanged ||= !isSame(state, folder.state) || state?.mtimeMs !== folder.state?.mtimeMs;
-      folder.state = state;
-    }
-    return areChanged;
+    const before = states;
+    states = folders.map(fileAt);
+    // Not `mtimeMs`, which programs that copy files set back.
+    return states.some(
+      (state, at) => !isSame(state, before[at]) || state?.ctimeMs !== before[at]?.ctimeMs,
+    );
   }
 
   function checkEach() {
     for (const { path, file } of opened) {
       const found = fileAt(path);
       if (found === undefined || !isSame(found, file)) {
-        // The next check must be complete too: the file may still be missing.
-        unchangedChecks = -1;
         throw new Unavailable(`the file ${path} was deleted or replaced while in use`);
       }
       if (path !== paths.wal) continue;

@@ -25,6 +25,7 @@ import {
   missingMigrations,
 } from "./migrations.ts";
 import type { Reader, Store, Tx } from "../store.ts";
+import type { Clock } from "../../ports.ts";
 
 /** How long opening waits for a reader; 0 after opening, because waiting blocks the event loop. */
 const OPENING_TIMEOUT_MS = 500;
@@ -46,11 +47,16 @@ const LOG_SIZE_LIMIT_BYTES = 16 * 1024 * 1024;
 /**
  * Opens the SQLite database at `path`, or one in memory if it is `:memory:`. Creates or migrates it
  * first. Throws `DatabaseUnusable`, and leaves the database unchanged, if another process is using
- * it or it can't be used.
+ * it or it can't be used. `elapsed` is a monotonic clock in ms.
  */
-export function openSqliteStore(path: string, log: Log, metrics = NO_COMMIT_METRICS): Store {
+export function openSqliteStore(
+  path: string,
+  log: Log,
+  elapsed: Clock,
+  metrics = NO_COMMIT_METRICS,
+): Store {
   try {
-    return path === ":memory:" ? openInMemory(metrics) : openFile(path, log, metrics);
+    return path === ":memory:" ? openInMemory(metrics) : openFile(path, log, elapsed, metrics);
   } catch (error) {
     throw unusable(path, error);
   }
@@ -120,7 +126,7 @@ function openInMemory(metrics: CommitMetrics): Store {
   };
 }
 
-function openFile(path: string, log: Log, metrics: CommitMetrics): Store {
+function openFile(path: string, log: Log, elapsed: Clock, metrics: CommitMetrics): Store {
   requireDatabaseOfWal(path);
   // The lock is named after the file's real path, which a dangling link does not have.
   createDatabaseFile(path);
@@ -128,7 +134,7 @@ function openFile(path: string, log: Log, metrics: CommitMetrics): Store {
   try {
     checkOnOpen(path, log);
     keepOldVersion(path, log);
-    return openLocked(path, log, metrics, unlock);
+    return openLocked(path, log, elapsed, metrics, unlock);
   } catch (error) {
     unlock();
     throw error;
@@ -153,7 +159,13 @@ function appliedIfOld(path: string): number | undefined {
   return missingMigrations(database).length > 0 ? appliedMigrations(database).length : undefined;
 }
 
-function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () => void): Store {
+function openLocked(
+  path: string,
+  log: Log,
+  elapsed: Clock,
+  metrics: CommitMetrics,
+  unlock: () => void,
+): Store {
   const database = openConnection(path);
   try {
     const paths = {
@@ -163,7 +175,7 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
       lock: lockPath(path),
     };
     keepPrivate(Object.values(paths));
-    const checkFiles = watchDatabaseFiles(paths, (bytes) => {
+    const checkFiles = watchDatabaseFiles(paths, elapsed, (bytes) => {
       const mebibytes = Math.round(bytes / 1024 ** 2);
       log.warn(
         `${paths.wal} has grown to ${mebibytes} MiB: a reader has kept ${path} open for too long.`,
@@ -197,7 +209,7 @@ function openLocked(path: string, log: Log, metrics: CommitMetrics, unlock: () =
         try {
           // Readers with a different -shm are invisible to the checkpoint, which would truncate
           // their log.
-          checkFiles();
+          checkFiles(true);
           // Moves all data into the database file; a remaining log is empty.
           database.run("PRAGMA wal_checkpoint(TRUNCATE)");
         } catch {

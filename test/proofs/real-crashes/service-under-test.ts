@@ -32,7 +32,7 @@ async function main() {
   const { database } = config;
   const { store, now } =
     database.kind === "sqlite"
-      ? { store: openSqliteStore(database.path, log), now: Date.now }
+      ? { store: openSqliteStore(database.path, log, () => performance.now()), now: Date.now }
       : await openPostgres(database.url, log);
   const service = await startServer({
     store: withKillPoints(store),
