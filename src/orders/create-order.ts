@@ -79,9 +79,9 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
         isLimitUsed = false;
         const { orderId } = result;
         const charged = await chargeOrder(result);
-        // A retry may have settled the order, if the clock has jumped. With the old due time,
-        // rescheduling has just failed, so reading would only delay the response.
-        const mayBeSettled = charged.status === "pending" && charged.dueAt !== result.dueAt;
+        // A retry may have settled the order, if the clock has jumped. If the store has just failed,
+        // reading would only delay the response.
+        const mayBeSettled = charged.status === "pending" && !charged.storeFailed;
         const order = mayBeSettled ? await read(orderId) : undefined;
         const outcome = order === undefined ? charged : outcomeOf(order);
         return { ...outcome, orderId, isRepeat: false, detailsIgnored: false };

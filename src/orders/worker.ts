@@ -23,6 +23,8 @@ export interface Leased {
 export interface Rescheduled {
   readonly status: "pending";
   readonly dueAt: number;
+  /** Present if this could not be written to the store: the job is due when its lease ends. */
+  readonly storeFailed?: true;
 }
 
 /** The end of a lease: the job's next due time and its attempt count. */
@@ -134,7 +136,7 @@ export function createWorker<Job extends Leased, Result>(
         `Could not reschedule ${jobName}; it will be retried when its lease expires.`,
         fault,
       );
-      return { status: "pending", dueAt: job.dueAt };
+      return { status: "pending", dueAt: job.dueAt, storeFailed: true };
     }
   }
 
