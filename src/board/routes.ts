@@ -1,33 +1,21 @@
-import { Value } from "@sinclair/typebox/value";
 import { Elysia } from "elysia";
-import { clockTime } from "../lib/format.ts";
 import type { Config } from "../config.ts";
 import { routeOptions } from "../http/access.ts";
 import type { ErrorPages } from "../http/guard.ts";
-import { parseInteger, Lines } from "../http/schemas.ts";
 import { readForm } from "../http/request-body.ts";
 import type { Log } from "../log.ts";
-import { insertEvent } from "../orders/event-queries.ts";
-import type { StageChange, ChangeStage } from "../orders/change-stage.ts";
+import type { ChangeStage } from "../orders/change-stage.ts";
 import type { Clock } from "../ports.ts";
-import { CANCEL_REASONS, type OrderEvent, STAGES } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
-import { compressed, message, notFound, seeOther, createRefusals, MAX_NOTE } from "./responses.ts";
-import { boardVersion, cardById } from "./board-queries.ts";
+import { compressed, message, seeOther, createRefusals } from "./responses.ts";
+import { boardVersion } from "./board-queries.ts";
 import { createLiveUpdates } from "./live-updates.ts";
 import { userText } from "./html.ts";
 import type { Viewer } from "./layout.ts";
+import { createActions } from "./actions.ts";
 import { createPages } from "./pages.ts";
-import {
-  hereOf,
-  isBoardPath,
-  isOwnForm,
-  languageOf,
-  ownPage,
-  queryOf,
-  withDone,
-} from "./request.ts";
-import { DEFAULT_NAME, createSessions, type SessionConfig } from "./sessions.ts";
+import { hereOf, isBoardPath, isOwnForm, languageOf, ownPage, queryOf } from "./request.ts";
+import { createSessions, type SessionConfig } from "./sessions.ts";
 import { createSignIn, createSignInLinks } from "./sign-in.ts";
 import { createStaticFiles } from "./static-files.ts";
 import { LANGUAGES, TRANSLATIONS } from "./translations.ts";
@@ -38,8 +26,6 @@ const access = routeOptions({
   parse: "none" as const,
   detail: { hide: true },
 });
-
-const NOTE = Lines(1, MAX_NOTE);
 
 export interface BoardDependencies {
   readonly store: Store;
@@ -104,45 +90,7 @@ export function createBoard(dependencies: BoardDependencies) {
   }
 
   const { showBoard, showDays, showOrder, showFound } = createPages(store);
-
-  async function work(
-    request: Request,
-    viewer: Viewer,
-    form: URLSearchParams,
-    params: Params,
-  ): Promise<Response> {
-    const orderId = parseInteger(params.order_id);
-    const seen = STAGES.find((stage) => stage === form.get("seen"));
-    const seenAt = parseInteger(form.get("seen_at") ?? "");
-    const wanted = readWork(params.verb, form);
-    if (orderId === undefined) return notFound(viewer);
-    if (wanted === "invalid_text") return refusals.refuse(request, wanted, 422);
-    if (seen === undefined || wanted === undefined) return refuse(viewer, orderId);
-    const outcome = await changeStage({ orderId, actor: viewer.name, seen, seenAt, work: wanted });
-    switch (outcome.kind) {
-      case "done":
-        return seeOther(pageAfterStep(form.get("back"), orderId));
-      case "order_not_found":
-        return notFound(viewer);
-      case "no_such_transition":
-        return refuse(viewer, orderId);
-      case "stage_changed":
-        return conflict(viewer, orderId, outcome.last);
-    }
-  }
-
-  async function showPhone(viewer: Viewer, text: string): Promise<Response> {
-    const orderId = parseInteger(text);
-    const [card] = orderId ? await store.read((tx) => cardById(tx, { orderId })) : [];
-    if (card === undefined) return notFound(viewer);
-    await store.run((tx) =>
-      insertEvent(tx, {
-        ...{ orderId: card.id, at: now(), actor: viewer.name, kind: "phone_shown" },
-        ...{ fromStage: null, toStage: null, reason: null, note: null, dueAt: null },
-      }),
-    );
-    return seeOther(`/board/orders/${card.id}`);
-  }
+  const { work, showPhone } = createActions({ store, changeStage, refusals, now });
 
   const http = new Elysia({ normalize: false });
   for (const [path, send] of Object.entries(createStaticFiles())) {
@@ -232,49 +180,6 @@ export function createBoard(dependencies: BoardDependencies) {
     /** Closes the open streams. */
     close: changes.close,
   };
-
-  function conflict(viewer: Viewer, orderId: number, last: OrderEvent | undefined): Response {
-    const { texts } = viewer;
-    const what = last ? texts.events[last.kind] : texts.paid;
-    const who = userText(last?.actor ?? DEFAULT_NAME);
-    return message(viewer, {
-      ...{ status: 409, code: "stage_changed", orderId },
-      title: `№ ${orderId}: ${texts.changedTitle}`,
-      text: texts.changed(what, who, clockTime(last?.at ?? viewer.now)),
-    });
-  }
-}
-
-type Params = { readonly order_id: string; readonly verb: string };
-
-/** Reads the requested change; undefined if the board has no such form. */
-function readWork(verb: string, form: URLSearchParams): StageChange | "invalid_text" | undefined {
-  switch (verb) {
-    case "accept":
-    case "start":
-    case "complete":
-    case "undo":
-      return { verb };
-    case "cancel": {
-      const reason = CANCEL_REASONS.find((one) => one === form.get("reason"));
-      const note = form.get("note")?.trim() || null;
-      if (reason === undefined) return undefined;
-      if (note !== null && !Value.Check(NOTE, note)) return "invalid_text";
-      return { verb, reason, note, isMoneyOwed: form.has("owed") };
-    }
-    case "refund": {
-      const reference = form.get("reference")?.trim();
-      return Value.Check(NOTE, reference) ? { verb, reference } : "invalid_text";
-    }
-    default:
-      return undefined;
-  }
-}
-
-/** Returns the page that the form was on; the board confirms the step. */
-function pageAfterStep(back: string | null, orderId: number): string {
-  const page = ownPage(back);
-  return page.startsWith("/board/") ? page : withDone(page, orderId);
 }
 
 /** Refuses a form of a page that was shown to another dispatcher in the same browser. */
@@ -282,12 +187,5 @@ function otherViewer(viewer: Viewer): Response {
   const { notDone, otherViewer: text } = viewer.texts;
   return message(viewer, {
     ...{ status: 409, code: "other_viewer", title: notDone, text: text(userText(viewer.name)) },
-  });
-}
-
-function refuse(viewer: Viewer, orderId: number): Response {
-  const text = viewer.texts.noSuchStep;
-  return message(viewer, {
-    ...{ status: 422, code: "no_such_transition", title: `№ ${orderId}`, text, orderId },
   });
 }

@@ -51,11 +51,9 @@ export function createGroupCommit(
   database: Database,
   tx: Tx,
   checkFiles: () => void,
-  { startCommit }: CommitMetrics,
+  metrics: CommitMetrics,
 ) {
-  const begin = database.prepare("BEGIN IMMEDIATE");
-  const commit = database.prepare("COMMIT");
-  const rollback = database.prepare("ROLLBACK");
+  const { begin, commit, rollBack, writeNothing } = transactionsOn(database, checkFiles, metrics);
 
   let queue: QueuedTransaction[] = [];
   /** Transactions that join the next batch, or begin one after `MAX_DELAY_MS`. */
@@ -120,19 +118,12 @@ export function createGroupCommit(
    * too.
    */
   async function beginFor(batch: QueuedTransaction[]): Promise<boolean> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        checkFiles();
-        begin.run();
-        return true;
-      } catch (error) {
-        if (!isBusy(error) || attempt === BEGIN_ATTEMPTS) {
-          rejectAll(batch, error);
-          return false;
-        }
-      }
-      // Not SQLite's busy timeout, which would block the event loop.
-      await new Promise((resolve) => setTimeout(resolve, BEGIN_PAUSE_MS));
+    try {
+      await begin();
+      return true;
+    } catch (error) {
+      rejectAll(batch, error);
+      return false;
     }
   }
 
@@ -144,19 +135,9 @@ export function createGroupCommit(
     const values: unknown[] = [];
     try {
       for (const { work } of batch) values.push(await work(tx));
+      commit();
     } catch (error) {
       rollBack();
-      if (batch.length > 1) return false;
-      rejectAll(batch, error);
-      return true;
-    }
-    const endCommit = startCommit();
-    try {
-      commit.run();
-      endCommit();
-    } catch (error) {
-      rollBack();
-      overwriteFailedCommit();
       if (batch.length > 1) return false;
       rejectAll(batch, error);
       return true;
@@ -170,34 +151,8 @@ export function createGroupCommit(
     for (const { reject } of batch) reject(reason);
   }
 
-  function rollBack() {
-    try {
-      // SQLite may have rolled back already if the disk is full or failing.
-      if (database.inTransaction) rollback.run();
-    } catch {
-      // The batch is rejected with the original error, which is more useful. The next BEGIN will
-      // fail.
-    }
-  }
-
-  /**
-   * Overwrites a failed COMMIT with an empty transaction. After a failed sync, the commit may still
-   * be in the log, and would be replayed after a crash.
-   */
-  function overwriteFailedCommit() {
-    try {
-      writeUserVersion();
-    } catch {
-      // If nothing can be written, the failed commit was not written either.
-    }
-  }
-
-  function writeUserVersion() {
-    database.run(`PRAGMA user_version = ${USER_VERSION}`);
-  }
-
   /** Resolves once a write without effect has reached the disk. */
-  const ping = () => run(async () => writeUserVersion());
+  const ping = () => run(async () => writeNothing());
 
   /** Rejects new transactions. Resolves once the running ones have settled. */
   async function close(): Promise<void> {
@@ -214,6 +169,74 @@ export function createGroupCommit(
     close,
     countQueued: () => queue.length + delayed.length,
   };
+}
+
+/** Begins and ends transactions on a connection. */
+function transactionsOn(
+  database: Database,
+  checkFiles: () => void,
+  { startCommit }: CommitMetrics,
+) {
+  const beginStatement = database.prepare("BEGIN IMMEDIATE");
+  const commitStatement = database.prepare("COMMIT");
+  const rollbackStatement = database.prepare("ROLLBACK");
+
+  async function begin(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        checkFiles();
+        beginStatement.run();
+        return;
+      } catch (error) {
+        if (!isBusy(error) || attempt === BEGIN_ATTEMPTS) throw error;
+      }
+      // Not SQLite's busy timeout, which would block the event loop.
+      await new Promise((resolve) => setTimeout(resolve, BEGIN_PAUSE_MS));
+    }
+  }
+
+  /** If it throws, nothing was committed, and the transaction was rolled back. */
+  function commit() {
+    const endCommit = startCommit();
+    try {
+      commitStatement.run();
+      endCommit();
+    } catch (error) {
+      rollBack();
+      overwriteFailedCommit();
+      throw error;
+    }
+  }
+
+  /** Does nothing if no transaction is running. */
+  function rollBack() {
+    try {
+      // SQLite may have rolled back already if the disk is full or failing.
+      if (database.inTransaction) rollbackStatement.run();
+    } catch {
+      // The batch is rejected with the original error, which is more useful. The next BEGIN will
+      // fail.
+    }
+  }
+
+  /**
+   * Overwrites a failed COMMIT with an empty transaction. After a failed sync, the commit may still
+   * be in the log, and would be replayed after a crash.
+   */
+  function overwriteFailedCommit() {
+    try {
+      writeNothing();
+    } catch {
+      // If nothing can be written, the failed commit was not written either.
+    }
+  }
+
+  /** Makes a write without effect. */
+  function writeNothing() {
+    database.run(`PRAGMA user_version = ${USER_VERSION}`);
+  }
+
+  return { begin, commit, rollBack, writeNothing };
 }
 
 /**
