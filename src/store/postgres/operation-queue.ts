@@ -53,7 +53,11 @@ interface Slot {
   connection: Connection | undefined;
 }
 
-/** Creates the queue of transactions and queries, which run on `CONNECTIONS` connections. */
+/**
+ * Creates the queue of transactions and queries. Each settles within `timeoutMs`, including its
+ * time in the queue; it rejects with `Unavailable`, or with `OutcomeUnknown` if it may have
+ * committed. `elapsed` is a monotonic clock in ms.
+ */
 export function createOperationQueue(
   url: string,
   elapsed: Clock,
