@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import { constants, setPriority } from "node:os";
 import { readSettings } from "../config.ts";
 import { checkpointedBackup, partOf, syncInBackground } from "../store/sqlite/backup.ts";
-import type { RunCommand } from "./commands.ts";
+import type { RunCommand } from "./command.ts";
 import { describeLastOrder, runUntilSignal } from "./terminal.ts";
 import { sqlitePathOf } from "./database.ts";
 

@@ -8,7 +8,7 @@ import { countOrders, waitingOrders } from "../orders/order-queries.ts";
 import { DatabaseUnusable, describeFileError, systemCode } from "../store/errors.ts";
 import { requireDatabase } from "../store/sqlite/database-files.ts";
 import { verifyDatabase } from "../store/sqlite/integrity.ts";
-import type { RunCommand } from "./commands.ts";
+import type { RunCommand } from "./command.ts";
 import { withReader } from "./database.ts";
 
 const MINUTE_MS = 60_000;

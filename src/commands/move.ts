@@ -2,7 +2,7 @@ import { readSettings } from "../config.ts";
 import { parseDatabaseUrl } from "../settings.ts";
 import { createLog } from "../log.ts";
 import { moveDatabase } from "../store/move.ts";
-import { type RunCommand, UsageError } from "./commands.ts";
+import { type RunCommand, UsageError } from "./command.ts";
 import { createProgress } from "./terminal.ts";
 
 /** `nmservis move --to URL`: works only while the service is stopped. */

@@ -2,7 +2,7 @@ import { readSettings } from "../config.ts";
 import { toOrderJson } from "../orders/order-json.ts";
 import { latestOrders } from "../orders/order-queries.ts";
 import { ORDER_STATUSES } from "../store/schema.ts";
-import { type RunCommand, UsageError } from "./commands.ts";
+import { type RunCommand, UsageError } from "./command.ts";
 import { withReader } from "./database.ts";
 import { formatTable } from "./terminal.ts";
 

@@ -1,6 +1,6 @@
 import { readSettings } from "../config.ts";
 import { checkpointedRestore } from "../store/sqlite/restore.ts";
-import type { RunCommand } from "./commands.ts";
+import type { RunCommand } from "./command.ts";
 import { describeLastOrder, runUntilSignal } from "./terminal.ts";
 import { sqlitePathOf } from "./database.ts";
 

@@ -11,7 +11,7 @@ import type { Clock } from "../ports.ts";
 import { startServer } from "../server.ts";
 import { openSqliteStore } from "../store/sqlite/store.ts";
 import type { Store } from "../store/store.ts";
-import type { Context, RunCommand } from "./commands.ts";
+import type { Context, RunCommand } from "./command.ts";
 import { runBackups } from "./scheduled-backups.ts";
 
 /** Shorter keys can be brute-forced, at a few thousand requests per second. */

@@ -1,7 +1,7 @@
 import { createSignInLink, LINK_MS } from "../board/sign-in.ts";
 import { InvalidConfig, readSettings } from "../config.ts";
 import { LOOPBACK } from "../settings.ts";
-import { type RunCommand, UsageError } from "./commands.ts";
+import { type RunCommand, UsageError } from "./command.ts";
 
 const MINUTE_MS = 60_000;
 

@@ -1,6 +1,6 @@
 import { readSettings } from "../config.ts";
 import { allTariffs } from "../tariffs/tariff-queries.ts";
-import type { RunCommand } from "./commands.ts";
+import type { RunCommand } from "./command.ts";
 import { withReader } from "./database.ts";
 import { formatTable } from "./terminal.ts";
 
