@@ -1,3 +1,6 @@
+import type { TSchema } from "@sinclair/typebox";
+import type { TypeCheck } from "@sinclair/typebox/compiler";
+import { ValueErrorType } from "@sinclair/typebox/errors";
 import { type Context, type Elysia, ValidationError } from "elysia";
 import { type ErrorCode, Unavailable } from "../errors.ts";
 import type { Log } from "../log.ts";
@@ -15,9 +18,6 @@ import {
 import { createCors } from "./cors.ts";
 import { problem } from "./problems.ts";
 import { requestIdOf } from "./request-log.ts";
-import type { TSchema } from "@sinclair/typebox";
-import type { TypeCheck } from "@sinclair/typebox/compiler";
-import { ValueErrorType } from "@sinclair/typebox/errors";
 import { expectation } from "./schemas.ts";
 
 /** Limits log lines: anyone can send requests with a wrong `Host`. */
