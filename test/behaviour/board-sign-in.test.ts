@@ -166,7 +166,7 @@ describe("a sign-in link", () => {
       await make("Aziza", "former-key-of-aziza"),
       await make("Aziza", KEYS.Bekzod),
       await make("Nobody", KEYS.Aziza),
-      // Of a clock that was ahead: it would be valid for too long.
+      // Made while the clock was ahead: it would be valid for too long.
       later,
       link.replace(endsAt, String(Number(endsAt) + 1)),
       link.replace(/=\w+\./, `=${Buffer.from("Bekzod").toString("base64url")}.`),
