@@ -210,7 +210,7 @@ async function lookUps() {
     }
     ratios.push((perSecond.get("with") ?? 0) / (perSecond.get("without") ?? 1));
   }
-  console.log(`\nOrders/s with the lookup indexes relative to without: ${spread(ratios)}`);
+  console.log(`\nOrders/s with the lookup indexes relative to without them: ${spread(ratios)}`);
   for (const { peer } of contenders) await peer.end();
 }
 
