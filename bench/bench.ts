@@ -180,9 +180,9 @@ function countRows(answered: number) {
   if (paid < answered || rest > 0) throw new Error("the rows do not match the responses");
 }
 
-/** Measures the cost of the look-up indexes: orders per second with and without them. */
+/** Measures the cost of the lookup indexes: orders per second with and without them. */
 async function lookUps() {
-  const path = database("no look-ups");
+  const path = database("no lookups");
   // The service creates the database. Later starts do not check its indexes.
   await (await startService(path)).end();
   using file = new Database(path);
@@ -194,7 +194,7 @@ async function lookUps() {
   file.run("DROP INDEX users_chat_id");
   file.close();
   const contenders = [
-    { name: "with", peer: await startService(database("look-ups")), nextNumber: 0 },
+    { name: "with", peer: await startService(database("lookups")), nextNumber: 0 },
     { name: "without", peer: await startService(path), nextNumber: 0 },
   ];
   for (const contender of contenders) {
@@ -210,7 +210,7 @@ async function lookUps() {
     }
     ratios.push((perSecond.get("with") ?? 0) / (perSecond.get("without") ?? 1));
   }
-  console.log(`\nOrders/s with the look-up indexes relative to without: ${spread(ratios)}`);
+  console.log(`\nOrders/s with the lookup indexes relative to without them: ${spread(ratios)}`);
   for (const { peer } of contenders) await peer.end();
 }
 

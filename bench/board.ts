@@ -29,7 +29,7 @@ export async function benchBoard({ rounds, seconds }: Turns, databasePath: strin
     }
     ratios.push(perSecond.open / perSecond.closed);
   }
-  console.log(`\nOrders/s with an open board relative to none: ${spread(ratios)}`);
+  console.log(`\nOrders/s with an open board relative to no board: ${spread(ratios)}`);
   await contender.peer.end();
 }
 

@@ -35,7 +35,7 @@ const pairs: [Measure, Measure][] = [];
 for (let round = 0; round < ROUNDS; round++) pairs.push([await turn(large), await turn(small)]);
 const throughput = pairs.map(([one, other]) => one.perSecond / other.perSecond);
 const p99 = pairs.map(([one, other]) => one.p99Ms / other.p99Ms);
-console.log(`/create_order at 64 connections, ${ORDERS} orders relative to none:`);
+console.log(`/create_order at 64 connections, ${ORDERS} orders relative to an empty database:`);
 console.log(`  requests/s ${spread(throughput)}, p99 ${spread(p99)}`);
 console.log(`  memory ${residentMb(large)} MB, empty ${residentMb(small)} MB`);
 await large.end();

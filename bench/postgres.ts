@@ -43,12 +43,12 @@ export async function benchPostgres(bench: PostgresBench): Promise<void> {
     return console.log("Left out: PostgreSQL is not installed (Debian's postgresql).");
   }
   const contenders = [
-    await copies(server, bench, 1),
+    await instances(server, bench, 1),
     await pgbench(server, bench),
-    await copies(server, bench, 2),
-    await copies(server, bench, 4),
+    await instances(server, bench, 2),
+    await instances(server, bench, 4),
     await sqlite(bench),
-    await copies(server, bench, 1, NETWORK_MS),
+    await instances(server, bench, 1, NETWORK_MS),
   ];
   console.log(`\nWarming up ${contenders.length} contenders on PostgreSQL`);
   for (const { turn } of contenders) await turn(bench.warmUpSeconds);
@@ -60,7 +60,9 @@ export async function benchPostgres(bench: PostgresBench): Promise<void> {
   }
   const [first] = contenders;
   const own = (first && rates.get(first)) ?? [];
-  console.log(`\nOne copy on PostgreSQL, ${CONNECTIONS} connections: ${median(own).toFixed(0)}/s`);
+  console.log(
+    `\nOne instance on PostgreSQL, ${CONNECTIONS} connections: ${median(own).toFixed(0)}/s`,
+  );
   for (const one of contenders.slice(1)) {
     const theirs = rates.get(one) ?? [];
     const ratios = own.map((rate, at) => rate / (theirs[at] ?? 1));
@@ -70,7 +72,7 @@ export async function benchPostgres(bench: PostgresBench): Promise<void> {
   await takeOver(server, bench);
 }
 
-async function copies(
+async function instances(
   server: PostgresServer,
   { registerUsers }: PostgresBench,
   count: number,
@@ -79,10 +81,12 @@ async function copies(
   const url = await createDatabase(server.urlOf("postgres"));
   const proxy = networkMs > 0 ? startProxy(server.port, { delayMs: networkMs }) : undefined;
   const DATABASE_URL = proxy ? url.replace(/:\d+\//, `:${proxy.port}/`) : url;
-  const peers = await Promise.all(Array.from({ length: count }, () => startCopy({ DATABASE_URL })));
+  const peers = await Promise.all(
+    Array.from({ length: count }, () => startInstance({ DATABASE_URL })),
+  );
   await registerUsers(peers[0]?.url ?? "");
   return {
-    name: `${count === 1 ? "one copy" : `${count} copies`}${proxy ? `, ${networkMs} ms latency each way` : ""}`,
+    name: `${count === 1 ? "one instance" : `${count} instances`}${proxy ? `, ${networkMs} ms latency each way` : ""}`,
     async turn(seconds) {
       const measures = await Promise.all(
         peers.map((peer) => load(peer.url, "/create_order", CONNECTIONS / count, seconds, USERS)),
@@ -96,7 +100,7 @@ async function copies(
   };
 }
 
-function startCopy(environment: Record<string, string>): Promise<Peer> {
+function startInstance(environment: Record<string, string>): Promise<Peer> {
   return startPeer([process.execPath, "src/main.ts"], environment);
 }
 
@@ -105,7 +109,7 @@ function startCopy(environment: Record<string, string>): Promise<Peer> {
  */
 async function pgbench(server: PostgresServer, { registerUsers }: PostgresBench) {
   const url = await createDatabase(server.urlOf("postgres"));
-  const peer = await startCopy({ DATABASE_URL: url });
+  const peer = await startInstance({ DATABASE_URL: url });
   await registerUsers(peer.url);
   await peer.end();
   const script = join(server.folder, "orders.sql");
@@ -152,7 +156,7 @@ async function sqlite({ sqlitePath, registerUsers }: PostgresBench): Promise<Con
 async function takeOver(server: PostgresServer, { rounds }: PostgresBench): Promise<void> {
   const DATABASE_URL = await createDatabase(server.urlOf("postgres"));
   const PAYMENT_TIMEOUT_MS = String(TAKE_OVER_TIMEOUT_MS);
-  const survivor = await startCopy({ DATABASE_URL, PAYMENT_TIMEOUT_MS });
+  const survivor = await startInstance({ DATABASE_URL, PAYMENT_TIMEOUT_MS });
   const post = (origin: string, path: string, body: object) =>
     fetch(origin + path, {
       method: "POST",
@@ -163,7 +167,7 @@ async function takeOver(server: PostgresServer, { rounds }: PostgresBench): Prom
   const waits: number[] = [];
   for (let round = 0; round < rounds; round++) {
     const slow = { DATABASE_URL, PAYMENT_TIMEOUT_MS, PAYMENT_STUB_DELAY_MS: "60000" };
-    const killed = await startCopy(slow);
+    const killed = await startInstance(slow);
     const body = { user_id: 1, tariff_code: "standard_300" };
     post(killed.url, "/create_order", body).catch(() => {});
     while ((await unpaid(DATABASE_URL)) === 0) await Bun.sleep(5);
@@ -173,7 +177,7 @@ async function takeOver(server: PostgresServer, { rounds }: PostgresBench): Prom
     waits.push(performance.now() - diedAt - TAKE_OVER_TIMEOUT_MS);
   }
   console.log(
-    `Another copy pays a dead copy's order after PAYMENT_TIMEOUT_MS plus ${spread(waits.map((ms) => ms / 1000))} s.`,
+    `Another instance settles a dead instance's order after PAYMENT_TIMEOUT_MS plus ${spread(waits.map((ms) => ms / 1000))} s.`,
   );
   await survivor.end();
 }

@@ -22,7 +22,7 @@ interface ActionsDependencies {
   readonly now: Clock;
 }
 
-/** Handles the dispatchers' forms on an order: changes of its stage, and showing the phone number. */
+/** Handles the dispatchers' forms on an order: changing its stage, showing the phone number. */
 export function createActions({ store, changeStage, refusals, now }: ActionsDependencies) {
   async function work(
     request: Request,

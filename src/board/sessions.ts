@@ -32,9 +32,9 @@ export function createSessions(config: SessionConfig): Sessions {
   const { dispatchers, publicUrl } = config;
   const isHttps = publicUrl?.startsWith("https:") ?? false;
   // Browsers share cookies between the ports of a host, so each service has its own name.
-  const instance = `nmservis-${digest(instanceOf(config)).toHex().slice(0, 8)}`;
+  const serviceName = `nmservis-${digest(identityOf(config)).toHex().slice(0, 8)}`;
   // `__Host-` excludes cookies from subdomains and plain HTTP (RFC 6265bis, section 4.1.3.2).
-  const cookie = isHttps ? `__Host-${instance}` : instance;
+  const cookie = isHttps ? `__Host-${serviceName}` : serviceName;
   const attributes = `Path=/; HttpOnly; SameSite=Lax${isHttps ? "; Secure" : ""}`;
 
   function sign({ name, key }: Dispatcher, endsAt: string): string {
@@ -69,10 +69,10 @@ export function createSessions(config: SessionConfig): Sessions {
 }
 
 /**
- * Returns a string that all instances of a service share and that differs between services on one
+ * Returns a string that all instances of a service share, and that differs between services on one
  * host: the public URL, else the database. For SQLite, which has one process, also the port.
  */
-function instanceOf({ publicUrl, database, port }: SessionConfig): string {
+function identityOf({ publicUrl, database, port }: SessionConfig): string {
   if (publicUrl !== null) return publicUrl;
   if (database.kind === "sqlite") return `${port} ${resolve(database.path)}`;
   // Without user and password: a hash of them could be brute-forced offline.

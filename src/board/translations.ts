@@ -162,7 +162,7 @@ const LABELS = {
   weekAgo: {
     ru: "Неделю назад к этому времени:",
     uz: "Bir hafta oldin shu vaqtga kelib:",
-    en: "A week ago by this time:",
+    en: "By this time a week ago:",
   },
   allOrders: { ru: "заказы", uz: "buyurtmalar", en: "orders" },
   cancelledOrders: { ru: "отменённые", uz: "bekor qilinganlari", en: "cancelled" },

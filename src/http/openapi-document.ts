@@ -55,21 +55,21 @@ const STATUS_HEADERS: Record<string, object> = {
 const OPERATION_HEADERS: Record<string, Record<string, object>> = {
   createOrder: {
     200: replayed("paid"),
-    202: { ...replayed("in doubt"), ...retryAfter("the payment provider has been queried again") },
+    202: { ...replayed("in doubt"), ...retryAfter("Seconds to wait before looking up the order.") },
     402: replayed("declined"),
-    429: retryAfter("the user may order again"),
+    429: retryAfter("Seconds until the user may order again."),
   },
   getOrder: {
     200: retryAfter(
-      "the payment provider has been queried again. Present only if the order is pending",
+      "Seconds to wait before looking up the order again. Present only if it is pending.",
     ),
   },
 };
 
-function retryAfter(event: string) {
+function retryAfter(description: string) {
   return {
     "Retry-After": {
-      description: `Seconds until ${event}.`,
+      description,
       schema: { type: "string", pattern: "^[0-9]+$" },
     },
   };

@@ -54,7 +54,7 @@ export interface StageChangeRequest {
   /** The stage that the dispatcher saw. */
   readonly seen: Stage;
   /**
-   * When the order entered that stage. It tells apart a stage that was left and entered again.
+   * When the order entered that stage: it may have left the stage and entered it again since.
    * Undefined: not checked.
    */
   readonly seenAt?: number | undefined;

@@ -94,8 +94,8 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
   }
 
   /**
-   * Records the provider's answer to each order. Returns when this call settled the order, in ms;
-   * otherwise the order, which another attempt has settled.
+   * Records the provider's answer for each order. Returns the time of settlement, in ms, or the order
+   * itself if another attempt has settled it.
    */
   async function settleAll(
     tx: Tx,

@@ -27,7 +27,7 @@ interface CreateOrderDependencies extends Needs<
   readonly cutoff: AbortSignal;
 }
 
-/** The result on disk: `pending` if the payment is in doubt, until about `dueAt`, in ms. */
+/** The result on disk: `pending` if the payment is in doubt; the next attempt is due at `dueAt`. */
 export type Outcome =
   | Rejection
   | (({ readonly status: ChargeOutcome } | Rescheduled) & {

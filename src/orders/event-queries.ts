@@ -43,7 +43,7 @@ export const insertEvent = prepared((tx, { orderEvents }) =>
 );
 
 /**
- * Changes the stage of an order that is still in `from`, since `fromAt`, and not refunded. Returns
+ * Changes the stage of an order that has been in `from` since `fromAt` and is not refunded. Returns
  * the order's id if it changed.
  */
 export const setStage = prepared((tx, { orders }) =>
@@ -67,8 +67,8 @@ export const setStage = prepared((tx, { orders }) =>
 );
 
 /**
- * Records an owed refund as given, if the order is in its stage since `fromAt`. Returns the order's
- * id if it changed.
+ * Records an owed refund as given if the order has been in its stage since `fromAt`. Returns the
+ * order's id if it changed.
  */
 export const markRefunded = prepared((tx, { orders }) =>
   tx

@@ -122,7 +122,7 @@ export function createInsertOrder(dependencies: InsertDependencies): InsertOrder
 
   /**
    * Returns the order that a request without a key repeats: the conflicting one or, if that is
-   * completed or cancelled, an older one that was reopened after the conflicting one was created.
+   * completed or cancelled, an older one whose completion or cancellation was undone.
    */
   async function findRepeatable(
     tx: Tx,

@@ -14,7 +14,7 @@ export const STAGES = ["new", "accepted", "in_progress", "completed", "cancelled
 export const REFUNDS = ["owed", "given"] as const;
 
 /**
- * Dispatchers' actions on a paid order, their look-ups of the phone number, and the settlement of a
+ * Dispatchers' actions on a paid order, their lookups of the phone number, and the settlement of a
  * payment in doubt.
  */
 export const EVENT_KINDS = [
@@ -153,7 +153,7 @@ export function createTables(columns: Columns) {
         "orders_only_cancelled_has_refund",
         sql`(${order.stage} IS NOT NULL AND ${order.stage} = 'cancelled') OR (${order.refund} IS NULL AND ${order.cancelReason} IS NULL)`,
       ),
-      // Not partial, because it also serves look-ups of a user's orders. Null keys never conflict.
+      // Not partial, because it also serves lookups of a user's orders. Null keys never conflict.
       uniqueIndex("orders_idempotency_key").on(order.userId, order.idempotencyKey),
       ...(columns.dialect.isShared ? [uniqueIndex("orders_payment_key").on(order.paymentKey)] : []),
       // Partial indexes are cheap: an order is repeatable only for a while, and due only until
@@ -161,7 +161,7 @@ export function createTables(columns: Columns) {
       uniqueIndex("orders_repeat")
         .on(order.userId, order.tariffCode)
         .where(sql`${order.repeatable} = ${columns.dialect.set}`),
-      // Status first: many due orders of one status must not slow down look-ups of the other.
+      // Status first: many due orders of one status must not slow down lookups of the other.
       index("orders_due")
         .on(order.status, order.dueAt)
         .where(sql`${order.dueAt} IS NOT NULL`),

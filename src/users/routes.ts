@@ -44,7 +44,7 @@ export const REGISTER = routeOptions({
   body: requestBody("Register", {
     phone_number: Type.String({
       description:
-        "The user's phone number. Nine digits are an Uzbek number; others need their country code.",
+        "The user's phone number. A nine-digit number is Uzbek; all others need their country code.",
       examples: ["+998901234567"],
     }),
     chat_id: optional(SafeInteger({ examples: [123456789] }), "The user's Telegram chat."),

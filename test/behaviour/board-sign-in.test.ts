@@ -67,7 +67,7 @@ describe("a sign-in link", () => {
     expect((await press(board, link, { cookie })).status).toBe(403);
   });
 
-  test("is refused on opening it in another browser than the one that used it", async () => {
+  test("is refused when opened in a browser other than the one that used it", async () => {
     const board = createBoard();
     const link = await linkFor(board, "Aziza");
     const [first, second] = [await openLink(board, link), await openLink(board, link)];
@@ -166,7 +166,7 @@ describe("a sign-in link", () => {
       await make("Aziza", "former-key-of-aziza"),
       await make("Aziza", KEYS.Bekzod),
       await make("Nobody", KEYS.Aziza),
-      // Of a clock that was ahead: it would be valid for too long.
+      // Made while the clock was ahead: it would be valid for too long.
       later,
       link.replace(endsAt, String(Number(endsAt) + 1)),
       link.replace(/=\w+\./, `=${Buffer.from("Bekzod").toString("base64url")}.`),
@@ -185,7 +185,7 @@ describe("a sign-in link", () => {
     expect((await press(board, link)).status).toBe(303);
   });
 
-  test("is refused from other sites, and where the browser would drop the session", async () => {
+  test("is refused from other sites, and if the browser would drop the session", async () => {
     const board = createBoard({ PUBLIC_URL: "https://orders.example.uz" });
     const link = new URLSearchParams((await linkFor(board, "Aziza")).split("?")[1]).get("link");
     const statusFrom = async (headers: Record<string, string>) =>

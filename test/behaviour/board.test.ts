@@ -4,7 +4,7 @@ import { API_KEY, createBoard, KEYS } from "../support/board.ts";
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 
-/** The address as a redirect spells it. */
+/** Returns the path and query, encoded as in a `Location` header. */
 function targetOf(path: string): string {
   const { pathname, search } = new URL(path, "http://localhost");
   return pathname + search;
@@ -358,7 +358,7 @@ describe("the board", () => {
     expect((await read("/board/orders/3")).text).toContain(
       'class="back" href="/board?stage=accepted"',
     );
-    // An undone step leaves the order at its place.
+    // Undoing a step does not move the order to the top.
     await submit("/board/orders/3/undo", { seen: "accepted" });
     await order();
     expect(await listed("/board?done=3")).toEqual([3, 4, 1, 2]);
@@ -425,7 +425,7 @@ describe("the board", () => {
     const { text } = await read(`/board/orders/${id}`);
     expect(text).toMatch(shown);
     expect(text).toContain("Номер показан");
-    // Other dispatchers have not asked for it.
+    // Other dispatchers still see the masked number.
     expect((await (await signIn("Bekzod")).read(`/board/orders/${id}`)).text).not.toMatch(shown);
     await submit(`/board/orders/${id}/accept`, { seen: "new" });
     expect((await (await signIn("Bekzod")).read("/board")).text).toMatch(shown);

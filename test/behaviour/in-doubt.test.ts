@@ -222,7 +222,7 @@ describe("payment in doubt", () => {
       await order(body["user_id"]);
     }
     world.charges.length = 0;
-    // The first one, not a certain order: all are due at once, so any 64 may be claimed.
+    // The first call, not a specific order: all are due at once, so any 64 may be claimed.
     world.charge = () =>
       world.charges.length === 1 ? new Promise(() => {}) : Promise.resolve("paid");
     world.nowMs += MINUTE_MS;

@@ -117,7 +117,7 @@ describe("database path", () => {
 });
 
 describe("the check of the files in use", () => {
-  /** Creates files and a check of them, for which the folder has not changed for long. */
+  /** Creates files in a folder that has not changed recently, and a check of them. */
   function watch(folder: string, database = join(folder, "x.db")) {
     const at = (name: string) => join(folder, name);
     mkdirSync(folder, { recursive: true });

@@ -23,7 +23,7 @@ afterAll(async () => server?.[Symbol.asyncDispose]());
 const move = (from: string, ...args: string[]) =>
   runCommand(["move", ...args], { DATABASE_URL: from, PORT: "nonsense" });
 
-/** Progress, which a slow machine gets to see. */
+/** Progress lines, which only slow machines print. */
 const ONLY_PROGRESS = /^(\d+ %, .+\n)*(All rows are copied; .+\n)?$/;
 
 /** Submits the action on the board and returns the response's status. */

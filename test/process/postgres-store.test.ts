@@ -448,8 +448,8 @@ describe("several instances", () => {
   );
 
   onServer("claim each due order once", async (_server, url) => {
-    const copies = await Promise.all([1, 2, 3].map(async () => serve(await open(url))));
-    const [first] = copies;
+    const instances = await Promise.all([1, 2, 3].map(async () => serve(await open(url))));
+    const [first] = instances;
     if (first === undefined) throw new Error("no instance");
     first.world.charge = () => Promise.reject(new Error("502"));
     for (let i = 0; i < 60; i++) {
@@ -457,7 +457,7 @@ describe("several instances", () => {
       await first.order(body["user_id"]);
     }
     first.world.charges.length = 0;
-    for (const { world } of copies) {
+    for (const { world } of instances) {
       world.charge = async () => "paid";
       world.nowMs += 60_000;
     }
@@ -466,9 +466,9 @@ describe("several instances", () => {
       await tx`SELECT FROM orders WHERE id = 60 FOR UPDATE`;
       expect(await first.app.workers.charge.runOnce()).toBe(59);
     });
-    const claimed = await Promise.all(copies.map(({ app }) => app.workers.charge.runOnce()));
-    await Promise.all(copies.map(({ app }) => app.idle()));
-    const charged = copies.flatMap(({ world }) => world.charges.map(({ orderId }) => orderId));
+    const claimed = await Promise.all(instances.map(({ app }) => app.workers.charge.runOnce()));
+    await Promise.all(instances.map(({ app }) => app.idle()));
+    const charged = instances.flatMap(({ world }) => world.charges.map(({ orderId }) => orderId));
     expect(claimed.reduce((sum, n) => sum + n)).toBe(1);
     expect(new Set(charged).size).toBe(60);
     expect(charged).toHaveLength(60);

@@ -10,7 +10,7 @@ const API_KEY = "a-client-s-key-of-it";
 const KEYS = { Aziza: "aziza-s-key-for-this", Bekzod: "bekzod-s-key-for-thi" };
 const ORDERS = 40;
 
-test("two copies: one of two simultaneous accepts wins; sessions and live updates work across copies", async () => {
+test("two instances: one of two simultaneous accepts wins; sessions and live updates work across both", async () => {
   await using server = await startPostgres();
   if (server === undefined) return skip("PostgreSQL, which is not installed (Debian's postgresql)");
   const url = await createDatabase(server.urlOf("postgres"));
@@ -32,14 +32,14 @@ test("two copies: one of two simultaneous accepts wins; sessions and live update
       headers: { cookie, "sec-fetch-site": "same-origin" },
       redirect: "manual",
     });
-  /** Signs in at one copy; the cookie works on both. */
+  /** Signs in at one instance; the cookie works on both. */
   async function signIn(key: string): Promise<string> {
     const { headers } = await submit(one.url, "sign-in", { key });
     return headers.get("set-cookie")?.split(";")[0] ?? "";
   }
   const [aziza, bekzod] = [await signIn(KEYS.Aziza), await signIn(KEYS.Bekzod)];
 
-  // A board open on the other copy.
+  // A board open on the other instance.
   const closing = new AbortController();
   const stream = await fetch(`${other.url}/board/changes`, {
     headers: { cookie: bekzod },

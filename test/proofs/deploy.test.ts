@@ -45,7 +45,7 @@ describe("systemd unit", () => {
 interface Proxy {
   readonly program: string;
   readonly config: string;
-  readonly copies: number;
+  readonly instances: number;
   readonly scheme: "http" | "https";
   readonly prepare: (
     config: string,
@@ -97,12 +97,12 @@ function negotiate(port: number): Promise<string | false | null> {
 }
 
 test.each<Proxy>([
-  { ...nginx, config: "nginx.conf", copies: 1 },
-  { ...nginx, config: "nginx-instances.conf", copies: 3 },
+  { ...nginx, config: "nginx.conf", instances: 1 },
+  { ...nginx, config: "nginx-instances.conf", instances: 3 },
   {
     program: "caddy",
     config: "Caddyfile",
-    copies: 1,
+    instances: 1,
     scheme: "http",
     prepare: (config, port, [upstream = ""]) =>
       `{\n\tadmin off\n}\n${config
@@ -112,17 +112,17 @@ test.each<Proxy>([
   },
 ])(
   "$config: $program forwards orders and board forms, and tolerates a dead instance",
-  async ({ program, config, copies, scheme, prepare, start }) => {
+  async ({ program, config, instances, scheme, prepare, start }) => {
     if (Bun.which(program) === null) return skip(`${config}, without Debian's ${program}`);
     using folder = temporaryFolder();
     await using services = new AsyncDisposableStack();
     const urls: string[] = [];
     let first: Awaited<ReturnType<typeof spawnService>> | undefined;
-    for (let copy = 0; copy < copies; copy++) {
+    for (let instance = 0; instance < instances; instance++) {
       // Real instances share one PostgreSQL database, which makes no difference to the proxy.
       const service = services.use(
         await spawnService({
-          DATABASE_URL: `file:${join(folder.path, `${copy}.db`)}`,
+          DATABASE_URL: `file:${join(folder.path, `${instance}.db`)}`,
           ALLOWED_HOSTS: "orders.example.uz",
         }),
       );
@@ -160,7 +160,7 @@ test.each<Proxy>([
       await Bun.sleep(20);
     }
     const { register, order } = createClient(send, `${scheme}://127.0.0.1:${port}`);
-    for (let i = 0; i < 3 * copies; i++) {
+    for (let i = 0; i < 3 * instances; i++) {
       expect((await register("+998901234567")).status).toBe(200);
     }
     expect((await order(1)).status).toBe(200);
@@ -172,9 +172,9 @@ test.each<Proxy>([
     });
     expect((await send(form)).status).toBe(303);
     if (scheme === "https") expect(await negotiate(port)).toBe("h2");
-    if (copies === 1) return;
+    if (instances === 1) return;
     await first?.end("SIGKILL");
-    for (let i = 0; i < 3 * copies; i++) {
+    for (let i = 0; i < 3 * instances; i++) {
       expect((await register("+998901234567")).status).toBe(200);
     }
   },

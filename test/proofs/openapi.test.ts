@@ -32,7 +32,7 @@ test("OpenAPI document: redocly reports no errors or warnings", async () => {
 
 test("OpenAPI document: each operation has an id, a description and all its statuses", async () => {
   const { body } = await createService().get("/swagger/json");
-  // `as`: the linters check that it is an OpenAPI document.
+  // `as`: redocly checks that it is an OpenAPI document.
   const paths = body["paths"] as Record<string, Record<string, Record<string, unknown>>>;
   const statuses: Record<string, string[]> = {};
   for (const operations of Object.values(paths)) {
@@ -164,7 +164,7 @@ describe("OpenAPI document", () => {
       }
     }
     for (const [name, schema] of Object.entries(document.components.schemas)) {
-      // `as`: the linters check that it is a schema.
+      // `as`: redocly checks that it is a schema.
       const { examples = [] } = schema as { examples?: unknown[] };
       for (const value of examples) check(name, schema, value);
     }
@@ -226,7 +226,7 @@ describe("OpenAPI document", () => {
 test("OpenAPI document: descriptions of error responses begin with the title of the actual response", async () => {
   const { post, get } = createService();
   const { body } = await get("/swagger/json");
-  // `as`: the linters check that it is an OpenAPI document.
+  // `as`: redocly checks that it is an OpenAPI document.
   const paths = body["paths"] as Record<
     string,
     Record<string, { responses: Record<string, { description: string }> }>

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { COPY_SABOTAGES, KILL_POINTS } from "./real-crashes/kill-points.ts";
-import { killRepeatedly, runCopies } from "./real-crashes/kill-run.ts";
+import { INSTANCE_SABOTAGES, KILL_POINTS } from "./real-crashes/kill-points.ts";
+import { killRepeatedly, runInstances } from "./real-crashes/kill-run.ts";
 import { postgresDatabase } from "./real-crashes/run-database.ts";
 import { buildBrokenService, makeTools } from "./real-crashes/tools.ts";
 import { createDatabase, startPostgres } from "../support/postgres.ts";
@@ -39,7 +39,7 @@ test("three instances charge each order once, lose no answered order, and notify
     maxHits: 24,
     faultRate: 0.2,
     declineRate: 0.2,
-    otherCopies: 2,
+    otherInstances: 2,
     databaseCrash: {
       killsPerCrash: KILLS_PER_CRASH,
       async run() {
@@ -76,14 +76,16 @@ describe("two instances under faults", () => {
     };
     // The short version picks one run by the seed.
     const runs = LONG
-      ? [sound, ...COPY_SABOTAGES]
-      : [sound, ...COPY_SABOTAGES].filter((_, at) => at === SEED % (COPY_SABOTAGES.length + 1));
+      ? [sound, ...INSTANCE_SABOTAGES]
+      : [sound, ...INSTANCE_SABOTAGES].filter(
+          (_, at) => at === SEED % (INSTANCE_SABOTAGES.length + 1),
+        );
     const found = await Promise.all(
       runs.map(async ({ name, mutations, faults }) => {
         const script =
           mutations.length === 0 ? tools.service : await buildBrokenService(folder.path, mutations);
         const database = postgresDatabase(await createDatabase(server.urlOf("postgres")));
-        const violations = await runCopies(script, tools.service, database, faults);
+        const violations = await runInstances(script, tools.service, database, faults);
         return { name, violations };
       }),
     );

@@ -116,7 +116,7 @@ function codeOf(body: unknown): string {
 export async function readDocument(): Promise<Document> {
   const { http } = createApp(createDependencies(createWorld()));
   const request = new Request("http://localhost/swagger/json", { headers: { host: "localhost" } });
-  // `as`: the linters check that it is an OpenAPI document.
+  // `as`: redocly checks that it is an OpenAPI document.
   return (await (await http.handle(request)).json()) as Document;
 }
 

@@ -146,7 +146,7 @@ describe("batch that can wait", () => {
     await store.close();
   });
 
-  test("waits its full time although an earlier item began to wait before", async () => {
+  test("waits its full time, even if an earlier wait ended early", async () => {
     const { store, commits, add } = countingStore();
     jest.useFakeTimers();
     try {

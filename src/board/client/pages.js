@@ -52,7 +52,7 @@ function show(fresh) {
   const held = hold(fresh);
   Idiomorph.morph(main, content, {
     callbacks: {
-      // Most cards are equal, and a comparison takes a tenth of the time.
+      // Most cards are unchanged, and comparing them takes a tenth of the time.
       beforeNodeMorphed: (node, next) => !held.has(node) && !node.isEqualNode(next),
       beforeNodeRemoved: mayGo,
     },

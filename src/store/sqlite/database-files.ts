@@ -173,8 +173,8 @@ export interface DatabasePaths {
 const COMPLETE_EVERY_MS = 1000;
 
 /**
- * How long every check is complete after a folder has changed: timestamps of some file systems have
- * a resolution of 2 s, so a second change may not be visible.
+ * For this long after a folder has changed, every check is complete: timestamps of some file systems
+ * have a resolution of 2 s, so a second change may not be visible.
  */
 const COMPLETE_AFTER_CHANGE_MS = 2500;
 

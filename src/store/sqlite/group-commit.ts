@@ -61,7 +61,7 @@ export function createGroupCommit(
   /** Ends the wait of `delayed`. */
   let delay: Timer | undefined;
   let flushing: Promise<void> | undefined;
-  /** Whether a batch must begin although no other transaction may come. */
+  /** Whether a batch must begin even if no other transaction comes. */
   let isDue = false;
   let closed = false;
 

@@ -32,7 +32,7 @@ const OPENING_TIMEOUT_MS = 500;
 
 /**
  * Pages in the write-ahead log before a checkpoint: 8 MiB. Most orders change a random page of the
- * index by user, and a checkpoint writes a page once that several orders have changed. With
+ * index by user, and a checkpoint writes each page once, however many orders have changed it. With
  * SQLite's default of 1,000 pages an order takes 5 % more CPU time; with 4,000 the p99 doubles with
  * a million orders, because commits wait for the checkpoint.
  */

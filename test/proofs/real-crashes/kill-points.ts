@@ -57,7 +57,7 @@ export const SABOTAGES = [
  * Ways to break the coordination of several instances by changing a source file. Since charges are
  * slow in these runs, some order soon has two concurrent charges.
  */
-export const COPY_SABOTAGES: readonly {
+export const INSTANCE_SABOTAGES: readonly {
   readonly name: string;
   readonly why: string;
   readonly mutations: readonly Mutation[];

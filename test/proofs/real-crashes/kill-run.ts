@@ -45,7 +45,7 @@ export interface KillPlan {
   /** The sabotage that breaks all processes but the last. */
   readonly sabotage?: Sabotage;
   /** The number of instances that run alongside the killed one and survive. */
-  readonly otherCopies?: number;
+  readonly otherInstances?: number;
   /** Crashes the database once per `killsPerCrash` kills, while the instances run. */
   readonly databaseCrash?: { readonly killsPerCrash: number; readonly run: () => Promise<void> };
 }
@@ -118,10 +118,10 @@ export async function killRepeatedly(
     // Without faults no call hangs. The default timeout avoids payments in doubt on a busy machine.
     ...(plan.faultRate > 0 && { PAYMENT_TIMEOUT_MS: String(PAYMENT_TIMEOUT_MS) }),
   };
-  const otherCopies = await Promise.all(
-    Array.from({ length: plan.otherCopies ?? 0 }, () => startService(common)),
+  const otherInstances = await Promise.all(
+    Array.from({ length: plan.otherInstances ?? 0 }, () => startService(common)),
   );
-  service.urls.push(...otherCopies.map(({ line }) => line));
+  service.urls.push(...otherInstances.map(({ line }) => line));
 
   /** Starts the service and waits until it dies. Returns whether it died at the point. */
   async function killAt(
@@ -174,7 +174,7 @@ export async function killRepeatedly(
   world = await startWorld(0);
   ending.abort();
   service.urls = [];
-  await Promise.all(otherCopies.map((copy) => end(copy.process)));
+  await Promise.all(otherInstances.map((instance) => end(instance.process)));
   await makeAllDue(database);
   const last = await startService({});
   service.urls = [last.line];
@@ -191,14 +191,14 @@ const MAX_BROKEN_RUN_MS = 30_000;
 const FAULT_INTERVAL_MS = 250;
 
 /** The instances' payment timeout, and how long a charge takes. A lease is 1 s longer. */
-const COPIES_TIMEOUT_MS = 2300;
-const COPIES_CHARGE_MS = 2000;
+const INSTANCES_TIMEOUT_MS = 2300;
+const INSTANCES_CHARGE_MS = 2000;
 
 /**
  * Runs two instances of `script` under the faults, then lets `soundScript` finish all orders.
  * Returns the violations. Stops a broken script at the first order with concurrent charges.
  */
-export async function runCopies(
+export async function runInstances(
   script: string,
   soundScript: string,
   database: RunDatabase,
@@ -211,27 +211,27 @@ export async function runCopies(
   const world = await start(
     processes,
     join(import.meta.dir, "outside-world.ts"),
-    [ledgerPath, 0, 0, 0, COPIES_CHARGE_MS],
+    [ledgerPath, 0, 0, 0, INSTANCES_CHARGE_MS],
     {},
   );
   const environment = {
     DATABASE_URL: database.url,
     PORT: "0",
     WORLD_URL: world.line,
-    PAYMENT_TIMEOUT_MS: String(COPIES_TIMEOUT_MS),
+    PAYMENT_TIMEOUT_MS: String(INSTANCES_TIMEOUT_MS),
     SMS_PER_HOUR: "0",
     ORDERS_PER_USER_PER_HOUR: "0",
   };
-  const startCopy = () =>
+  const startInstance = () =>
     start(processes, script, [], {
       ...environment,
       ...(faults.holdInserts && {
-        HOLD_INSERTS_MS: String(leaseEndsAt(0, COPIES_TIMEOUT_MS) + 100),
+        HOLD_INSERTS_MS: String(leaseEndsAt(0, INSTANCES_TIMEOUT_MS) + 100),
       }),
       ...(faults.holdClaims && { HOLD_CLAIMS_MS: String(POLL_MS + 100) }),
     });
-  const copies = await Promise.all([startCopy(), startCopy()]);
-  const service: Service = { urls: copies.map(({ line }) => line) };
+  const instances = await Promise.all([startInstance(), startInstance()]);
+  const service: Service = { urls: instances.map(({ line }) => line) };
   const [url = ""] = service.urls;
   const users = await Promise.all(Array.from({ length: CLIENTS }, (_, i) => register(url, i)));
   await prepareDroppedRecords(database, false);
@@ -247,15 +247,15 @@ export async function runCopies(
     await Bun.sleep(FAULT_INTERVAL_MS);
     if (faults.cuts) await database.execute(CUT_CONNECTIONS);
     if (faults.restarts && ms % (4 * FAULT_INTERVAL_MS) === 0) {
-      const copy = copies.shift();
-      if (copy !== undefined) await end(copy.process);
-      copies.push(await startCopy());
-      service.urls = copies.map(({ line }) => line);
+      const instance = instances.shift();
+      if (instance !== undefined) await end(instance.process);
+      instances.push(await startInstance());
+      service.urls = instances.map(({ line }) => line);
     }
   }
   ending.abort();
   service.urls = [];
-  await Promise.all(copies.map((copy) => end(copy.process)));
+  await Promise.all(instances.map((instance) => end(instance.process)));
   await makeAllDue(database);
   const last = await start(processes, soundScript, [], { ...environment, PAYMENT_TIMEOUT_MS: "" });
   service.urls = [last.line];
@@ -340,9 +340,9 @@ async function orderUntil(
   const random = createRandom(seedOf(`client ${user}`, seed));
   for (let order = 1; !ending.aborted; order++) {
     const key = `${user}-${order}`;
-    const anyCopy = () => service.urls[Math.floor(random() * service.urls.length)];
-    while (!(await tryToOrder(anyCopy(), user, key, answers))) await Bun.sleep(5);
-    if (random() < LOST_ANSWER_RATE) await tryToOrder(anyCopy(), user, key, answers);
+    const anyInstance = () => service.urls[Math.floor(random() * service.urls.length)];
+    while (!(await tryToOrder(anyInstance(), user, key, answers))) await Bun.sleep(5);
+    if (random() < LOST_ANSWER_RATE) await tryToOrder(anyInstance(), user, key, answers);
   }
 }
 
