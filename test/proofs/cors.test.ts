@@ -40,7 +40,8 @@ describe("CORS: allowed origin", () => {
       expect(answer.headers.toJSON()).toMatchObject({
         "access-control-allow-origin": origin,
         "access-control-allow-methods": "POST, OPTIONS",
-        "access-control-allow-headers": "Content-Type, Idempotency-Key, X-API-Key, X-Request-Id",
+        "access-control-allow-headers":
+          "Authorization, Content-Type, Idempotency-Key, X-API-Key, X-Request-Id",
         "access-control-max-age": "7200",
         vary: "Origin",
       });
