@@ -62,6 +62,13 @@ describe("CORS: allowed origin", () => {
     expect(answer.headers.has("access-control-allow-credentials")).toBe(false);
   });
 
+  test("gets the OpenAPI document with a Vary that lists Origin", async () => {
+    const { send } = createPlain();
+    const answer = await send("GET", "/swagger/json", { origin: OURS });
+    expect(answer.headers.get("access-control-allow-origin")).toBe(OURS);
+    expect(answer.headers.get("vary")).toBe("Accept-Encoding, Origin");
+  });
+
   test("may read the response while the database is unavailable", async () => {
     const { app, dependencies } = createPlain({ CORS_ORIGINS: OURS });
     await dependencies.store.close();
