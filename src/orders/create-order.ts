@@ -2,6 +2,7 @@ import type { Needs } from "../dependencies.ts";
 import { Unavailable } from "../errors.ts";
 import { pause } from "../lib/pause.ts";
 import { createRateLimit } from "../lib/rate-limit.ts";
+import { TimeoutExceeded, withTimeout } from "../lib/with-timeout.ts";
 import type { ChargeOutcome } from "../ports.ts";
 import type { Order } from "../store/schema.ts";
 import type { Attempt } from "./order-jobs.ts";
@@ -78,7 +79,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
       if ("attempt" in result) {
         isLimitUsed = false;
         const { orderId } = result;
-        const charged = await chargeOrder(result);
+        const charged = await (store.isShared ? chargeWithinLease(result) : chargeOrder(result));
         // A retry may have settled the order, if the clock has jumped. If the store has just failed,
         // reading would only delay the response.
         const mayBeSettled = charged.status === "pending" && !charged.storeFailed;
@@ -93,6 +94,19 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
       // The insert has failed.
       if (isLimitUsed) newOrders.giveBack(request.userId);
       inFlight.delete(request.paymentKey);
+    }
+  }
+
+  /**
+   * Charges the order. If the server stalls, recording the outcome can take 10 s: the payment is in
+   * doubt once the lease ends.
+   */
+  async function chargeWithinLease(attempt: Attempt) {
+    try {
+      return await withTimeout(attempt.dueAt - now(), () => chargeOrder(attempt));
+    } catch (error) {
+      if (!(error instanceof TimeoutExceeded)) throw error;
+      return { status: "pending", dueAt: attempt.dueAt, storeFailed: true } as const;
     }
   }
 
