@@ -1,7 +1,7 @@
 import type { Context } from "elysia";
 
 /** Allowed request headers, besides the CORS-safelisted ones. */
-const REQUEST_HEADERS = "Content-Type, Idempotency-Key, X-API-Key, X-Request-Id";
+const REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, X-API-Key, X-Request-Id";
 
 /** Exposed response headers, besides the CORS-safelisted ones. */
 const RESPONSE_HEADERS = "Allow, Idempotent-Replayed, Retry-After, WWW-Authenticate, X-Request-Id";

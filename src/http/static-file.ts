@@ -28,7 +28,8 @@ export function createStaticFile(
       ...extraHeaders,
       "content-type": `${mediaType};charset=utf-8`,
       "cache-control": CACHE_CONTROL,
-      vary: "Accept-Encoding",
+      // Replaces the `Vary: Origin` that CORS sets.
+      vary: "Accept-Encoding, Origin",
     };
     return {
       plain: { bytes, headers: { ...common, etag: `"${tag}"` } },

@@ -71,7 +71,7 @@ creates two orders and two charges.
 
 Every response has an \`X-Request-Id\`, which is also in the log. Errors are problem details (RFC 9457): map their
 \`code\` to a message for the customer. Malformed HTTP and bodies over 1 MiB are an exception: Bun itself rejects them
-with an empty 4xx and no id.
+with an empty 4xx or 505 and no id.
 
 If \`WEBHOOK_URL\` is set, the service sends events to the bot: see the webhooks.`,
   },

@@ -2,6 +2,7 @@ import type { Needs } from "../dependencies.ts";
 import { Unavailable } from "../errors.ts";
 import { pause } from "../lib/pause.ts";
 import { createRateLimit } from "../lib/rate-limit.ts";
+import { TimeoutExceeded, withTimeout } from "../lib/with-timeout.ts";
 import type { ChargeOutcome } from "../ports.ts";
 import type { Order } from "../store/schema.ts";
 import type { Attempt } from "./order-jobs.ts";
@@ -61,6 +62,14 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
    * charge attempt. A pending row without an entry is therefore not being paid by a request here.
    */
   const inFlight = new Map<string, Promise<Outcome>>();
+  /**
+   * Running inserts within the limit, by payment key. Each has taken a use of the limit, and gives
+   * it back if it is a repeat.
+   */
+  const inserting = new Map<
+    string,
+    { readonly userId: number; readonly inserted: ReturnType<typeof insert> }
+  >();
 
   function createOrder(request: Omit<NewOrder, "paymentKey" | "withinLimit">): Promise<Outcome> {
     const paymentKey = randomId();
@@ -74,11 +83,15 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
   async function process(request: NewOrder): Promise<Outcome> {
     let isLimitUsed = request.withinLimit;
     try {
-      const result = await insert(request);
+      const others = isLimitUsed ? [] : insertsOf(request.userId);
+      const inserted = insert(request);
+      if (isLimitUsed) inserting.set(request.paymentKey, { userId: request.userId, inserted });
+      const result = await inserted;
+      inserting.delete(request.paymentKey);
       if ("attempt" in result) {
         isLimitUsed = false;
         const { orderId } = result;
-        const charged = await chargeOrder(result);
+        const charged = await (store.isShared ? chargeWithinLease(result) : chargeOrder(result));
         // A retry may have settled the order, if the clock has jumped. If the store has just failed,
         // reading would only delay the response.
         const mayBeSettled = charged.status === "pending" && !charged.storeFailed;
@@ -88,11 +101,34 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
       }
       if (isLimitUsed) newOrders.giveBack(request.userId);
       isLimitUsed = false;
-      return result.status === "rejected" ? result : await repeat(request, result);
+      if (result.status !== "rejected") return await repeat(request, result);
+      if (result.code !== "too_many_orders" || others.length === 0) return result;
+      // Some may have been repeats, or have created the order that this request repeats.
+      await Promise.allSettled(others);
+      return await createOrder(request);
     } finally {
       // The insert has failed.
       if (isLimitUsed) newOrders.giveBack(request.userId);
+      inserting.delete(request.paymentKey);
       inFlight.delete(request.paymentKey);
+    }
+  }
+
+  function insertsOf(userId: number) {
+    const all = Array.from(inserting.values());
+    return all.filter((one) => one.userId === userId).map(({ inserted }) => inserted);
+  }
+
+  /**
+   * Charges the order. If the server stalls, recording the outcome can take 10 s: the payment is in
+   * doubt once the lease ends.
+   */
+  async function chargeWithinLease(attempt: Attempt) {
+    try {
+      return await withTimeout(attempt.dueAt - now(), () => chargeOrder(attempt));
+    } catch (error) {
+      if (!(error instanceof TimeoutExceeded)) throw error;
+      return { status: "pending", dueAt: attempt.dueAt, storeFailed: true } as const;
     }
   }
 

@@ -67,7 +67,8 @@ export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
     .put(
       "/tariffs/:code",
       async ({ params: { code }, body, set }) => {
-        if (!TARIFF_CODE.test(code)) {
+        // The router passes null if the percent-encoding is malformed.
+        if (typeof code !== "string" || !TARIFF_CODE.test(code)) {
           const message = "must be 1 to 64 of A-Z a-z 0-9 _ . -";
           return problem(set, "validation_failed", { errors: [{ field: "code", message }] });
         }

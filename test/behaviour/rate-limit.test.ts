@@ -105,6 +105,16 @@ describe("order limit per user", () => {
     expect(world.charges).toHaveLength(2);
   });
 
+  test("does not count simultaneous repeats", async () => {
+    const { order, userId } = createService(environment);
+    const user = await userId();
+    await order(user, key("a"));
+    const names = ["a", "a", "b", "a", "b"];
+    const all = await Promise.all(names.map((name) => order(user, key(name))));
+    expect(all.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
+    expect(new Set(all.map(({ body }) => body["order_id"])).size).toBe(2);
+  });
+
   test("is off if set to 0", async () => {
     const { order, userId, world } = createService({ ORDERS_PER_USER_PER_HOUR: "0" });
     const user = await userId();

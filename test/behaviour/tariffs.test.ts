@@ -62,7 +62,7 @@ describe("tariff", () => {
     },
   );
 
-  test.each(["x".repeat(65), "a%20b", "%D0%B0", "a+b", "a%2Fb", "%00"])(
+  test.each(["x".repeat(65), "a%20b", "%D0%B0", "a+b", "a%2Fb", "%00", "%zz", "%ff"])(
     "may not have the code %p",
     async (code) => {
       const { put, get } = createService();

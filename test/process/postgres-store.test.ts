@@ -170,6 +170,25 @@ describe("server unreachable after it has committed an order", () => {
   });
 });
 
+describe("server that stalls during a charge", () => {
+  onServer("delays the response only until the lease ends", async (server, url) => {
+    let isStalled = false;
+    using proxy = startProxy(server.port, { judge: () => (isStalled ? "hold" : "pass") });
+    // Its transactions time out after a minute.
+    const clock = await openOnClock(url.replace(/:\d+\//, `:${proxy.port}/`));
+    const { order, userId, world } = serve(clock.store, { PAYMENT_TIMEOUT_MS: "1" });
+    const user = await userId();
+    world.charge = async () => {
+      isStalled = true;
+      return "paid";
+    };
+    const { status, body } = await order(user);
+    expect([status, body["order_id"]]).toEqual([202, 1]);
+    expect(world.lines.join()).not.toContain("Could not record");
+    clock.hurry();
+  });
+});
+
 describe("transaction", () => {
   onServer("is retried on a new connection if its connection is cut", async (_server, url) => {
     const store = await open(url);

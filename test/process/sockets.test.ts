@@ -6,8 +6,8 @@ import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-// Requests that no HTTP library would send. Bun rejects malformed HTTP with an empty 4xx or by
-// closing the connection; the service answers everything else.
+// Requests that no HTTP library would send. Bun rejects malformed HTTP with an empty 4xx or 505,
+// or by closing the connection; the service answers everything else.
 
 const folder = temporaryFolder();
 let service: Awaited<ReturnType<typeof spawnService>>;
@@ -34,7 +34,7 @@ async function stillWorks() {
   expect((await service.order(user)).status).toBe(200);
 }
 
-describe("malformed HTTP gets an empty 4xx or a closed connection", () => {
+describe("malformed HTTP gets an empty 4xx or 505, or a closed connection", () => {
   test.each([
     ["HTTP/1.1 without Host", "GET / HTTP/1.1\r\n\r\n"],
     [
@@ -50,12 +50,13 @@ describe("malformed HTTP gets an empty 4xx or a closed connection", () => {
       "a header of a megabyte",
       `GET / HTTP/1.1\r\nHost: localhost\r\nX-A: ${"b".repeat(1 << 20)}\r\n\r\n`,
     ],
+    ["an unknown HTTP version", "GET / HTTP/1.2\r\nHost: localhost\r\n\r\n"],
     ["a body over 1 MiB", `${JSON_POST}Content-Length: 60000000\r\n\r\n`],
     ["a TLS handshake", "\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\r\n\r\n"],
   ])("%s", async (_name, bytes) => {
     const received = await say(service.url, bytes);
     if (received !== "")
-      expect(received).toMatch(/^HTTP\/1\.1 4\d\d [^\r]+\r\nConnection: close\r\n\r\n$/);
+      expect(received).toMatch(/^HTTP\/1\.1 (4\d\d|505) [^\r]+\r\nConnection: close\r\n\r\n$/);
     await stillWorks();
   });
 });

@@ -40,7 +40,8 @@ describe("CORS: allowed origin", () => {
       expect(answer.headers.toJSON()).toMatchObject({
         "access-control-allow-origin": origin,
         "access-control-allow-methods": "POST, OPTIONS",
-        "access-control-allow-headers": "Content-Type, Idempotency-Key, X-API-Key, X-Request-Id",
+        "access-control-allow-headers":
+          "Authorization, Content-Type, Idempotency-Key, X-API-Key, X-Request-Id",
         "access-control-max-age": "7200",
         vary: "Origin",
       });
@@ -59,6 +60,13 @@ describe("CORS: allowed origin", () => {
     expect(answer.headers.get("access-control-allow-origin")).toBe(OURS);
     expect(answer.headers.get("access-control-expose-headers")).toContain("X-Request-Id");
     expect(answer.headers.has("access-control-allow-credentials")).toBe(false);
+  });
+
+  test("gets the OpenAPI document with a Vary that lists Origin", async () => {
+    const { send } = createPlain();
+    const answer = await send("GET", "/swagger/json", { origin: OURS });
+    expect(answer.headers.get("access-control-allow-origin")).toBe(OURS);
+    expect(answer.headers.get("vary")).toBe("Accept-Encoding, Origin");
   });
 
   test("may read the response while the database is unavailable", async () => {
