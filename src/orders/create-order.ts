@@ -7,7 +7,13 @@ import type { ChargeOutcome } from "../ports.ts";
 import type { Order } from "../store/schema.ts";
 import type { Attempt } from "./order-jobs.ts";
 import { orderById } from "./order-queries.ts";
-import { createInsertOrder, hasDetails, type NewOrder, type Rejection } from "./insert-order.ts";
+import {
+  createInsertOrder,
+  hasDetails,
+  type InsertOrder,
+  type NewOrder,
+  type Rejection,
+} from "./insert-order.ts";
 import { leaseEndsAt } from "./retry-schedule.ts";
 import type { Rescheduled } from "./worker.ts";
 
@@ -50,6 +56,15 @@ export interface CreateOrder {
   idle(): Promise<unknown>;
 }
 
+type Inserted = ReturnType<InsertOrder>;
+
+/** A request in progress. */
+interface InFlight {
+  readonly order: NewOrder;
+  readonly inserted: Inserted;
+  readonly outcome: Promise<Outcome>;
+}
+
 export function createCreateOrder(dependencies: CreateOrderDependencies): CreateOrder {
   const { store, chargeOrder, cutoff, now, randomId } = dependencies;
   const { paymentTimeoutMs, ordersPerUserPerHour: limit } = dependencies.config;
@@ -61,33 +76,35 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
    * orders poll the row. An entry is added before its row is visible and removed after the first
    * charge attempt. A pending row without an entry is therefore not being paid by a request here.
    */
-  const inFlight = new Map<string, Promise<Outcome>>();
-  /**
-   * Running inserts within the limit, by payment key. Each has taken a use of the limit, and gives
-   * it back if it is a repeat.
-   */
-  const inserting = new Map<
-    string,
-    { readonly userId: number; readonly inserted: ReturnType<typeof insert> }
-  >();
+  const inFlight = new Map<string, InFlight>();
 
   function createOrder(request: Omit<NewOrder, "paymentKey" | "withinLimit">): Promise<Outcome> {
     const paymentKey = randomId();
-    const withinLimit = newOrders.take(request.userId);
-    const result = process({ ...request, paymentKey, withinLimit });
-    inFlight.set(paymentKey, result);
-    return result;
+    const order = { ...request, paymentKey, withinLimit: newOrders.take(request.userId) };
+    const rivals = order.withinLimit ? [] : runningInserts(order.userId);
+    const inserted = insert(order);
+    const outcome = process(order, inserted, rivals);
+    inFlight.set(paymentKey, { order, inserted, outcome });
+    return outcome;
+  }
+
+  /** Returns the user's inserts that have taken a use of the limit. Repeats give it back. */
+  function runningInserts(userId: number): Inserted[] {
+    return Array.from(inFlight.values())
+      .filter(({ order }) => order.userId === userId && order.withinLimit)
+      .map(({ inserted }) => inserted)
+      .filter((inserted) => Bun.peek.status(inserted) === "pending");
   }
 
   // A single async function for a new order: each one costs 0.5 µs.
-  async function process(request: NewOrder): Promise<Outcome> {
+  async function process(
+    request: NewOrder,
+    inserted: Inserted,
+    rivals: readonly Inserted[],
+  ): Promise<Outcome> {
     let isLimitUsed = request.withinLimit;
     try {
-      const others = isLimitUsed ? [] : insertsOf(request.userId);
-      const inserted = insert(request);
-      if (isLimitUsed) inserting.set(request.paymentKey, { userId: request.userId, inserted });
       const result = await inserted;
-      inserting.delete(request.paymentKey);
       if ("attempt" in result) {
         isLimitUsed = false;
         const { orderId } = result;
@@ -102,25 +119,19 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
       if (isLimitUsed) newOrders.giveBack(request.userId);
       isLimitUsed = false;
       if (result.status !== "rejected") return await repeat(request, result);
-      if (result.code !== "too_many_orders" || others.length === 0) return result;
-      // Some may have been repeats, or have created the order that this request repeats.
-      await Promise.allSettled(others);
+      if (result.code !== "too_many_orders" || rivals.length === 0) return result;
+      // Some may be repeats, or create the order that this request repeats.
+      await Promise.allSettled(rivals);
       return await createOrder(request);
     } finally {
       // The insert has failed.
       if (isLimitUsed) newOrders.giveBack(request.userId);
-      inserting.delete(request.paymentKey);
       inFlight.delete(request.paymentKey);
     }
   }
 
-  function insertsOf(userId: number) {
-    const all = Array.from(inserting.values());
-    return all.filter((one) => one.userId === userId).map(({ inserted }) => inserted);
-  }
-
   /**
-   * Charges the order. If the server stalls, recording the outcome can take 10 s: the payment is in
+   * Charges the order. If PostgreSQL stalls, recording the outcome can take 10 s: the payment is in
    * doubt once the lease ends.
    */
   async function chargeWithinLease(attempt: Attempt) {
@@ -143,7 +154,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     };
     if (order.status !== "pending") return { ...outcomeOf(order), ...answer };
     // This request's own entry would never settle.
-    const first = isOwn ? undefined : await inFlight.get(order.paymentKey);
+    const first = isOwn ? undefined : await inFlight.get(order.paymentKey)?.outcome;
     if (first?.status === "rejected") return first;
     return { ...(first ?? outcomeOf(await waitForFirstAttempt(order))), ...answer };
   }
@@ -178,7 +189,10 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     return status === "pending" && attempts === 1 && dueAt === endsAt && now() < endsAt;
   }
 
-  return { createOrder, idle: () => Promise.allSettled(inFlight.values()) };
+  return {
+    createOrder,
+    idle: () => Promise.allSettled(Array.from(inFlight.values(), ({ outcome }) => outcome)),
+  };
 }
 
 function outcomeOf({ id, status, dueAt }: Order) {
