@@ -425,6 +425,25 @@ test("migration keeps one copy of the old database", async () => {
   expect(readdirSync(folder.path).filter((name) => name.includes(".before-"))).toEqual([kept]);
 });
 
+test("migration replaces the copy of an earlier migration that was undone", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  {
+    using database = new Database(path, { create: true });
+    database.run(readFileSync(join(import.meta.dir, "../fixtures/schema-4.sql"), "utf8"));
+  }
+  await openStore(path).close();
+  const kept = `${path}.before-schema-5`;
+  expect(countOrders(kept)).toBe(4);
+  restoreDatabase(kept, path, "undone");
+  {
+    using database = new Database(path);
+    database.run("DELETE FROM orders WHERE id = 7");
+  }
+  await openStore(path).close();
+  expect(countOrders(kept)).toBe(3);
+});
+
 /** Runs a backup or restore that kills itself at the checkpoint; returns the signal. */
 async function dieAt(checkpoint: string, action: string, from: string, to: string) {
   const script = join(import.meta.dir, "../support/kill-at-checkpoint.ts");
