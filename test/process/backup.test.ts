@@ -3,9 +3,11 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   copyFileSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -309,6 +311,18 @@ describe("check", () => {
       `nmservis: The database ${path} is damaged: restore a backup.\n`,
     ]);
   });
+
+  test("reports the free space of the disk that a symbolic link to the database leads to", async () => {
+    using folder = temporaryFolder();
+    const mount = join(folder.path, "small");
+    using disk = mountDisk(mount, "8m");
+    if (disk === undefined) return skip("the small disk, which needs permission to mount a tmpfs");
+    const link = join(folder.path, "x.db");
+    await makeDatabase(join(mount, "x.db"), 1);
+    symlinkSync(join(mount, "x.db"), link);
+    const { printed } = await runCommand(["check"], { DATABASE_URL: `file:${link}` });
+    expect(printed).toEndWith("Free disk: 0.0 GiB.\n");
+  });
 });
 
 test.each(["backup", "restore"])(
@@ -428,10 +442,7 @@ test("migration keeps one copy of the old database", async () => {
 test("migration replaces the copy of an earlier migration that was undone", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
-  {
-    using database = new Database(path, { create: true });
-    database.run(readFileSync(join(import.meta.dir, "../fixtures/schema-4.sql"), "utf8"));
-  }
+  makeOldDatabase(path, 4);
   await openStore(path).close();
   const kept = `${path}.before-schema-5`;
   expect(countOrders(kept)).toBe(4);
@@ -442,6 +453,18 @@ test("migration replaces the copy of an earlier migration that was undone", asyn
   }
   await openStore(path).close();
   expect(countOrders(kept)).toBe(3);
+});
+
+test("migration keeps the copy beside the database, not beside a symbolic link to it", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  const links = join(folder.path, "links");
+  mkdirSync(links);
+  symlinkSync(path, join(links, "x.db"));
+  makeOldDatabase(path, 4);
+  await openStore(join(links, "x.db")).close();
+  expect(countOrders(`${path}.before-schema-5`)).toBe(4);
+  expect(readdirSync(links)).toEqual(["x.db"]);
 });
 
 /** Runs a backup or restore that kills itself at the checkpoint; returns the signal. */

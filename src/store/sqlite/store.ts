@@ -145,7 +145,7 @@ function openFile(path: string, log: Log, elapsed: Clock, metrics: CommitMetrics
 function keepOldVersion(path: string, log: Log): void {
   const migrations = statSync(path).size === 0 ? undefined : appliedIfOld(path);
   if (migrations === undefined) return;
-  const kept = `${path}.before-schema-${migrations + 1}`;
+  const kept = `${realpathSync(path)}.before-schema-${migrations + 1}`;
   // Left by an interrupted start, or by an upgrade that was undone: later orders are missing.
   rmSync(kept, { force: true });
   backupDatabase(path, kept);
