@@ -425,13 +425,16 @@ describe("scheduled backups", () => {
   });
 });
 
+/** Creates the database of an older version, with four orders. */
+function makeOldDatabase(path: string, schema: number) {
+  using database = new Database(path, { create: true });
+  database.run(readFileSync(join(import.meta.dir, `../fixtures/schema-${schema}.sql`), "utf8"));
+}
+
 test("migration keeps one copy of the old database", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
-  {
-    using database = new Database(path, { create: true });
-    database.run(readFileSync(join(import.meta.dir, "../fixtures/schema-3.sql"), "utf8"));
-  }
+  makeOldDatabase(path, 3);
   await openStore(path).close();
   const [kept = ""] = readdirSync(folder.path).filter((name) => name.includes(".before-schema-"));
   expect(countOrders(join(folder.path, kept))).toBe(4);
