@@ -27,6 +27,7 @@ import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { mountDisk } from "../support/disk.ts";
 import { runCommand, spawnService, temporaryFolder } from "../support/process.ts";
 import { addUser, PENDING } from "../support/rows.ts";
+import { serviceCommand } from "../support/service-command.ts";
 import { skip } from "../support/skip.ts";
 import { openStore } from "../support/store.ts";
 
@@ -422,6 +423,15 @@ describe("scheduled backups", () => {
     const { printed } = await runCommand(["check"], { DATABASE_URL, BACKUP_DIR });
     expect(printed).toMatch(/Last backup in .*: 20\d\d-\S+Z\.\n$/);
     expect(await service.end()).toBe(0);
+  });
+
+  test.each(["-backups", " backups"])("are made in a folder named %j", async (BACKUP_DIR) => {
+    using folder = temporaryFolder();
+    const inFolder = ["sh", "-c", 'cd "$0" && exec "$@"', folder.path, ...(await serviceCommand())];
+    await using service = await spawnService({ DATABASE_URL: "file:x.db", BACKUP_DIR }, inFolder);
+    while (!/Backed up to|backup failed/.test(service.printed())) await Bun.sleep(10);
+    expect(service.printed()).toContain(`Backed up to ${BACKUP_DIR}/`);
+    expect(readdirSync(join(folder.path, BACKUP_DIR))).toHaveLength(1);
   });
 });
 
