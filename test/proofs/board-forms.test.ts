@@ -243,6 +243,17 @@ suite("a form", () => {
     expect(await page.locator(`#order-${id} input[name=note]`).inputValue()).toBe("over the river");
   });
 
+  test("keeps its input if another tab changes the language", async () => {
+    await using profile = await openProfile();
+    const [page, id] = [await profile.open(), await order()];
+    await shows(id)(page);
+    await fillCancelForm(page, id);
+    await profile.open("/board/language/uz?to=/board");
+    await order();
+    await page.locator(`html[lang=uz] #order-${id} details[open]`).waitFor();
+    expect(await page.locator(`#order-${id} input[name=note]`).inputValue()).toBe("over the river");
+  });
+
   test.each(["{", "[]", "null", '["Aziza"]'])(
     "does not stop the script if the kept input is %p",
     async (kept) => {
