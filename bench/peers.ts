@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { SETTINGS } from "../src/settings.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const HERE = import.meta.dir;
@@ -7,7 +8,13 @@ const HERE = import.meta.dir;
 /** Folder for peers' packages, outside our dependencies and git. */
 const PEERS = join(ROOT, "node_modules/.cache/bench-peers");
 
+/** Empty means the default. Otherwise the service would read a developer's .env. */
+const DEFAULTS = Object.fromEntries(
+  Object.values(SETTINGS).map(({ variable }): [string, string] => [variable, ""]),
+);
+
 const ENVIRONMENT = {
+  ...DEFAULTS,
   PORT: "0",
   PAYMENT_STUB_DELAY_MS: "0",
   ORDER_REPEAT_WINDOW_S: "0",

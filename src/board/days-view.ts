@@ -116,7 +116,7 @@ export function daysView(options: DaysOptions, viewer: Viewer): Html {
   const { texts } = viewer;
   return html`<h1 class="visually-hidden">${texts.days}</h1>
     ${chartView(options, viewer)}
-    <form class="filter" id="filter" action="/board/days">
+    <form class="filter" id="filter" action="/board/days" autocomplete="off">
       <label>${texts.day} <input type="date" name="day" value="${isoDay(chosen.day)}" /></label>
       <label
         >${texts.stage}

@@ -46,8 +46,9 @@ export function page(options: PageOptions): string {
         <link rel="stylesheet" href="/board/board.css" />
         ${path === "/board/sign-in" && html`<script src="/board/sign-in.js" defer></script>`}
         ${
+          // Only the board refreshes itself without scripts: an order's page has forms to fill in.
           viewer &&
-          html`${isLive && html`<noscript><meta http-equiv="refresh" content="30" /></noscript>`}
+          html`${path === "/board" && html`<noscript><meta http-equiv="refresh" content="30" /></noscript>`}
             <script src="/board/idiomorph.js" defer></script>
             <script src="/board/board.js" defer></script>`
         }

@@ -1,4 +1,4 @@
-import { readdirSync, statfsSync } from "node:fs";
+import { readdirSync, realpathSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { readSettings } from "../config.ts";
 import { type DatabaseConfig } from "../settings.ts";
@@ -19,7 +19,7 @@ export const check: RunCommand = async ({ environment, print, now }) => {
   const isNew = database.kind === "sqlite" && verify(database.path, print);
   if (!isNew) await printUnfinished(database, print, now);
   if (database.kind !== "sqlite") return;
-  const { bavail, bsize } = statfsSync(dirname(database.path));
+  const { bavail, bsize } = statfsSync(dirname(realpathSync(database.path)));
   print(`Free disk: ${((bavail * bsize) / 1024 ** 3).toFixed(1)} GiB.`);
   if (backupDir !== null) print(`Last backup in ${backupDir}: ${lastBackup(backupDir, now())}.`);
 };

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { version } from "../../package.json";
 import { createDispatcherStub, createPaymentStub, createSmsStub } from "../adapters/stubs.ts";
 import { createTelegramDispatcher } from "../adapters/telegram-dispatcher.ts";
@@ -92,7 +93,8 @@ async function startBackups(
       metrics,
       now,
       async makeBackup(file) {
-        const child = Bun.spawn([...command, "backup", file], {
+        // Absolute: a relative name may look like an option, or begin with a space.
+        const child = Bun.spawn([...command, "backup", resolve(file)], {
           env: { DATABASE_URL },
           stdout: "ignore",
           stderr: "pipe",

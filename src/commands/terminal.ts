@@ -53,13 +53,19 @@ const WIDTH = 30;
  */
 export function createProgress(unit: string, elapsed: Clock) {
   const { isTTY } = process.stderr;
-  const startedAt = elapsed();
-  let printedAt = startedAt + 1000 - (isTTY ? TERMINAL_MS : LINES_MS);
+  const intervalMs = isTTY ? TERMINAL_MS : LINES_MS;
+  // Set by the first `show`: preparations before it must not lower the rate.
+  let startedAt: number | undefined;
+  let printedAt = 0;
   let hasBar = false;
   return {
     show(done: number, total: number) {
       const at = elapsed();
-      if (at - printedAt < (isTTY ? TERMINAL_MS : LINES_MS)) return;
+      if (startedAt === undefined) {
+        startedAt = at;
+        printedAt = at + 1000 - intervalMs;
+      }
+      if (at - printedAt < intervalMs) return;
       printedAt = at;
       const rate = done / ((at - startedAt) / 1000);
       const leftS = Math.ceil((total - done) / Math.max(rate, 1));
@@ -73,7 +79,7 @@ export function createProgress(unit: string, elapsed: Clock) {
     /** Removes the bar. If the work took over a second, prints `next`, the step that follows. */
     end(next?: string) {
       if (hasBar) process.stderr.write("\r\u001b[K");
-      const isLong = elapsed() - startedAt > 1000;
+      const isLong = startedAt !== undefined && elapsed() - startedAt > 1000;
       if (isLong && next !== undefined) process.stderr.write(`${next}\n`);
     },
   };

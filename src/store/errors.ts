@@ -9,6 +9,9 @@ export class DatabaseUnusable extends Error {
 /** Matches "EACCES: permission denied, open '/x'". Our messages name the file already. */
 const SYSTEM_MESSAGE = /^(E[A-Z0-9]+): (.+?), \w+/;
 
+/** SQLite's errors if the folder does not permit new files, such as the -wal and -shm. */
+const NO_SIDE_FILES = /^SQLITE_(CANTOPEN|READONLY_DIRECTORY)$/;
+
 /** Describes a file error without a full stop, such as `permission denied (EACCES)`. */
 export function describeFileError(error: unknown): string {
   if (!(error instanceof Error)) return reasonOf(error);
@@ -16,7 +19,7 @@ export function describeFileError(error: unknown): string {
   if (error.cause !== undefined) return describeFileError(error.cause);
   const [, code, reason] = SYSTEM_MESSAGE.exec(error.message) ?? [];
   if (reason !== undefined) return `${reason} (${code})`;
-  if (error instanceof SQLiteError && error.code === "SQLITE_CANTOPEN") {
+  if (error instanceof SQLiteError && NO_SIDE_FILES.test(error.code ?? "")) {
     return "SQLite can't open it, or can't create its -wal and -shm: check the permissions of its folder";
   }
   if (error instanceof SQLiteError && error.code === "SQLITE_IOERR_SHMSIZE") {

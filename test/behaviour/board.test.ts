@@ -364,6 +364,14 @@ describe("the board", () => {
     expect(await listed("/board?done=3")).toEqual([3, 4, 1, 2]);
   });
 
+  test("refreshes itself without scripts, unlike an order's page, whose input would be lost", async () => {
+    const { order, signIn } = createBoard();
+    const id = await order();
+    const { read } = await signIn("Aziza");
+    expect((await read("/board")).text).toContain('<noscript><meta http-equiv="refresh"');
+    expect((await read(`/board/orders/${id}`)).text).not.toContain("http-equiv");
+  });
+
   test("says that there are more refunds, search results and orders of a day than shown", async () => {
     const { signIn, order } = createBoard();
     const { read, submit } = await signIn("Aziza");

@@ -3,9 +3,11 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   copyFileSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -25,6 +27,7 @@ import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { mountDisk } from "../support/disk.ts";
 import { runCommand, spawnService, temporaryFolder } from "../support/process.ts";
 import { addUser, PENDING } from "../support/rows.ts";
+import { serviceCommand } from "../support/service-command.ts";
 import { skip } from "../support/skip.ts";
 import { openStore } from "../support/store.ts";
 
@@ -309,6 +312,18 @@ describe("check", () => {
       `nmservis: The database ${path} is damaged: restore a backup.\n`,
     ]);
   });
+
+  test("reports the free space of the disk that a symbolic link to the database leads to", async () => {
+    using folder = temporaryFolder();
+    const mount = join(folder.path, "small");
+    using disk = mountDisk(mount, "8m");
+    if (disk === undefined) return skip("the small disk, which needs permission to mount a tmpfs");
+    const link = join(folder.path, "x.db");
+    await makeDatabase(join(mount, "x.db"), 1);
+    symlinkSync(join(mount, "x.db"), link);
+    const { printed } = await runCommand(["check"], { DATABASE_URL: `file:${link}` });
+    expect(printed).toEndWith("Free disk: 0.0 GiB.\n");
+  });
 });
 
 test.each(["backup", "restore"])(
@@ -409,20 +424,60 @@ describe("scheduled backups", () => {
     expect(printed).toMatch(/Last backup in .*: 20\d\d-\S+Z\.\n$/);
     expect(await service.end()).toBe(0);
   });
+
+  test.each(["-backups", " backups"])("are made in a folder named %j", async (BACKUP_DIR) => {
+    using folder = temporaryFolder();
+    const inFolder = ["sh", "-c", 'cd "$0" && exec "$@"', folder.path, ...(await serviceCommand())];
+    await using service = await spawnService({ DATABASE_URL: "file:x.db", BACKUP_DIR }, inFolder);
+    while (!/Backed up to|backup failed/.test(service.printed())) await Bun.sleep(10);
+    expect(service.printed()).toContain(`Backed up to ${BACKUP_DIR}/`);
+    expect(readdirSync(join(folder.path, BACKUP_DIR))).toHaveLength(1);
+  });
 });
+
+/** Creates the database of an older version, with four orders. */
+function makeOldDatabase(path: string, schema: number) {
+  using database = new Database(path, { create: true });
+  database.run(readFileSync(join(import.meta.dir, `../fixtures/schema-${schema}.sql`), "utf8"));
+}
 
 test("migration keeps one copy of the old database", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
-  {
-    using database = new Database(path, { create: true });
-    database.run(readFileSync(join(import.meta.dir, "../fixtures/schema-3.sql"), "utf8"));
-  }
+  makeOldDatabase(path, 3);
   await openStore(path).close();
   const [kept = ""] = readdirSync(folder.path).filter((name) => name.includes(".before-schema-"));
   expect(countOrders(join(folder.path, kept))).toBe(4);
   await openStore(path).close();
   expect(readdirSync(folder.path).filter((name) => name.includes(".before-"))).toEqual([kept]);
+});
+
+test("migration replaces the copy of an earlier migration that was undone", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  makeOldDatabase(path, 4);
+  await openStore(path).close();
+  const kept = `${path}.before-schema-5`;
+  expect(countOrders(kept)).toBe(4);
+  restoreDatabase(kept, path, "undone");
+  {
+    using database = new Database(path);
+    database.run("DELETE FROM orders WHERE id = 7");
+  }
+  await openStore(path).close();
+  expect(countOrders(kept)).toBe(3);
+});
+
+test("migration keeps the copy beside the database, not beside a symbolic link to it", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  const links = join(folder.path, "links");
+  mkdirSync(links);
+  symlinkSync(path, join(links, "x.db"));
+  makeOldDatabase(path, 4);
+  await openStore(join(links, "x.db")).close();
+  expect(countOrders(`${path}.before-schema-5`)).toBe(4);
+  expect(readdirSync(links)).toEqual(["x.db"]);
 });
 
 /** Runs a backup or restore that kills itself at the checkpoint; returns the signal. */

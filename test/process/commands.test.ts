@@ -1,5 +1,5 @@
 import { Database } from "bun:sqlite";
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test";
 import {
   chmodSync,
   chownSync,
@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { version } from "../../package.json";
-import { formatTable } from "../../src/commands/terminal.ts";
+import { createProgress, formatTable } from "../../src/commands/terminal.ts";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { mountDisk } from "../support/disk.ts";
@@ -133,6 +133,22 @@ test("formatTable right-aligns amounts and prints them exactly", () => {
     "             0.01",
     "              300",
   ]);
+});
+
+test("createProgress estimates the remaining time without the preparations", () => {
+  const write = spyOn(process.stderr, "write").mockImplementation(() => true);
+  try {
+    let ms = 0;
+    const progress = createProgress("rows", () => ms);
+    ms = 60_000;
+    progress.show(0, 100_000);
+    ms = 62_000;
+    progress.show(20_000, 100_000);
+    expect(write.mock.calls.join()).toContain("20 %, 20000 of 100000 rows, 10000/s, 8 s left");
+    expect(write).toHaveBeenCalledTimes(1);
+  } finally {
+    write.mockRestore();
+  }
 });
 
 test("`orders` prints a long list completely to a slow reader, and fails on a full disk", async () => {

@@ -14,6 +14,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
+import { verifyDatabase } from "../../src/store/sqlite/integrity.ts";
+import { openSqliteReader } from "../../src/store/sqlite/store.ts";
 import { failToStart, spawnService, temporaryFolder } from "../support/process.ts";
 import { mountDisk } from "../support/disk.ts";
 import { PENDING } from "../support/rows.ts";
@@ -38,6 +40,13 @@ async function makeDatabase(path: string, count: number) {
     ),
   );
   await store.close();
+}
+
+/** Drops root's privileges, because root can write anywhere. */
+function becomeNobody() {
+  const uid = process.geteuid?.();
+  if (uid === 0) process.seteuid?.(65534);
+  return { [Symbol.dispose]: () => void (uid === 0 && process.seteuid?.(0)) };
 }
 
 describe("lock", () => {
@@ -96,13 +105,6 @@ describe("lock", () => {
     using _nobody = becomeNobody();
     expect(() => openStore(path)).toThrow(/lock file .*x\.db\.lock can't be written/);
   });
-
-  /** Drops root's privileges, because root can write anywhere. */
-  function becomeNobody() {
-    const uid = process.geteuid?.();
-    if (uid === 0) process.seteuid?.(65534);
-    return { [Symbol.dispose]: () => void (uid === 0 && process.seteuid?.(0)) };
-  }
 
   test("is released if opening fails", async () => {
     using folder = temporaryFolder();
@@ -305,6 +307,24 @@ describe("openStore", () => {
         expect.stringMatching(/: the disk is full: there is no space for SQLite's -shm\.\n$/),
       ]);
     }
+  });
+
+  test("names the folder's permissions if SQLite can't create its -wal and -shm there", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    await makeDatabase(path, 1);
+    chmodSync(path, 0o666);
+    chmodSync(`${path}.lock`, 0o666);
+    for (const suffix of ["-wal", "-shm"]) rmSync(path + suffix, { force: true });
+    chmodSync(folder.path, 0o555);
+    // Without it, only root could delete the folder.
+    using _writable = { [Symbol.dispose]: () => chmodSync(folder.path, 0o700) };
+    using _nobody = becomeNobody();
+    const reason =
+      /: SQLite can't open it, or can't create .*: check the permissions of its folder\.$/;
+    expect(() => openStore(path)).toThrow(reason);
+    expect(() => openSqliteReader(path)).toThrow(reason);
+    expect(() => verifyDatabase(path)).toThrow(reason);
   });
 
   function execute(path: string, ...statements: string[]) {

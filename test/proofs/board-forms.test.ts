@@ -243,6 +243,30 @@ suite("a form", () => {
     expect(await page.locator(`#order-${id} input[name=note]`).inputValue()).toBe("over the river");
   });
 
+  test("keeps its input if another tab changes the language", async () => {
+    await using profile = await openProfile();
+    const [page, id] = [await profile.open(), await order()];
+    await shows(id)(page);
+    await fillCancelForm(page, id);
+    await profile.open("/board/language/uz?to=/board");
+    await order();
+    await page.locator(`html[lang=uz] #order-${id} details[open]`).waitFor();
+    expect(await page.locator(`#order-${id} input[name=note]`).inputValue()).toBe("over the river");
+  });
+
+  test("shows the filter of the page again after Back, not the next one", async () => {
+    await using profile = await openProfile();
+    const page = await profile.open("/board/days");
+    const day = await page.locator("[name=day]").inputValue();
+    await page.locator("[name=day]").fill("2020-02-29");
+    await page.locator("[name=stage]").selectOption("cancelled");
+    await page.locator("#filter button").click();
+    await page.waitForURL("**/board/days?day=2020-02-29&stage=cancelled");
+    await page.goBack();
+    expect(await page.locator("[name=day]").inputValue()).toBe(day);
+    expect(await page.locator("[name=stage]").inputValue()).toBe("");
+  });
+
   test.each(["{", "[]", "null", '["Aziza"]'])(
     "does not stop the script if the kept input is %p",
     async (kept) => {

@@ -196,6 +196,20 @@ describe("settings", () => {
     return await child.stdout.json();
   }
 
+  test("of a developer's .env do not reach the tests, nor the services that they start", () => {
+    using folder = temporaryFolder();
+    writeFileSync(join(folder.path, ".env"), "BACKUP_DIR=precious\n");
+    const child = `Bun.spawnSync([process.execPath, "-p", "process.env.BACKUP_DIR"], { env: process.env })`;
+    const script = `import { expect, test } from "bun:test";
+      test("x", () => expect(${child}.stdout.toString().trim()).toBe(""));`;
+    writeFileSync(join(folder.path, "x.test.ts"), script);
+    const preload = join(ROOT, "test/support/preload.ts");
+    const { exitCode, stderr } = Bun.spawnSync([process.execPath, "test", "--preload", preload], {
+      ...{ cwd: folder.path, env: {} },
+    });
+    expect(exitCode, stderr.toString()).toBe(0);
+  });
+
   test("appear once each in .env.example", () => {
     const names = EXAMPLE_LINES.map((line) => line.slice(1, line.indexOf("=")));
     expect(names.toSorted()).toEqual(Object.keys(describeConfig(readConfig({}))).toSorted());

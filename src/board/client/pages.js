@@ -43,7 +43,10 @@ let shownPages = 0;
 function show(fresh) {
   const content = find("main", fresh);
   // Another tab changed the dispatcher or the language.
-  if (content.dataset.viewer !== main.dataset.viewer) return location.reload();
+  if (content.dataset.viewer !== main.dataset.viewer) {
+    keep();
+    return location.reload();
+  }
   shownPages++;
   const focus = document.activeElement;
   const hadFocus = main.contains(focus);
@@ -219,7 +222,7 @@ function settle({ response, fresh }, isPost, form) {
   else if (stage !== openStage()) showTab(stage);
 }
 
-/** Keeps the input of a form until the dispatcher has signed in again. */
+/** Keeps the input of a form until the dispatcher has signed in again, or the page is reloaded. */
 function keep(form = find(".cancel[open] form", main) ?? find(".refund form", main)) {
   if (!form) return;
   const fields = [...new FormData(form)];

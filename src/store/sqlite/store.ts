@@ -1,5 +1,5 @@
 import { Database, SQLiteError } from "bun:sqlite";
-import { existsSync, realpathSync, statSync } from "node:fs";
+import { realpathSync, rmSync, statSync } from "node:fs";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import type { Log } from "../../log.ts";
 import { type CommitMetrics, NO_COMMIT_METRICS } from "../../metrics.ts";
@@ -145,9 +145,9 @@ function openFile(path: string, log: Log, elapsed: Clock, metrics: CommitMetrics
 function keepOldVersion(path: string, log: Log): void {
   const migrations = statSync(path).size === 0 ? undefined : appliedIfOld(path);
   if (migrations === undefined) return;
-  const kept = `${path}.before-schema-${migrations + 1}`;
-  // An earlier start made this copy, but was interrupted before the migration.
-  if (existsSync(kept)) return;
+  const kept = `${realpathSync(path)}.before-schema-${migrations + 1}`;
+  // Left by an interrupted start, or by an upgrade that was undone: later orders are missing.
+  rmSync(kept, { force: true });
   backupDatabase(path, kept);
   log.info(`Migrating the database ${path}; the old version is kept in ${kept}.`);
 }
