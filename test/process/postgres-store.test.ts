@@ -143,6 +143,62 @@ describe("connection cut after the server has committed", () => {
   );
 });
 
+describe("order whose insert was not acknowledged, claimed by another instance since", () => {
+  for (const [outcome, status] of [
+    ["paid", 200],
+    ["declined", 402],
+    ["pending", 202],
+  ] as const) {
+    onServer(`is answered as that instance's attempt left it: ${outcome}`, async (server, url) => {
+      const network = { isUp: true, cutsInserts: false };
+      const judge = (data: string): Fate => {
+        if (!network.cutsInserts || !/INSERT 0 1\0/.test(data)) return "pass";
+        network.isUp = false;
+        return "cut";
+      };
+      // Nothing listens on port 1, so the insert is retried only once the network is back up.
+      using proxy = startProxy(() => (network.isUp ? server.port : 1), { judge });
+      const { store } = await openOnClock(url.replace(/:\d+\//, `:${proxy.port}/`));
+      const [first, second] = [serve(store), serve(await open(url))];
+      const user = await second.userId();
+      const order = ({ post }: typeof first, address: string) =>
+        post(
+          "/create_order",
+          { user_id: user, tariff_code: "standard_300", address },
+          { "idempotency-key": "a" },
+        );
+      network.cutsInserts = true;
+      const ordering = order(first, "Chilonzor 5");
+      while (network.isUp) await Bun.sleep(1);
+
+      // The lease of the first attempt expires.
+      for (const { world } of [first, second]) world.nowMs += 60_000;
+      // This repeat changes the address, which must not mark the first response.
+      expect((await order(second, "Chilonzor 7")).status).toBe(202);
+      const charge = Promise.withResolvers<"paid">();
+      second.world.charge = async () => (outcome === "pending" ? charge.promise : outcome);
+      // Unfinished, so that the paid order still has a due time.
+      const notification = Promise.withResolvers<void>();
+      second.world.notify = () => notification.promise;
+      const { workers, idle } = second.app;
+      expect(await workers.charge.runOnce()).toBe(1);
+      if (outcome !== "pending") await workers.charge.idle();
+
+      network.cutsInserts = false;
+      network.isUp = true;
+      const { status: answered, body, headers } = await ordering;
+      expect([answered, body["order_id"], body["details_ignored"]]).toEqual([status, 1, undefined]);
+      expect(headers.get("idempotent-replayed")).toBeNull();
+      charge.resolve("paid");
+      notification.resolve();
+      await idle();
+      expect([first.world.charges.length, second.world.charges.length]).toEqual([0, 1]);
+      const rows = await second.dependencies.store.read((tx) => tx.select().from(tx.tables.orders));
+      expect(rows).toMatchObject([{ id: 1, address: "Chilonzor 7" }]);
+    });
+  }
+});
+
 describe("server unreachable after it has committed an order", () => {
   onServer("causes a 500 instead of a 503, and a repeat finds the order", async (server, url) => {
     const judge = (data: string): Fate => {
