@@ -191,6 +191,7 @@ export function watchDatabaseFiles(
 ): (isComplete?: boolean) => void {
   const opened = Object.values(paths).map((path) => ({ path, file: fileAt(path) }));
   const folders = Array.from(new Set(Object.values(paths).map(dirname)));
+  const database = fileAt(paths.database);
   let states = folders.map(fileAt);
   let completeUntil = elapsed() + COMPLETE_AFTER_CHANGE_MS;
   let nextCompleteAt = 0;
@@ -210,6 +211,8 @@ export function watchDatabaseFiles(
   function haveChanged(): boolean {
     const before = states;
     states = folders.map(fileAt);
+    // The path may lead through links in other folders.
+    if (!isSame(fileAt(paths.database), database)) return true;
     // Not `mtimeMs`, which programs that copy files set back.
     return states.some(
       (state, at) => !isSame(state, before[at]) || state?.ctimeMs !== before[at]?.ctimeMs,
