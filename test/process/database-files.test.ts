@@ -1,5 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
+  copyFileSync,
   existsSync,
   linkSync,
   mkdirSync,
@@ -20,7 +21,7 @@ import { openSqliteReader } from "../../src/store/sqlite/store.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { mountDisk, mountFile } from "../support/disk.ts";
 import { runCommand, temporaryFolder } from "../support/process.ts";
-import { addUser, databaseRefusal } from "../support/rows.ts";
+import { addUser, allUsers, databaseRefusal } from "../support/rows.ts";
 import { skip } from "../support/skip.ts";
 import { openStore } from "../support/store.ts";
 
@@ -226,4 +227,22 @@ describe("the check of the files in use", () => {
     }
     expect(sizes).toEqual([65 * 1024 ** 2]);
   });
+});
+
+test.each([
+  ["deleted", (path: string) => rmSync(path)],
+  ["replaced by a copy", (path: string) => renameSync(`${path}.new`, path)],
+])("store keeps its log if the database was %s just before it closes", async (_how, remove) => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  const store = openStore(path);
+  await store.run(addUser("+998901234567"));
+  for (const copy of [`${path}.new`, `${path}.old`]) copyFileSync(path, copy);
+  remove(path);
+  await store.close();
+  // Without the log, this older copy has no users.
+  renameSync(`${path}.old`, path);
+  const next = openStore(path);
+  expect(await next.run(allUsers)).toHaveLength(1);
+  await next.close();
 });
