@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { Unavailable } from "../../src/errors.ts";
 import type { ChargeOutcome } from "../../src/ports.ts";
 import { createChargeOrder } from "../../src/orders/charge-order.ts";
 import { createService, createServiceOn } from "../support/service.ts";
@@ -93,6 +94,28 @@ describe("payment in doubt", () => {
     expect(world.notified).toEqual([1]);
     const repeat = await order(user);
     expect([repeat.status, repeat.headers.get("idempotent-replayed")]).toEqual([200, "true"]);
+  });
+
+  test("that is still in doubt after a retry is returned with the next retry's time", async () => {
+    const { order, userId, world, app } = createService();
+    const user = await userId();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(user);
+    world.nowMs += 1000;
+    expect(await app.workers.charge.runOnce()).toBe(1);
+    await app.idle();
+    const repeat = await order(user);
+    expect([repeat.status, repeat.headers.get("retry-after")]).toEqual([202, "17"]);
+  });
+
+  test("is returned as 202 even if the order can't be read again", async () => {
+    const { userId, world, dependencies } = createService();
+    const user = await userId();
+    const read = () => Promise.reject(new Unavailable("the disk is gone"));
+    const store = { ...dependencies.store, read };
+    world.charge = () => Promise.reject(new Error("502"));
+    const { status, body } = await createServiceOn({ ...dependencies, store }).order(user);
+    expect([status, body["order_id"]]).toEqual([202, 1]);
   });
 
   test("can be declined by a retry, without a notification", async () => {

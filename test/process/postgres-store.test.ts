@@ -475,6 +475,21 @@ describe("several instances", () => {
     },
   );
 
+  onServer("answer waiting repeats when they stop", async (_server, url) => {
+    const slow = { PAYMENT_TIMEOUT_MS: "120000" };
+    const [first, second] = [serve(await open(url), slow), serve(await open(url), slow)];
+    const user = await first.userId();
+    const answer = Promise.withResolvers<"paid">();
+    first.world.charge = () => answer.promise;
+    const taken = first.order(user);
+    while (first.world.charges.length < 1) await Bun.sleep(1);
+    const repeat = second.order(user);
+    await second.app.drain();
+    expect((await repeat).status).toBe(202);
+    answer.resolve("paid");
+    expect((await taken).status).toBe(200);
+  });
+
   onServer(
     "bring forward due times beyond any lease or backoff, but no earlier ones",
     async (_server, url) => {
