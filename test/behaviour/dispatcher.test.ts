@@ -71,13 +71,17 @@ describe("dispatcher notification", () => {
   });
 
   test("is sent for at most 64 orders at a time", async () => {
-    const { order, register, world } = createService();
+    const { order, register, world, app } = createService();
     const release = Promise.withResolvers<void>();
     world.notify = () => release.promise;
     for (let i = 0; i < 80; i++) {
       await order((await register(`+99890${1_000_000 + i}`)).body["user_id"]);
     }
     expect(world.notified).toHaveLength(64);
+    // More than 64 are in the queue, so none is claimed although all are due.
+    world.nowMs += MINUTE_MS;
+    expect(await app.workers.notify.runOnce()).toBe(0);
+    world.nowMs -= MINUTE_MS;
     release.resolve();
     while (world.notified.length < 80) await Bun.sleep(0);
   });
@@ -147,7 +151,8 @@ describe("dispatcher notification", () => {
 
   test("that is running is not repeated by another instance when other notifications succeed", async () => {
     const { order, userId, world, app, dependencies } = createService();
-    const copy = createServiceOn(dependencies);
+    // An instance's clock may be slightly behind.
+    const copy = createServiceOn({ ...dependencies, now: () => world.nowMs - 900 });
     const answer = Promise.withResolvers<void>();
     world.notify = (orderId) => (orderId === 1 ? answer.promise : Promise.resolve());
     await order(await userId("+998901234567"));
@@ -198,14 +203,41 @@ describe("dispatcher notification", () => {
     expect(await rows()).toMatchObject([{ attempts: 1, notifiedAt: world.nowMs }]);
   });
 
+  test("that is postponed waits its time, although another one was sent before", async () => {
+    const { order, userId, world, app } = createService();
+    await order(await userId("+998901234567"));
+    await app.idle();
+    world.notify = () => Promise.reject(new Postponed("429", 30_000));
+    await order(await userId("+998901234568"));
+    await app.idle();
+    expect(await app.workers.notify.runOnce()).toBe(0);
+    expect(world.notified).toEqual([1, 2]);
+  });
+
+  test("that fails is retried once another was sent, even if a later one waited too long in the queue", async () => {
+    const { order, userId, world, app, dependencies } = createSerialService();
+    world.notify = () => Promise.reject(new Error("403"));
+    await order(await userId("+998901234567"));
+    await app.idle();
+    await failUntil(8, world, app, dependencies);
+    world.notify = async () => {};
+    await order(await userId("+998901234568"));
+    await app.idle();
+    const slow = Promise.withResolvers<void>();
+    world.notify = (orderId) => (orderId === 3 ? slow.promise : Promise.resolve());
+    for (const n of [3, 4]) await order(await userId(`+99890123457${n}`));
+    await turn();
+    world.nowMs += 5000;
+    slow.reject(new Error("busy"));
+    await app.idle();
+    world.notified.length = 0;
+    expect(await app.workers.notify.runOnce()).toBe(2);
+    await app.idle();
+    expect(world.notified.toSorted()).toEqual([1, 4]);
+  });
+
   test("is sent one at a time to a serial dispatcher, and waiting is not a failed attempt", async () => {
-    const world = createWorld();
-    const given = createDependencies(world);
-    const service = createServiceOn({
-      ...given,
-      dispatcher: { ...given.dispatcher, isSerial: true },
-    });
-    const { order, userId, app, dependencies } = service;
+    const { order, userId, world, app, dependencies } = createSerialService();
     const first = Promise.withResolvers<void>();
     world.notify = (orderId) => (orderId === 1 ? first.promise : Promise.resolve());
     for (let n = 1; n <= 4; n++) await order(await userId(`+99890123456${n}`));
@@ -224,12 +256,7 @@ describe("dispatcher notification", () => {
   });
 
   test("that is being sent when the service stops is recorded, and no other begins", async () => {
-    const world = createWorld();
-    const given = createDependencies(world);
-    const { order, userId, app, dependencies } = createServiceOn({
-      ...given,
-      dispatcher: { ...given.dispatcher, isSerial: true },
-    });
+    const { order, userId, world, app, dependencies } = createSerialService();
     const first = Promise.withResolvers<void>();
     world.notify = () => first.promise;
     for (let n = 1; n <= 3; n++) await order(await userId(`+99890123456${n}`));
@@ -259,6 +286,17 @@ describe("dispatcher notification", () => {
     expect(world.notified).toEqual([1, 1]);
   });
 });
+
+/** Creates a service whose dispatcher takes one notification at a time. */
+function createSerialService() {
+  const world = createWorld();
+  const given = createDependencies(world);
+  const service = createServiceOn({
+    ...given,
+    dispatcher: { ...given.dispatcher, isSerial: true },
+  });
+  return { world, ...service };
+}
 
 /** Waits one turn of the event loop, in which all work that needs no timer finishes. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
