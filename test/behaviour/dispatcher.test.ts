@@ -1,6 +1,6 @@
 import { describe, expect, jest, test } from "bun:test";
 import { createNotifyDispatcher } from "../../src/orders/notify-dispatcher.ts";
-import { Postponed } from "../../src/ports.ts";
+import { type PaidOrder, Postponed } from "../../src/ports.ts";
 import { createService, createServiceOn } from "../support/service.ts";
 import { createDependencies, createWorld } from "../support/world.ts";
 
@@ -86,25 +86,67 @@ describe("dispatcher notification", () => {
     while (world.notified.length < 80) await Bun.sleep(0);
   });
 
-  test("times out after 5 s", async () => {
+  /** Returns a function that notifies the dispatcher under a lease that ends in `leftMs`. */
+  function notifyWithin(leftMs: number) {
     const { dependencies, world } = createService();
-    const signals: AbortSignal[] = [];
-    world.notify = (_orderId, { signal }) => {
-      signals.push(signal);
-      return new Promise(() => {});
-    };
     const notify = createNotifyDispatcher({
       ...dependencies,
       cutoff: new AbortController().signal,
     });
     const notification = {
-      ...{ orderId: 1, attempt: 1, dueAt: world.nowMs + 6000 },
+      ...{ orderId: 1, attempt: 1, dueAt: world.nowMs + leftMs },
       ...{ amountTiyin: 30_000, tariffTitle: "Standard", statusAt: world.nowMs },
       ...{ paymentKey: "p", payer: "+998901234567" },
     };
+    return {
+      world,
+      /** Resolves to the error as a string, or "none". */
+      notify: () => notify(notification).then(() => "none", String),
+    };
+  }
+
+  test.each([
+    ["is sent if its lease ends in 2500 ms", 2500, "none", 1],
+    ["is postponed if its lease ends sooner", 2499, "Postponed: the notification waited", 0],
+  ])("%s", async (_what, leftMs, error, calls) => {
+    const { world, notify } = notifyWithin(leftMs);
+    expect(await notify()).toStartWith(error);
+    expect(world.notified).toHaveLength(calls);
+  });
+
+  test("contains the amount, the tariff and the time of the payment, even if it is retried", async () => {
+    const world = createWorld();
+    const notified: PaidOrder[] = [];
+    const notify = (paid: PaidOrder) => {
+      notified.push(paid);
+      return Promise.reject(new Error("busy"));
+    };
+    const given = createDependencies(world);
+    const { order, userId, app } = createServiceOn({ ...given, dispatcher: { notify } });
+    world.charge = async () => {
+      world.nowMs += 100;
+      return "paid";
+    };
+    await order(await userId());
+    const paidAt = world.nowMs;
+    await app.idle();
+    world.nowMs += 1000;
+    await app.workers.notify.runOnce();
+    await app.idle();
+    const paid = { orderId: 1, amountTiyin: 30_000, tariffTitle: "Standard", paidAt };
+    expect(notified).toEqual([paid, paid]);
+  });
+
+  test("times out after 5 s", async () => {
+    const { world, notify } = notifyWithin(6000);
+    const signals: AbortSignal[] = [];
+    world.notify = (_orderId, { signal }) => {
+      signals.push(signal);
+      return new Promise(() => {});
+    };
     jest.useFakeTimers();
     try {
-      const notifying = notify(notification).catch((error: unknown) => String(error));
+      const notifying = notify();
       jest.advanceTimersByTime(4999);
       expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
       jest.advanceTimersByTime(1);
@@ -158,6 +200,8 @@ describe("dispatcher notification", () => {
     await order(await userId("+998901234567"));
     await copy.order(await userId("+998901234568"));
     await copy.app.idle();
+    expect(await copy.app.workers.notify.runOnce()).toBe(0);
+    world.nowMs += 900;
     expect(await copy.app.workers.notify.runOnce()).toBe(0);
     answer.resolve();
     await app.idle();

@@ -6,6 +6,9 @@ import { createService, createServiceOn } from "../support/service.ts";
 
 const MINUTE_MS = 60_000;
 
+/** Longer than any test runs. */
+const LONG_MS = 2 * MINUTE_MS;
+
 /** Waits one turn of the event loop, in which all work that needs no timer finishes. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -78,7 +81,7 @@ describe("payment in doubt", () => {
   });
 
   test("is retried with the same payment key when due, then settled and notified", async () => {
-    const { order, get, userId, world, app } = createService();
+    const { order, get, userId, world, app, dependencies } = createService();
     const user = await userId();
     world.charge = () => Promise.reject(new Error("502"));
     await order(user);
@@ -92,6 +95,9 @@ describe("payment in doubt", () => {
     expect(world.charges).toHaveLength(2);
     expect(new Set(world.charges.map((charge) => JSON.stringify(charge))).size).toBe(1);
     expect(world.notified).toEqual([1]);
+    // Without a webhook, no event is stored for it.
+    const events = await dependencies.store.run((tx) => tx.select().from(tx.tables.orderEvents));
+    expect(events).toEqual([]);
     const repeat = await order(user);
     expect([repeat.status, repeat.headers.get("idempotent-replayed")]).toEqual([200, "true"]);
   });
@@ -182,15 +188,15 @@ describe("payment in doubt", () => {
   });
 
   test.each([
-    ["times out when its lease expires", 20, 1, "no answer within 20 ms"],
-    ["does not start if its lease has expired", 0, 0, "lease expired before the charge started"],
-  ])("a delayed attempt %s", async (_what, leftMs, charges, reason) => {
+    ["times out although its lease continues", 20, LONG_MS, 1, "no answer within 20 ms"],
+    ["times out when its lease expires", LONG_MS, 20, 1, "no answer within 20 ms"],
+    ["does not start if its lease has expired", LONG_MS, 0, 0, "lease expired before"],
+  ])("an attempt %s", async (_what, paymentTimeoutMs, leftMs, charges, reason) => {
     const { dependencies, world } = createService();
     world.charge = () => new Promise(() => {});
     const chargeOrder = createChargeOrder({
       ...dependencies,
-      // Longer than any test runs.
-      config: { paymentTimeoutMs: 120_000 },
+      config: { paymentTimeoutMs },
       notify: () => {},
       cutoff: new AbortController().signal,
     });

@@ -401,6 +401,7 @@ describe("repeat during the payment", () => {
       [202, 1],
       [202, 1],
     ]);
+    expect(world.lines.join("\n")).toContain("Error: Could not record that order 1 is paid.");
     expect(world.notified).toEqual([]);
   });
 });

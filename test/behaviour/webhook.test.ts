@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { describe, expect, jest, setDefaultTimeout, test } from "bun:test";
 import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -7,12 +8,14 @@ import { createWebhook } from "../../src/adapters/webhook.ts";
 import { createApp } from "../../src/app.ts";
 import { createChangeStage } from "../../src/orders/change-stage.ts";
 import type { WebhookEvent } from "../../src/ports.ts";
+import type { Store } from "../../src/store/store.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { compileStrictly, readDocument, resolve } from "../support/contract.ts";
 import { freePort } from "../support/free-port.ts";
 import { spawnService, temporaryFolder } from "../support/process.ts";
 import { createServiceOn } from "../support/service.ts";
 import { skip } from "../support/skip.ts";
+import { openStore } from "../support/store.ts";
 import { createDependencies, createWorld } from "../support/world.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
@@ -22,8 +25,9 @@ const DAY_MS = 24 * HOUR_MS;
 const SECRET = `whsec_${Buffer.from("a secret of enough bytes").toString("base64")}`;
 
 /** Creates a service with a webhook, and records the events it sends. */
-function createServiceWithBot() {
+function createServiceWithBot(store?: Store) {
   const world = createWorld();
+  const given = createDependencies(world);
   const sent: WebhookEvent[] = [];
   const bot = { answer: async (_event: WebhookEvent): Promise<void> => {} };
   const webhook = {
@@ -33,7 +37,7 @@ function createServiceWithBot() {
     },
   };
   const service = createServiceOn(
-    { ...createDependencies(world), webhook },
+    { ...given, store: store ?? given.store, webhook },
     { ORDERS_PER_USER_PER_HOUR: "0" },
   );
   const changeStage = createChangeStage(service.dependencies);
@@ -119,6 +123,63 @@ describe("webhook delivery", () => {
       { type: "order.settled", data: { order_id: 2, status: "paid", stage: "new" } },
       { type: "order.settled", data: { order_id: 3, status: "declined", stage: null } },
     ]);
+  });
+
+  test("sends nothing for an order whose retry gets an unknown answer; it stays in doubt", async () => {
+    const { userId, order, get, app, world, sent, events } = createServiceWithBot();
+    world.charge = async () => "maybe" as never;
+    await order(await userId());
+    world.nowMs += 60_000;
+    expect(await app.workers.charge.runOnce()).toBe(1);
+    await app.idle();
+    expect(await events.runOnce()).toBe(0);
+    expect(sent).toEqual([]);
+    expect((await get("/orders/1")).body["status"]).toBe("pending");
+  });
+
+  test("sends order.settled once if two retries race", async () => {
+    const { userId, order, app, world, sent, dependencies, events } = createServiceWithBot();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    const answer = Promise.withResolvers<"paid">();
+    world.charge = () => answer.promise;
+    world.nowMs += 60_000;
+    await app.workers.charge.runOnce();
+    world.charge = async () => "paid";
+    world.nowMs += 60_000;
+    const copy = createApp(dependencies);
+    expect(await copy.workers.charge.runOnce()).toBe(1);
+    await copy.idle();
+    answer.resolve("paid");
+    await app.idle();
+    await events.runOnce();
+    expect(sent).toMatchObject([{ type: "order.settled", data: { order_id: 1, status: "paid" } }]);
+  });
+
+  test("sends order.settled even if its event could not be stored at first", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    const { userId, order, get, app, world, sent, events } = createServiceWithBot(store);
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    world.charge = async () => "paid";
+    using database = new Database(path);
+    const retry = async () => {
+      world.nowMs += 60_000;
+      expect(await app.workers.charge.runOnce()).toBe(1);
+      await app.idle();
+    };
+    database.run(
+      "CREATE TRIGGER refuse BEFORE INSERT ON order_events BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    await retry();
+    expect((await get("/orders/1")).body["status"]).toBe("pending");
+    database.run("DROP TRIGGER refuse");
+    await retry();
+    await events.runOnce();
+    expect(sent).toMatchObject([{ type: "order.settled", data: { order_id: 1, status: "paid" } }]);
+    await store.close();
   });
 
   test("retries a failed event with growing pauses", async () => {
