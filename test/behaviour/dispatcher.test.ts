@@ -1,6 +1,7 @@
 import { describe, expect, jest, test } from "bun:test";
 import { createNotifyDispatcher } from "../../src/orders/notify-dispatcher.ts";
 import { type PaidOrder, Postponed } from "../../src/ports.ts";
+import type { Store } from "../../src/store/store.ts";
 import { createService, createServiceOn } from "../support/service.ts";
 import { createDependencies, createWorld } from "../support/world.ts";
 
@@ -171,6 +172,25 @@ describe("dispatcher notification", () => {
     await app.workers.notify.runOnce();
     await app.idle();
     expect(world.notified).toEqual([1, 1]);
+  });
+
+  test("is not repeated if it was recorded but the acknowledgement was lost", async () => {
+    const { userId, world, dependencies } = createService();
+    const user = await userId();
+    const batch: Store["batch"] = (work, canWait) => {
+      const add = dependencies.store.batch(work, canWait);
+      if (canWait !== true) return add;
+      return (item) => add(item).then(() => Promise.reject(new Error("the connection was lost")));
+    };
+    const store = { ...dependencies.store, batch };
+    const { order, app } = createServiceOn({ ...dependencies, store });
+    await order(user);
+    await app.idle();
+    expect(world.lines.join()).toContain("the connection was lost");
+    expect(world.lines.join()).not.toContain("Could not reschedule");
+    world.nowMs += MINUTE_MS;
+    expect(await app.workers.notify.runOnce()).toBe(0);
+    expect(world.notified).toEqual([1]);
   });
 
   test("that succeeds triggers all waiting notifications, including those of an earlier process", async () => {

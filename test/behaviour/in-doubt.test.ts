@@ -243,6 +243,21 @@ describe("payment in doubt", () => {
     expect(world.lines.at(-1)).toMatch(/^Warning: The payment of order 1 is in doubt.*502/s);
   });
 
+  test("is retried before those that have been due for a shorter time", async () => {
+    const { order, register, world, app } = createService();
+    world.charge = () => Promise.reject(new Error("502"));
+    for (let i = 1; i <= 65; i++) {
+      await order((await register(`+99890${1_000_000 + i}`)).body["user_id"]);
+      world.nowMs += 1;
+    }
+    world.charges.length = 0;
+    world.charge = async () => "paid";
+    world.nowMs += MINUTE_MS;
+    expect(await app.workers.charge.runOnce()).toBe(64);
+    await app.idle();
+    expect(world.charges.map(({ orderId }) => orderId)).not.toContain(65);
+  });
+
   test("that hangs does not delay other payments, and at most 64 are retried at a time", async () => {
     const { get, order, register, world, app } = createService();
     world.charge = () => Promise.reject(new Error("502"));
@@ -390,6 +405,28 @@ describe("payment in doubt", () => {
     const { status, body } = await first;
     expect(status).toBe(200);
     expect(body).toMatchObject({ status: "ok", order_id: 1 });
+  });
+
+  test("that a retry has settled keeps the lease of its notification when the first attempt fails", async () => {
+    const { order, userId, world, app, dependencies, resume } = createService();
+    const user = await userId();
+    const first = Promise.withResolvers<"paid">();
+    world.charge = () => first.promise;
+    const ordering = order(user);
+    while (world.charges.length < 1) await Bun.sleep(0);
+    const notification = Promise.withResolvers<void>();
+    world.notify = () => notification.promise;
+    world.charge = async () => "paid";
+    await resume();
+    await app.workers.charge.runOnce();
+    await app.workers.charge.idle();
+    const rows = () => dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
+    const settled = await rows();
+    first.reject(new Error("502"));
+    expect((await ordering).status).toBe(200);
+    expect(await rows()).toEqual(settled);
+    notification.resolve();
+    await app.idle();
   });
 
   test("is recorded once if two attempts race", async () => {

@@ -10,6 +10,8 @@ import {
   test,
 } from "bun:test";
 import { createLog } from "../../src/log.ts";
+import { webhookJobs } from "../../src/orders/event-queries.ts";
+import { chargeJobs } from "../../src/orders/order-jobs.ts";
 import { openPostgresStore, type PostgresStore } from "../../src/store/postgres/store.ts";
 import { readMigrations } from "../../src/store/migrations.ts";
 import type { Store } from "../../src/store/store.ts";
@@ -20,7 +22,7 @@ import {
   type PostgresServer,
   startPostgres,
 } from "../support/postgres.ts";
-import { addUser, allUsers, refusal } from "../support/rows.ts";
+import { addUser, allUsers, PENDING, refusal } from "../support/rows.ts";
 import { createServiceOn } from "../support/service.ts";
 import { skip } from "../support/skip.ts";
 import { type Fate, startProxy } from "../support/tcp-proxy.ts";
@@ -517,6 +519,32 @@ describe("several instances", () => {
       expect(world.charges.map(({ orderId }) => orderId)).toEqual([1, 2, 2]);
     },
   );
+
+  onServer("skip orders and events that another one has locked", async (_server, url) => {
+    const store = await open(url);
+    await store.run(async (tx) => {
+      const { orders, orderEvents } = tx.tables;
+      await addUser("+998900000001")(tx);
+      const event = { orderId: 1, at: 0, actor: "", kind: "settled" as const };
+      for (const paymentKey of ["a", "b"]) {
+        await tx.insert(orders).values({ ...PENDING, paymentKey });
+        await tx.insert(orderEvents).values({ ...event, dueAt: 1, attempts: 0 });
+      }
+    });
+    await using other = new SQL({ url, max: 1 });
+    await other.begin(async (tx) => {
+      // Like an UPDATE, this does not conflict with the foreign key of the other event.
+      await tx`SELECT FROM orders WHERE id = 1 FOR NO KEY UPDATE`;
+      await tx`SELECT FROM order_events WHERE id = 1 FOR NO KEY UPDATE`;
+      for (const jobs of [chargeJobs, webhookJobs]) {
+        const found = await store.run(async (tx) => [
+          await jobs.makeDue(tx, { now: 2, after: 0 }),
+          await jobs.claim(tx, { now: 2, dueAt: 3, limit: 10 }),
+        ]);
+        expect(found.map((rows) => rows.length)).toEqual([1, 1]);
+      }
+    });
+  });
 
   onServer("claim each due order once", async (_server, url) => {
     const copies = await Promise.all([1, 2, 3].map(async () => serve(await open(url))));

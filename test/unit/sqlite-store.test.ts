@@ -79,7 +79,7 @@ describe("SQLite transaction", () => {
     const running = store.run(addUser("+998900000001"));
     await store.close();
     expect(await running).toMatchObject([{ id: 1 }]);
-    expect(await refusal(store.run(allUsers))).toContain("closed");
+    expect(await refusal(store.run(allUsers))).toBe("Unavailable: the store is closed");
     expect(Bun.file(`${path}-wal`).size).toBe(0);
   });
 
@@ -181,6 +181,7 @@ describe("batch that can wait", () => {
     const [last] = await Promise.all([add("+998900000002"), store.close()]);
     expect(last).toBe("+998900000002");
     expect(commits.count).toBe(2);
+    expect(await refusal(add("+998900000003"))).toBe("Unavailable: the store is closed");
   });
 });
 
