@@ -1,6 +1,7 @@
 import { describe, expect, jest, test } from "bun:test";
 import { createNotifyDispatcher } from "../../src/orders/notify-dispatcher.ts";
 import { type PaidOrder, Postponed } from "../../src/ports.ts";
+import { openSqliteStore } from "../../src/store/sqlite/store.ts";
 import type { Store } from "../../src/store/store.ts";
 import { createService, createServiceOn } from "../support/service.ts";
 import { createDependencies, createWorld } from "../support/world.ts";
@@ -156,6 +157,38 @@ describe("dispatcher notification", () => {
     } finally {
       jest.useRealTimers();
     }
+  });
+
+  test("is recorded with the next transaction instead of a separate commit", async () => {
+    const world = createWorld();
+    const commits = { count: 0 };
+    const given = createDependencies(world);
+    const store = openSqliteStore(":memory:", given.log, () => performance.now(), {
+      startCommit: () => () => void (commits.count += 1),
+      countBatch: () => {},
+    });
+    const { order, userId, app } = createServiceOn({ ...given, store });
+    const user = await userId();
+    await app.idle();
+    commits.count = 0;
+    // Recording may wait for 5 ms, which a busy machine may need for the turns below.
+    jest.useFakeTimers();
+    try {
+      await order(user);
+      for (let count = 0; count < 10; count++) await turn();
+    } finally {
+      jest.useRealTimers();
+    }
+    expect(world.notified).toEqual([1]);
+    // One inserts the order, the other settles it.
+    expect(commits.count).toBe(2);
+    await store.ping();
+    await app.idle();
+    expect(commits.count).toBe(3);
+    expect(await store.read((tx) => tx.select().from(tx.tables.orders))).toMatchObject([
+      { notifiedAt: world.nowMs },
+    ]);
+    await store.close();
   });
 
   test("is repeated if the process ends before recording it", async () => {

@@ -47,6 +47,17 @@ test("batch item that fails does not fail the other items", async () => {
   expect(await store.run(allUsers)).toHaveLength(2);
 });
 
+test("batch of one item that fails is not run again", async () => {
+  const store = openTestStore();
+  let runs = 0;
+  const fail = store.batch(async (_tx, _items: readonly number[]): Promise<readonly number[]> => {
+    runs += 1;
+    throw new Error("refused");
+  });
+  expect(await refusal(fail(1))).toContain("refused");
+  expect(runs).toBe(1);
+});
+
 test("batch takes no items once its work has begun", async () => {
   const store = openTestStore();
   const batches: number[][] = [];
