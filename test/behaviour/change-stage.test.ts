@@ -315,8 +315,10 @@ describe("address and comment", () => {
     }
     expect(await details()).toEqual(["Nukus 3", "ring twice"]);
     await undo();
-    expect((await send({ address: "elsewhere" })).body).not.toHaveProperty("details_ignored");
-    expect(await details()).toEqual(["elsewhere", "ring twice"]);
+    for (const change of [{ address: "elsewhere" }, { comment: "knock" }]) {
+      expect((await send(change)).body).not.toHaveProperty("details_ignored");
+    }
+    expect(await details()).toEqual(["elsewhere", "knock"]);
     await app.idle();
   });
 

@@ -1,6 +1,8 @@
 import { describe, expect, jest, test } from "bun:test";
 import { createNotifyDispatcher } from "../../src/orders/notify-dispatcher.ts";
-import { Postponed } from "../../src/ports.ts";
+import { type PaidOrder, Postponed } from "../../src/ports.ts";
+import { openSqliteStore } from "../../src/store/sqlite/store.ts";
+import type { Store } from "../../src/store/store.ts";
 import { createService, createServiceOn } from "../support/service.ts";
 import { createDependencies, createWorld } from "../support/world.ts";
 
@@ -71,36 +73,82 @@ describe("dispatcher notification", () => {
   });
 
   test("is sent for at most 64 orders at a time", async () => {
-    const { order, register, world } = createService();
+    const { order, register, world, app } = createService();
     const release = Promise.withResolvers<void>();
     world.notify = () => release.promise;
     for (let i = 0; i < 80; i++) {
       await order((await register(`+99890${1_000_000 + i}`)).body["user_id"]);
     }
     expect(world.notified).toHaveLength(64);
+    // More than 64 are in the queue, so none is claimed although all are due.
+    world.nowMs += MINUTE_MS;
+    expect(await app.workers.notify.runOnce()).toBe(0);
+    world.nowMs -= MINUTE_MS;
     release.resolve();
     while (world.notified.length < 80) await Bun.sleep(0);
   });
 
-  test("times out after 5 s", async () => {
+  /** Returns a function that notifies the dispatcher under a lease that ends in `leftMs`. */
+  function notifyWithin(leftMs: number) {
     const { dependencies, world } = createService();
-    const signals: AbortSignal[] = [];
-    world.notify = (_orderId, { signal }) => {
-      signals.push(signal);
-      return new Promise(() => {});
-    };
     const notify = createNotifyDispatcher({
       ...dependencies,
       cutoff: new AbortController().signal,
     });
     const notification = {
-      ...{ orderId: 1, attempt: 1, dueAt: world.nowMs + 6000 },
+      ...{ orderId: 1, attempt: 1, dueAt: world.nowMs + leftMs },
       ...{ amountTiyin: 30_000, tariffTitle: "Standard", statusAt: world.nowMs },
       ...{ paymentKey: "p", payer: "+998901234567" },
     };
+    return {
+      world,
+      /** Resolves to the error as a string, or "none". */
+      notify: () => notify(notification).then(() => "none", String),
+    };
+  }
+
+  test.each([
+    ["is sent if its lease ends in 2500 ms", 2500, "none", 1],
+    ["is postponed if its lease ends sooner", 2499, "Postponed: the notification waited", 0],
+  ])("%s", async (_what, leftMs, error, calls) => {
+    const { world, notify } = notifyWithin(leftMs);
+    expect(await notify()).toStartWith(error);
+    expect(world.notified).toHaveLength(calls);
+  });
+
+  test("contains the amount, the tariff and the time of the payment, even if it is retried", async () => {
+    const world = createWorld();
+    const notified: PaidOrder[] = [];
+    const notify = (paid: PaidOrder) => {
+      notified.push(paid);
+      return Promise.reject(new Error("busy"));
+    };
+    const given = createDependencies(world);
+    const { order, userId, app } = createServiceOn({ ...given, dispatcher: { notify } });
+    world.charge = async () => {
+      world.nowMs += 100;
+      return "paid";
+    };
+    await order(await userId());
+    const paidAt = world.nowMs;
+    await app.idle();
+    world.nowMs += 1000;
+    await app.workers.notify.runOnce();
+    await app.idle();
+    const paid = { orderId: 1, amountTiyin: 30_000, tariffTitle: "Standard", paidAt };
+    expect(notified).toEqual([paid, paid]);
+  });
+
+  test("times out after 5 s", async () => {
+    const { world, notify } = notifyWithin(6000);
+    const signals: AbortSignal[] = [];
+    world.notify = (_orderId, { signal }) => {
+      signals.push(signal);
+      return new Promise(() => {});
+    };
     jest.useFakeTimers();
     try {
-      const notifying = notify(notification).catch((error: unknown) => String(error));
+      const notifying = notify();
       jest.advanceTimersByTime(4999);
       expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
       jest.advanceTimersByTime(1);
@@ -109,6 +157,38 @@ describe("dispatcher notification", () => {
     } finally {
       jest.useRealTimers();
     }
+  });
+
+  test("is recorded with the next transaction instead of a separate commit", async () => {
+    const world = createWorld();
+    const commits = { count: 0 };
+    const given = createDependencies(world);
+    const store = openSqliteStore(":memory:", given.log, () => performance.now(), {
+      startCommit: () => () => void (commits.count += 1),
+      countBatch: () => {},
+    });
+    const { order, userId, app } = createServiceOn({ ...given, store });
+    const user = await userId();
+    await app.idle();
+    commits.count = 0;
+    // Recording may wait for 5 ms, which a busy machine may need for the turns below.
+    jest.useFakeTimers();
+    try {
+      await order(user);
+      for (let count = 0; count < 10; count++) await turn();
+    } finally {
+      jest.useRealTimers();
+    }
+    expect(world.notified).toEqual([1]);
+    // One inserts the order, the other settles it.
+    expect(commits.count).toBe(2);
+    await store.ping();
+    await app.idle();
+    expect(commits.count).toBe(3);
+    expect(await store.read((tx) => tx.select().from(tx.tables.orders))).toMatchObject([
+      { notifiedAt: world.nowMs },
+    ]);
+    await store.close();
   });
 
   test("is repeated if the process ends before recording it", async () => {
@@ -125,6 +205,25 @@ describe("dispatcher notification", () => {
     await app.workers.notify.runOnce();
     await app.idle();
     expect(world.notified).toEqual([1, 1]);
+  });
+
+  test("is not repeated if it was recorded but the acknowledgement was lost", async () => {
+    const { userId, world, dependencies } = createService();
+    const user = await userId();
+    const batch: Store["batch"] = (work, canWait) => {
+      const add = dependencies.store.batch(work, canWait);
+      if (canWait !== true) return add;
+      return (item) => add(item).then(() => Promise.reject(new Error("the connection was lost")));
+    };
+    const store = { ...dependencies.store, batch };
+    const { order, app } = createServiceOn({ ...dependencies, store });
+    await order(user);
+    await app.idle();
+    expect(world.lines.join()).toContain("the connection was lost");
+    expect(world.lines.join()).not.toContain("Could not reschedule");
+    world.nowMs += MINUTE_MS;
+    expect(await app.workers.notify.runOnce()).toBe(0);
+    expect(world.notified).toEqual([1]);
   });
 
   test("that succeeds triggers all waiting notifications, including those of an earlier process", async () => {
@@ -147,12 +246,15 @@ describe("dispatcher notification", () => {
 
   test("that is running is not repeated by another instance when other notifications succeed", async () => {
     const { order, userId, world, app, dependencies } = createService();
-    const copy = createServiceOn(dependencies);
+    // An instance's clock may be slightly behind.
+    const copy = createServiceOn({ ...dependencies, now: () => world.nowMs - 900 });
     const answer = Promise.withResolvers<void>();
     world.notify = (orderId) => (orderId === 1 ? answer.promise : Promise.resolve());
     await order(await userId("+998901234567"));
     await copy.order(await userId("+998901234568"));
     await copy.app.idle();
+    expect(await copy.app.workers.notify.runOnce()).toBe(0);
+    world.nowMs += 900;
     expect(await copy.app.workers.notify.runOnce()).toBe(0);
     answer.resolve();
     await app.idle();
@@ -198,14 +300,41 @@ describe("dispatcher notification", () => {
     expect(await rows()).toMatchObject([{ attempts: 1, notifiedAt: world.nowMs }]);
   });
 
+  test("that is postponed waits its time, although another one was sent before", async () => {
+    const { order, userId, world, app } = createService();
+    await order(await userId("+998901234567"));
+    await app.idle();
+    world.notify = () => Promise.reject(new Postponed("429", 30_000));
+    await order(await userId("+998901234568"));
+    await app.idle();
+    expect(await app.workers.notify.runOnce()).toBe(0);
+    expect(world.notified).toEqual([1, 2]);
+  });
+
+  test("that fails is retried once another was sent, even if a later one waited too long in the queue", async () => {
+    const { order, userId, world, app, dependencies } = createSerialService();
+    world.notify = () => Promise.reject(new Error("403"));
+    await order(await userId("+998901234567"));
+    await app.idle();
+    await failUntil(8, world, app, dependencies);
+    world.notify = async () => {};
+    await order(await userId("+998901234568"));
+    await app.idle();
+    const slow = Promise.withResolvers<void>();
+    world.notify = (orderId) => (orderId === 3 ? slow.promise : Promise.resolve());
+    for (const n of [3, 4]) await order(await userId(`+99890123457${n}`));
+    await turn();
+    world.nowMs += 5000;
+    slow.reject(new Error("busy"));
+    await app.idle();
+    world.notified.length = 0;
+    expect(await app.workers.notify.runOnce()).toBe(2);
+    await app.idle();
+    expect(world.notified.toSorted()).toEqual([1, 4]);
+  });
+
   test("is sent one at a time to a serial dispatcher, and waiting is not a failed attempt", async () => {
-    const world = createWorld();
-    const given = createDependencies(world);
-    const service = createServiceOn({
-      ...given,
-      dispatcher: { ...given.dispatcher, isSerial: true },
-    });
-    const { order, userId, app, dependencies } = service;
+    const { order, userId, world, app, dependencies } = createSerialService();
     const first = Promise.withResolvers<void>();
     world.notify = (orderId) => (orderId === 1 ? first.promise : Promise.resolve());
     for (let n = 1; n <= 4; n++) await order(await userId(`+99890123456${n}`));
@@ -224,12 +353,7 @@ describe("dispatcher notification", () => {
   });
 
   test("that is being sent when the service stops is recorded, and no other begins", async () => {
-    const world = createWorld();
-    const given = createDependencies(world);
-    const { order, userId, app, dependencies } = createServiceOn({
-      ...given,
-      dispatcher: { ...given.dispatcher, isSerial: true },
-    });
+    const { order, userId, world, app, dependencies } = createSerialService();
     const first = Promise.withResolvers<void>();
     world.notify = () => first.promise;
     for (let n = 1; n <= 3; n++) await order(await userId(`+99890123456${n}`));
@@ -259,6 +383,17 @@ describe("dispatcher notification", () => {
     expect(world.notified).toEqual([1, 1]);
   });
 });
+
+/** Creates a service whose dispatcher takes one notification at a time. */
+function createSerialService() {
+  const world = createWorld();
+  const given = createDependencies(world);
+  const service = createServiceOn({
+    ...given,
+    dispatcher: { ...given.dispatcher, isSerial: true },
+  });
+  return { world, ...service };
+}
 
 /** Waits one turn of the event loop, in which all work that needs no timer finishes. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));

@@ -1,9 +1,13 @@
 import { describe, expect, test } from "bun:test";
+import { Unavailable } from "../../src/errors.ts";
 import type { ChargeOutcome } from "../../src/ports.ts";
 import { createChargeOrder } from "../../src/orders/charge-order.ts";
 import { createService, createServiceOn } from "../support/service.ts";
 
 const MINUTE_MS = 60_000;
+
+/** Longer than any test runs. */
+const LONG_MS = 2 * MINUTE_MS;
 
 /** Waits one turn of the event loop, in which all work that needs no timer finishes. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -77,7 +81,7 @@ describe("payment in doubt", () => {
   });
 
   test("is retried with the same payment key when due, then settled and notified", async () => {
-    const { order, get, userId, world, app } = createService();
+    const { order, get, userId, world, app, dependencies } = createService();
     const user = await userId();
     world.charge = () => Promise.reject(new Error("502"));
     await order(user);
@@ -91,8 +95,33 @@ describe("payment in doubt", () => {
     expect(world.charges).toHaveLength(2);
     expect(new Set(world.charges.map((charge) => JSON.stringify(charge))).size).toBe(1);
     expect(world.notified).toEqual([1]);
+    // Without a webhook, no event is stored for it.
+    const events = await dependencies.store.run((tx) => tx.select().from(tx.tables.orderEvents));
+    expect(events).toEqual([]);
     const repeat = await order(user);
     expect([repeat.status, repeat.headers.get("idempotent-replayed")]).toEqual([200, "true"]);
+  });
+
+  test("that is still in doubt after a retry is returned with the next retry's time", async () => {
+    const { order, userId, world, app } = createService();
+    const user = await userId();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(user);
+    world.nowMs += 1000;
+    expect(await app.workers.charge.runOnce()).toBe(1);
+    await app.idle();
+    const repeat = await order(user);
+    expect([repeat.status, repeat.headers.get("retry-after")]).toEqual([202, "17"]);
+  });
+
+  test("is returned as 202 even if the order can't be read again", async () => {
+    const { userId, world, dependencies } = createService();
+    const user = await userId();
+    const read = () => Promise.reject(new Unavailable("the disk is gone"));
+    const store = { ...dependencies.store, read };
+    world.charge = () => Promise.reject(new Error("502"));
+    const { status, body } = await createServiceOn({ ...dependencies, store }).order(user);
+    expect([status, body["order_id"]]).toEqual([202, 1]);
   });
 
   test("can be declined by a retry, without a notification", async () => {
@@ -159,15 +188,15 @@ describe("payment in doubt", () => {
   });
 
   test.each([
-    ["times out when its lease expires", 20, 1, "no answer within 20 ms"],
-    ["does not start if its lease has expired", 0, 0, "lease expired before the charge started"],
-  ])("a delayed attempt %s", async (_what, leftMs, charges, reason) => {
+    ["times out although its lease continues", 20, LONG_MS, 1, "no answer within 20 ms"],
+    ["times out when its lease expires", LONG_MS, 20, 1, "no answer within 20 ms"],
+    ["does not start if its lease has expired", LONG_MS, 0, 0, "lease expired before"],
+  ])("an attempt %s", async (_what, paymentTimeoutMs, leftMs, charges, reason) => {
     const { dependencies, world } = createService();
     world.charge = () => new Promise(() => {});
     const chargeOrder = createChargeOrder({
       ...dependencies,
-      // Longer than any test runs.
-      config: { paymentTimeoutMs: 120_000 },
+      config: { paymentTimeoutMs },
       notify: () => {},
       cutoff: new AbortController().signal,
     });
@@ -212,6 +241,21 @@ describe("payment in doubt", () => {
     await app.idle();
     expect(warned()).toBe(1);
     expect(world.lines.at(-1)).toMatch(/^Warning: The payment of order 1 is in doubt.*502/s);
+  });
+
+  test("is retried before those that have been due for a shorter time", async () => {
+    const { order, register, world, app } = createService();
+    world.charge = () => Promise.reject(new Error("502"));
+    for (let i = 1; i <= 65; i++) {
+      await order((await register(`+99890${1_000_000 + i}`)).body["user_id"]);
+      world.nowMs += 1;
+    }
+    world.charges.length = 0;
+    world.charge = async () => "paid";
+    world.nowMs += MINUTE_MS;
+    expect(await app.workers.charge.runOnce()).toBe(64);
+    await app.idle();
+    expect(world.charges.map(({ orderId }) => orderId)).not.toContain(65);
   });
 
   test("that hangs does not delay other payments, and at most 64 are retried at a time", async () => {
@@ -361,6 +405,28 @@ describe("payment in doubt", () => {
     const { status, body } = await first;
     expect(status).toBe(200);
     expect(body).toMatchObject({ status: "ok", order_id: 1 });
+  });
+
+  test("that a retry has settled keeps the lease of its notification when the first attempt fails", async () => {
+    const { order, userId, world, app, dependencies, resume } = createService();
+    const user = await userId();
+    const first = Promise.withResolvers<"paid">();
+    world.charge = () => first.promise;
+    const ordering = order(user);
+    while (world.charges.length < 1) await Bun.sleep(0);
+    const notification = Promise.withResolvers<void>();
+    world.notify = () => notification.promise;
+    world.charge = async () => "paid";
+    await resume();
+    await app.workers.charge.runOnce();
+    await app.workers.charge.idle();
+    const rows = () => dependencies.store.run((tx) => tx.select().from(tx.tables.orders));
+    const settled = await rows();
+    first.reject(new Error("502"));
+    expect((await ordering).status).toBe(200);
+    expect(await rows()).toEqual(settled);
+    notification.resolve();
+    await app.idle();
   });
 
   test("is recorded once if two attempts race", async () => {

@@ -2,6 +2,7 @@ import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { eq } from "drizzle-orm";
+import { createInsertOrder } from "../../src/orders/insert-order.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { createService, createServiceOn } from "../support/service.ts";
 import { openStore } from "../support/store.ts";
@@ -92,6 +93,22 @@ describe("create order", () => {
     database.run("DROP TRIGGER ignore_orders");
     expect((await order(user)).status).toBe(200);
     await store.close();
+  });
+
+  test("inserts a batch by user and key, so that the batches of two instances do not deadlock", async () => {
+    const { dependencies, userId } = createService();
+    const insert = createInsertOrder({ ...dependencies, retryAt: () => 0 });
+    const user = await userId("+998901234567");
+    const other = await userId("+998901234568");
+    const common = { tariffCode: "standard_300", address: null, comment: null, withinLimit: true };
+    const inserted = await Promise.all(
+      [
+        { userId: other, idempotencyKey: "a" },
+        { userId: user, idempotencyKey: "b" },
+        { userId: user, idempotencyKey: "a" },
+      ].map((own) => insert({ ...common, ...own, paymentKey: crypto.randomUUID() })),
+    );
+    expect(inserted).toMatchObject([{ orderId: 3 }, { orderId: 2 }, { orderId: 1 }]);
   });
 
   test("returns 404 for an unknown or inactive tariff", async () => {

@@ -47,6 +47,37 @@ test("batch item that fails does not fail the other items", async () => {
   expect(await store.run(allUsers)).toHaveLength(2);
 });
 
+test("batch of one item that fails is not run again", async () => {
+  const store = openTestStore();
+  let runs = 0;
+  const fail = store.batch(async (_tx, _items: readonly number[]): Promise<readonly number[]> => {
+    runs += 1;
+    throw new Error("refused");
+  });
+  expect(await refusal(fail(1))).toContain("refused");
+  expect(runs).toBe(1);
+});
+
+test("batch takes no items once its work has begun", async () => {
+  const store = openTestStore();
+  const batches: number[][] = [];
+  let second: Promise<number> | undefined;
+  const echo = store.batch(async (tx, items: readonly number[]) => {
+    batches.push([...items]);
+    second ??= echo(2);
+    await tx.select().from(tx.tables.users);
+    return items;
+  });
+  expect([await echo(1), await second]).toEqual([1, 2]);
+  expect(batches).toEqual([[1], [2]]);
+});
+
+test("batch rejects if its work returns too few results", async () => {
+  const store = openTestStore();
+  const forget = store.batch(async (_tx, _items: readonly number[]) => []);
+  expect(await refusal(forget(1))).toContain("a batch of 1 items returned 0 results");
+});
+
 describe("database", () => {
   test("never reuses an id", async () => {
     const store = openTestStore();

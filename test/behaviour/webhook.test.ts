@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { describe, expect, jest, setDefaultTimeout, test } from "bun:test";
 import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -6,13 +7,16 @@ import { Webhook } from "standardwebhooks";
 import { createWebhook } from "../../src/adapters/webhook.ts";
 import { createApp } from "../../src/app.ts";
 import { createChangeStage } from "../../src/orders/change-stage.ts";
-import type { WebhookEvent } from "../../src/ports.ts";
+import { createDeliverEvent } from "../../src/orders/deliver-event.ts";
+import type { WebhookEvent, WebhookSender } from "../../src/ports.ts";
+import type { Store } from "../../src/store/store.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { compileStrictly, readDocument, resolve } from "../support/contract.ts";
 import { freePort } from "../support/free-port.ts";
 import { spawnService, temporaryFolder } from "../support/process.ts";
 import { createServiceOn } from "../support/service.ts";
 import { skip } from "../support/skip.ts";
+import { openStore } from "../support/store.ts";
 import { createDependencies, createWorld } from "../support/world.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
@@ -21,9 +25,13 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const SECRET = `whsec_${Buffer.from("a secret of enough bytes").toString("base64")}`;
 
+/** Waits one turn of the event loop. */
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
 /** Creates a service with a webhook, and records the events it sends. */
-function createServiceWithBot() {
+function createServiceWithBot(store?: Store) {
   const world = createWorld();
+  const given = createDependencies(world);
   const sent: WebhookEvent[] = [];
   const bot = { answer: async (_event: WebhookEvent): Promise<void> => {} };
   const webhook = {
@@ -33,7 +41,7 @@ function createServiceWithBot() {
     },
   };
   const service = createServiceOn(
-    { ...createDependencies(world), webhook },
+    { ...given, store: store ?? given.store, webhook },
     { ORDERS_PER_USER_PER_HOUR: "0" },
   );
   const changeStage = createChangeStage(service.dependencies);
@@ -121,6 +129,143 @@ describe("webhook delivery", () => {
     ]);
   });
 
+  test("sends nothing for an order whose retry gets an unknown answer; it stays in doubt", async () => {
+    const { userId, order, get, app, world, sent, events } = createServiceWithBot();
+    world.charge = async () => "maybe" as never;
+    await order(await userId());
+    world.nowMs += 60_000;
+    expect(await app.workers.charge.runOnce()).toBe(1);
+    await app.idle();
+    expect(await events.runOnce()).toBe(0);
+    expect(sent).toEqual([]);
+    expect((await get("/orders/1")).body["status"]).toBe("pending");
+  });
+
+  test("sends order.settled once if two retries race", async () => {
+    const { userId, order, app, world, sent, dependencies, events } = createServiceWithBot();
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    const answer = Promise.withResolvers<"paid">();
+    world.charge = () => answer.promise;
+    world.nowMs += 60_000;
+    await app.workers.charge.runOnce();
+    world.charge = async () => "paid";
+    world.nowMs += 60_000;
+    const copy = createApp(dependencies);
+    expect(await copy.workers.charge.runOnce()).toBe(1);
+    await copy.idle();
+    answer.resolve("paid");
+    await app.idle();
+    await events.runOnce();
+    expect(sent).toMatchObject([{ type: "order.settled", data: { order_id: 1, status: "paid" } }]);
+  });
+
+  test("sends order.settled even if its event could not be stored at first", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    const { userId, order, get, app, world, sent, events } = createServiceWithBot(store);
+    world.charge = () => Promise.reject(new Error("502"));
+    await order(await userId());
+    world.charge = async () => "paid";
+    using database = new Database(path);
+    const retry = async () => {
+      world.nowMs += 60_000;
+      expect(await app.workers.charge.runOnce()).toBe(1);
+      await app.idle();
+    };
+    database.run(
+      "CREATE TRIGGER refuse BEFORE INSERT ON order_events BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    await retry();
+    expect((await get("/orders/1")).body["status"]).toBe("pending");
+    database.run("DROP TRIGGER refuse");
+    await retry();
+    await events.runOnce();
+    expect(sent).toMatchObject([{ type: "order.settled", data: { order_id: 1, status: "paid" } }]);
+    await store.close();
+  });
+
+  test("claims at most 16 events, those first that have been due for longest", async () => {
+    const { userId, order, app, world, sent, accept, makeEvents, events } = createServiceWithBot();
+    await makeEvents(16);
+    world.nowMs += 1;
+    await order(await userId(), { "idempotency-key": "17" });
+    await accept(17);
+    await app.idle();
+    expect(await events.runOnce()).toBe(16);
+    expect(await events.runOnce()).toBe(1);
+    expect(sent.at(-1)).toMatchObject({ data: { order_id: 17 } });
+  });
+
+  test("keeps the lease of a newer attempt when an older one fails", async () => {
+    const { app, world, sent, bot, makeEvents, dependencies } = createServiceWithBot();
+    await makeEvents(1);
+    const answers = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    bot.answer = () => answers[sent.length - 1]?.promise ?? Promise.resolve();
+    await app.workers.events.runOnce();
+    while (sent.length < 1) await turn();
+    world.nowMs += 6000;
+    const copy = createApp(dependencies);
+    expect(await copy.workers.events.runOnce()).toBe(1);
+    while (sent.length < 2) await turn();
+    answers[0]?.reject(new Error("502"));
+    await app.idle();
+    const rows = () => dependencies.store.run((tx) => tx.select().from(tx.tables.orderEvents));
+    expect(await rows()).toMatchObject([{ attempts: 2, dueAt: world.nowMs + 6000 }]);
+    answers[1]?.resolve();
+    await copy.idle();
+    expect(await rows()).toMatchObject([{ attempts: 2, dueAt: null }]);
+  });
+
+  test("repeats an event if the response can't be recorded", async () => {
+    const { world, sent, bot, makeEvents, events } = createServiceWithBot();
+    await makeEvents(1);
+    bot.answer = async () => {
+      world.storeFault = new Error("full");
+    };
+    await events.runOnce();
+    world.storeFault = undefined;
+    bot.answer = async () => {};
+    world.nowMs += 60_000;
+    expect(await events.runOnce()).toBe(1);
+    expect(sent).toHaveLength(2);
+    expect(world.lines.join()).toContain("Could not reschedule webhook event 1");
+  });
+
+  test.each([
+    ["after 5 s", () => jest.advanceTimersByTime(1)],
+    ["at once when the service stops", (cutoff: AbortController) => cutoff.abort()],
+  ])("is aborted %s", async (_when, end) => {
+    const { makeEvents, dependencies } = createServiceWithBot();
+    await makeEvents(1);
+    const [event] = await dependencies.store.run((tx) => tx.select().from(tx.tables.orderEvents));
+    if (event === undefined) throw new Error("no event");
+    const signals: AbortSignal[] = [];
+    const send: WebhookSender["send"] = (_event, { signal }) => {
+      signals.push(signal);
+      return new Promise(() => {});
+    };
+    const cutoff = new AbortController();
+    const deliver = createDeliverEvent({
+      ...dependencies,
+      webhook: { send },
+      cutoff: cutoff.signal,
+    });
+    jest.useFakeTimers();
+    try {
+      const delivering = deliver({ ...event, attempt: 1, dueAt: 6000 }).then(() => "none", String);
+      while (signals.length < 1) await turn();
+      jest.advanceTimersByTime(4999);
+      expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
+      end(cutoff);
+      expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
+      expect(await delivering).toContain("no answer within 5000 ms");
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
   test("retries a failed event with growing pauses", async () => {
     const { userId, order, app, world, sent, bot, accept, events } = createServiceWithBot();
     await order(await userId());
@@ -179,6 +324,8 @@ describe("webhook delivery", () => {
       await events.runOnce();
       await skipToNextAttempt();
     }
+    const warnings = world.lines.filter((line) => line.startsWith("Warning: Webhook event 1"));
+    expect(warnings.length).toBeGreaterThan(0);
     bot.answer = async () => {};
     await events.runOnce();
     expect(sent).toHaveLength(11);
@@ -269,7 +416,7 @@ describe("webhook delivery", () => {
     // Never resolves, as if the process had ended.
     bot.answer = () => new Promise(() => {});
     void app.workers.events.runOnce();
-    while (sent.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    while (sent.length === 0) await turn();
     bot.answer = async () => {};
     const next = createApp(dependencies);
     await next.workers.events.runOnce();

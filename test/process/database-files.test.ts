@@ -1,5 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
+  copyFileSync,
   existsSync,
   linkSync,
   mkdirSync,
@@ -20,7 +21,7 @@ import { openSqliteReader } from "../../src/store/sqlite/store.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { mountDisk, mountFile } from "../support/disk.ts";
 import { runCommand, temporaryFolder } from "../support/process.ts";
-import { addUser, databaseRefusal } from "../support/rows.ts";
+import { addUser, allUsers, databaseRefusal } from "../support/rows.ts";
 import { skip } from "../support/skip.ts";
 import { openStore } from "../support/store.ts";
 
@@ -118,11 +119,11 @@ describe("database path", () => {
 
 describe("the check of the files in use", () => {
   /** Creates files in a folder that has not changed recently, and a check of them. */
-  function watch(folder: string, database = join(folder, "x.db")) {
+  function watch(folder: string, links: { database?: string; wal?: string } = {}) {
     const at = (name: string) => join(folder, name);
     mkdirSync(folder, { recursive: true });
     const side = { wal: at("x.db-wal"), sharedMemory: at("x.db-shm"), lock: at("x.db.lock") };
-    const paths = { database, ...side };
+    const paths = { database: at("x.db"), ...side, ...links };
     for (const path of Object.values(paths)) writeFileSync(path, "");
     utimesSync(folder, 1, 1);
     const clock = { ms: 0 };
@@ -165,23 +166,33 @@ describe("the check of the files in use", () => {
     expect(check).toThrow("was deleted or replaced");
   });
 
-  /** Makes the database a link to a link to a file. Returns a function that changes the second. */
-  function linkTwice(folder: string): () => void {
-    for (const name of ["a", "b", "c"]) mkdirSync(join(folder, name));
-    const second = join(folder, "b", "link");
-    for (const name of ["one", "two"]) writeFileSync(join(folder, "c", name), "");
+  /**
+   * Creates files like `watch`, one of them a link to a link to its file. `changeLink` changes the
+   * second link; no watched file is in its folder.
+   */
+  function watchLinked(folder: string, name: "database" | "wal") {
+    for (const part of ["a", "b", "c"]) mkdirSync(join(folder, part));
+    const [first, second] = [join(folder, "a", "link"), join(folder, "b", "link")];
+    for (const file of ["one", "two"]) writeFileSync(join(folder, "c", file), "");
     symlinkSync(join(folder, "c", "one"), second);
-    symlinkSync(second, join(folder, "a", "x.db"));
-    return () => {
+    symlinkSync(second, first);
+    const changeLink = () => {
       rmSync(second);
       symlinkSync(join(folder, "c", "two"), second);
     };
+    return { ...watch(join(folder, "c"), { [name]: first }), changeLink };
   }
+
+  test("finds at once that the second of two links to the database was changed", () => {
+    using folder = temporaryFolder();
+    const { check, changeLink } = watchLinked(folder.path, "database");
+    changeLink();
+    for (let count = 0; count < 3; count++) expect(check).toThrow("was deleted or replaced");
+  });
 
   test("finds within a second what does not change the folder", () => {
     using folder = temporaryFolder();
-    const changeLink = linkTwice(folder.path);
-    const { check, clock } = watch(join(folder.path, "c"), join(folder.path, "a", "x.db"));
+    const { check, clock, changeLink } = watchLinked(folder.path, "wal");
     changeLink();
     check();
     clock.ms += 1000;
@@ -190,8 +201,7 @@ describe("the check of the files in use", () => {
 
   test("is complete for two seconds after the folder has changed", () => {
     using folder = temporaryFolder();
-    const changeLink = linkTwice(folder.path);
-    const { check, clock } = watch(join(folder.path, "c"), join(folder.path, "a", "x.db"));
+    const { check, clock, changeLink } = watchLinked(folder.path, "wal");
     writeFileSync(join(folder.path, "c", "backup"), "");
     check();
     clock.ms += 2000;
@@ -202,8 +212,7 @@ describe("the check of the files in use", () => {
 
   test("is complete if asked for", () => {
     using folder = temporaryFolder();
-    const changeLink = linkTwice(folder.path);
-    const { check } = watch(join(folder.path, "c"), join(folder.path, "a", "x.db"));
+    const { check, changeLink } = watchLinked(folder.path, "wal");
     changeLink();
     expect(() => check(true)).toThrow("was deleted or replaced");
   });
@@ -218,4 +227,22 @@ describe("the check of the files in use", () => {
     }
     expect(sizes).toEqual([65 * 1024 ** 2]);
   });
+});
+
+test.each([
+  ["deleted", (path: string) => rmSync(path)],
+  ["replaced by a copy", (path: string) => renameSync(`${path}.new`, path)],
+])("store keeps its log if the database was %s just before it closes", async (_how, remove) => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  const store = openStore(path);
+  await store.run(addUser("+998901234567"));
+  for (const copy of [`${path}.new`, `${path}.old`]) copyFileSync(path, copy);
+  remove(path);
+  await store.close();
+  // Without the log, this older copy has no users.
+  renameSync(`${path}.old`, path);
+  const next = openStore(path);
+  expect(await next.run(allUsers)).toHaveLength(1);
+  await next.close();
 });

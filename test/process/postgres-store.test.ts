@@ -10,6 +10,8 @@ import {
   test,
 } from "bun:test";
 import { createLog } from "../../src/log.ts";
+import { webhookJobs } from "../../src/orders/event-queries.ts";
+import { chargeJobs } from "../../src/orders/order-jobs.ts";
 import { openPostgresStore, type PostgresStore } from "../../src/store/postgres/store.ts";
 import { readMigrations } from "../../src/store/migrations.ts";
 import type { Store } from "../../src/store/store.ts";
@@ -20,7 +22,7 @@ import {
   type PostgresServer,
   startPostgres,
 } from "../support/postgres.ts";
-import { addUser, allUsers, refusal } from "../support/rows.ts";
+import { addUser, allUsers, PENDING, refusal } from "../support/rows.ts";
 import { createServiceOn } from "../support/service.ts";
 import { skip } from "../support/skip.ts";
 import { type Fate, startProxy } from "../support/tcp-proxy.ts";
@@ -141,6 +143,62 @@ describe("connection cut after the server has committed", () => {
       ]);
     },
   );
+});
+
+describe("order whose insert was not acknowledged, claimed by another instance since", () => {
+  for (const [outcome, status] of [
+    ["paid", 200],
+    ["declined", 402],
+    ["pending", 202],
+  ] as const) {
+    onServer(`is answered as that instance's attempt left it: ${outcome}`, async (server, url) => {
+      const network = { isUp: true, cutsInserts: false };
+      const judge = (data: string): Fate => {
+        if (!network.cutsInserts || !/INSERT 0 1\0/.test(data)) return "pass";
+        network.isUp = false;
+        return "cut";
+      };
+      // Nothing listens on port 1, so the insert is retried only once the network is back up.
+      using proxy = startProxy(() => (network.isUp ? server.port : 1), { judge });
+      const { store } = await openOnClock(url.replace(/:\d+\//, `:${proxy.port}/`));
+      const [first, second] = [serve(store), serve(await open(url))];
+      const user = await second.userId();
+      const order = ({ post }: typeof first, address: string) =>
+        post(
+          "/create_order",
+          { user_id: user, tariff_code: "standard_300", address },
+          { "idempotency-key": "a" },
+        );
+      network.cutsInserts = true;
+      const ordering = order(first, "Chilonzor 5");
+      while (network.isUp) await Bun.sleep(1);
+
+      // The lease of the first attempt expires.
+      for (const { world } of [first, second]) world.nowMs += 60_000;
+      // This repeat changes the address, which must not mark the first response.
+      expect((await order(second, "Chilonzor 7")).status).toBe(202);
+      const charge = Promise.withResolvers<"paid">();
+      second.world.charge = async () => (outcome === "pending" ? charge.promise : outcome);
+      // Unfinished, so that the paid order still has a due time.
+      const notification = Promise.withResolvers<void>();
+      second.world.notify = () => notification.promise;
+      const { workers, idle } = second.app;
+      expect(await workers.charge.runOnce()).toBe(1);
+      if (outcome !== "pending") await workers.charge.idle();
+
+      network.cutsInserts = false;
+      network.isUp = true;
+      const { status: answered, body, headers } = await ordering;
+      expect([answered, body["order_id"], body["details_ignored"]]).toEqual([status, 1, undefined]);
+      expect(headers.get("idempotent-replayed")).toBeNull();
+      charge.resolve("paid");
+      notification.resolve();
+      await idle();
+      expect([first.world.charges.length, second.world.charges.length]).toEqual([0, 1]);
+      const rows = await second.dependencies.store.read((tx) => tx.select().from(tx.tables.orders));
+      expect(rows).toMatchObject([{ id: 1, address: "Chilonzor 7" }]);
+    });
+  }
 });
 
 describe("server unreachable after it has committed an order", () => {
@@ -438,6 +496,21 @@ describe("several instances", () => {
     },
   );
 
+  onServer("answer waiting repeats when they stop", async (_server, url) => {
+    const slow = { PAYMENT_TIMEOUT_MS: "120000" };
+    const [first, second] = [serve(await open(url), slow), serve(await open(url), slow)];
+    const user = await first.userId();
+    const answer = Promise.withResolvers<"paid">();
+    first.world.charge = () => answer.promise;
+    const taken = first.order(user);
+    while (first.world.charges.length < 1) await Bun.sleep(1);
+    const repeat = second.order(user);
+    await second.app.drain();
+    expect((await repeat).status).toBe(202);
+    answer.resolve("paid");
+    expect((await taken).status).toBe(200);
+  });
+
   onServer(
     "bring forward due times beyond any lease or backoff, but no earlier ones",
     async (_server, url) => {
@@ -465,6 +538,32 @@ describe("several instances", () => {
       expect(world.charges.map(({ orderId }) => orderId)).toEqual([1, 2, 2]);
     },
   );
+
+  onServer("skip orders and events that another one has locked", async (_server, url) => {
+    const store = await open(url);
+    await store.run(async (tx) => {
+      const { orders, orderEvents } = tx.tables;
+      await addUser("+998900000001")(tx);
+      const event = { orderId: 1, at: 0, actor: "", kind: "settled" as const };
+      for (const paymentKey of ["a", "b"]) {
+        await tx.insert(orders).values({ ...PENDING, paymentKey });
+        await tx.insert(orderEvents).values({ ...event, dueAt: 1, attempts: 0 });
+      }
+    });
+    await using other = new SQL({ url, max: 1 });
+    await other.begin(async (tx) => {
+      // Like an UPDATE, this does not conflict with the foreign key of the other event.
+      await tx`SELECT FROM orders WHERE id = 1 FOR NO KEY UPDATE`;
+      await tx`SELECT FROM order_events WHERE id = 1 FOR NO KEY UPDATE`;
+      for (const jobs of [chargeJobs, webhookJobs]) {
+        const found = await store.run(async (tx) => [
+          await jobs.makeDue(tx, { now: 2, after: 0 }),
+          await jobs.claim(tx, { now: 2, dueAt: 3, limit: 10 }),
+        ]);
+        expect(found.map((rows) => rows.length)).toEqual([1, 1]);
+      }
+    });
+  });
 
   onServer("claim each due order once", async (_server, url) => {
     const instances = await Promise.all([1, 2, 3].map(async () => serve(await open(url))));

@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, jest, setDefaultTimeout, test } from "bun:test";
-import { cpSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { addUser, allUsers, PENDING, refusal } from "../support/rows.ts";
 import { openStore } from "../support/store.ts";
@@ -58,6 +58,35 @@ describe("SQLite transaction", () => {
     expect(await store.run((tx) => tx.select().from(tx.tables.orders))).toEqual([]);
   });
 
+  test("is rejected with Unavailable if the files disappear while its batch is retried one by one", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    let runs = 0;
+    const settled = await Promise.allSettled([
+      store.run(async () => {
+        runs += 1;
+        if (runs === 2) rmSync(`${path}-shm`);
+      }),
+      store.run(() => Promise.reject(new Error("refused"))),
+      store.run(allUsers),
+      store.run(allUsers),
+    ]);
+    const rejected = { status: "rejected", reason: { name: "Unavailable" } };
+    expect(settled).toMatchObject([{ status: "fulfilled" }, rejected, rejected, rejected]);
+    await store.close();
+  });
+
+  test("of a ping changes nothing, but is written to the log", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    const before = statSync(`${path}-wal`).size;
+    await store.ping();
+    expect(statSync(`${path}-wal`).size).toBeGreaterThan(before);
+    await store.close();
+  });
+
   test("that is slow is not interleaved with another transaction", async () => {
     const store = openStore();
     const order: string[] = [];
@@ -79,7 +108,7 @@ describe("SQLite transaction", () => {
     const running = store.run(addUser("+998900000001"));
     await store.close();
     expect(await running).toMatchObject([{ id: 1 }]);
-    expect(await refusal(store.run(allUsers))).toContain("closed");
+    expect(await refusal(store.run(allUsers))).toBe("Unavailable: the store is closed");
     expect(Bun.file(`${path}-wal`).size).toBe(0);
   });
 
@@ -181,6 +210,7 @@ describe("batch that can wait", () => {
     const [last] = await Promise.all([add("+998900000002"), store.close()]);
     expect(last).toBe("+998900000002");
     expect(commits.count).toBe(2);
+    expect(await refusal(add("+998900000003"))).toBe("Unavailable: the store is closed");
   });
 });
 

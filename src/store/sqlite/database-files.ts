@@ -1,8 +1,10 @@
 import {
   closeSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
+  readlinkSync,
   realpathSync,
   statSync,
   chmodSync,
@@ -190,7 +192,9 @@ export function watchDatabaseFiles(
   onLargeWal: (bytes: number) => void,
 ): (isComplete?: boolean) => void {
   const opened = Object.values(paths).map((path) => ({ path, file: fileAt(path) }));
-  const folders = Array.from(new Set(Object.values(paths).map(dirname)));
+  const folders = Array.from(
+    new Set([...foldersOf(paths.database), ...Object.values(paths).map(dirname)]),
+  );
   let states = folders.map(fileAt);
   let completeUntil = elapsed() + COMPLETE_AFTER_CHANGE_MS;
   let nextCompleteAt = 0;
@@ -228,6 +232,13 @@ export function watchDatabaseFiles(
       wasLarge = isLarge;
     }
   }
+}
+
+/** Returns the folder of the path and, if that is a symbolic link, those of the path it names. */
+function foldersOf(path: string): string[] {
+  const folder = dirname(path);
+  if (!lstatSync(path).isSymbolicLink()) return [folder];
+  return [folder, ...foldersOf(resolve(realpathSync(folder), readlinkSync(path)))];
 }
 
 function isSame(a: Stats | undefined, b: Stats | undefined): boolean {

@@ -207,8 +207,8 @@ function openLocked(
         await close();
         reader.close();
         try {
-          // Readers with a different -shm are invisible to the checkpoint, which would truncate
-          // their log.
+          // The checkpoint would truncate a log that others need: copies of a replaced database, or
+          // readers with a different -shm, which it does not see.
           checkFiles(true);
           // Moves all data into the database file; a remaining log is empty.
           database.run("PRAGMA wal_checkpoint(TRUNCATE)");
