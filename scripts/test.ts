@@ -8,7 +8,7 @@ const MAX_CPU_SECONDS = 120;
 
 const folders = process.argv.slice(2);
 
-// Builds the service once, so that each worker does not.
+// Builds the executable once, so that each worker does not.
 await serviceCommand();
 
 const tests = Bun.spawn(

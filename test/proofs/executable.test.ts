@@ -1,23 +1,22 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, chownSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, copyFileSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { version } from "../../package.json";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { temporaryFolder } from "../support/process.ts";
+import { serviceCommand } from "../support/service-command.ts";
 import { skip } from "../support/skip.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-const ROOT = join(import.meta.dir, "../..");
 const NOBODY = 65_534;
 
 const folder = temporaryFolder();
+// Alone in its folder, as on a server.
 const executable = join(folder.path, "nmservis");
-beforeAll(() => {
-  // The second --outfile wins, so dist/ stays unchanged.
-  const build = [process.execPath, "run", "--silent", "build", "--outfile", executable];
-  const built = Bun.spawnSync(build, { cwd: ROOT });
-  expect(built.exitCode, built.stderr.toString()).toBe(0);
+beforeAll(async () => {
+  const [built = ""] = await serviceCommand();
+  copyFileSync(built, executable);
   chmodSync(folder.path, 0o755);
 });
 afterAll(() => folder[Symbol.dispose]());

@@ -17,32 +17,35 @@ const ROOT = join(import.meta.dir, "../..");
 /** One per user, because a user can't replace another user's files. */
 const CACHE = join(tmpdir(), `nmservis-test-cache-${process.getuid?.() ?? "user"}`);
 
-/** Entries unused for this long are removed. */
-const MAX_UNUSED_MS = 3 * 60 * 60_000;
+/** How long an unused entry is kept. A long crash test uses its services for an hour. */
+const KEPT_MS = 3 * 60 * 60_000;
 
 /**
- * Returns the folder with this name in the cache. If it is missing, `make` fills a new one, whose
- * final path is `path`. Safe to call from several processes: each gets a complete folder.
+ * Returns the folder with this key in the cache. If it is missing, `make` fills a new one, and
+ * entries of the same kind that were not used for `keptMs` are removed. Safe to call from several
+ * processes: each gets a complete folder.
  */
 export async function cachedFolder(
-  name: string,
-  make: (folder: string, path: string) => Promise<void> | void,
+  kind: string,
+  key: string,
+  make: (folder: string) => Promise<void> | void,
+  keptMs = KEPT_MS,
 ): Promise<string> {
-  const path = join(CACHE, name);
+  const path = join(CACHE, `${kind}-${key}`);
   if (markAsUsed(path)) return path;
   // Other users, such as PostgreSQL's, must be able to read it.
   mkdirSync(CACHE, { recursive: true, mode: 0o755 });
   const folder = mkdtempSync(join(CACHE, "new-"));
   chmodSync(folder, 0o755);
   try {
-    await make(folder, path);
+    await make(folder);
     renameSync(folder, path);
   } catch (fault) {
     rmSync(folder, { recursive: true, force: true });
     // Another process may have created the folder first, with the same content.
     if (!markAsUsed(path)) throw fault;
   }
-  removeUnused();
+  removeUnused(kind, keptMs);
   return path;
 }
 
@@ -76,11 +79,12 @@ export function hashOf(paths: readonly string[]): string {
   return hash.digest("hex").slice(0, 16);
 }
 
-function removeUnused() {
+function removeUnused(kind: string, keptMs: number) {
   for (const name of readdirSync(CACHE)) {
+    if (!name.startsWith(`${kind}-`)) continue;
     const path = join(CACHE, name);
     try {
-      if (Date.now() - statSync(path).mtimeMs < MAX_UNUSED_MS) continue;
+      if (Date.now() - statSync(path).mtimeMs < keptMs) continue;
       rmSync(path, { recursive: true, force: true });
     } catch {
       // Another process has removed it.

@@ -162,7 +162,7 @@ export type PostgresServer = NonNullable<Awaited<ReturnType<typeof startPostgres
 /** Returns a cached folder with a new server's files in `data`, because initdb takes a second. */
 function initialData(programs: string): Promise<string> {
   const version = run([join(programs, "initdb"), "--version"]).replace(/[^\w.]+/g, "-");
-  return cachedFolder(`postgres-${version}`, (folder) => {
+  return cachedFolder("postgres", version, (folder) => {
     run([
       ...giveToServer(folder),
       join(programs, "initdb"),

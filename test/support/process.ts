@@ -9,7 +9,7 @@ const ROOT = join(import.meta.dir, "../..");
 /** In a process that runs for a second, the JIT takes 10 % of the CPU time and hardly helps. */
 export const WITHOUT_JIT = { BUN_JSC_useJIT: "0" };
 
-/** Starts the service on a free port; resolves when it listens. `command` replaces the bundle. */
+/** Starts the service on a free port; resolves when it listens. `command` replaces the executable. */
 export async function spawnService(
   environment: Record<string, string>,
   command?: readonly string[],

@@ -17,8 +17,8 @@ export interface Tools {
 
 /** Returns the tools, built once per version of the sources. */
 export async function makeTools(): Promise<Tools> {
-  const name = `crash-services-${hashOf([...SOURCES, "test/proofs/real-crashes", "test/support"])}`;
-  const folder = await cachedFolder(name, async (folder) => {
+  const sources = hashOf([...SOURCES, "test/proofs/real-crashes", "test/support"]);
+  const folder = await cachedFolder("crash-services", sources, async (folder) => {
     // The store looks for its migrations two folders above its own folder.
     cpSync(join(ROOT, "drizzle"), join(folder, "drizzle"), { recursive: true });
     await Bun.build({
@@ -90,7 +90,7 @@ export async function compileWriteLog(): Promise<string | null> {
   const compiler = Bun.which("cc") ?? Bun.which("gcc");
   if (compiler === null) return null;
   const source = "test/proofs/real-crashes/write-log.c";
-  const folder = await cachedFolder(`write-log-${hashOf([source])}`, (folder) => {
+  const folder = await cachedFolder("write-log", hashOf([source]), (folder) => {
     const library = join(folder, "write-log.so");
     const command = [compiler, "-shared", "-fPIC", "-o", library, join(ROOT, source), "-ldl"];
     const { exitCode, stderr } = Bun.spawnSync(command);
