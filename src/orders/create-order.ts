@@ -7,13 +7,7 @@ import type { ChargeOutcome } from "../ports.ts";
 import type { Order } from "../store/schema.ts";
 import type { Attempt } from "./order-jobs.ts";
 import { orderById } from "./order-queries.ts";
-import {
-  createInsertOrder,
-  hasDetails,
-  type InsertOrder,
-  type NewOrder,
-  type Rejection,
-} from "./insert-order.ts";
+import { createInsertOrder, hasDetails, type NewOrder, type Rejection } from "./insert-order.ts";
 import { leaseEndsAt } from "./retry-schedule.ts";
 import type { Rescheduled } from "./worker.ts";
 
@@ -56,15 +50,6 @@ export interface CreateOrder {
   idle(): Promise<unknown>;
 }
 
-type Inserted = ReturnType<InsertOrder>;
-
-/** A request in progress. */
-interface InFlight {
-  readonly order: NewOrder;
-  readonly inserted: Inserted;
-  readonly outcome: Promise<Outcome>;
-}
-
 export function createCreateOrder(dependencies: CreateOrderDependencies): CreateOrder {
   const { store, chargeOrder, cutoff, now, randomId } = dependencies;
   const { paymentTimeoutMs, ordersPerUserPerHour: limit } = dependencies.config;
@@ -76,35 +61,24 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
    * orders poll the row. An entry is added before its row is visible and removed after the first
    * charge attempt. A pending row without an entry is therefore not being paid by a request here.
    */
-  const inFlight = new Map<string, InFlight>();
+  const inFlight = new Map<string, Promise<Outcome>>();
 
-  function createOrder(request: Omit<NewOrder, "paymentKey" | "withinLimit">): Promise<Outcome> {
+  function createOrder(
+    request: Omit<NewOrder, "paymentKey" | "withinLimit">,
+    isSecondTry = false,
+  ): Promise<Outcome> {
     const paymentKey = randomId();
-    const order = { ...request, paymentKey, withinLimit: newOrders.take(request.userId) };
-    const rivals = order.withinLimit ? [] : runningInserts(order.userId);
-    const inserted = insert(order);
-    const outcome = process(order, inserted, rivals);
-    inFlight.set(paymentKey, { order, inserted, outcome });
-    return outcome;
-  }
-
-  /** Returns the user's inserts that have taken a use of the limit. Repeats give it back. */
-  function runningInserts(userId: number): Inserted[] {
-    return Array.from(inFlight.values())
-      .filter(({ order }) => order.userId === userId && order.withinLimit)
-      .map(({ inserted }) => inserted)
-      .filter((inserted) => Bun.peek.status(inserted) === "pending");
+    const withinLimit = newOrders.take(request.userId);
+    const result = process({ ...request, paymentKey, withinLimit }, isSecondTry);
+    inFlight.set(paymentKey, result);
+    return result;
   }
 
   // A single async function for a new order: each one costs 0.5 µs.
-  async function process(
-    request: NewOrder,
-    inserted: Inserted,
-    rivals: readonly Inserted[],
-  ): Promise<Outcome> {
+  async function process(request: NewOrder, isSecondTry: boolean): Promise<Outcome> {
     let isLimitUsed = request.withinLimit;
     try {
-      const result = await inserted;
+      const result = await insert(request);
       if ("attempt" in result) {
         isLimitUsed = false;
         const { orderId } = result;
@@ -119,10 +93,10 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
       if (isLimitUsed) newOrders.giveBack(request.userId);
       isLimitUsed = false;
       if (result.status !== "rejected") return await repeat(request, result);
-      if (result.code !== "too_many_orders" || rivals.length === 0) return result;
-      // Some may be repeats, or create the order that this request repeats.
-      await Promise.allSettled(rivals);
-      return await createOrder(request);
+      // The last uses may have been taken by repeats, which have given them back by now, or by the
+      // order that this request repeats, which was not committed yet.
+      const mayTryAgain = result.code === "too_many_orders" && !isSecondTry;
+      return mayTryAgain ? await createOrder(request, true) : result;
     } finally {
       // The insert has failed.
       if (isLimitUsed) newOrders.giveBack(request.userId);
@@ -154,7 +128,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     };
     if (order.status !== "pending") return { ...outcomeOf(order), ...answer };
     // This request's own entry would never settle.
-    const first = isOwn ? undefined : await inFlight.get(order.paymentKey)?.outcome;
+    const first = isOwn ? undefined : await inFlight.get(order.paymentKey);
     if (first?.status === "rejected") return first;
     return { ...(first ?? outcomeOf(await waitForFirstAttempt(order))), ...answer };
   }
@@ -191,7 +165,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
 
   return {
     createOrder,
-    idle: () => Promise.allSettled(Array.from(inFlight.values(), ({ outcome }) => outcome)),
+    idle: () => Promise.allSettled(inFlight.values()),
   };
 }
 
