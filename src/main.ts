@@ -10,7 +10,7 @@ import { DatabaseUnusable, describeFileError, systemCode } from "./store/errors.
 /** How many orders `nmservis orders` shows by default. */
 const DEFAULT_LAST = 20;
 
-/** All commands. Each loads its code when it runs, so that `--help` takes half the time. */
+/** All commands. Each loads its code when it runs, so that `--help` loads none of it. */
 const COMMANDS = {
   serve: {
     usage: "",

@@ -10,7 +10,7 @@ import { cardById } from "./board-queries.ts";
 import { userText } from "./html.ts";
 import type { Viewer } from "./layout.ts";
 import { ownPage, withDone } from "./request.ts";
-import { createRefusals, MAX_NOTE, message, notFound, seeOther } from "./responses.ts";
+import { MAX_NOTE, message, notFound, type Refusals, seeOther } from "./responses.ts";
 import { DEFAULT_NAME } from "./sessions.ts";
 
 const NOTE = Lines(1, MAX_NOTE);
@@ -18,7 +18,7 @@ const NOTE = Lines(1, MAX_NOTE);
 interface ActionsDependencies {
   readonly store: Store;
   readonly changeStage: ChangeStage;
-  readonly refusals: ReturnType<typeof createRefusals>;
+  readonly refusals: Refusals;
   readonly now: Clock;
 }
 

@@ -59,7 +59,8 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
    * Requests in progress in this process, by payment key. A repeat waits for the entry of its
    * order, which works even if the clock jumps or the store fails. Repeats of other processes'
    * orders poll the row. An entry is added before its row is visible and removed after the first
-   * charge attempt. A pending row without an entry is therefore not being paid by a request here.
+   * charge attempt, or when its lease ends. No request here waits for the payment of a pending row
+   * without an entry.
    */
   const inFlight = new Map<string, Promise<Outcome>>();
 
@@ -163,10 +164,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     return status === "pending" && attempts === 1 && dueAt === endsAt && now() < endsAt;
   }
 
-  return {
-    createOrder,
-    idle: () => Promise.allSettled(inFlight.values()),
-  };
+  return { createOrder, idle: () => Promise.allSettled(inFlight.values()) };
 }
 
 function outcomeOf({ id, status, dueAt }: Order) {

@@ -58,7 +58,10 @@ export function createInsertOrder(dependencies: InsertDependencies): InsertOrder
   const { store, now, retryAt } = dependencies;
   const { paymentTimeoutMs, orderRepeatWindowMs } = dependencies.config;
 
-  /** Inserts the orders. Returns the first charge attempt of each, the order that it repeats, or a rejection. */
+  /**
+   * Inserts the orders. Returns the first charge attempt of each, the order that it repeats, or a
+   * rejection.
+   */
   async function insertAll(
     tx: Tx,
     requests: readonly NewOrder[],

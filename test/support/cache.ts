@@ -21,8 +21,8 @@ const CACHE = join(tmpdir(), `nmservis-test-cache-${process.getuid?.() ?? "user"
 const KEPT_MS = 3 * 60 * 60_000;
 
 /**
- * Returns the folder with this key in the cache. If it is missing, `make` fills a new one, and
- * entries of the same kind that were not used for `keptMs` are removed. Safe to call from several
+ * Returns the folder with this key in the cache. If it is missing, `make` fills a new one,
+ * and unused entries are removed: those of the same kind after `keptMs`. Safe to call from several
  * processes: each gets a complete folder.
  */
 export async function cachedFolder(
@@ -50,7 +50,7 @@ export async function cachedFolder(
 }
 
 /** Updates the folder's time of last use. Returns false if it does not exist. */
-function markAsUsed(path: string): boolean {
+export function markAsUsed(path: string): boolean {
   const now = new Date();
   try {
     utimesSync(path, now, now);
@@ -81,10 +81,10 @@ export function hashOf(paths: readonly string[]): string {
 
 function removeUnused(kind: string, keptMs: number) {
   for (const name of readdirSync(CACHE)) {
-    if (!name.startsWith(`${kind}-`)) continue;
     const path = join(CACHE, name);
+    const limitMs = name.startsWith(`${kind}-`) ? keptMs : KEPT_MS;
     try {
-      if (Date.now() - statSync(path).mtimeMs < keptMs) continue;
+      if (Date.now() - statSync(path).mtimeMs < limitMs) continue;
       rmSync(path, { recursive: true, force: true });
     } catch {
       // Another process has removed it.

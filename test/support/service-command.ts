@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { cachedFolder, hashOf } from "./cache.ts";
+import { cachedFolder, hashOf, markAsUsed } from "./cache.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
@@ -11,19 +11,17 @@ export const SOURCES = ["src", "drizzle", "package.json", "bun.lock", "tsconfig.
 /** Executables of older sources have 120 MB each, and a run of the tests takes minutes. */
 const KEPT_MS = 15 * 60_000;
 
-let command: Promise<readonly string[]> | undefined;
+let built: Promise<string> | undefined;
 
 /** The command that starts the program from its sources, as `bun run start` does. */
 export const SOURCE_COMMAND = [process.execPath, join(ROOT, "src/main.ts")] as const;
 
 /** Returns the command that starts the built executable, in a third of the usual time. */
-export function serviceCommand(): Promise<readonly string[]> {
-  command ??= build();
-  return command;
-}
-
-async function build(): Promise<readonly string[]> {
-  const folder = await cachedFolder("executable", hashOf(SOURCES), buildIn, KEPT_MS);
+export async function serviceCommand(): Promise<readonly string[]> {
+  built ??= cachedFolder("executable", hashOf(SOURCES), buildIn, KEPT_MS);
+  const folder = await built;
+  // A long run must not lose it.
+  markAsUsed(folder);
   return [join(folder, NAME)];
 }
 
