@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, symlinkSync } from "node:fs";
+import { mkdtempSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { cachedFolder, hashOf } from "../../support/cache.ts";
 import { SOURCES } from "../../support/service-command.ts";
@@ -15,12 +15,13 @@ export interface Tools {
   readonly writeLog: string | null;
 }
 
-/** Returns the tools, built once per version of the sources. */
+/** Returns the tools, built once per checkout and version of the sources. */
 export async function makeTools(): Promise<Tools> {
   const sources = hashOf([...SOURCES, "test/proofs/real-crashes", "test/support"]);
-  const folder = await cachedFolder("crash-services", sources, async (folder) => {
-    // The store looks for its migrations two folders above its own folder.
-    cpSync(join(ROOT, "drizzle"), join(folder, "drizzle"), { recursive: true });
+  // Bun writes the folders of the sources into a CommonJS bundle: the services of another checkout
+  // would look for their migrations there, even if it no longer exists.
+  const checkout = Bun.hash(ROOT).toString(36);
+  const folder = await cachedFolder("crash-services", `${sources}-${checkout}`, async (folder) => {
     await Bun.build({
       entrypoints: ["service-under-test", "power-cut-service"].map((name) => entryOf(name)),
       outdir: join(folder, "built/services"),
