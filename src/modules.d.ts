@@ -1,37 +1,15 @@
 // Types of untyped imports. First, files: an import `with { type: "file" }` is the file's path.
 
-declare module "swagger-ui-dist/*.js" {
+declare module "*.js" {
   const path: string;
   export default path;
 }
-declare module "swagger-ui-dist/*.css" {
+
+declare module "*.css" {
   const path: string;
   export default path;
 }
-declare module "idiomorph/dist/idiomorph.min.js" {
-  const path: string;
-  export default path;
-}
-declare module "*/client/alerts.js" {
-  const path: string;
-  export default path;
-}
-declare module "*/client/live.js" {
-  const path: string;
-  export default path;
-}
-declare module "*/client/pages.js" {
-  const path: string;
-  export default path;
-}
-declare module "*/client/sign-in.js" {
-  const path: string;
-  export default path;
-}
-declare module "*/board.css" {
-  const path: string;
-  export default path;
-}
+
 declare module "*.png" {
   const path: string;
   export default path;
