@@ -156,7 +156,6 @@ export function createMetrics(version: string, elapsed: () => number): Metrics {
 
 // Instead of prom-client's default metrics: one is wrong under Bun, and three have poor names.
 function observeProcess(registers: Registry[]): void {
-  const startedAt = process.hrtime();
   const gauge = (name: string, help: string, read: () => number) =>
     new Gauge({
       name: `nmservis_process_${name}`,
@@ -166,10 +165,7 @@ function observeProcess(registers: Registry[]): void {
         this.set(read());
       },
     });
-  gauge("uptime_seconds", "Uptime of the process.", () => {
-    const [seconds, nanoseconds] = process.hrtime(startedAt);
-    return seconds + nanoseconds / 1e9;
-  });
+  gauge("uptime_seconds", "Uptime of the process.", () => process.uptime());
   gauge("cpu_seconds", "CPU time of the process.", () => {
     const { user, system } = process.cpuUsage();
     return (user + system) / 1e6;

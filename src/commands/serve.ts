@@ -117,11 +117,10 @@ function describe(config: Config, log: Log) {
       `A key in API_KEY or ADMIN_API_KEY is shorter than ${MIN_KEY_LENGTH} characters, so it could be guessed.`,
     );
   }
-  // A key suggests a real deployment.
   if (config.apiKeys.length > 0) {
+    // A key suggests a real deployment.
     log.warn("Payments are simulated by the payment stub: every order is marked as paid.");
-  }
-  if (config.apiKeys.length === 0) {
+  } else {
     log.warn(
       "API_KEY is not set: anyone on this machine can do everything, including changing prices.",
     );
