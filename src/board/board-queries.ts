@@ -1,5 +1,5 @@
 import { and, asc, desc, eq, getTableColumns, sql } from "drizzle-orm";
-import type { Tables } from "../store/schema.ts";
+import { STAGES, type Tables } from "../store/schema.ts";
 import { prepared, type ReadTx } from "../store/store.ts";
 import { userText } from "./html.ts";
 
@@ -9,7 +9,7 @@ const SEARCHED_ORDERS = 5000;
 const value = sql.placeholder;
 
 /** All stages by name: each is a range of the index, whose first column is the stage. */
-const ANY_STAGE = sql.raw("('new', 'accepted', 'in_progress', 'completed', 'cancelled')");
+const ANY_STAGE = sql.raw(`(${STAGES.map((stage) => `'${stage}'`).join(", ")})`);
 
 // Qualified names: both tables of the subquery have an id.
 const actor = sql`(

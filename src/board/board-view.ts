@@ -7,9 +7,10 @@ import {
   withoutBidiControls,
 } from "../lib/format.ts";
 import { isRecent } from "../orders/change-stage.ts";
+import type { OpenStage } from "../store/schema.ts";
 import { type Card, MAX_COUNTED } from "./board-queries.ts";
 import { type Figures, figuresView } from "./days-view.ts";
-import { cancelOnCard, cancelTemplate, NEXT, type OpenStage, stepForm } from "./forms.ts";
+import { cancelOnCard, cancelTemplate, NEXT, stepForm } from "./forms.ts";
 import { html, type Html, PHONE, PIN } from "./html.ts";
 import type { Viewer } from "./layout.ts";
 import type { Translations } from "./translations.ts";

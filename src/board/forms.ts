@@ -1,18 +1,16 @@
 import { money } from "../lib/format.ts";
-import { CANCEL_REASONS, type Stage } from "../store/schema.ts";
+import { CANCEL_REASONS, OPEN_STAGES, type OpenStage, type Stage } from "../store/schema.ts";
 import type { Card } from "./board-queries.ts";
 import { html, type Html } from "./html.ts";
 import type { Viewer } from "./layout.ts";
 import { MAX_NOTE } from "./responses.ts";
-
-export type OpenStage = "new" | "accepted" | "in_progress";
 
 /** The next step after each open stage. */
 export const NEXT = { new: "accept", accepted: "start", in_progress: "complete" } as const;
 
 /** Returns whether an order in this stage is still open. */
 export function isOpen(stage: Stage | null): stage is OpenStage {
-  return stage === "new" || stage === "accepted" || stage === "in_progress";
+  return OPEN_STAGES.some((open) => open === stage);
 }
 
 /** The stage that the dispatcher saw, and when the order entered it. */

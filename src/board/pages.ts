@@ -2,7 +2,7 @@ import { parseInteger } from "../http/schemas.ts";
 import { dayOf, parseDay, startOfDay } from "../lib/format.ts";
 import { eventsOfOrder, lastTransition } from "../orders/event-queries.ts";
 import { canUndo, isRecent } from "../orders/change-stage.ts";
-import { type Stage, STAGES } from "../store/schema.ts";
+import { OPEN_STAGES, type Stage, STAGES } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
 import { parsePhoneNumber } from "../users/phone-number.ts";
 import { answer, notFound, seeOther } from "./responses.ts";
@@ -35,8 +35,6 @@ const MIN_DIGITS = 4;
 
 /** How long the confirmation of a step is shown. The order's page offers undo for longer. */
 const NOTICE_MS = 60_000;
-
-const OPEN_STAGES = ["new", "accepted", "in_progress"] as const;
 
 /**
  * Puts the order of the last step first, if it is in this stage: it is the next to be worked on.

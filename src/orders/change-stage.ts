@@ -1,5 +1,11 @@
 import type { Needs } from "../dependencies.ts";
-import type { CancelReason, Order, OrderEvent, Stage } from "../store/schema.ts";
+import {
+  type CancelReason,
+  OPEN_STAGES,
+  type Order,
+  type OrderEvent,
+  type Stage,
+} from "../store/schema.ts";
 import type { Tx } from "../store/store.ts";
 import { markRefunded, insertEvent, lastTransition, setStage } from "./event-queries.ts";
 import { orderById } from "./order-queries.ts";
@@ -30,10 +36,8 @@ const TRANSITIONS = {
   accept: { from: ["new"], to: "accepted" },
   start: { from: ["accepted"], to: "in_progress" },
   complete: { from: ["accepted", "in_progress"], to: "completed" },
-  cancel: { from: ["new", "accepted", "in_progress"], to: "cancelled" },
+  cancel: { from: OPEN_STAGES, to: "cancelled" },
 } as const satisfies Record<string, { from: readonly Stage[]; to: Stage }>;
-
-export type Verb = StageChange["verb"];
 
 /** A dispatcher's change to an order. */
 export type StageChange =
@@ -65,7 +69,7 @@ export type StageChangeOutcome =
   /** The change is on disk, perhaps from an earlier tap by the same person. */
   | { readonly kind: "done" }
   /** Another change came first; `last` is the latest. Nothing was written. */
-  | { readonly kind: "stage_changed"; readonly stage: Stage; readonly last: OrderEvent | undefined }
+  | { readonly kind: "stage_changed"; readonly last: OrderEvent | undefined }
   /** The order's state does not allow the change. Nothing was written. */
   | { readonly kind: "no_such_transition" }
   /** The order does not exist or is not paid. */
@@ -88,7 +92,7 @@ export function createChangeStage({
     }
     const { stageAt } = order;
     const [last] = await lastTransition(tx, { orderId });
-    const changed = { kind: "stage_changed" as const, stage: order.stage, last };
+    const changed = { kind: "stage_changed" as const, last };
     const isDoubleTap =
       last?.actor === actor &&
       last.kind === work.verb &&
@@ -106,8 +110,13 @@ export function createChangeStage({
     // On PostgreSQL, another instance may have changed the order since it was read.
     if (moved.length === 0) return changed;
     await insertEvent(tx, {
-      ...{ orderId, at, actor, kind: work.verb, fromStage: seen, toStage: next.to },
-      reason: work.verb === "cancel" ? work.reason : null,
+      orderId,
+      at,
+      actor,
+      kind: work.verb,
+      fromStage: seen,
+      toStage: next.to,
+      reason: next.reason,
       note: work.verb === "cancel" ? work.note : work.verb === "refund" ? work.reference : null,
       dueAt: webhook && at,
     });
@@ -155,24 +164,15 @@ function nextOf(
   last: OrderEvent | undefined,
   now: number,
 ): { to: Stage; refund: Order["refund"]; reason: CancelReason | null } | undefined {
-  switch (work.verb) {
-    case "accept":
-    case "start":
-    case "complete": {
-      const { from, to } = TRANSITIONS[work.verb];
-      const isAllowed = from.some((stage) => stage === seen);
-      return isAllowed ? { to, refund: null, reason: null } : undefined;
-    }
-    case "cancel": {
-      const isAllowed = TRANSITIONS.cancel.from.some((stage) => stage === seen);
-      const refund = work.isMoneyOwed ? "owed" : null;
-      return isAllowed ? { to: TRANSITIONS.cancel.to, refund, reason: work.reason } : undefined;
-    }
-    case "undo":
-      return last && canUndo(order, last, now)
-        ? { to: last.fromStage, refund: null, reason: null }
-        : undefined;
-    case "refund":
-      return order.refund === "owed" ? { to: seen, refund: "given", reason: null } : undefined;
+  if (work.verb === "refund") {
+    return order.refund === "owed" ? { to: seen, refund: "given", reason: null } : undefined;
   }
+  if (work.verb === "undo") {
+    const isAllowed = last && canUndo(order, last, now);
+    return isAllowed ? { to: last.fromStage, refund: null, reason: null } : undefined;
+  }
+  const { from, to } = TRANSITIONS[work.verb];
+  if (!from.some((stage) => stage === seen)) return undefined;
+  if (work.verb !== "cancel") return { to, refund: null, reason: null };
+  return { to, refund: work.isMoneyOwed ? "owed" : null, reason: work.reason };
 }

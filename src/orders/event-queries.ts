@@ -24,9 +24,6 @@ export const eventsOfOrder = prepared((tx: ReadTx, { orderEvents }) =>
     .orderBy(asc(orderEvents.id)),
 );
 
-/** An event to insert; the database assigns its id. */
-export type NewEvent = Omit<OrderEvent, "id" | "attempts">;
-
 export const insertEvent = prepared((tx, { orderEvents }) =>
   tx.insert(orderEvents).values({
     orderId: value("orderId"),

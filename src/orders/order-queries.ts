@@ -11,6 +11,7 @@ import {
   type SQL,
   sql,
 } from "drizzle-orm";
+import { OPEN_STAGES } from "../store/schema.ts";
 import { prepared, type ReadTx } from "../store/store.ts";
 
 const value = sql.placeholder;
@@ -127,7 +128,7 @@ export const openOrders = prepared((tx, { orders }) =>
         isNull(orders.idempotencyKey),
         eq(orders.tariffCode, value("tariffCode")),
         gt(orders.createdAt, value("after")),
-        inArray(orders.stage, ["new", "accepted", "in_progress"]),
+        inArray(orders.stage, OPEN_STAGES),
       ),
     )
     .orderBy(desc(orders.id)),

@@ -7,6 +7,9 @@ export const ORDER_STATUSES = ["pending", "paid", "declined"] as const;
 /** The dispatcher's progress on a paid order. */
 export const STAGES = ["new", "accepted", "in_progress", "completed", "cancelled"] as const;
 
+/** The stages of a visit that is still to be made; a dispatcher can cancel these orders. */
+export const OPEN_STAGES = ["new", "accepted", "in_progress"] as const;
+
 /**
  * The refund of a cancelled order. Dispatchers mark it as given after they have refunded it at the
  * provider.
@@ -39,6 +42,7 @@ export const CANCEL_REASONS = [
 ] as const;
 
 export type Stage = (typeof STAGES)[number];
+export type OpenStage = (typeof OPEN_STAGES)[number];
 export type CancelReason = (typeof CANCEL_REASONS)[number];
 export type Tables = ReturnType<typeof createTables>;
 export type User = Tables["users"]["$inferSelect"];
