@@ -1,11 +1,10 @@
 import { Value } from "@sinclair/typebox/value";
+import type { Needs } from "../dependencies.ts";
 import { clockTime } from "../lib/format.ts";
 import { Lines, parseInteger } from "../http/schemas.ts";
 import type { ChangeStage, StageChange } from "../orders/change-stage.ts";
 import { insertEvent } from "../orders/event-queries.ts";
-import type { Clock } from "../ports.ts";
 import { CANCEL_REASONS, type OrderEvent, STAGES } from "../store/schema.ts";
-import type { Store } from "../store/store.ts";
 import { cardById } from "./board-queries.ts";
 import { userText } from "./html.ts";
 import type { Viewer } from "./layout.ts";
@@ -15,11 +14,9 @@ import { DEFAULT_NAME } from "./sessions.ts";
 
 const NOTE = Lines(1, MAX_NOTE);
 
-interface ActionsDependencies {
-  readonly store: Store;
+interface ActionsDependencies extends Needs<"store" | "now"> {
   readonly changeStage: ChangeStage;
   readonly refusals: Refusals;
-  readonly now: Clock;
 }
 
 /** Handles the dispatchers' forms on an order: changing its stage, showing the phone number. */
@@ -56,8 +53,15 @@ export function createActions({ store, changeStage, refusals, now }: ActionsDepe
     if (card === undefined) return notFound(viewer);
     await store.run((tx) =>
       insertEvent(tx, {
-        ...{ orderId: card.id, at: now(), actor: viewer.name, kind: "phone_shown" },
-        ...{ fromStage: null, toStage: null, reason: null, note: null, dueAt: null },
+        orderId: card.id,
+        at: now(),
+        actor: viewer.name,
+        kind: "phone_shown",
+        fromStage: null,
+        toStage: null,
+        reason: null,
+        note: null,
+        dueAt: null,
       }),
     );
     return seeOther(`/board/orders/${card.id}`);
@@ -99,9 +103,12 @@ function pageAfterStep(back: string | null, orderId: number): string {
 }
 
 function refuse(viewer: Viewer, orderId: number): Response {
-  const text = viewer.texts.noSuchStep;
   return message(viewer, {
-    ...{ status: 422, code: "no_such_transition", title: `№ ${orderId}`, text, orderId },
+    status: 422,
+    code: "no_such_transition",
+    title: `№ ${orderId}`,
+    text: viewer.texts.noSuchStep,
+    orderId,
   });
 }
 
@@ -110,8 +117,10 @@ function conflict(viewer: Viewer, orderId: number, last: OrderEvent | undefined)
   const what = last ? texts.events[last.kind] : texts.paid;
   const who = userText(last?.actor ?? DEFAULT_NAME);
   return message(viewer, {
-    ...{ status: 409, code: "stage_changed", orderId },
+    status: 409,
+    code: "stage_changed",
     title: `№ ${orderId}: ${texts.changedTitle}`,
     text: texts.changed(what, who, clockTime(last?.at ?? viewer.now)),
+    orderId,
   });
 }

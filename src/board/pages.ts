@@ -62,7 +62,10 @@ export function createPages(store: Store) {
     ]);
     const counts = open[0] ?? { new: 0, accepted: 0, in_progress: 0 };
     return answer({
-      ...{ title: texts.board, path: "/board", viewer, newOrders: counts.new },
+      title: texts.board,
+      path: "/board",
+      viewer,
+      newOrders: counts.new,
       content: boardView(
         OPEN_STAGES.map((stage, at) => {
           const cards = moveToTop(notice?.card, stage, columns[at] ?? []);
@@ -71,7 +74,9 @@ export function createPages(store: Store) {
           return { stage, cards, count, isCurrent: stage === current };
         }),
         {
-          ...{ limit, figures, notice: notice?.view },
+          limit,
+          figures,
+          notice: notice?.view,
           owed: owed.slice(0, MAX_REFUNDS),
           hasMoreOwed: owed.length > MAX_REFUNDS,
         },
@@ -117,13 +122,18 @@ export function createPages(store: Store) {
       readDay(day),
       store.read((tx) =>
         cardsOfDay(tx, {
-          ...{ from: startOfDay(day), to: startOfDay(day + 1), stage, limit: limit + 1 },
+          from: startOfDay(day),
+          to: startOfDay(day + 1),
+          stage,
+          limit: limit + 1,
         }),
       ),
     ]);
     const hasMore = cards.length > limit;
     return answer({
-      ...{ title: viewer.texts.days, path: "/board/days", viewer },
+      title: viewer.texts.days,
+      path: "/board/days",
+      viewer,
       content: daysView(
         { days, weekAgo, chosen, stage, cards: cards.slice(0, limit), limit, hasMore },
         viewer,
@@ -139,7 +149,9 @@ export function createPages(store: Store) {
     const last = events.findLast(({ fromStage }) => fromStage !== null);
     const canBeUndone = last !== undefined && canUndo(card, last, viewer.now);
     return answer({
-      ...{ title: `№ ${card.id}`, path: `/board/orders/${card.id}`, viewer },
+      title: `№ ${card.id}`,
+      path: `/board/orders/${card.id}`,
+      viewer,
       content: orderView(card, events, canBeUndone, viewer),
     });
   }
@@ -164,7 +176,10 @@ export function createPages(store: Store) {
     const [only] = found;
     if (only !== undefined && found.length === 1) return seeOther(`/board/orders/${only.id}`);
     return answer({
-      ...{ title: viewer.texts.find, path: "/board/search", viewer, query },
+      title: viewer.texts.find,
+      path: "/board/search",
+      viewer,
+      query,
       content: html`<h1>${userText(query) ?? viewer.texts.find}</h1>
         ${text !== null && tableView(found, viewer, true)}
         ${byPhone.length === MAX_CARDS && html`<p class="more">${viewer.texts.shown(MAX_CARDS, `${MAX_CARDS}+`)}</p>`}`,

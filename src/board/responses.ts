@@ -75,9 +75,8 @@ export function message(
 /** Returns a page for a signed-in dispatcher. */
 export function answer(
   options: Omit<PageOptions, "language" | "viewer"> & { readonly viewer: Viewer },
-  status = 200,
 ): Response {
-  return respond(page({ ...options, language: options.viewer.language }), status);
+  return respond(page({ ...options, language: options.viewer.language }), 200);
 }
 
 /** Returns a page that is not cached and loads nothing from other hosts. */

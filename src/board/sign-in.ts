@@ -1,17 +1,17 @@
 import { eq, sql } from "drizzle-orm";
+import type { Needs } from "../dependencies.ts";
 import { readForm } from "../http/request-body.ts";
 import { digest, hmac } from "../lib/digest.ts";
 import { createRateLimit } from "../lib/rate-limit.ts";
-import type { Log } from "../log.ts";
 import type { Clock } from "../ports.ts";
 import type { Dispatcher } from "../settings.ts";
 import { prepared, type ReadTx, type Store } from "../store/store.ts";
 import { type Content, html, type Html, userText } from "./html.ts";
-import { page } from "./layout.ts";
+import { languageLinks, page } from "./layout.ts";
 import { isOwnForm, languageOf, pageAfterSignIn, queryOf } from "./request.ts";
 import { type Refusals, respond, seeOther } from "./responses.ts";
 import { cookieOf, isSame, type Sessions } from "./sessions.ts";
-import { LANGUAGES, TRANSLATIONS } from "./translations.ts";
+import { TRANSLATIONS } from "./translations.ts";
 
 const MINUTE_MS = 60_000;
 const WRONG_KEYS_PER_MINUTE = 10;
@@ -31,19 +31,19 @@ export const LINK_MS = 15 * 60_000;
 /** The clocks of the owner's machine and of the database server may differ by this. */
 const CLOCK_SKEW_MS = 60_000;
 
-export interface SignInDependencies {
+interface SignInDependencies extends Needs<
+  "store" | "log" | "now" | "randomId",
+  "dispatchers" | "publicUrl"
+> {
   readonly sessions: Sessions;
-  readonly links: SignInLinks;
   readonly refusals: Refusals;
-  readonly log: Log;
-  readonly now: Clock;
-  readonly randomId: () => string;
-  readonly publicUrl: string | null;
 }
 
 /** Creates the page for signing in with a key or a link, and its form handler. */
 export function createSignIn(dependencies: SignInDependencies) {
-  const { sessions, links, refusals, log, now, randomId, publicUrl } = dependencies;
+  const { store, log, now, randomId, config, sessions, refusals } = dependencies;
+  const { dispatchers, publicUrl } = config;
+  const links = createSignInLinks(dispatchers, store, now);
   const wrongKeys = createRateLimit({ limit: WRONG_KEYS_PER_MINUTE, windowMs: MINUTE_MS, now });
   const secureUrl = publicUrl?.startsWith("https:") ? new URL(publicUrl) : undefined;
   const nonceAttributes = `Path=/board/sign-in; HttpOnly; SameSite=Lax${secureUrl ? "; Secure" : ""}`;
@@ -163,10 +163,7 @@ function signInPage(request: Request, here: string, content: Html): string {
   const texts = TRANSLATIONS[language];
   const form = html`<form method="post" action="/board/sign-in" class="panel sign-in">
     <h1><img src="/board/icon.svg" alt="" width="64" height="64" />NoMus</h1>
-    ${content}
-    <div class="languages" role="group" aria-label="${texts.languages}">
-      ${LANGUAGES.map((one) => html`<a href="/board/language/${one}?to=${encodeURIComponent(here)}" hreflang="${one}" ${one === language && html`aria-current="true"`}>${one.toUpperCase()}</a> `)}
-    </div>
+    ${content} ${languageLinks(here, language)}
   </form>`;
   const options = { title: texts.signIn, path: "/board/sign-in", viewer: undefined, language };
   return page({ ...options, content: form });
@@ -178,7 +175,7 @@ export async function createSignInLink(dispatcher: Dispatcher, now: number): Pro
   return `/board/sign-in?link=${claim}.${hmac(await signingKeyOf(dispatcher), claim, "base64url")}`;
 }
 
-export interface SignInLinks {
+interface SignInLinks {
   /** Returns the dispatcher whom a valid, possibly used, link signs in. */
   ownerOf(link: string): Promise<Dispatcher | undefined>;
   /**

@@ -173,7 +173,10 @@ const HEADERS = [
 
 function header(name: string, description: string, options: object) {
   return {
-    ...{ name, in: "header", required: true, description },
+    name,
+    in: "header",
+    required: true,
+    description,
     schema: Type.String(options),
   };
 }

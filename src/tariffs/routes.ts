@@ -33,8 +33,11 @@ const TARIFF = namedObject("Tariff", {
 });
 
 const EXPRESS = {
-  ...{ code: "express_500", title: "Express", price_tiyin: 50_000 },
-  ...{ currency: "UZS", active: false },
+  code: "express_500",
+  title: "Express",
+  price_tiyin: 50_000,
+  currency: "UZS",
+  active: false,
 };
 
 interface TariffRoutesDependencies extends Needs<"store"> {
