@@ -33,7 +33,8 @@ const KEY = /^[!-+\--~]+$/;
 const HOST_NAME = /^([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d+)?$/i;
 /** The name may contain letters of any script, but not the separators `:` and `.`. */
 const DISPATCHER = /^([\p{L}\p{N}][\p{L}\p{N} '’‘_-]{0,39}):([!-+\--~]{16,})$/u;
-export const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/i;
+/** A host name or address of this machine; IPv6 with or without brackets. */
+export const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i;
 
 /** All settings; docs/configuration.md explains them. */
 export const SETTINGS = {
@@ -254,8 +255,7 @@ function parseWebhookUrl(text: string): string | undefined {
   const url = URL.parse(text);
   if (url === null || url.username !== "" || url.password !== "") return undefined;
   const isSafe =
-    url.protocol === "https:" ||
-    (url.protocol === "http:" && LOOPBACK.test(url.hostname.replace(/^\[(.*)\]$/, "$1")));
+    url.protocol === "https:" || (url.protocol === "http:" && LOOPBACK.test(url.hostname));
   return isSafe ? url.href : undefined;
 }
 

@@ -4,7 +4,7 @@ import { readForm } from "../http/request-body.ts";
 import { digest, hmac } from "../lib/digest.ts";
 import { createRateLimit } from "../lib/rate-limit.ts";
 import type { Clock } from "../ports.ts";
-import type { Dispatcher } from "../settings.ts";
+import { type Dispatcher, LOOPBACK } from "../settings.ts";
 import { prepared, type ReadTx, type Store } from "../store/store.ts";
 import { type Content, html, type Html, userText } from "./html.ts";
 import { languageLinks, page } from "./layout.ts";
@@ -15,9 +15,6 @@ import { TRANSLATIONS } from "./translations.ts";
 
 const MINUTE_MS = 60_000;
 const WRONG_KEYS_PER_MINUTE = 10;
-
-/** Hosts on which browsers accept `Secure` cookies without TLS. */
-const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 /** The cookie with a random value that identifies the browser in which a link was opened. */
 const NONCE = "nmservis-link";
@@ -107,9 +104,9 @@ export function createSignIn(dependencies: SignInDependencies) {
   /** Returns whether the browser would drop the `Secure` session cookie, which prevents sign-in. */
   function dropsCookies({ headers }: Request): boolean {
     const origin = URL.parse(headers.get("origin") ?? "");
-    return (
-      secureUrl !== undefined && origin?.protocol === "http:" && !LOOPBACK.test(origin.hostname)
-    );
+    if (secureUrl === undefined || origin?.protocol !== "http:") return false;
+    // On these hosts, browsers accept `Secure` cookies without TLS.
+    return !LOOPBACK.test(origin.hostname) && !origin.hostname.endsWith(".localhost");
   }
 
   function signInAt(request: Request, to: string): Content {

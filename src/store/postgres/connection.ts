@@ -4,6 +4,7 @@ import { DrizzleQueryError } from "drizzle-orm/errors";
 import { Unavailable } from "../../errors.ts";
 import { TimeoutExceeded, withTimeout } from "../../lib/with-timeout.ts";
 import { reasonOf } from "../../log.ts";
+import { LOOPBACK } from "../../settings.ts";
 import type { Tx } from "../store.ts";
 import { postgresDialect, tables } from "./schema.ts";
 
@@ -18,8 +19,6 @@ const LOST = /^(08|57P0)/;
 
 /** Insufficient resources, operator intervention (such as a statement timeout), system error. */
 const UNAVAILABLE = /^(53|57|58)/;
-
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\]|)$/;
 
 /** A server session that never reconnects: once it is closed, every query rejects. */
 export interface Session extends Disposable {
