@@ -25,18 +25,6 @@ export class Unavailable extends Error {
   override readonly name = "Unavailable";
 }
 
-/** Works like `instanceof`, but never throws: a thrown value may be a proxy. */
-export function isError<Kind extends Error>(
-  thrown: unknown,
-  kind: abstract new (...args: never[]) => Kind,
-): thrown is Kind {
-  try {
-    return thrown instanceof kind;
-  } catch {
-    return false;
-  }
-}
-
 /** The service can't listen. The message is a sentence for the owner. */
 export class AddressUnavailable extends Error {
   override readonly name = "AddressUnavailable";

@@ -49,7 +49,7 @@ export function isoDay(day: number): string {
 export function parseDay(text: string): number | undefined {
   if (!/^\d{4}-\d\d-\d\d$/.test(text)) return undefined;
   const day = Date.parse(text) / DAY_MS;
-  // Some engines turn 30 February into 2 March.
+  // `Date.parse` turns 30 February into 2 March.
   return Number.isInteger(day) && isoDay(day) === text ? day : undefined;
 }
 

@@ -1,5 +1,4 @@
 import type { Needs } from "../dependencies.ts";
-import { isError } from "../errors.ts";
 import { type Log, reasonOf } from "../log.ts";
 import type { ChargeOutcome, Clock } from "../ports.ts";
 import type { Order } from "../store/schema.ts";
@@ -127,7 +126,7 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
  */
 export function logFailedCharge(log: Log, now: Clock) {
   return ({ orderId, statusAt }: Attempt, error: unknown) => {
-    if (isError(error, NotRecorded)) return log.error(error.message, error.cause);
+    if (error instanceof NotRecorded) return log.error(error.message, error.cause);
     const message = `The payment of order ${orderId} is in doubt`;
     if (now() - statusAt >= LONG_IN_DOUBT_MS) log.warn(`${message}.`, error);
     else log.info(`${message}: ${reasonOf(error)}`);

@@ -1,4 +1,3 @@
-import { isError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { pause } from "../lib/pause.ts";
 import { type Clock, Postponed } from "../ports.ts";
@@ -123,7 +122,7 @@ export function createWorker<Job extends Leased, Result>(
   }
 
   async function endLease(job: Job, error: unknown): Promise<Rescheduled> {
-    const pauseMs = isError(error, Postponed) ? error.pauseMs : undefined;
+    const pauseMs = error instanceof Postponed ? error.pauseMs : undefined;
     if (pauseMs === undefined) onFailure(job, error);
     else if (pauseMs > 0) waker.postponed();
     const dueAt = pauseMs === undefined ? nextAttemptAt(now(), job.attempt) : now() + pauseMs;
