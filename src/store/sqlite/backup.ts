@@ -2,19 +2,18 @@ import { Database } from "bun:sqlite";
 import {
   closeSync,
   existsSync,
-  fsyncSync,
   linkSync,
   openSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseUnusable, describeFileError, systemCode } from "../errors.ts";
 import { isSideFile, requireDatabase } from "./database-files.ts";
+import { sizeOf, sync } from "./file-system.ts";
 import { type LastOrder, verifyOrThrow, rollBackJournal } from "./integrity.ts";
 
 /**
@@ -183,16 +182,6 @@ export function copyDatabase(from: string, to: string) {
   database.query("VACUUM INTO ?").run(to);
 }
 
-/** Syncs a file or folder to disk. */
-export function sync(path: string) {
-  const file = openSync(path, "r");
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-}
-
 /** Deletes the leftovers of interrupted backups whose file name satisfies `isOurs`. */
 export function removeAbandonedParts(folder: string, isOurs: (name: string) => boolean): void {
   for (const part of readdirSync(folder)) {
@@ -204,7 +193,7 @@ export function removeAbandonedParts(folder: string, isOurs: (name: string) => b
 }
 
 function removePlaceholder(file: string) {
-  if (statSync(file, { throwIfNoEntry: false })?.size !== PLACEHOLDER.length) return;
+  if (sizeOf(file) !== PLACEHOLDER.length) return;
   if (readFileSync(file, "utf8") === PLACEHOLDER) rmSync(file, { force: true });
 }
 

@@ -1,23 +1,9 @@
 import { Database } from "bun:sqlite";
-import {
-  closeSync,
-  copyFileSync,
-  openSync,
-  readSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { copyFileSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import {
-  copyDatabase,
-  sync,
-  type Checkpointed,
-  type OnCheckpoint,
-  runCheckpointed,
-} from "./backup.ts";
+import { copyDatabase, type Checkpointed, type OnCheckpoint, runCheckpointed } from "./backup.ts";
 import { DatabaseUnusable, describeFileError } from "../errors.ts";
+import { fileAt, readAt, sizeOf, sync } from "./file-system.ts";
 import { lockDatabase } from "./lock.ts";
 import { journalPath, walPath, orphanedWal } from "./orphaned-wal.ts";
 import {
@@ -143,7 +129,7 @@ const FORMAT_OFFSET = 18;
  * a file.
  */
 function inspectBackup(path: string): boolean {
-  const file = statSync(path, { throwIfNoEntry: false });
+  const file = fileAt(path);
   if (file === undefined) throw new DatabaseUnusable(`There is no backup ${path}.`);
   if (!file.isFile()) throw new DatabaseUnusable(`${path} is not a backup: ${kindOf(file)}.`);
   // Opening an empty database would delete its log.
@@ -151,14 +137,7 @@ function inspectBackup(path: string): boolean {
   if (log !== undefined) {
     throw new DatabaseUnusable(`The backup ${path} is empty, but its log ${log} is not.`);
   }
-  const header = Buffer.alloc(FORMAT_OFFSET + 2);
-  const descriptor = openSync(path, "r");
-  try {
-    readSync(descriptor, header, 0, header.length, 0);
-  } finally {
-    closeSync(descriptor);
-  }
-  const hadLog = header.subarray(FORMAT_OFFSET).every((byte) => byte === WAL_FORMAT);
+  const hadLog = readAt(path, FORMAT_OFFSET, 2).every((byte) => byte === WAL_FORMAT);
   return hadLog && sizeOf(walPath(path)) === 0;
 }
 
@@ -168,17 +147,13 @@ function inspectBackup(path: string): boolean {
  */
 function refuseOwnFile(from: string, path: string): void {
   refuseUnsafePlace(path);
-  const [backup, database] = [statSync(from), statSync(path, { throwIfNoEntry: false })];
+  const [backup, database] = [statSync(from), fileAt(path)];
   if (backup.ino === database?.ino && backup.dev === database.dev) {
     throw new DatabaseUnusable(`${from} is the database ${path} itself: name a backup.`);
   }
   if (isSideFile(from, path)) {
     throw new DatabaseUnusable(`${from} is a file of the database ${path}: name a backup.`);
   }
-}
-
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 /** A row of SQLite's `sqlite_sequence`: `seq` is the highest id that the table has used. */

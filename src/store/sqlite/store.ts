@@ -1,5 +1,5 @@
 import { Database, SQLiteError } from "bun:sqlite";
-import { realpathSync, rmSync, statSync } from "node:fs";
+import { realpathSync, rmSync } from "node:fs";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import type { Log } from "../../log.ts";
 import { type CommitMetrics, NO_COMMIT_METRICS } from "../../metrics.ts";
@@ -11,6 +11,7 @@ import {
   watchDatabaseFiles,
 } from "./database-files.ts";
 import { describeFileError, DatabaseUnusable } from "../errors.ts";
+import { sizeOf } from "./file-system.ts";
 import { lockDatabase, lockPath } from "./lock.ts";
 import { walPath, requireDatabaseOfWal } from "./orphaned-wal.ts";
 import { sqliteDialect, tables } from "./schema.ts";
@@ -143,7 +144,7 @@ function openFile(path: string, log: Log, elapsed: Clock, metrics: CommitMetrics
 
 /** Keeps a copy of an older version's database before it is migrated. */
 function keepOldVersion(path: string, log: Log): void {
-  const migrations = statSync(path).size === 0 ? undefined : appliedIfOld(path);
+  const migrations = sizeOf(path) === 0 ? undefined : appliedIfOld(path);
   if (migrations === undefined) return;
   const kept = `${realpathSync(path)}.before-schema-${migrations + 1}`;
   // Left by an interrupted start, or by an upgrade that was undone: later orders are missing.
@@ -260,10 +261,6 @@ function drizzleOn(database: Database): Tx {
   const builders = drizzle({ client: database, casing: "snake_case" });
   // `as`: SQLite's builders are compatible as far as the queries use them.
   return Object.assign(builders, { tables, sqlDialect: sqliteDialect }) as unknown as Tx;
-}
-
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 function checkForeignKeys(database: Database): void {
