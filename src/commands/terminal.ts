@@ -96,12 +96,14 @@ export async function runUntilSignal<Result>(work: Checkpointed<Result>): Promis
   const onSignal = (signal: NodeJS.Signals) => (received ??= signal);
   for (const signal of SIGNALS) process.on(signal, onSignal);
   try {
-    for (;;) {
+    let next = work.next();
+    while (!next.done) {
       // The event loop delivers signals, and the work blocks it.
       await new Promise((resolve) => setTimeout(resolve, 0));
-      const next = received === undefined ? work.next() : work.throw(interruption(received));
-      if (next.done) return next.value;
+      const { canStop } = next.value;
+      next = received && canStop ? work.throw(interruption(received)) : work.next();
     }
+    return next.value;
   } finally {
     for (const signal of SIGNALS) process.off(signal, onSignal);
   }

@@ -1,7 +1,7 @@
 import { Database } from "bun:sqlite";
 import { copyFileSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { copyDatabase, type Checkpointed, type OnCheckpoint, runCheckpointed } from "./backup.ts";
+import { type Checkpointed, copyDatabase } from "./backup.ts";
 import { DatabaseUnusable, describeFileError } from "../errors.ts";
 import { fileAt, readAt, sizeOf, sync } from "./file-system.ts";
 import { lockDatabase } from "./lock.ts";
@@ -39,37 +39,26 @@ export interface Restoration {
  * Replaces the SQLite database at `path` with the backup at `from`. Keeps the old database next
  * to it, under a name that contains `time`. At any moment, `path` is the complete old or the
  * complete new database. Ids of the old database are not reused. Throws `DatabaseUnusable`, also
- * if a service is using the database.
+ * if a service is using the database. Blocks the event loop between checkpoints.
  */
-export function restoreDatabase(
-  from: string,
-  path: string,
-  time: string,
-  onCheckpoint: OnCheckpoint = () => {},
-): Restoration {
-  return runCheckpointed(checkpointedRestore(from, path, time, onCheckpoint));
-}
-
-/** Works like `restoreDatabase`, with checkpoints. */
 export function* checkpointedRestore(
   from: string,
   path: string,
   time: string,
-  onCheckpoint: OnCheckpoint = () => {},
 ): Checkpointed<Restoration> {
   try {
     const isRawCopy = inspectBackup(from);
     refuseOwnFile(from, path);
     const restored = verifyOrThrow(from, `The backup ${from}`);
-    yield;
+    yield { name: "verified", canStop: true };
     const isLost = orphanedWal(path) !== undefined;
     // The lock needs the file to exist, and prevents a service from starting meanwhile.
     createDatabaseFile(path);
     const unlock = lockDatabase(path);
     try {
-      onCheckpoint("locked");
+      yield { name: "locked", canStop: true };
       // A rename to a symbolic link would replace the link, not the database.
-      const replaced = yield* replaceDatabase(from, realpathSync(path), isLost, time, onCheckpoint);
+      const replaced = yield* replaceDatabase(from, realpathSync(path), isLost, time);
       return { restored, isRawCopy, ...replaced };
     } finally {
       unlock();
@@ -89,7 +78,6 @@ function* replaceDatabase(
   path: string,
   isLost: boolean,
   time: string,
-  onCheckpoint: OnCheckpoint,
 ): Checkpointed<Pick<Restoration, "old" | "isOldReadable" | "kept">> {
   const next = `${path}.restoring`;
   try {
@@ -97,20 +85,18 @@ function* replaceDatabase(
     const old = exists || isLost ? readOld(path) : NOTHING;
     rmSync(next, { force: true });
     copyDatabase(from, next);
-    onCheckpoint("copied");
-    yield;
+    yield { name: "copied", canStop: true };
     raiseSequences(next, old.sequences);
     sync(next);
-    onCheckpoint("raised");
-    yield;
+    yield { name: "raised", canStop: true };
     const kept = exists ? `${path}.before-${time}` : undefined;
     if (kept !== undefined) keepOld(path, kept);
     // SQLite would apply the old database's logs to the new one.
     for (const file of [walPath(path), journalPath(path)]) rmSync(file, { force: true });
-    onCheckpoint("kept");
+    yield { name: "kept", canStop: false };
     renameSync(next, path);
     sync(dirname(path));
-    onCheckpoint("renamed");
+    yield { name: "renamed", canStop: false };
     const isOldReadable = old.sequences !== undefined;
     return { old: old.lastOrder, isOldReadable, kept };
   } finally {
