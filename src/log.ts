@@ -14,7 +14,7 @@ export interface Log {
   error(message: string, fault?: unknown): void;
 }
 
-export interface LogOptions {
+interface LogOptions {
   readonly level: LogLevel;
   /** Prints one JSON object per line; otherwise plain text. */
   readonly json: boolean;

@@ -201,7 +201,7 @@ interface Series {
 }
 
 /** Histogram of request durations by method, route and status. */
-export interface RequestDurations {
+interface RequestDurations {
   /** The labels must not need escaping: no quotes, backslashes or line breaks. */
   observe(method: string, route: string, status: number, seconds: number): void;
   /** Returns all series in the text format of Prometheus. */

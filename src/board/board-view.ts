@@ -117,7 +117,7 @@ function countText(count: number): string {
 }
 
 /** Renders an order as a card of the board. */
-export function cardView(card: Card, stage: OpenStage, viewer: Viewer): Html {
+function cardView(card: Card, stage: OpenStage, viewer: Viewer): Html {
   const { texts, now } = viewer;
   const since = card.stageAt ?? now;
   const isShown = stage !== "new";

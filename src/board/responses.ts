@@ -39,7 +39,7 @@ export function notFound(viewer: Viewer): Response {
   return message(viewer, { status: 404, code: "order_not_found", title: "404", text });
 }
 
-export interface Message {
+interface Message {
   readonly status: number;
   /** Machine-readable reason. */
   readonly code: string;

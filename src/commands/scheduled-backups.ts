@@ -13,7 +13,7 @@ const POLL_MS = 60_000;
 /** Pause after a failed backup. */
 const RETRY_MS = 3_600_000;
 
-export interface BackupOptions {
+interface BackupOptions {
   readonly folder: string;
   readonly everyMs: number;
   /** How many backups to keep. */
@@ -90,7 +90,7 @@ export function backupName(now: number): string {
 }
 
 /** Returns the time in a backup's name, in ms since 1970; undefined for any other name. */
-export function backupTime(name: string): number | undefined {
+function backupTime(name: string): number | undefined {
   const [, day, hours, minutes, seconds] = NAME.exec(name) ?? [];
   return day === undefined ? undefined : Date.parse(`${day}${hours}:${minutes}:${seconds}Z`);
 }

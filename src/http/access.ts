@@ -41,14 +41,14 @@ export function routeOptions<
   return { ...options, detail: { ...detail, parameters, security: SECURITY[access] } };
 }
 
-export interface Route {
+interface Route {
   readonly access: Access;
   /** Accepts any or no `Host`: health probes send an address or a container name. */
   readonly anyHost: boolean;
 }
 
 /** The result of `AccessControl.identify`, which does not read the request body. */
-export interface RequestInfo {
+interface RequestInfo {
   readonly caller: Caller;
   /** Routes at the request's path, by method; undefined if the path is unknown. */
   readonly routes: ReadonlyMap<string, Route> | undefined;
@@ -146,7 +146,7 @@ function createRouteMap(declared: readonly DeclaredRoute[]) {
 /** The sender of a request, identified by its key. */
 export type Caller = "owner" | "client" | "anonymous" | "invalid key";
 
-export interface ApiKeys {
+interface ApiKeys {
   readonly apiKeys: readonly string[];
   readonly adminApiKeys: readonly string[];
 }
@@ -156,7 +156,7 @@ export interface ApiKeys {
  * `Authorization: Bearer`. Runs in constant time: compares digests of equal length, with every key.
  * If no keys are configured, every caller is the owner.
  */
-export function createCallerCheck({ apiKeys, adminApiKeys }: ApiKeys) {
+function createCallerCheck({ apiKeys, adminApiKeys }: ApiKeys) {
   const clients = apiKeys.map(digest);
   const owners = adminApiKeys.map(digest);
 

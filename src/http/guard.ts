@@ -24,7 +24,7 @@ import { expectation } from "./schemas.ts";
 const HOST_WARNINGS_PER_MINUTE = 10;
 const MAX_LOGGED_HOST = 100;
 
-export interface GuardDependencies {
+interface GuardDependencies {
   readonly log: Log;
   readonly now: Clock;
   readonly randomId: () => string;

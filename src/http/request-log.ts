@@ -4,7 +4,7 @@ import type { Metrics } from "../metrics.ts";
 import type { Clock } from "../ports.ts";
 import type { AccessControl } from "./access.ts";
 
-export interface ObserverDependencies {
+interface ObserverDependencies {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly now: Clock;

@@ -11,7 +11,7 @@ import { markRefunded, insertEvent, lastTransition, setStage } from "./event-que
 import { orderById } from "./order-queries.ts";
 
 /** How long a dispatcher can undo a transition. */
-export const UNDO_MS = 10 * 60_000;
+const UNDO_MS = 10 * 60_000;
 
 /** The same transition by the same person within this time is a double tap, or a retry. */
 const DOUBLE_TAP_MS = 60_000;
@@ -65,7 +65,7 @@ export interface StageChangeRequest {
   readonly work: StageChange;
 }
 
-export type StageChangeOutcome =
+type StageChangeOutcome =
   /** The change is on disk, perhaps from an earlier tap by the same person. */
   | { readonly kind: "done" }
   /** Another change came first; `last` is the latest. Nothing was written. */

@@ -26,7 +26,7 @@ interface ChargeDependencies extends Needs<
  * Charges the order and records the provider's answer. Resolves once the answer is on disk. Rejects
  * if the payment is in doubt or the answer could not be recorded; the order then stays pending.
  */
-export type ChargeOrder = (order: Attempt) => Promise<{ readonly status: ChargeOutcome }>;
+type ChargeOrder = (order: Attempt) => Promise<{ readonly status: ChargeOutcome }>;
 
 /** The provider's answer could not be recorded. The message gives the reason and is logged. */
 class NotRecorded extends Error {

@@ -29,7 +29,7 @@ interface CreateOrderDependencies extends Needs<
 }
 
 /** The result on disk: `pending` if the payment is in doubt; the next attempt is due at `dueAt`. */
-export type Outcome =
+type Outcome =
   | Rejection
   | (({ readonly status: ChargeOutcome } | Rescheduled) & {
       readonly orderId: number;

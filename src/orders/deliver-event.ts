@@ -26,13 +26,13 @@ interface DeliverDependencies extends Needs<"store" | "log"> {
 }
 
 /** One attempt to deliver an event to the webhook. */
-export type Delivery = OrderEvent & Leased;
+type Delivery = OrderEvent & Leased;
 
 /**
  * Delivers an event and records the delivery, or gives up after the last attempt. Rejects if
  * another attempt is needed.
  */
-export type DeliverEvent = (delivery: Delivery) => Promise<void>;
+type DeliverEvent = (delivery: Delivery) => Promise<void>;
 
 export function createDeliverEvent(dependencies: DeliverDependencies): DeliverEvent {
   const { store, webhook, log, cutoff } = dependencies;

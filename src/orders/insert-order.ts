@@ -52,7 +52,7 @@ interface InsertDependencies extends Needs<
  * attempt, or the order that the new one repeats, with the new address and comment unless a
  * dispatcher has already accepted or cancelled it.
  */
-export type InsertOrder = (order: NewOrder) => Promise<Attempt | Order | Rejection>;
+type InsertOrder = (order: NewOrder) => Promise<Attempt | Order | Rejection>;
 
 export function createInsertOrder(dependencies: InsertDependencies): InsertOrder {
   const { store, now, retryAt } = dependencies;

@@ -12,7 +12,7 @@ const SHORTEST_ATTEMPT_MS = NOTIFY_TIMEOUT_MS / 2;
  * with `Postponed` if the notification has waited in the queue for too long, or if the service is
  * stopping.
  */
-export type NotifyDispatcher = (order: Attempt) => Promise<unknown>;
+type NotifyDispatcher = (order: Attempt) => Promise<unknown>;
 
 interface NotifyDependencies extends Needs<"store" | "dispatcher" | "now"> {
   /** No call begins after it aborts. A running one continues, because it may take effect. */

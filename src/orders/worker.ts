@@ -27,7 +27,7 @@ export interface Rescheduled {
 }
 
 /** The end of a lease: the job's next due time and its attempt count. */
-export interface Reschedule<Job> {
+interface Reschedule<Job> {
   readonly job: Job;
   readonly dueAt: number;
   readonly attempts: number;
@@ -58,7 +58,7 @@ export interface Jobs<Job> {
   reschedule(tx: Tx, reschedules: readonly Reschedule<Job>[]): Promise<unknown>;
 }
 
-export interface WorkerOptions<Job, Result> {
+interface WorkerOptions<Job, Result> {
   readonly store: Store;
   readonly log: Log;
   readonly now: Clock;

@@ -34,7 +34,7 @@ const TOTALS: Record<Table, string> = {
  * Receives the number of copied rows and the total. `done` is undefined once only the indexes
  * remain.
  */
-export type OnProgress = (done: number | undefined, total: number) => void;
+type OnProgress = (done: number | undefined, total: number) => void;
 
 /** The numbers of moved rows; null if the target already had all of them. */
 export type Moved = Readonly<Record<"tariffs" | "users" | "orders", number>> | null;

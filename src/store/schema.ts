@@ -20,7 +20,7 @@ export const REFUNDS = ["owed", "given"] as const;
  * Dispatchers' actions on a paid order, their lookups of the phone number, and the settlement of a
  * payment in doubt.
  */
-export const EVENT_KINDS = [
+const EVENT_KINDS = [
   "accept",
   "start",
   "complete",

@@ -17,13 +17,13 @@ const HOUR_MS = 60 * MINUTE_MS;
 /** Key of rate limits that all users share. */
 const ALL_USERS = "all users";
 
-export interface Registration {
+interface Registration {
   readonly phoneNumber: string;
   readonly chatId: number | null;
   readonly fullName: string | null;
 }
 
-export type RegistrationOutcome =
+type RegistrationOutcome =
   | { readonly kind: "registered"; readonly userId: number }
   | { readonly kind: "rejected"; readonly code: "invalid_phone_number" };
 

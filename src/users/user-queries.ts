@@ -9,7 +9,7 @@ export interface UserDraft {
   readonly fullName: string | null;
 }
 
-export interface UpsertedUser {
+interface UpsertedUser {
   readonly userId: number;
   /** Whether to send an SMS: true for exactly one registration per cooldown. */
   readonly smsDue: boolean;

@@ -21,7 +21,7 @@ const LOST = /^(08|57P0)/;
 const UNAVAILABLE = /^(53|57|58)/;
 
 /** A server session that never reconnects: once it is closed, every query rejects. */
-export interface Session extends Disposable {
+interface Session extends Disposable {
   readonly sql: SQL;
   isOpen(): boolean;
 }
@@ -147,7 +147,7 @@ export class Unreachable extends Error {
 }
 
 /** A classified error of a transaction or query. */
-export interface StoreError {
+interface StoreError {
   /**
    * `lost`: the connection failed, or the answer was late. `unreachable`: there was no connection,
    * or only one to a read-only server. `conflict`: another transaction conflicts. `refused`: the

@@ -19,7 +19,7 @@ import { type LastOrder, verifyOrThrow, rollBackJournal } from "./integrity.ts";
 /** Work that yields at each checkpoint. */
 export type Checkpointed<Result> = Generator<Checkpoint, Result, void>;
 
-export interface Checkpoint {
+interface Checkpoint {
   /** For tests, which kill the process at each checkpoint. */
   readonly name: string;
   /**

@@ -156,7 +156,7 @@ function nameOf(uid: number): string {
  * The files of a database. `sharedMemory` is SQLite's index of the write-ahead log, shared by all
  * processes that use the database.
  */
-export interface DatabasePaths {
+interface DatabasePaths {
   readonly database: string;
   readonly wal: string;
   readonly sharedMemory: string;

@@ -115,7 +115,7 @@ export interface LastOrder {
   readonly createdAt: number;
 }
 
-export interface Verification {
+interface Verification {
   /** Whether the database has no tables yet, for example after an interrupted first start. */
   readonly isNew: boolean;
   /** Faults, one sentence each; empty if the database is intact. */

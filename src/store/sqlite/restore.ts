@@ -22,7 +22,7 @@ const SKIPPED_IDS = 1_000_000;
 const TABLES_WITH_IDS = ["users", "orders", "order_events"];
 
 /** Result of a restore. */
-export interface Restoration {
+interface Restoration {
   /** The newest order in the restored database. */
   readonly restored: LastOrder | undefined;
   /** Whether the backup is a database file in WAL mode that was copied without its log. */
