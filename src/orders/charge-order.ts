@@ -22,18 +22,17 @@ interface ChargeDependencies extends Needs<
   readonly cutoff: AbortSignal;
 }
 
-/**
- * Charges the order and records the provider's answer. Resolves once the answer is on disk. Rejects
- * if the payment is in doubt or the answer could not be recorded; the order then stays pending.
- */
-type ChargeOrder = (order: Attempt) => Promise<{ readonly status: ChargeOutcome }>;
-
 /** The provider's answer could not be recorded. The message gives the reason and is logged. */
 class NotRecorded extends Error {
   override readonly name = "NotRecorded";
 }
 
-export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder {
+/**
+ * Returns a function that charges an order and records the provider's answer. It resolves once the
+ * answer is on disk. It rejects if the payment is in doubt or the answer could not be recorded; the
+ * order then stays pending.
+ */
+export function createChargeOrder(dependencies: ChargeDependencies) {
   const { store, payment, webhook, metrics, now, config, notify, cutoff } = dependencies;
 
   const settle = {

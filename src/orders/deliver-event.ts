@@ -29,12 +29,10 @@ interface DeliverDependencies extends Needs<"store" | "log"> {
 type Delivery = OrderEvent & Leased;
 
 /**
- * Delivers an event and records the delivery, or gives up after the last attempt. Rejects if
- * another attempt is needed.
+ * Returns a function that delivers an event and records the delivery, or gives up after the last
+ * attempt. It rejects if another attempt is needed.
  */
-type DeliverEvent = (delivery: Delivery) => Promise<void>;
-
-export function createDeliverEvent(dependencies: DeliverDependencies): DeliverEvent {
+export function createDeliverEvent(dependencies: DeliverDependencies) {
   const { store, webhook, log, cutoff } = dependencies;
 
   async function send(event: Delivery): Promise<void> {
@@ -45,7 +43,7 @@ export function createDeliverEvent(dependencies: DeliverDependencies): DeliverEv
     await withTimeout(WEBHOOK_TIMEOUT_MS, (options) => webhook.send(sent, options), cutoff);
   }
 
-  return async (event) => {
+  return async (event: Delivery): Promise<void> => {
     const { id, orderId, attempt } = event;
     try {
       await send(event);

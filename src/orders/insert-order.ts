@@ -48,13 +48,11 @@ interface InsertDependencies extends Needs<
 }
 
 /**
- * Inserts a pending order at the current price, leased to its first charge attempt. Returns that
- * attempt, or the order that the new one repeats, with the new address and comment unless a
- * dispatcher has already accepted or cancelled it.
+ * Returns a function that inserts a pending order at the current price, leased to its first charge
+ * attempt. It resolves to that attempt, or to the order that the new one repeats, with the new
+ * address and comment unless a dispatcher has already accepted or cancelled it.
  */
-type InsertOrder = (order: NewOrder) => Promise<Attempt | Order | Rejection>;
-
-export function createInsertOrder(dependencies: InsertDependencies): InsertOrder {
+export function createInsertOrder(dependencies: InsertDependencies) {
   const { store, now, retryAt } = dependencies;
   const { paymentTimeoutMs, orderRepeatWindowMs } = dependencies.config;
 
