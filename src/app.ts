@@ -13,7 +13,7 @@ import { orderRoutes } from "./orders/routes.ts";
 import { ORDER_DOCUMENTATION } from "./orders/order-json.ts";
 import { createChangeStage } from "./orders/change-stage.ts";
 import { tariffRoutes } from "./tariffs/routes.ts";
-import { createUserService } from "./users/register-user.ts";
+import { createRegisterUser } from "./users/register-user.ts";
 import { userRoutes } from "./users/routes.ts";
 
 /** Time for background work after the last response: for a notification, and to record it. */
@@ -27,13 +27,13 @@ export function createApp(dependencies: Dependencies) {
   const { store, config } = dependencies;
   const cutoff = new AbortController();
 
-  const userService = createUserService(dependencies);
+  const users = createRegisterUser(dependencies);
 
   const orders = createOrders(dependencies, cutoff.signal);
   const workers = Object.values(orders.workers);
 
   /** Resolves when no background work is running. */
-  const idle = () => Promise.all([userService.idle(), ...workers.map((worker) => worker.idle())]);
+  const idle = () => Promise.all([users.idle(), ...workers.map((worker) => worker.idle())]);
 
   async function readWaiting(madeBy: number) {
     const [waiting] = await store.read((tx) => waitingOrders(tx, { madeBy }));
@@ -56,7 +56,7 @@ export function createApp(dependencies: Dependencies) {
     .use(guard({ ...dependencies, access, errorPages: board.errorPages }))
     .use(swaggerUi(ORDER_DOCUMENTATION, (): InternalRoute[] => http.routes))
     .use(healthRoutes({ ...dependencies, readWaiting }))
-    .use(userRoutes({ ...dependencies, userService }))
+    .use(userRoutes({ ...dependencies, registerUser: users.registerUser }))
     .use(orderRoutes({ ...dependencies, createOrder: orders.createOrder }))
     .use(tariffRoutes({ ...dependencies, access }))
     .use(board.http);

@@ -27,7 +27,7 @@ type RegistrationOutcome =
   | { readonly kind: "registered"; readonly userId: number }
   | { readonly kind: "rejected"; readonly code: "invalid_phone_number" };
 
-export interface UserService {
+export interface RegisterUser {
   /**
    * Creates or updates the user with this phone number. Sends an SMS unless one was attempted
    * within the cooldown or the hourly limit is reached. Resolves once the user is on disk, without
@@ -38,9 +38,9 @@ export interface UserService {
   idle(): Promise<void>;
 }
 
-export function createUserService(
+export function createRegisterUser(
   dependencies: Needs<"store" | "sms" | "log" | "now", "smsCooldownMs" | "smsPerHour">,
-): UserService {
+): RegisterUser {
   const { store, sms, log, now, config } = dependencies;
   const hourlyLimit = createRateLimit({ limit: config.smsPerHour, windowMs: HOUR_MS, now });
   const warnings = createRateLimit({ limit: 1, windowMs: MINUTE_MS, now });
