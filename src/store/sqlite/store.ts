@@ -46,9 +46,9 @@ const CHECKPOINT_PAGES = 2000;
 const LOG_SIZE_LIMIT_BYTES = 16 * 1024 * 1024;
 
 /**
- * Opens the SQLite database at `path`, or one in memory if it is `:memory:`. Creates or migrates it
- * first. Throws `DatabaseUnusable`, and leaves the database unchanged, if another process is using
- * it or it can't be used. `elapsed` is a monotonic clock in ms.
+ * Opens the SQLite database at `path`. Creates or migrates it first. Throws `DatabaseUnusable`, and
+ * leaves the database unchanged, if another process is using it or it can't be used. `elapsed` is a
+ * monotonic clock in ms.
  */
 export function openSqliteStore(
   path: string,
@@ -57,7 +57,18 @@ export function openSqliteStore(
   metrics = NO_COMMIT_METRICS,
 ): Store {
   try {
-    return path === ":memory:" ? openInMemory(metrics) : openFile(path, log, elapsed, metrics);
+    requireDatabaseOfWal(path);
+    // The lock is named after the file's real path, which a dangling link does not have.
+    createDatabaseFile(path);
+    const unlock = lockDatabase(path);
+    try {
+      checkOnOpen(path, log);
+      keepOldVersion(path, log);
+      return openLocked(path, log, elapsed, metrics, unlock);
+    } catch (error) {
+      unlock();
+      throw error;
+    }
   } catch (error) {
     throw unusable(path, error);
   }
@@ -67,9 +78,7 @@ function unusable(path: string, cause: unknown): DatabaseUnusable {
   if (cause instanceof DatabaseUnusable) return cause;
   return new DatabaseUnusable(
     `The database ${path} can't be opened: ${describeFileError(cause)}.`,
-    {
-      cause,
-    },
+    { cause },
   );
 }
 
@@ -101,44 +110,6 @@ export function openSqliteReader(path: string): Reader {
     };
   } catch (error) {
     throw unusable(path, error);
-  }
-}
-
-function openInMemory(metrics: CommitMetrics): Store {
-  const database = openConnection(":memory:");
-  const commits = createGroupCommit(database, drizzleOn(database), () => {}, metrics);
-  const { run, later, ping, close, countQueued } = commits;
-  return {
-    isShared: sqliteDialect.isShared,
-    run,
-    // No other connection can see the data.
-    read: run,
-    batch: createBatch({ run, later, metrics }),
-    measure: async () => ({
-      queuedTransactions: countQueued(),
-      databaseBytes: 0,
-      walBytes: 0,
-    }),
-    ping,
-    async close() {
-      await close();
-      database.close();
-    },
-  };
-}
-
-function openFile(path: string, log: Log, elapsed: Clock, metrics: CommitMetrics): Store {
-  requireDatabaseOfWal(path);
-  // The lock is named after the file's real path, which a dangling link does not have.
-  createDatabaseFile(path);
-  const unlock = lockDatabase(path);
-  try {
-    checkOnOpen(path, log);
-    keepOldVersion(path, log);
-    return openLocked(path, log, elapsed, metrics, unlock);
-  } catch (error) {
-    unlock();
-    throw error;
   }
 }
 
@@ -228,7 +199,7 @@ function openLocked(
 }
 
 /** Opens a connection for writing, in WAL mode, and migrates the database. */
-function openConnection(path: string): Database {
+export function openConnection(path: string): Database {
   const database = new Database(path, { create: true, readwrite: true, strict: true });
   try {
     // First, because every later line may have to wait for a reader.
@@ -257,7 +228,8 @@ function openConnection(path: string): Database {
   }
 }
 
-function drizzleOn(database: Database): Tx {
+/** Returns the query builders on a connection. */
+export function drizzleOn(database: Database): Tx {
   const builders = drizzle({ client: database, casing: "snake_case" });
   // `as`: SQLite's builders are compatible as far as the queries use them.
   return Object.assign(builders, { tables, sqlDialect: sqliteDialect }) as unknown as Tx;
