@@ -30,11 +30,8 @@ const TOTALS: Record<Table, string> = {
     "count(*), coalesce(max(id), 0), coalesce(max(at), 0), coalesce(sum(order_id), 0), coalesce(sum(length(note)), 0)",
 };
 
-/**
- * Receives the number of copied rows and the total. `done` is undefined once only the indexes
- * remain.
- */
-type OnProgress = (done: number | undefined, total: number) => void;
+/** Receives the number of copied rows and the total. At the end, only the indexes remain. */
+type OnProgress = (done: number, total: number) => void;
 
 /** The numbers of moved rows; null if the target already had all of them. */
 export type Moved = Readonly<Record<"tariffs" | "users" | "orders", number>> | null;
@@ -105,7 +102,6 @@ async function copyAll(database: Database, tx: SQL, onProgress: OnProgress): Pro
       onProgress(done, total);
     }
   }
-  onProgress(undefined, total);
   await restore();
   await tx.unsafe(`ANALYZE ${TABLES.join(", ")}`);
   const sequences = database
