@@ -77,21 +77,18 @@ export function userRoutes({ store, registerUser }: UserRoutesDependencies) {
     .post(
       "/register",
       async ({ body, set }) => {
-        const outcome = await registerUser({
-          phoneNumber: body.phone_number,
+        const phoneNumber = parsePhoneNumber(body.phone_number);
+        if (phoneNumber === undefined) return problem(set, "invalid_phone_number");
+        const userId = await registerUser({
+          phoneNumber,
           chatId: body.chat_id ?? null,
           fullName: body.full_name ?? null,
         });
-        switch (outcome.kind) {
-          case "rejected":
-            return problem(set, outcome.code);
-          case "registered":
-            return {
-              status: "ok" as const,
-              message: "User registered successfully" as const,
-              user_id: outcome.userId,
-            };
-        }
+        return {
+          status: "ok" as const,
+          message: "User registered successfully" as const,
+          user_id: userId,
+        };
       },
       REGISTER,
     )
