@@ -38,13 +38,13 @@ export const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i;
 
 /** All settings; docs/configuration.md explains them. */
 export const SETTINGS = {
-  host: {
+  host: setting<string>({
     variable: "HOST",
     defaultValue: "127.0.0.1",
-    parse: (text: string) => text.trim().replace(/^\[(.*)\]$/, "$1") || undefined,
+    parse: (text) => text.trim().replace(/^\[(.*)\]$/, "$1") || undefined,
     expected: "an address",
     show: String,
-  },
+  }),
   port: wholeNumber("PORT", 8000, 0, 65_535),
   database: setting<DatabaseConfig>({
     variable: "DATABASE_URL",

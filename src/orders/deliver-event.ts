@@ -3,10 +3,9 @@ import { type Log, reasonOf } from "../log.ts";
 import type { Clock, WebhookEvent, WebhookSender } from "../ports.ts";
 import type { OrderEvent } from "../store/schema.ts";
 import { withTimeout } from "../lib/with-timeout.ts";
-import { markDelivered } from "./event-queries.ts";
+import { type Delivery, markDelivered } from "./event-queries.ts";
 import { toOrderJson } from "./order-json.ts";
 import { orderById } from "./order-queries.ts";
-import type { Leased } from "./worker.ts";
 
 export const WEBHOOK_TIMEOUT_MS = 5000;
 
@@ -24,9 +23,6 @@ interface DeliverDependencies extends Needs<"store" | "log"> {
   /** Aborts running deliveries, which then fail. */
   readonly cutoff: AbortSignal;
 }
-
-/** One attempt to deliver an event to the webhook. */
-type Delivery = OrderEvent & Leased;
 
 /**
  * Returns a function that delivers an event and records the delivery, or gives up after the last

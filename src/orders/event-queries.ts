@@ -3,6 +3,9 @@ import type { OrderEvent } from "../store/schema.ts";
 import { prepared, type ReadTx, type Tx } from "../store/store.ts";
 import type { Jobs, Leased } from "./worker.ts";
 
+/** One attempt to deliver an event to the webhook. */
+export type Delivery = OrderEvent & Leased;
+
 const value = sql.placeholder;
 
 /** Selects the last transition of an order. */
@@ -134,7 +137,7 @@ export function markDelivered(tx: Tx, { id, attempt }: { id: number; attempt: nu
 }
 
 /** Deliveries of events to the webhook. */
-export const webhookJobs: Jobs<OrderEvent & Leased> = {
+export const webhookJobs: Jobs<Delivery> = {
   name: "webhook event",
   idOf: ({ id }) => id,
   async claim(tx, values) {

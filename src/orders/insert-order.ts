@@ -21,14 +21,18 @@ import { leaseEndsAt } from "./retry-schedule.ts";
 /** Attempts to insert: the conflicting row may disappear between INSERT and SELECT. */
 const MAX_INSERTS = 5;
 
-/** An order to insert. */
-export interface NewOrder {
+/** A client's request to order. */
+export interface OrderRequest {
   readonly userId: number;
   readonly tariffCode: string;
   readonly idempotencyKey: string | null;
-  readonly paymentKey: string;
   readonly address: string | null;
   readonly comment: string | null;
+}
+
+/** An order to insert. */
+export interface NewOrder extends OrderRequest {
+  readonly paymentKey: string;
   /** If false, the user's hourly limit allows only a repeat. */
   readonly withinLimit: boolean;
 }
