@@ -1,5 +1,5 @@
 import { desc, eq, sql } from "drizzle-orm";
-import { prepared, type ReadTx, type Tx } from "../store/store.ts";
+import { prepared, type ReadTx, selectList, type Tx } from "../store/store.ts";
 import type { PhoneNumber } from "./phone-number.ts";
 
 /** A registration. Null fields leave the stored values unchanged. */
@@ -18,19 +18,22 @@ interface UpsertedUser {
 /** Tolerated clock skew between instances, which is normally a few milliseconds. */
 const CLOCK_SKEW_MS = 1000;
 
-// One statement per batch. `drafts` is a JSON array of arrays; the columns are in table order.
-// Skips users within their cooldown.
-const upsertForSms = prepared((tx, { users }, { jsonEach, nextId }) =>
-  tx
+const value = sql.placeholder;
+
+// One statement per batch. `drafts` is a JSON array of arrays. Skips users within their cooldown.
+const upsertForSms = prepared((tx, { users }, { jsonEach, nextId }) => {
+  const now = sql`CAST(${value("now")} AS bigint)`;
+  const columns = selectList(users, {
+    id: nextId("users"),
+    phoneNumber: sql`draft.value->>0`,
+    chatId: sql`CAST(draft.value->>1 AS bigint)`,
+    fullName: sql`draft.value->>2`,
+    createdAt: now,
+    smsTriedAt: now,
+  });
+  return tx
     .insert(users)
-    .select(
-      sql`
-        SELECT ${nextId("users")}, draft.value->>0, CAST(draft.value->>1 AS bigint), draft.value->>2,
-          CAST(${sql.placeholder("now")} AS bigint), CAST(${sql.placeholder("now")} AS bigint)
-        FROM ${jsonEach(sql.placeholder("drafts"))} AS draft
-        WHERE true
-      `,
-    )
+    .select(sql`SELECT ${columns} FROM ${jsonEach(value("drafts"))} AS draft WHERE true`)
     .onConflictDoUpdate({
       target: users.phoneNumber,
       set: {
@@ -39,21 +42,21 @@ const upsertForSms = prepared((tx, { users }, { jsonEach, nextId }) =>
         smsTriedAt: sql`excluded.sms_tried_at`,
       },
       setWhere: sql`
-        ${users.smsTriedAt} <= ${sql.placeholder("smsTriedBefore")}
-        OR ${users.smsTriedAt} > ${sql.placeholder("smsTriedByLatest")}
+        ${users.smsTriedAt} <= ${value("smsTriedBefore")}
+        OR ${users.smsTriedAt} > ${value("smsTriedByLatest")}
       `,
     })
-    .returning({ userId: users.id, phoneNumber: users.phoneNumber }),
-);
+    .returning({ userId: users.id, phoneNumber: users.phoneNumber });
+});
 
 const update = prepared((tx, { users }) =>
   tx
     .update(users)
     .set({
-      chatId: sql`coalesce(CAST(${sql.placeholder("chatId")} AS bigint), ${users.chatId})`,
-      fullName: sql`coalesce(CAST(${sql.placeholder("fullName")} AS text), ${users.fullName})`,
+      chatId: sql`coalesce(CAST(${value("chatId")} AS bigint), ${users.chatId})`,
+      fullName: sql`coalesce(CAST(${value("fullName")} AS text), ${users.fullName})`,
     })
-    .where(eq(users.phoneNumber, sql.placeholder("phoneNumber")))
+    .where(eq(users.phoneNumber, value("phoneNumber")))
     .returning({ userId: users.id }),
 );
 
@@ -108,7 +111,7 @@ export const userByPhoneNumber = prepared((tx: ReadTx, { users }) =>
   tx
     .select()
     .from(users)
-    .where(eq(users.phoneNumber, sql.placeholder("phoneNumber"))),
+    .where(eq(users.phoneNumber, value("phoneNumber"))),
 );
 
 /** Selects the newest user of this chat. */
@@ -116,7 +119,7 @@ export const userByChatId = prepared((tx: ReadTx, { users }) =>
   tx
     .select()
     .from(users)
-    .where(eq(users.chatId, sql.placeholder("chatId")))
+    .where(eq(users.chatId, value("chatId")))
     .orderBy(desc(users.id))
     .limit(1),
 );
