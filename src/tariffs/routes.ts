@@ -81,7 +81,7 @@ export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
           priceTiyin: body.price_tiyin,
           active: body.active ?? true,
         };
-        await store.run((tx) => putTariff(tx, { ...tariff }));
+        await store.run((tx) => putTariff(tx, tariff));
         return toJson(tariff);
       },
       routeOptions({
