@@ -1,5 +1,5 @@
-import type { ErrorCode } from "../errors.ts";
-import { PROBLEMS } from "../http/problems.ts";
+import { type ErrorCode, PROBLEMS } from "../http/problems.ts";
+import { FORMAT } from "../http/schemas.ts";
 import { acceptsGzip, compress } from "../http/static-file.ts";
 import { type Content, html, type Html } from "./html.ts";
 import { page, type PageOptions, type Viewer } from "./layout.ts";
@@ -112,8 +112,7 @@ export function seeOther(location: string, cookie?: string): Response {
 /** Maximum length of a note or reference. */
 export const MAX_NOTE = 300;
 
-/** The directional marks, embeddings and isolates, and the deprecated and annotation controls. */
-const FORMAT_CONTROLS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f\ufff9-\ufffb]/g;
+const FORMAT_CONTROLS = new RegExp(`[${FORMAT}]`, "g");
 
 /** Refusals after which the same request may succeed. */
 const CAN_BE_RETRIED: readonly RefusalCode[] = ["internal_error", "unavailable", "invalid_text"];
@@ -162,22 +161,19 @@ function retryForm(action: string, form: URLSearchParams, texts: Translations): 
   </form>`;
 }
 
-/** Removes forbidden characters that are invisible, so a dispatcher could not delete them. */
-function withoutFormatControls(text: string): string {
-  return text.replace(FORMAT_CONTROLS, "");
-}
-
 function fieldView(name: string, value: string, texts: Translations): Html {
   // The dispatcher typed only these fields.
   if (name !== "note" && name !== "reference") {
     return html`<input type="hidden" name="${name}" value="${value}" />`;
   }
+  // Without forbidden characters that are invisible, so the dispatcher could not delete them.
+  const visible = value.replace(FORMAT_CONTROLS, "");
   return html`<label class="field"
     >${texts[name]}<input
       name="${name}"
       dir="auto"
       maxlength="${MAX_NOTE}"
-      value="${withoutFormatControls(value)}"
+      value="${visible}"
       autocomplete="off"
   /></label>`;
 }

@@ -1,5 +1,6 @@
 import type { TObject } from "@sinclair/typebox";
 import type { DocumentDecoration } from "elysia";
+import type { Config } from "../config.ts";
 import { describeQuery, type Example } from "./schemas.ts";
 import { digest } from "../lib/digest.ts";
 
@@ -146,10 +147,7 @@ function createRouteMap(declared: readonly DeclaredRoute[]) {
 /** The sender of a request, identified by its key. */
 export type Caller = "owner" | "client" | "anonymous" | "invalid key";
 
-interface ApiKeys {
-  readonly apiKeys: readonly string[];
-  readonly adminApiKeys: readonly string[];
-}
+type ApiKeys = Pick<Config, "apiKeys" | "adminApiKeys">;
 
 /**
  * Returns a function that identifies callers by `X-API-Key` or, if it is missing, by

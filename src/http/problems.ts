@@ -1,9 +1,8 @@
 import { type SchemaOptions, type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type Context, type ElysiaCustomStatusResponse, status as answerWith } from "elysia";
-import type { ErrorCode } from "../errors.ts";
 import { type Example, named, namedObject } from "./schemas.ts";
 
-/** Status and detail of each error code. */
+/** Status and detail of each error code of the API. Clients rely on the codes. */
 export const PROBLEMS = {
   invalid_json: { status: 400, detail: "The request body is not valid JSON in UTF-8." },
   invalid_idempotency_key: {
@@ -34,7 +33,9 @@ export const PROBLEMS = {
   too_many_orders: { status: 429, detail: "This user has reached the hourly order limit." },
   internal_error: { status: 500, detail: "Internal error; it has been logged." },
   unavailable: { status: 503, detail: "The database is unavailable; nothing was saved." },
-} as const satisfies Record<ErrorCode, { status: number; detail: string }>;
+} as const satisfies Record<string, { status: number; detail: string }>;
+
+export type ErrorCode = keyof typeof PROBLEMS;
 
 // `as`: the keys of `PROBLEMS` are error codes.
 const ERROR_CODES = Object.keys(PROBLEMS) as ErrorCode[];

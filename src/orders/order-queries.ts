@@ -67,7 +67,7 @@ export const orderByKey = prepared((tx, { orders }) =>
 );
 
 /** Selects the user's order of the tariff that a request without a key may repeat. */
-export const repeatableOrder = prepared((tx, { orders }, { set }) =>
+export const repeatableOrder = prepared((tx, { orders }, { trueLiteral }) =>
   tx
     .select()
     .from(orders)
@@ -76,7 +76,7 @@ export const repeatableOrder = prepared((tx, { orders }, { set }) =>
         eq(orders.userId, value("userId")),
         eq(orders.tariffCode, value("tariffCode")),
         // A literal, because a parameter would not match the partial index.
-        sql`${orders.repeatable} = ${set}`,
+        sql`${orders.repeatable} = ${trueLiteral}`,
       ),
     ),
 );

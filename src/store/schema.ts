@@ -164,7 +164,7 @@ export function createTables(columns: Columns) {
       // done.
       uniqueIndex("orders_repeat")
         .on(order.userId, order.tariffCode)
-        .where(sql`${order.repeatable} = ${columns.dialect.set}`),
+        .where(sql`${order.repeatable} = ${columns.dialect.trueLiteral}`),
       // Status first: many due orders of one status must not slow down lookups of the other.
       index("orders_due")
         .on(order.status, order.dueAt)
@@ -233,7 +233,7 @@ export interface Dialect {
   /** The id of a table's next row. */
   readonly nextId: (table: "users" | "orders") => SQL;
   /** The boolean true. */
-  readonly set: SQL;
+  readonly trueLiteral: SQL;
   /** Skips rows that another transaction has locked. */
   readonly skipLocked: SQL;
 }
