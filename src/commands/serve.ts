@@ -101,7 +101,7 @@ async function startBackups(
           signal,
         });
         const errors = await child.stderr.text();
-        return (await child.exited) === 0 ? undefined : errors.trim();
+        if ((await child.exited) !== 0) throw new Error(errors.trim());
       },
     },
     signal,

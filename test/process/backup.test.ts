@@ -388,11 +388,14 @@ describe("scheduled backups", () => {
           now: () => now,
           async makeBackup(file) {
             made.push(file);
-            if (fault === undefined) writeFileSync(file, "");
             // The service is stopped at this moment.
-            if (fault === undefined) ending.abort();
-            else setImmediate(() => ending.abort());
-            return fault;
+            if (fault === undefined) {
+              writeFileSync(file, "");
+              ending.abort();
+            } else {
+              setImmediate(() => ending.abort());
+              throw new Error(fault);
+            }
           },
         },
         ending.signal,

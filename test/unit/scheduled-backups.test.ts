@@ -38,10 +38,9 @@ async function runBackupsAt(
       metrics,
       now: () => clock,
       async makeBackup(file) {
-        if (fails(clock)) return "no room";
+        if (fails(clock)) throw new Error("no room");
         writeFileSync(file, "a backup");
         clock += backupTakesMs;
-        return undefined;
       },
       async pause() {
         results.push({
