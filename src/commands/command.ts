@@ -20,7 +20,7 @@ export interface Context {
   readonly command: readonly string[];
 }
 
-export type Options = Readonly<Record<string, string | boolean | undefined>>;
+type Options = Readonly<Record<string, string | boolean | undefined>>;
 
 /**
  * Runs a command; resolves when it has finished. Rejects with `UsageError` if the arguments are

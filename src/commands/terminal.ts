@@ -10,12 +10,8 @@ export function describeLastOrder(order: LastOrder | undefined): string {
   return `its last order is ${order.id}, created ${new Date(order.createdAt).toISOString()}`;
 }
 
-/** An amount, shown in sum. */
-export interface Amount {
-  readonly tiyin: number;
-}
-
-type Cell = string | number | Amount;
+/** Amounts are shown in sum. */
+type Cell = string | number | { readonly tiyin: number };
 
 function textOf(cell: Cell | undefined): string {
   return typeof cell === "object" ? inSum(cell.tiyin) : String(cell);

@@ -8,7 +8,7 @@ import { digest } from "../lib/digest.ts";
  * Required access: none, a client key, the owner's key, or a dispatcher's session, which the board
  * checks itself. Dispatcher routes take forms, all others JSON.
  */
-export type Access = "open" | "client" | "owner" | "dispatcher";
+type Access = "open" | "client" | "owner" | "dispatcher";
 
 /** Names of the security schemes in the OpenAPI document. */
 export const CLIENT_KEY = "ClientKey";
@@ -145,7 +145,7 @@ function createRouteMap(declared: readonly DeclaredRoute[]) {
 }
 
 /** The sender of a request, identified by its key. */
-export type Caller = "owner" | "client" | "anonymous" | "invalid key";
+type Caller = "owner" | "client" | "anonymous" | "invalid key";
 
 type ApiKeys = Pick<Config, "apiKeys" | "adminApiKeys">;
 

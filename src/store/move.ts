@@ -34,7 +34,7 @@ const TOTALS: Record<Table, string> = {
 type OnProgress = (done: number, total: number) => void;
 
 /** The numbers of moved rows; null if the target already had all of them. */
-export type Moved = Readonly<Record<"tariffs" | "users" | "orders", number>> | null;
+type Moved = Readonly<Record<"tariffs" | "users" | "orders", number>> | null;
 
 /**
  * Copies the SQLite database at `from` into the empty PostgreSQL database at `to`, in one
