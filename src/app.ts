@@ -6,7 +6,7 @@ import { createAccess } from "./http/access.ts";
 import { guard } from "./http/guard.ts";
 import { logRequests } from "./http/request-log.ts";
 import { swaggerUi } from "./http/swagger-ui.ts";
-import { createOrders } from "./orders/orders.ts";
+import { createOrderProcessing } from "./orders/orders.ts";
 import { NOTIFY_TIMEOUT_MS } from "./orders/retry-schedule.ts";
 import { orderRoutes } from "./orders/routes.ts";
 import { ORDER_DOCUMENTATION } from "./orders/order-json.ts";
@@ -27,7 +27,7 @@ export function createApp(dependencies: Dependencies) {
 
   const users = createRegisterUser(dependencies);
 
-  const orders = createOrders(dependencies, cutoff.signal);
+  const orders = createOrderProcessing(dependencies, cutoff.signal);
   const workers = Object.values(orders.workers);
 
   /** Resolves when no background work is running. */

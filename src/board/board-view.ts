@@ -6,7 +6,7 @@ import {
   spacedPhone,
   withoutBidiControls,
 } from "../lib/format.ts";
-import { isRecent } from "../orders/change-stage.ts";
+import { isRecent } from "../lib/is-recent.ts";
 import type { OpenStage } from "../store/schema.ts";
 import { type Card, MAX_COUNTED } from "./board-queries.ts";
 import { type Figures, figuresView } from "./days-view.ts";

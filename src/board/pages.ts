@@ -1,7 +1,8 @@
 import { parseInteger } from "../http/schemas.ts";
 import { dayOf, parseDay, startOfDay } from "../lib/format.ts";
 import { eventsOfOrder, lastTransition } from "../orders/event-queries.ts";
-import { canUndo, isRecent } from "../orders/change-stage.ts";
+import { isRecent } from "../lib/is-recent.ts";
+import { canUndo } from "../orders/change-stage.ts";
 import { OPEN_STAGES, type Stage, STAGES } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
 import { parsePhoneNumber } from "../users/phone-number.ts";

@@ -2,7 +2,7 @@ import { digest, hmac } from "../lib/digest.ts";
 import { resolve } from "node:path";
 import type { Config } from "../config.ts";
 import type { Dispatcher } from "../settings.ts";
-import { isRecent } from "../orders/change-stage.ts";
+import { isRecent } from "../lib/is-recent.ts";
 
 const SESSION_MS = 12 * 3_600_000;
 

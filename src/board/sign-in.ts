@@ -51,7 +51,7 @@ export function createSignIn(dependencies: SignInDependencies) {
     const link = query.get("link");
     if (link !== null) return showLink(request, link);
     const isElsewhere = secureUrl && request.headers.get("host") !== secureUrl.host;
-    return show(request, to, 200, isElsewhere && signInAt(request, to));
+    return showKeyForm(request, to, 200, isElsewhere && signInAt(request, to));
   }
 
   /**
@@ -63,7 +63,7 @@ export function createSignIn(dependencies: SignInDependencies) {
     const owner = await links.ownerOf(link);
     const nonce = nonceOf(request);
     if (owner === undefined || (await links.isUsedElsewhere(link, nonce))) {
-      return show(request, "/board", 403, texts.deadLink);
+      return showKeyForm(request, "/board", 403, texts.deadLink);
     }
     const content = html`<input type="hidden" name="link" value="${link}" />
       <button class="primary">${texts.signInAs(userText(owner.name))}</button>
@@ -80,7 +80,7 @@ export function createSignIn(dependencies: SignInDependencies) {
     const form = await readForm(request);
     if (form === undefined) return refusals.refuse(request, "invalid_form", 400);
     const to = pageAfterSignIn(form.get("to"));
-    if (dropsCookies(request)) return show(request, to, 403, signInAt(request, to));
+    if (dropsCookies(request)) return showKeyForm(request, to, 403, signInAt(request, to));
     const link = form.get("link");
     const dispatcher =
       link === null ? sessions.ownerOf(form.get("key")?.trim() ?? "") : await links.ownerOf(link);
@@ -91,14 +91,14 @@ export function createSignIn(dependencies: SignInDependencies) {
     if (isAccepted) return seeOther(to, sessions.begin(dispatcher, now()));
     const texts = TRANSLATIONS[languageOf(request)];
     // A genuine link that is used again is no attempt to guess.
-    if (dispatcher !== undefined) return show(request, to, 403, texts.deadLink);
+    if (dispatcher !== undefined) return showKeyForm(request, to, 403, texts.deadLink);
     if (!wrongKeys.take("all")) {
       const leftS = Math.max(1, Math.ceil((wrongKeys.renewsAt("all") - now()) / 1000));
-      return show(request, to, 429, texts.tooManyKeys, { "retry-after": String(leftS) });
+      return showKeyForm(request, to, 429, texts.tooManyKeys, { "retry-after": String(leftS) });
     }
     const what = link === null ? "key" : "link";
     log.warn(`Refused a sign-in to the board: wrong ${what} (request ${requestId}).`);
-    return show(request, to, 403, link === null ? texts.wrongKey : texts.deadLink);
+    return showKeyForm(request, to, 403, link === null ? texts.wrongKey : texts.deadLink);
   }
 
   /** Returns whether the browser would drop the `Secure` session cookie, which prevents sign-in. */
@@ -123,7 +123,7 @@ function nonceOf({ headers }: Request): string | undefined {
 }
 
 /** Returns the page that asks for the key. */
-function show(
+function showKeyForm(
   request: Request,
   to: string,
   status: number,

@@ -7,6 +7,7 @@ import {
   type Stage,
 } from "../store/schema.ts";
 import type { Tx } from "../store/store.ts";
+import { isRecent } from "../lib/is-recent.ts";
 import { markRefunded, insertEvent, lastTransition, setStage } from "./event-queries.ts";
 import { orderById } from "./order-queries.ts";
 
@@ -15,21 +16,6 @@ const UNDO_MS = 10 * 60_000;
 
 /** The same transition by the same person within this time is a double tap, or a retry. */
 const DOUBLE_TAP_MS = 60_000;
-
-/**
- * Maximum clock skew between instances. Each reads the database server's clock within its query
- * timeout, so the real skew is smaller.
- */
-const CLOCK_SKEW_MS = 5000;
-
-/**
- * Returns whether `at` was less than `windowMs` before `now`. A time in the future is not recent:
- * it was recorded while the clock was ahead, and would stay recent for too long.
- */
-export function isRecent(at: number, now: number, windowMs: number): boolean {
-  const ageMs = now - at;
-  return ageMs >= -CLOCK_SKEW_MS && ageMs < windowMs;
-}
 
 /** Allowed transitions. */
 const TRANSITIONS = {
