@@ -21,7 +21,7 @@ interface ActionsDependencies extends Needs<"store" | "now"> {
 
 /** Handles the dispatchers' forms on an order: changing its stage, showing the phone number. */
 export function createActions({ store, changeStage, refusals, now }: ActionsDependencies) {
-  async function work(
+  async function changeOrder(
     request: Request,
     viewer: Viewer,
     form: URLSearchParams,
@@ -30,11 +30,17 @@ export function createActions({ store, changeStage, refusals, now }: ActionsDepe
     const orderId = parseInteger(params.order_id);
     const seen = STAGES.find((stage) => stage === form.get("seen"));
     const seenAt = parseInteger(form.get("seen_at") ?? "");
-    const wanted = readWork(params.verb, form);
+    const wanted = readChange(params.verb, form);
     if (orderId === undefined) return notFound(viewer);
     if (wanted === "invalid_text") return refusals.refuse(request, wanted, 422);
     if (seen === undefined || wanted === undefined) return refuse(viewer, orderId);
-    const outcome = await changeStage({ orderId, actor: viewer.name, seen, seenAt, work: wanted });
+    const outcome = await changeStage({
+      orderId,
+      actor: viewer.name,
+      seen,
+      seenAt,
+      change: wanted,
+    });
     switch (outcome.kind) {
       case "done":
         return seeOther(pageAfterStep(form.get("back"), orderId));
@@ -67,13 +73,13 @@ export function createActions({ store, changeStage, refusals, now }: ActionsDepe
     return seeOther(`/board/orders/${card.id}`);
   }
 
-  return { work, showPhone };
+  return { changeOrder, showPhone };
 }
 
 type Params = { readonly order_id: string; readonly verb: string };
 
 /** Reads the requested change; undefined if the board has no such form. */
-function readWork(verb: string, form: URLSearchParams): StageChange | "invalid_text" | undefined {
+function readChange(verb: string, form: URLSearchParams): StageChange | "invalid_text" | undefined {
   switch (verb) {
     case "accept":
     case "start":

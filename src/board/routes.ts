@@ -86,7 +86,7 @@ export function createBoard(dependencies: BoardDependencies) {
   }
 
   const { showBoard, showDays, showOrder, showFound } = createPages(store);
-  const { work, showPhone } = createActions({ ...dependencies, refusals });
+  const { changeOrder, showPhone } = createActions({ ...dependencies, refusals });
 
   const http = new Elysia({ normalize: false });
   for (const [path, send] of Object.entries(createStaticFiles())) {
@@ -161,7 +161,7 @@ export function createBoard(dependencies: BoardDependencies) {
     .post(
       "/board/orders/:order_id/:verb",
       ({ request, params }) =>
-        forForm(request, (viewer, form) => work(request, viewer, form, params)),
+        forForm(request, (viewer, form) => changeOrder(request, viewer, form, params)),
       access,
     );
 

@@ -48,7 +48,7 @@ async function serveUntilSignal(
   print: (line: string) => void,
   context: Context,
 ): Promise<void> {
-  describe(config, log);
+  logSettings(config, log);
   const metrics = createMetrics(version, context.elapsed);
   const service = await startServer({
     ...(await openStore(config.database, log, metrics, context)),
@@ -108,7 +108,7 @@ async function startBackups(
   );
 }
 
-function describe(config: Config, log: Log) {
+function logSettings(config: Config, log: Log) {
   const settings = describeConfig(config);
   const pairs = Object.entries(settings).map(([name, value]) => `${name}=${value}`);
   log.info(`Settings: ${pairs.join(" ")}`, settings);

@@ -48,7 +48,7 @@ export interface StageChangeRequest {
    * Undefined: not checked.
    */
   readonly seenAt?: number | undefined;
-  readonly work: StageChange;
+  readonly change: StageChange;
 }
 
 type StageChangeOutcome =
@@ -70,7 +70,7 @@ export function createChangeStage({
   now,
 }: Needs<"store" | "webhook" | "now">): ChangeStage {
   async function changeStage(tx: Tx, request: StageChangeRequest): Promise<StageChangeOutcome> {
-    const { orderId, actor, seen, seenAt, work } = request;
+    const { orderId, actor, seen, seenAt, change } = request;
     const at = now();
     const [order] = await orderById(tx, { orderId });
     if (order === undefined || order.stage === null || order.stageAt === null) {
@@ -81,16 +81,16 @@ export function createChangeStage({
     const changed = { kind: "stage_changed" as const, last };
     const isDoubleTap =
       last?.actor === actor &&
-      last.kind === work.verb &&
+      last.kind === change.verb &&
       last.fromStage === seen &&
       isRecent(last.at, at, DOUBLE_TAP_MS);
     // A corrected repeat must not report success: the first input was saved.
-    if (isDoubleTap) return hasSameInput(work, last, order) ? { kind: "done" } : changed;
+    if (isDoubleTap) return hasSameInput(change, last, order) ? { kind: "done" } : changed;
     if (order.stage !== seen || stageAt !== (seenAt ?? stageAt)) return changed;
-    const next = nextOf(order, seen, work, last, at);
+    const next = nextOf(order, seen, change, last, at);
     if (next === undefined) return { kind: "no_such_transition" };
     const moved =
-      work.verb === "refund"
+      change.verb === "refund"
         ? await markRefunded(tx, { orderId, fromAt: stageAt })
         : await setStage(tx, { orderId, at, from: seen, fromAt: stageAt, ...next });
     // On PostgreSQL, another instance may have changed the order since it was read.
@@ -99,11 +99,12 @@ export function createChangeStage({
       orderId,
       at,
       actor,
-      kind: work.verb,
+      kind: change.verb,
       fromStage: seen,
       toStage: next.to,
       reason: next.reason,
-      note: work.verb === "cancel" ? work.note : work.verb === "refund" ? work.reference : null,
+      note:
+        change.verb === "cancel" ? change.note : change.verb === "refund" ? change.reference : null,
       dueAt: webhook && at,
     });
     return { kind: "done" };
@@ -113,16 +114,16 @@ export function createChangeStage({
 }
 
 /** Returns whether the last transition recorded the same reason, note, refund and reference. */
-function hasSameInput(work: StageChange, last: OrderEvent, { refund }: Order): boolean {
-  switch (work.verb) {
+function hasSameInput(change: StageChange, last: OrderEvent, { refund }: Order): boolean {
+  switch (change.verb) {
     case "cancel":
       return (
-        last.reason === work.reason &&
-        last.note === work.note &&
-        (refund !== null) === work.isMoneyOwed
+        last.reason === change.reason &&
+        last.note === change.note &&
+        (refund !== null) === change.isMoneyOwed
       );
     case "refund":
-      return last.note === work.reference;
+      return last.note === change.reference;
     default:
       return true;
   }
@@ -146,19 +147,19 @@ export function canUndo(
 function nextOf(
   order: Order,
   seen: Stage,
-  work: StageChange,
+  change: StageChange,
   last: OrderEvent | undefined,
   now: number,
 ): { to: Stage; refund: Order["refund"]; reason: CancelReason | null } | undefined {
-  if (work.verb === "refund") {
+  if (change.verb === "refund") {
     return order.refund === "owed" ? { to: seen, refund: "given", reason: null } : undefined;
   }
-  if (work.verb === "undo") {
+  if (change.verb === "undo") {
     const isAllowed = last && canUndo(order, last, now);
     return isAllowed ? { to: last.fromStage, refund: null, reason: null } : undefined;
   }
-  const { from, to } = TRANSITIONS[work.verb];
+  const { from, to } = TRANSITIONS[change.verb];
   if (!from.some((stage) => stage === seen)) return undefined;
-  if (work.verb !== "cancel") return { to, refund: null, reason: null };
-  return { to, refund: work.isMoneyOwed ? "owed" : null, reason: work.reason };
+  if (change.verb !== "cancel") return { to, refund: null, reason: null };
+  return { to, refund: change.isMoneyOwed ? "owed" : null, reason: change.reason };
 }

@@ -25,7 +25,7 @@ async function paidOrder() {
       orderId: 1,
       actor,
       ...{ seen, seenAt },
-      work: typeof verb === "string" ? { verb } : verb,
+      change: typeof verb === "string" ? { verb } : verb,
     });
   const readOrder = async () => (await get("/orders/1")).body;
   const events = async () => {
@@ -90,7 +90,7 @@ describe("stage of a paid order", () => {
       const orderId = Number(body["order_id"]);
       const both = await Promise.all(
         ["A", "B"].map((actor) =>
-          changeStage({ orderId, actor, seen: "new", work: { verb: "accept" } }),
+          changeStage({ orderId, actor, seen: "new", change: { verb: "accept" } }),
         ),
       );
       expect(both.map(({ kind }) => kind).toSorted()).toEqual(["done", "stage_changed"]);
@@ -250,7 +250,7 @@ test("changing the stage of an unpaid or unknown order returns order_not_found",
       orderId,
       actor: "A",
       seen: "new",
-      work: { verb: "accept" },
+      change: { verb: "accept" },
     });
     expect(outcome).toEqual({ kind: "order_not_found" });
   }
@@ -277,9 +277,9 @@ describe("address and comment", () => {
     };
     const changeStage = createChangeStage(service.dependencies);
     const accept = () =>
-      changeStage({ orderId: 1, actor: "A", seen: "new", work: { verb: "accept" } as const });
+      changeStage({ orderId: 1, actor: "A", seen: "new", change: { verb: "accept" } as const });
     const undo = () =>
-      changeStage({ orderId: 1, actor: "A", seen: "accepted", work: { verb: "undo" } as const });
+      changeStage({ orderId: 1, actor: "A", seen: "accepted", change: { verb: "undo" } as const });
     return { ...service, send, details, accept, undo };
   }
 
@@ -323,8 +323,8 @@ describe("address and comment", () => {
   test("can't be changed after a dispatcher has cancelled the new order", async () => {
     const { send, details, dependencies, app } = await serviceWithKey();
     await send({ address });
-    const work = { verb: "cancel", reason: "customer", note: null, isMoneyOwed: true } as const;
-    await createChangeStage(dependencies)({ orderId: 1, actor: "A", seen: "new", work });
+    const change = { verb: "cancel", reason: "customer", note: null, isMoneyOwed: true } as const;
+    await createChangeStage(dependencies)({ orderId: 1, actor: "A", seen: "new", change });
     const { status, body } = await send({ address: "Nukus 3" });
     expect([status, body["details_ignored"]]).toEqual([200, true]);
     expect(await details()).toEqual([address, null]);
