@@ -14,16 +14,16 @@ const BATCH_SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 /** Clients can invent methods, and each would create a time series. */
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 
-/** Values at the moment of a scrape. Undefined values are unknown and left out. */
+/** Values at the moment of a scrape. Unknown values are left out. */
 export interface Gauges {
-  readonly paymentsInDoubt: number | undefined;
-  readonly oldestInDoubtSeconds: number | undefined;
-  readonly unnotifiedOrders: number | undefined;
-  readonly oldestUnnotifiedSeconds: number | undefined;
+  readonly paymentsInDoubt?: number | undefined;
+  readonly oldestInDoubtSeconds?: number | undefined;
+  readonly unnotifiedOrders?: number | undefined;
+  readonly oldestUnnotifiedSeconds?: number | undefined;
   readonly isWritable: boolean;
-  readonly commitQueue: number | undefined;
-  readonly databaseBytes: number | undefined;
-  readonly walBytes: number | undefined;
+  readonly commitQueue?: number | undefined;
+  readonly databaseBytes?: number | undefined;
+  readonly walBytes?: number | undefined;
 }
 
 /** Metrics that stores record. */
