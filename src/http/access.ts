@@ -51,10 +51,8 @@ interface Route {
 /** The result of `AccessControl.identify`, which does not read the request body. */
 interface RequestInfo {
   readonly caller: Caller;
-  /** Routes at the request's path, by method; undefined if the path is unknown. */
-  readonly routes: ReadonlyMap<string, Route> | undefined;
-  /** The declared path of these routes, such as `/orders/:order_id`. */
-  readonly path: string | undefined;
+  /** Undefined if the path is unknown. */
+  readonly routes: RoutesAtPath | undefined;
 }
 
 /** The relevant part of the framework's route. */
@@ -87,9 +85,7 @@ export function createAccess(keys: ApiKeys): AccessControl {
   return {
     identify(request, path, app) {
       routesAt ??= createRouteMap(app.routes);
-      const found = routesAt(path);
-      const caller = callerOf(request.headers);
-      const info = { caller, routes: found?.methods, path: found?.path };
+      const info = { caller: callerOf(request.headers), routes: routesAt(path) };
       infos.set(request, info);
       return info;
     },
@@ -111,12 +107,15 @@ export function isAllowed(access: Access, caller: Caller): boolean {
 }
 
 /** Returns the `Allow` header for these routes (RFC 9110, section 10.2.1). */
-export function allowHeader(routes: ReadonlyMap<string, Route>): string {
-  const methods = Array.from(routes.keys(), (method) => (method === "GET" ? "GET, HEAD" : method));
+export function allowHeader(routes: RoutesAtPath): string {
+  const methods = Array.from(routes.methods.keys(), (method) =>
+    method === "GET" ? "GET, HEAD" : method,
+  );
   return [...methods, "OPTIONS"].join(", ");
 }
 
 interface RoutesAtPath {
+  /** As declared, such as `/orders/:order_id`. */
   readonly path: string;
   readonly methods: Map<string, Route>;
 }

@@ -55,7 +55,7 @@ export function guard({ log, now, randomId, access, errorPages, config }: GuardD
     function rejection(request: Request, path: string, set: Context["set"]): ErrorCode | undefined {
       const { method, headers } = request;
       const { caller, routes } = access.identify(request, path, app);
-      const route = routes?.get(method === "HEAD" ? "GET" : method);
+      const route = routes?.methods.get(method === "HEAD" ? "GET" : method);
       const host = headers.get("host");
       if (!route?.anyHost && !isAllowedHost(host)) {
         logRefusedHost(host);
