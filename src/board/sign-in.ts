@@ -2,6 +2,7 @@ import { eq, sql } from "drizzle-orm";
 import type { Needs } from "../dependencies.ts";
 import { readForm } from "../http/request-body.ts";
 import { digest, hmac } from "../lib/digest.ts";
+import { secondsUntil } from "../lib/format.ts";
 import { createRateLimit } from "../lib/rate-limit.ts";
 import type { Clock } from "../ports.ts";
 import { type Dispatcher, LOOPBACK } from "../settings.ts";
@@ -93,8 +94,8 @@ export function createSignIn(dependencies: SignInDependencies) {
     // A genuine link that is used again is no attempt to guess.
     if (dispatcher !== undefined) return showKeyForm(request, to, 403, texts.deadLink);
     if (!wrongKeys.take("all")) {
-      const leftS = Math.max(1, Math.ceil((wrongKeys.renewsAt("all") - now()) / 1000));
-      return showKeyForm(request, to, 429, texts.tooManyKeys, { "retry-after": String(leftS) });
+      const retryAfter = secondsUntil(wrongKeys.renewsAt("all"), now());
+      return showKeyForm(request, to, 429, texts.tooManyKeys, { "retry-after": retryAfter });
     }
     const what = link === null ? "key" : "link";
     log.warn(`Refused a sign-in to the board: wrong ${what} (request ${requestId}).`);

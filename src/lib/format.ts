@@ -25,6 +25,11 @@ export function money(tiyin: number): string {
   return fraction === undefined ? grouped : `${grouped},${fraction}`;
 }
 
+/** Formats the time until an instant for `Retry-After`: in whole seconds, at least 1. */
+export function secondsUntil(instant: number, now: number): string {
+  return String(Math.max(1, Math.ceil((instant - now) / 1000)));
+}
+
 /** Formats a time in ms as `04:35`, in Tashkent. */
 export function clockTime(instant: number): string {
   return new Date(instant + ZONE_MS).toISOString().slice(11, 16);
