@@ -1,5 +1,5 @@
 import { desc, eq, sql } from "drizzle-orm";
-import { prepared, type ReadTx, type Tx } from "../store/store.ts";
+import { prepared, type ReadTx, selectList, type Tx } from "../store/store.ts";
 import type { PhoneNumber } from "./phone-number.ts";
 
 /** A registration. Null fields leave the stored values unchanged. */
@@ -18,15 +18,22 @@ export interface UpsertedUser {
 /** Tolerated clock skew between instances, which is normally a few milliseconds. */
 const CLOCK_SKEW_MS = 1000;
 
-// One statement per batch. `drafts` is a JSON array of arrays; the columns are in table order.
-// Skips users within their cooldown.
-const upsertForSms = prepared((tx, { users }, { jsonEach, nextId }) =>
-  tx
+// One statement per batch. `drafts` is a JSON array of arrays. Skips users within their cooldown.
+const upsertForSms = prepared((tx, { users }, { jsonEach, nextId }) => {
+  const now = sql`CAST(${sql.placeholder("now")} AS bigint)`;
+  const columns = selectList(users, {
+    id: nextId("users"),
+    phoneNumber: sql`draft.value->>0`,
+    chatId: sql`CAST(draft.value->>1 AS bigint)`,
+    fullName: sql`draft.value->>2`,
+    createdAt: now,
+    smsTriedAt: now,
+  });
+  return tx
     .insert(users)
     .select(
       sql`
-        SELECT ${nextId("users")}, draft.value->>0, CAST(draft.value->>1 AS bigint), draft.value->>2,
-          CAST(${sql.placeholder("now")} AS bigint), CAST(${sql.placeholder("now")} AS bigint)
+        SELECT ${columns}
         FROM ${jsonEach(sql.placeholder("drafts"))} AS draft
         WHERE true
       `,
@@ -43,8 +50,8 @@ const upsertForSms = prepared((tx, { users }, { jsonEach, nextId }) =>
         OR ${users.smsTriedAt} > ${sql.placeholder("smsTriedByLatest")}
       `,
     })
-    .returning({ userId: users.id, phoneNumber: users.phoneNumber }),
-);
+    .returning({ userId: users.id, phoneNumber: users.phoneNumber });
+});
 
 const update = prepared((tx, { users }) =>
   tx
