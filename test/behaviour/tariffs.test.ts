@@ -69,7 +69,7 @@ describe("tariff", () => {
       const { status, body } = await put(`/tariffs/${code}`, { title: "T", price_tiyin: 1 });
       expect([status, body["code"]]).toEqual([422, "validation_failed"]);
       expect(body["errors"]).toEqual([
-        { field: "code", message: "must be 1 to 64 of A-Z a-z 0-9 _ . -" },
+        { field: "code", message: "must be 1 to 64 characters from A-Z a-z 0-9 _ . -" },
       ]);
       expect(JSON.stringify((await get("/tariffs")).body)).not.toContain('"T"');
     },
