@@ -120,6 +120,9 @@ function describe(config: Config, log: Log) {
   // A key suggests a real deployment.
   if (config.apiKeys.length > 0) {
     log.warn("Payments are simulated by the payment stub: every order is marked as paid.");
+    if (config.dispatchers.length === 0) {
+      log.info("There is no board: DISPATCHERS is not set.");
+    }
   }
   if (config.apiKeys.length === 0) {
     log.warn(
