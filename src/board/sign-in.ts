@@ -134,7 +134,7 @@ function show(
   headers: Readonly<Record<string, string>> = {},
 ): Response {
   const texts = TRANSLATIONS[languageOf(request)];
-  const content = html`<p role="alert">${alert}</p>
+  const content = html`<p role="alert" id="reason">${alert}</p>
     <input type="hidden" name="to" value="${to}" />
     <div class="field">
       <label for="key">${texts.key}</label>
@@ -145,6 +145,7 @@ function show(
           id="key"
           required
           autofocus
+          aria-describedby="reason"
           autocomplete="current-password"
           autocapitalize="none"
           spellcheck="false"
