@@ -86,6 +86,27 @@ suite("a form", () => {
     expect(await page.locator(".search input").inputValue()).toBe("901234567");
   });
 
+  test.each([".card", ".menu"])(
+    "in %s is closed by Escape, and returns the focus",
+    async (where) => {
+      await using profile = await openProfile();
+      const id = await order();
+      const page = await profile.open();
+      await shows(id)(page);
+      const opener = page.locator(`${where} summary`).first();
+      const hasFocus = async () => (await page.locator(`${where} summary:focus`).count()) === 1;
+      await opener.press("Enter");
+      const form = page.locator("details[open]");
+      await form.locator("form").waitFor();
+      await page.keyboard.press("Tab");
+      expect(await hasFocus()).toBe(false);
+      await page.keyboard.press("Escape");
+      await form.waitFor({ state: "detached" });
+      expect(await hasFocus()).toBe(true);
+      expect(await stageOf(id)).toBe("new");
+    },
+  );
+
   test("keeps its failure while the page is refreshed", async () => {
     await using profile = await openProfile();
     const [page, id] = [await profile.open(), await order()];
