@@ -107,6 +107,20 @@ suite("a form", () => {
     },
   );
 
+  test.each([
+    ["closed on a phone, where it hides the rest of the page", { width: 390, height: 844 }, 0],
+    ["kept open on a desktop", { width: 1360, height: 900 }, 1],
+  ])("that loses the focus is %s", async (_what, viewport, left) => {
+    await using profile = await openProfile("127.0.0.1", { viewport });
+    const [id, next] = [await order(), await order()];
+    const page = await profile.open();
+    await page.locator(`#order-${id} summary`).press("Enter");
+    await page.locator(`#order-${id} button.danger`).focus();
+    await page.keyboard.press("Tab");
+    await page.locator(`#order-${next} a:focus`).waitFor();
+    expect(await page.locator("details[open]").count()).toBe(left);
+  });
+
   test("keeps its failure while the page is refreshed", async () => {
     await using profile = await openProfile();
     const [page, id] = [await profile.open(), await order()];
