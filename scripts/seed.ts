@@ -51,7 +51,9 @@ async function seed(): Promise<number> {
   const [existing] = await store.read((tx) => tx.select().from(tx.tables.orders).limit(1));
   if (existing !== undefined) {
     await store.close();
-    throw new DatabaseUnusable(`The database ${path} already has orders; delete it first.`);
+    throw new DatabaseUnusable(
+      `The database ${path} already has orders; set DATABASE_URL to a new file.`,
+    );
   }
 
   const endMs = Date.now();

@@ -73,6 +73,33 @@ export function reasonOf(fault: unknown): string {
   }
 }
 
+/** Logs an outage once, instead of each failed attempt, and its end. */
+export interface OutageLog {
+  /** Logs the error, unless the last attempt failed for the same reason. */
+  failed(error: unknown): void;
+  /** Logs that attempts succeed again, if the last one failed. */
+  succeeded(): void;
+}
+
+/**
+ * Creates the log of something that is attempted about every second: without it, an outage of an
+ * hour would fill the disk with 3,600 stacks. `what` begins the lines.
+ */
+export function createOutageLog(log: Log, what: string): OutageLog {
+  let lastReason: string | undefined;
+  return {
+    failed(error) {
+      const reason = reasonOf(error);
+      if (reason !== lastReason) log.error(`${what} failed; retrying until it succeeds.`, error);
+      lastReason = reason;
+    },
+    succeeded() {
+      if (lastReason !== undefined) log.info(`${what} succeeds again.`);
+      lastReason = undefined;
+    },
+  };
+}
+
 const UNPRINTABLE = "an error that can't be printed";
 
 /** Maximum number of causes to print: a chain may be circular. */

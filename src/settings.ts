@@ -50,7 +50,8 @@ export const SETTINGS = {
     variable: "DATABASE_URL",
     defaultValue: { kind: "sqlite", path: "data/nmservis.db" },
     parse: parseDatabaseUrl,
-    expected: "file: and a path, such as file:data/nmservis.db, or postgres://user@host/database",
+    expected:
+      "file: and a path, such as file:data/nmservis.db, or postgres://user@host/database, with special characters percent-encoded",
     show: (database) =>
       database.kind === "sqlite" ? `file:${database.path}` : withoutPassword(database.url),
     // The URL may contain a password.
@@ -281,12 +282,24 @@ export function parseDatabaseUrl(text: string): DatabaseConfig | undefined {
   if (/^postgres(ql)?:\/\//.test(text)) {
     const url = URL.parse(text);
     const isValid = url !== null && url.hostname !== "" && /^\/[^/]+$/.test(url.pathname);
-    return isValid ? { kind: "postgres", url: text } : undefined;
+    return isValid && isDecodable(url.username + url.password + url.pathname)
+      ? { kind: "postgres", url: text }
+      : undefined;
   }
   // Rejects a host (file://host/path), `:memory:`, and leading or trailing spaces: bun:sqlite trims
   // paths, so the lock would be on a different file.
   const path = /^file:(?:\/\/(?=\/))?((?!\/\/|:memory:|\s).*[^/\s])$/.exec(text)?.[1];
   return path === undefined ? undefined : { kind: "sqlite", path };
+}
+
+/** Returns whether each percent sign begins an encoded character; otherwise the driver throws. */
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function withoutPassword(text: string): string {

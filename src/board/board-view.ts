@@ -80,7 +80,11 @@ export function boardView(
         </p>`
       }
     </section>
-    ${notice} ${cancelTemplate(viewer)}
+    ${
+      // Always present: screen readers announce only changes inside an existing region.
+      html`<div id="notice" role="status">${notice}</div>`
+    }
+    ${cancelTemplate(viewer)}
   </div>`;
 }
 

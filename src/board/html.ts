@@ -1,6 +1,8 @@
 import { hasVisibleCharacter, withoutBidiControls } from "../lib/format.ts";
 
-/** Markup that templates insert without escaping. */
+/**
+ * Markup that templates insert without escaping. A class, so that no object from JSON passes as one.
+ */
 export class Html {
   constructor(readonly markup: string) {}
 }

@@ -1,4 +1,4 @@
-import type { Log } from "../log.ts";
+import { createOutageLog, type Log } from "../log.ts";
 import { pause } from "../lib/pause.ts";
 
 const TIMINGS = {
@@ -42,6 +42,7 @@ export function createLiveUpdates(
   const opened = new Set<Stream>();
   const ending = new AbortController();
   const encoder = new TextEncoder();
+  const outages = createOutageLog(log, "Reading the board's version");
   let isPolling = false;
 
   function send(event: "change" | "heartbeat", id: string, newOrders: number, to: Set<Stream>) {
@@ -63,6 +64,7 @@ export function createLiveUpdates(
     while (streams.size > 0 && !ending.signal.aborted) {
       try {
         const { newOrders, lastPaidAt, lastEvent } = await readVersion();
+        outages.succeeded();
         const id = `${newOrders}.${lastPaidAt}.${lastEvent}`;
         const hasChanged = known !== "" && id !== known;
         const isDue = quietMs >= heartbeatMs;
@@ -75,7 +77,7 @@ export function createLiveUpdates(
         opened.clear();
         known = id;
       } catch (error) {
-        log.warn("Could not read the board's version; retrying.", error);
+        outages.failed(error);
       }
       quietMs += pollMs;
       await pause(pollMs, ending.signal);

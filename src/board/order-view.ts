@@ -104,7 +104,7 @@ export function noticeView(
   viewer: Viewer,
 ): Html {
   const { texts, now, here } = viewer;
-  return html`<div class="notice" role="status">
+  return html`<div class="notice">
     <span>№ ${orderId}: ${texts.events[kind]} · ${formatAge(at, now, texts)}</span>
     ${card.stage === "accepted" && callButton(card, texts)}
     ${canBeUndone && toStage && stepForm(orderId, { stage: toStage, at }, "undo", viewer, "plain")}

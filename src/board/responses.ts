@@ -35,8 +35,8 @@ const PAGE_HEADERS = {
 
 /** Returns the page for an unknown order. */
 export function notFound(viewer: Viewer): Response {
-  const text = viewer.texts.notFound;
-  return message(viewer, { status: 404, code: "order_not_found", title: "404", text });
+  const { notDone: title, notFound: text } = viewer.texts;
+  return message(viewer, { status: 404, code: "order_not_found", title, text });
 }
 
 interface Message {

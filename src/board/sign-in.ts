@@ -132,7 +132,7 @@ function showKeyForm(
   headers: Readonly<Record<string, string>> = {},
 ): Response {
   const texts = TRANSLATIONS[languageOf(request)];
-  const content = html`<p role="alert">${alert}</p>
+  const content = html`<p role="alert" id="reason">${alert}</p>
     <input type="hidden" name="to" value="${to}" />
     <div class="field">
       <label for="key">${texts.key}</label>
@@ -143,6 +143,7 @@ function showKeyForm(
           id="key"
           required
           autofocus
+          aria-describedby="reason"
           autocomplete="current-password"
           autocapitalize="none"
           spellcheck="false"

@@ -113,7 +113,7 @@ const LABELS = {
   reason: {
     ru: "Почему отменяется заказ?",
     uz: "Buyurtma nega bekor qilinmoqda?",
-    en: "Why is the order cancelled?",
+    en: "Why is the order being cancelled?",
   },
   note: { ru: "Примечание (необязательно)", uz: "Eslatma (ixtiyoriy)", en: "Note (optional)" },
   giveMoneyBack: {

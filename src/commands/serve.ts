@@ -120,6 +120,9 @@ function logSettings(config: Config, log: Log) {
   if (config.apiKeys.length > 0) {
     // A key suggests a real deployment.
     log.warn("Payments are simulated by the payment stub: every order is marked as paid.");
+    if (config.dispatchers.length === 0) {
+      log.info("There is no board: DISPATCHERS is not set.");
+    }
   } else {
     log.warn(
       "API_KEY is not set: anyone on this machine can do everything, including changing prices.",

@@ -1,6 +1,7 @@
 import {
   Kind,
   type SchemaOptions,
+  type Static,
   type TObject,
   type TOptional,
   type TProperties,
@@ -105,9 +106,16 @@ export function named(name: string) {
   return { [SCHEMA_NAME]: name };
 }
 
-/** Returns an object schema with this name in the OpenAPI document. */
-export function namedObject<Fields extends TProperties>(name: string, fields: Fields) {
-  return Type.Object(fields, named(name));
+/**
+ * Returns an object schema with this name in the OpenAPI document. Without an example, clients such
+ * as Swagger UI make one that has every optional field.
+ */
+export function namedObject<Fields extends TProperties>(
+  name: string,
+  fields: Fields,
+  example?: Static<TObject<Fields>>,
+) {
+  return Type.Object(fields, { ...named(name), ...(example && { examples: [example] }) });
 }
 
 /** An OpenAPI example. */

@@ -35,19 +35,27 @@ const ORDER_ID = Id({ description: "The order's id.", examples: [7] });
 
 const FIXED_TEXT = { description: "Always this string." };
 
-const PAID = namedObject("OrderPaid", {
-  status: Type.Literal("ok", { description: "The order is paid." }),
-  order_id: ORDER_ID,
-  message: Type.Literal("Order created and payment processed", FIXED_TEXT),
-  details_ignored: DETAILS_IGNORED,
-});
+const PAID = namedObject(
+  "OrderPaid",
+  {
+    status: Type.Literal("ok", { description: "The order is paid." }),
+    order_id: ORDER_ID,
+    message: Type.Literal("Order created and payment processed", FIXED_TEXT),
+    details_ignored: DETAILS_IGNORED,
+  },
+  { status: "ok", order_id: 7, message: "Order created and payment processed" },
+);
 
-const PENDING = namedObject("OrderPending", {
-  status: Type.Literal("pending", { description: "The payment is in doubt." }),
-  order_id: ORDER_ID,
-  message: Type.Literal("Order created, the payment is being checked", FIXED_TEXT),
-  details_ignored: DETAILS_IGNORED,
-});
+const PENDING = namedObject(
+  "OrderPending",
+  {
+    status: Type.Literal("pending", { description: "The payment is in doubt." }),
+    order_id: ORDER_ID,
+    message: Type.Literal("Order created, the payment is being checked", FIXED_TEXT),
+    details_ignored: DETAILS_IGNORED,
+  },
+  { status: "pending", order_id: 7, message: "Order created, the payment is being checked" },
+);
 
 /** A quoted key without quotes inside, or a bare key that does not begin with a quote. */
 const KEY = /^(?:"([!#-~]{1,255})"|([!#-~][!-~]{0,254}))$/;

@@ -1,4 +1,4 @@
-import type { Log } from "../log.ts";
+import { createOutageLog, type Log } from "../log.ts";
 import { pause } from "../lib/pause.ts";
 import { type Clock, Postponed } from "../ports.ts";
 import type { Store, Tx } from "../store/store.ts";
@@ -163,12 +163,14 @@ export function createWorker<Job extends Leased, Result>(
     runOnce,
     async run(signal) {
       waker.start();
+      const outages = createOutageLog(log, `Polling for due jobs (${jobs.name})`);
       while (!signal.aborted) {
         let claimed = 0;
         try {
           claimed = await runOnce();
+          outages.succeeded();
         } catch (error) {
-          log.error(`Polling for due jobs (${jobs.name}) failed; will retry.`, error);
+          outages.failed(error);
         }
         const isBusy = claimed > 0 || queue.size() >= concurrency;
         await pause(isBusy ? BUSY_POLL_MS : POLL_MS, signal);

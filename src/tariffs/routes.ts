@@ -72,7 +72,7 @@ export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
       async ({ params: { code }, body, set }) => {
         // The router passes null if the percent-encoding is malformed.
         if (typeof code !== "string" || !TARIFF_CODE.test(code)) {
-          const message = "must be 1 to 64 of A-Z a-z 0-9 _ . -";
+          const message = "must be 1 to 64 characters from A-Z a-z 0-9 _ . -";
           return problem(set, "validation_failed", { errors: [{ field: "code", message }] });
         }
         const tariff: Tariff = {

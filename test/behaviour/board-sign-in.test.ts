@@ -204,6 +204,13 @@ describe("the sign-in page", () => {
     expect((await submit("/board/sign-in", { key: `\t ${KEYS.Aziza} \n` })).status).toBe(303);
   });
 
+  test("describes the field by the reason for a refusal: it takes the focus at once", async () => {
+    const { submit } = createBoard();
+    const text = await (await submit("/board/sign-in", { key: "wrong" })).text();
+    expect(text).toContain('<p role="alert" id="reason">Неверный ключ.</p>');
+    expect(text).toMatch(/<input[^>]*name="key"[^>]*aria-describedby="reason"/);
+  });
+
   test.each([
     ["uz", "uz"],
     ["en-GB,en;q=0.9", "en"],

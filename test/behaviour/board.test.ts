@@ -346,6 +346,16 @@ describe("the board", () => {
     expect((await read(`/board/orders/${id}`)).text).toContain("/undo");
   });
 
+  test("announces the notice in a status region that is there before it", async () => {
+    const { signIn, order } = createBoard();
+    const id = await order();
+    const { read, submit } = await signIn("Aziza");
+    const region = '<div id="notice" role="status">';
+    expect((await read("/board")).text).toContain(`${region}</div>`);
+    await submit(`/board/orders/${id}/accept`, { seen: "new" });
+    expect((await read(`/board?done=${id}`)).text).toContain(`${region}<div class="notice">`);
+  });
+
   test("shows the order of the last step first in its stage, and returns to that stage", async () => {
     const { signIn, order } = createBoard();
     const ids = [await order(), await order(), await order()];

@@ -299,6 +299,7 @@ describe("payment in doubt", () => {
     while (world.charges.length < 2) await Bun.sleep(10);
     ending.abort();
     await running;
+    expect(world.lines).toContain("Polling for due jobs (charge of order) succeeds again.");
   });
 
   test.each([

@@ -71,7 +71,7 @@ describe("documentation", () => {
     const bot = { "x-api-key": environment["API_KEY"] };
     expect((await service.post("/register", { phone_number: "901234567" }, bot)).status).toBe(200);
 
-    const [, putPrice = ""] = /```sh\n(\s*curl -sS -X PUT [^]*?)```/.exec(page) ?? [];
+    const [, putPrice = ""] = /```sh\n(\s*curl -sSw '\\n' -X PUT [^]*?)```/.exec(page) ?? [];
     const price = sh(
       putPrice
         .replace("https://orders.example.uz", service.url)

@@ -72,3 +72,19 @@ test("LOG_LEVEL=error: only the address is printed", async () => {
   await service.end();
   expect(service.printed()).toBe(`NMservis is listening on ${service.url}\n`);
 });
+
+test.each([
+  [true, "API_KEY but no DISPATCHERS", { API_KEY: "a-client-s-key-of-it" }],
+  [
+    false,
+    "API_KEY and DISPATCHERS",
+    { API_KEY: "a-client-s-key-of-it", DISPATCHERS: "Aziza:aziza-s-key-for-this" },
+  ],
+  [false, "neither", {}],
+])("startup log says that there is no board: %p with %s", async (isSaid, _name, settings) => {
+  using folder = temporaryFolder();
+  const DATABASE_URL = `file:${join(folder.path, "x.db")}`;
+  await using service = await spawnService({ DATABASE_URL, ...settings });
+  await service.end();
+  expect(service.printed().includes("There is no board: DISPATCHERS is not set.")).toBe(isSaid);
+});

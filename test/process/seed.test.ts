@@ -57,6 +57,8 @@ test("seed fills an empty database with orders of every kind, and refuses a non-
   expect(before).toBeGreaterThan(300);
   const again = await seed();
   expect(again.status).toBe(1);
-  expect(again.complaints).toContain(`The database ${path} already has orders; delete it first.`);
+  expect(again.complaints).toContain(
+    `The database ${path} already has orders; set DATABASE_URL to a new file.`,
+  );
   expect(count("true")).toBe(before);
 });

@@ -61,6 +61,14 @@ describe("malformed HTTP gets an empty 4xx or 505, or a closed connection", () =
   });
 });
 
+test.each(["FOO", "get"])(
+  "the unknown method %s closes the connection without a response",
+  async (method) => {
+    expect(await say(service.url, `${method} / HTTP/1.1\r\nHost: localhost\r\n\r\n`)).toBe("");
+    await stillWorks();
+  },
+);
+
 describe("unusual HTTP is answered by the service", () => {
   test.each([
     [

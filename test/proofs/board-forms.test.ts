@@ -86,6 +86,41 @@ suite("a form", () => {
     expect(await page.locator(".search input").inputValue()).toBe("901234567");
   });
 
+  test.each([".card", ".menu"])(
+    "in %s is closed by Escape, and returns the focus",
+    async (where) => {
+      await using profile = await openProfile();
+      const id = await order();
+      const page = await profile.open();
+      await shows(id)(page);
+      const opener = page.locator(`${where} summary`).first();
+      const hasFocus = async () => (await page.locator(`${where} summary:focus`).count()) === 1;
+      await opener.press("Enter");
+      const form = page.locator("details[open]");
+      await form.locator("form").waitFor();
+      await page.keyboard.press("Tab");
+      expect(await hasFocus()).toBe(false);
+      await page.keyboard.press("Escape");
+      await form.waitFor({ state: "detached" });
+      expect(await hasFocus()).toBe(true);
+      expect(await stageOf(id)).toBe("new");
+    },
+  );
+
+  test.each([
+    ["closed on a phone, where it hides the rest of the page", { width: 390, height: 844 }, 0],
+    ["kept open on a desktop", { width: 1360, height: 900 }, 1],
+  ])("that loses the focus is %s", async (_what, viewport, left) => {
+    await using profile = await openProfile("127.0.0.1", { viewport });
+    const [id, next] = [await order(), await order()];
+    const page = await profile.open();
+    await page.locator(`#order-${id} summary`).press("Enter");
+    await page.locator(`#order-${id} button.danger`).focus();
+    await page.keyboard.press("Tab");
+    await page.locator(`#order-${next} a:focus`).waitFor();
+    expect(await page.locator("details[open]").count()).toBe(left);
+  });
+
   test("keeps its failure while the page is refreshed", async () => {
     await using profile = await openProfile();
     const [page, id] = [await profile.open(), await order()];

@@ -171,6 +171,15 @@ describe("OpenAPI document", () => {
     expect(faults).toEqual([]);
   });
 
+  test.each([
+    ["OrderPaid", "ok", "Order created and payment processed"],
+    ["OrderPending", "pending", "Order created, the payment is being checked"],
+  ])("has an example of %s without the rare details_ignored", async (name, status, message) => {
+    const { schemas } = (await readDocument()).components;
+    const examples = [{ status, order_id: 7, message }];
+    expect(schemas[name]).toEqual(expect.objectContaining({ examples }));
+  });
+
   test("has examples of orders that can exist", async () => {
     const orders: Record<string, unknown>[] = [];
     JSON.stringify(await readDocument(), (_name, value) => {

@@ -60,9 +60,12 @@ export function markAsUsed(path: string): boolean {
   }
 }
 
-/** Returns a hash of these project files and folders and of Bun's version. */
+/**
+ * Returns a hash of these project files and folders, of Bun's version and of the checkout's path:
+ * bundles contain that path, and another checkout may have other packages in node_modules.
+ */
 export function hashOf(paths: readonly string[]): string {
-  const hash = new Bun.CryptoHasher("sha256").update(Bun.version_with_sha);
+  const hash = new Bun.CryptoHasher("sha256").update(`${Bun.version_with_sha} ${ROOT}\n`);
   for (const path of paths) {
     const isFolder = statSync(join(ROOT, path)).isDirectory();
     const files = isFolder

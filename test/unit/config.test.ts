@@ -26,6 +26,7 @@ describe("settings", () => {
     [{ DATABASE_URL: "file: x.db" }, /DATABASE_URL must be/],
     [{ DATABASE_URL: "postgres://host" }, /DATABASE_URL must be/],
     [{ DATABASE_URL: "postgres:///shop" }, /DATABASE_URL must be/],
+    [{ DATABASE_URL: "postgres://shop:100%@host/shop" }, /special characters percent-encoded/],
     [{ DATABASE_URL: "postgres://host:port/shop" }, /DATABASE_URL must be/],
     [{ API_KEY: "a,,b" }, /API_KEY must be one or more keys/],
     [{ API_KEY: "ключ" }, /API_KEY must be one or more keys/],

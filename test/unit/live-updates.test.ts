@@ -39,7 +39,10 @@ test("each board stream gets a heartbeat immediately, and then only later change
   changes.close();
 });
 
-test("board stream sends no heartbeat while the database can't be read", async () => {
+test("board stream sends no heartbeat while the database can't be read, and logs this once", async () => {
+  const lines: string[] = [];
+  const write = (line: string) => void lines.push(String(line.split("\n")[0]));
+  const log = createLog({ level: "info", json: false, write, now: () => 0 });
   const version = { newOrders: 0, lastPaidAt: 0, lastEvent: 0 };
   let reads = 0;
   const changes = createLiveUpdates(
@@ -47,10 +50,14 @@ test("board stream sends no heartbeat while the database can't be read", async (
       if (reads++ < 20) throw new Error("unreadable");
       return version;
     },
-    QUIET,
+    log,
     { pollMs: 1, heartbeatMs: 1 },
   );
   await readUntil(changes.open(), "event: heartbeat");
   expect(reads).toBe(21);
+  expect(lines).toEqual([
+    "Error: Reading the board's version failed; retrying until it succeeds.",
+    "Reading the board's version succeeds again.",
+  ]);
   changes.close();
 });

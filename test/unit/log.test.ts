@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { createLog } from "../../src/log.ts";
+import { createLog, createOutageLog } from "../../src/log.ts";
 
 function logged(message: string, error?: unknown): string {
   const lines: string[] = [];
@@ -38,4 +38,20 @@ test.each(["Order #99812345", "Order #998123456789012", "5 of 2026-11-23", "in 1
 test("log contains the stack and the cause of an error", () => {
   const line = logged("It failed.", new Error("outer", { cause: new Error("inner") }));
   expect(line).toMatch(/It failed\.\n.*Error: outer\n.*log\.test\.ts.*Caused by: Error: inner\n/s);
+});
+
+test("outage log has one line per reason, and one when the outage ends", () => {
+  const lines: string[] = [];
+  const write = (line: string) => void lines.push(String(line.split("\n")[0]));
+  const log = createLog({ level: "info", json: false, write, now: () => 0 });
+  const outages = createOutageLog(log, "Polling");
+  outages.succeeded();
+  for (const reason of ["disk full", "disk full", "no such file", "disk full"]) {
+    outages.failed(new Error(reason));
+  }
+  outages.succeeded();
+  outages.succeeded();
+  outages.failed(new Error("disk full"));
+  const failed = "Error: Polling failed; retrying until it succeeds.";
+  expect(lines).toEqual([failed, failed, failed, "Polling succeeds again.", failed]);
 });

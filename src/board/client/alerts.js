@@ -148,10 +148,19 @@ function choose(card) {
   if (card) find("a", card).focus({ preventScroll: true });
 }
 
+/** Closes the menu and the forms. The focus returns to what opened them. */
+function closeForms() {
+  for (const details of findAll("details[open]")) {
+    const hadFocus = details.contains(document.activeElement);
+    details.open = false;
+    if (hadFocus) find("summary", details).focus();
+  }
+}
+
 on(document, "keydown", (event) => {
   const { code, target, repeat } = event;
   if (event.ctrlKey || event.altKey || event.metaKey) return;
-  if (code === "Escape") return findAll("details[open]").forEach(close);
+  if (code === "Escape") return closeForms();
   if (target.matches("input, select, textarea")) return;
   const all = cards();
   const at = all.indexOf(chosenCard());

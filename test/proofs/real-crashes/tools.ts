@@ -15,13 +15,10 @@ export interface Tools {
   readonly writeLog: string | null;
 }
 
-/** Returns the tools, built once per checkout and version of the sources. */
+/** Returns the tools, built once per version of the sources. */
 export async function makeTools(): Promise<Tools> {
   const sources = hashOf([...SOURCES, "test/proofs/real-crashes", "test/support"]);
-  // Bun writes the folders of the sources into a CommonJS bundle: the services of another checkout
-  // would look for their migrations there, even if it no longer exists.
-  const checkout = Bun.hash(ROOT).toString(36);
-  const folder = await cachedFolder("crash-services", `${sources}-${checkout}`, async (folder) => {
+  const folder = await cachedFolder("crash-services", sources, async (folder) => {
     await Bun.build({
       entrypoints: ["service-under-test", "power-cut-service"].map((name) => entryOf(name)),
       outdir: join(folder, "built/services"),
