@@ -6,14 +6,13 @@ import { createAccess } from "./http/access.ts";
 import { guard } from "./http/guard.ts";
 import { logRequests } from "./http/request-log.ts";
 import { swaggerUi } from "./http/swagger-ui.ts";
-import { waitingOrders } from "./orders/order-queries.ts";
-import { createOrders } from "./orders/orders.ts";
+import { createOrderProcessing } from "./orders/orders.ts";
 import { NOTIFY_TIMEOUT_MS } from "./orders/retry-schedule.ts";
 import { orderRoutes } from "./orders/routes.ts";
 import { ORDER_DOCUMENTATION } from "./orders/order-json.ts";
 import { createChangeStage } from "./orders/change-stage.ts";
 import { tariffRoutes } from "./tariffs/routes.ts";
-import { createUserService } from "./users/register-user.ts";
+import { createRegisterUser } from "./users/register-user.ts";
 import { userRoutes } from "./users/routes.ts";
 
 /** Time for background work after the last response: for a notification, and to record it. */
@@ -24,26 +23,19 @@ export type App = ReturnType<typeof createApp>["http"];
 
 /** Creates the service, without listening. */
 export function createApp(dependencies: Dependencies) {
-  const { store, config } = dependencies;
   const cutoff = new AbortController();
 
-  const userService = createUserService(dependencies);
+  const users = createRegisterUser(dependencies);
 
-  const orders = createOrders(dependencies, cutoff.signal);
+  const orders = createOrderProcessing(dependencies, cutoff.signal);
   const workers = Object.values(orders.workers);
 
   /** Resolves when no background work is running. */
-  const idle = () => Promise.all([userService.idle(), ...workers.map((worker) => worker.idle())]);
-
-  async function readWaiting(madeBy: number) {
-    const [waiting] = await store.read((tx) => waitingOrders(tx, { madeBy }));
-    if (waiting === undefined) throw new Error("a count returned no row");
-    return waiting;
-  }
+  const idle = () => Promise.all([users.idle(), ...workers.map((worker) => worker.idle())]);
 
   const board = createBoard({ ...dependencies, changeStage: createChangeStage(dependencies) });
 
-  const access = createAccess(config);
+  const access = createAccess(dependencies.config);
   const http = new Elysia({
     normalize: false,
     // Bun's router matches the raw path, but the guard checks the path as normalized by the URL
@@ -55,8 +47,8 @@ export function createApp(dependencies: Dependencies) {
     .use(logRequests({ ...dependencies, access }))
     .use(guard({ ...dependencies, access, errorPages: board.errorPages }))
     .use(swaggerUi(ORDER_DOCUMENTATION, (): InternalRoute[] => http.routes))
-    .use(healthRoutes({ ...dependencies, readWaiting }))
-    .use(userRoutes({ ...dependencies, userService }))
+    .use(healthRoutes(dependencies))
+    .use(userRoutes({ ...dependencies, registerUser: users.registerUser }))
     .use(orderRoutes({ ...dependencies, createOrder: orders.createOrder }))
     .use(tariffRoutes({ ...dependencies, access }))
     .use(board.http);

@@ -97,7 +97,7 @@ export function describeConfig(config: Config): Record<string, string | number> 
 }
 
 /** Formats a host for a URL: puts an IPv6 address in brackets. */
-function authority(host: string): string {
+export function authority(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }
 

@@ -2,7 +2,7 @@ export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** Fields of a JSON log line, in addition to the message. */
-export type Fields = Readonly<Record<string, string | number>>;
+type Fields = Readonly<Record<string, string | number>>;
 
 /** A log for the owner. Prints errors with their stack and causes. */
 export interface Log {
@@ -14,7 +14,7 @@ export interface Log {
   error(message: string, fault?: unknown): void;
 }
 
-export interface LogOptions {
+interface LogOptions {
   readonly level: LogLevel;
   /** Prints one JSON object per line; otherwise plain text. */
   readonly json: boolean;

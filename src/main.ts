@@ -99,14 +99,14 @@ async function main() {
 }
 
 async function run(): Promise<void> {
-  const request = parseCommandLine(process.argv.slice(2), COMMANDS, "serve");
-  switch (request.kind) {
+  const line = parseCommandLine(process.argv.slice(2), COMMANDS, "serve");
+  switch (line.kind) {
     case "help":
       return output.write(helpText(COMMANDS));
     case "version":
       return output.write(`nmservis ${version}`);
     case "run": {
-      const runCommand = await request.command.load();
+      const runCommand = await line.command.load();
       return runCommand(
         {
           environment: process.env,
@@ -121,8 +121,8 @@ async function run(): Promise<void> {
             ? [process.execPath]
             : [process.execPath, import.meta.path],
         },
-        request.options,
-        request.positionals,
+        line.options,
+        line.positionals,
       );
     }
   }

@@ -1,53 +1,16 @@
-// Types of untyped imports. First, files: an import `with { type: "file" }` is the file's path.
+// Types of imports `with { type: "file" }`: each is the file's path.
 
-declare module "swagger-ui-dist/*.js" {
+declare module "*.js" {
   const path: string;
   export default path;
 }
-declare module "swagger-ui-dist/*.css" {
+
+declare module "*.css" {
   const path: string;
   export default path;
 }
-declare module "idiomorph/dist/idiomorph.min.js" {
-  const path: string;
-  export default path;
-}
-declare module "*/client/alerts.js" {
-  const path: string;
-  export default path;
-}
-declare module "*/client/live.js" {
-  const path: string;
-  export default path;
-}
-declare module "*/client/pages.js" {
-  const path: string;
-  export default path;
-}
-declare module "*/client/sign-in.js" {
-  const path: string;
-  export default path;
-}
-declare module "*/board.css" {
-  const path: string;
-  export default path;
-}
+
 declare module "*.png" {
   const path: string;
   export default path;
-}
-
-// Single classes: the package's index loads unused code, which adds 40 ms to each start.
-
-declare module "prom-client/lib/counter.js" {
-  export { Counter as default } from "prom-client";
-}
-declare module "prom-client/lib/gauge.js" {
-  export { Gauge as default } from "prom-client";
-}
-declare module "prom-client/lib/histogram.js" {
-  export { Histogram as default } from "prom-client";
-}
-declare module "prom-client/lib/registry.js" {
-  export { Registry as default } from "prom-client";
 }

@@ -8,7 +8,7 @@ const MAX_REQUEST_BYTES = 1024 * 1024;
 /** Margin of the idle timeout over the longest response time. */
 const IDLE_MARGIN_S = 5;
 
-export interface Server {
+interface Server {
   /** Such as `http://127.0.0.1:8000`, with the actual port if the configured one is 0. */
   readonly url: string;
   /** Stops accepting connections, answers running requests, then closes the store. */

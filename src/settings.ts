@@ -33,17 +33,18 @@ const KEY = /^[!-+\--~]+$/;
 const HOST_NAME = /^([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d+)?$/i;
 /** The name may contain letters of any script, but not the separators `:` and `.`. */
 const DISPATCHER = /^([\p{L}\p{N}][\p{L}\p{N} '’‘_-]{0,39}):([!-+\--~]{16,})$/u;
-export const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/i;
+/** A host name or address of this machine; IPv6 with or without brackets. */
+export const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i;
 
 /** All settings; docs/configuration.md explains them. */
 export const SETTINGS = {
-  host: {
+  host: setting<string>({
     variable: "HOST",
     defaultValue: "127.0.0.1",
-    parse: (text: string) => text.trim().replace(/^\[(.*)\]$/, "$1") || undefined,
+    parse: (text) => text.trim().replace(/^\[(.*)\]$/, "$1") || undefined,
     expected: "an address",
     show: String,
-  },
+  }),
   port: wholeNumber("PORT", 8000, 0, 65_535),
   database: setting<DatabaseConfig>({
     variable: "DATABASE_URL",
@@ -255,8 +256,7 @@ function parseWebhookUrl(text: string): string | undefined {
   const url = URL.parse(text);
   if (url === null || url.username !== "" || url.password !== "") return undefined;
   const isSafe =
-    url.protocol === "https:" ||
-    (url.protocol === "http:" && LOOPBACK.test(url.hostname.replace(/^\[(.*)\]$/, "$1")));
+    url.protocol === "https:" || (url.protocol === "http:" && LOOPBACK.test(url.hostname));
   return isSafe ? url.href : undefined;
 }
 

@@ -23,7 +23,7 @@ const BUTTON_ERROR = /button|url|keyboard|markup/i;
 /** Longer titles are truncated; the board shows the full title. */
 const MAX_TITLE = 100;
 
-export interface TelegramOptions {
+interface TelegramOptions {
   readonly token: string;
   readonly chatId: string;
   /** The chat's topic, if any. */

@@ -1,7 +1,7 @@
 import { hmac } from "../lib/digest.ts";
 import type { Clock, Fetch, FetchInit, WebhookSender } from "../ports.ts";
 
-export interface WebhookOptions {
+interface WebhookOptions {
   readonly url: string;
   /** The signing key. */
   readonly secret: Uint8Array;

@@ -1,11 +1,10 @@
 import { Value } from "@sinclair/typebox/value";
+import type { Needs } from "../dependencies.ts";
 import { clockTime } from "../lib/format.ts";
 import { Lines, parseInteger } from "../http/schemas.ts";
 import type { ChangeStage, StageChange } from "../orders/change-stage.ts";
 import { insertEvent } from "../orders/event-queries.ts";
-import type { Clock } from "../ports.ts";
 import { CANCEL_REASONS, type OrderEvent, STAGES } from "../store/schema.ts";
-import type { Store } from "../store/store.ts";
 import { cardById } from "./board-queries.ts";
 import { userText } from "./html.ts";
 import type { Viewer } from "./layout.ts";
@@ -15,16 +14,14 @@ import { DEFAULT_NAME } from "./sessions.ts";
 
 const NOTE = Lines(1, MAX_NOTE);
 
-interface ActionsDependencies {
-  readonly store: Store;
+interface ActionsDependencies extends Needs<"store" | "now"> {
   readonly changeStage: ChangeStage;
   readonly refusals: Refusals;
-  readonly now: Clock;
 }
 
 /** Handles the dispatchers' forms on an order: changing its stage, showing the phone number. */
 export function createActions({ store, changeStage, refusals, now }: ActionsDependencies) {
-  async function work(
+  async function changeOrder(
     request: Request,
     viewer: Viewer,
     form: URLSearchParams,
@@ -33,11 +30,17 @@ export function createActions({ store, changeStage, refusals, now }: ActionsDepe
     const orderId = parseInteger(params.order_id);
     const seen = STAGES.find((stage) => stage === form.get("seen"));
     const seenAt = parseInteger(form.get("seen_at") ?? "");
-    const wanted = readWork(params.verb, form);
+    const wanted = readChange(params.verb, form);
     if (orderId === undefined) return notFound(viewer);
     if (wanted === "invalid_text") return refusals.refuse(request, wanted, 422);
     if (seen === undefined || wanted === undefined) return refuse(viewer, orderId);
-    const outcome = await changeStage({ orderId, actor: viewer.name, seen, seenAt, work: wanted });
+    const outcome = await changeStage({
+      orderId,
+      actor: viewer.name,
+      seen,
+      seenAt,
+      change: wanted,
+    });
     switch (outcome.kind) {
       case "done":
         return seeOther(pageAfterStep(form.get("back"), orderId));
@@ -56,20 +59,27 @@ export function createActions({ store, changeStage, refusals, now }: ActionsDepe
     if (card === undefined) return notFound(viewer);
     await store.run((tx) =>
       insertEvent(tx, {
-        ...{ orderId: card.id, at: now(), actor: viewer.name, kind: "phone_shown" },
-        ...{ fromStage: null, toStage: null, reason: null, note: null, dueAt: null },
+        orderId: card.id,
+        at: now(),
+        actor: viewer.name,
+        kind: "phone_shown",
+        fromStage: null,
+        toStage: null,
+        reason: null,
+        note: null,
+        dueAt: null,
       }),
     );
     return seeOther(`/board/orders/${card.id}`);
   }
 
-  return { work, showPhone };
+  return { changeOrder, showPhone };
 }
 
 type Params = { readonly order_id: string; readonly verb: string };
 
 /** Reads the requested change; undefined if the board has no such form. */
-function readWork(verb: string, form: URLSearchParams): StageChange | "invalid_text" | undefined {
+function readChange(verb: string, form: URLSearchParams): StageChange | "invalid_text" | undefined {
   switch (verb) {
     case "accept":
     case "start":
@@ -99,9 +109,12 @@ function pageAfterStep(back: string | null, orderId: number): string {
 }
 
 function refuse(viewer: Viewer, orderId: number): Response {
-  const text = viewer.texts.noSuchStep;
   return message(viewer, {
-    ...{ status: 422, code: "no_such_transition", title: `№ ${orderId}`, text, orderId },
+    status: 422,
+    code: "no_such_transition",
+    title: `№ ${orderId}`,
+    text: viewer.texts.noSuchStep,
+    orderId,
   });
 }
 
@@ -110,8 +123,10 @@ function conflict(viewer: Viewer, orderId: number, last: OrderEvent | undefined)
   const what = last ? texts.events[last.kind] : texts.paid;
   const who = userText(last?.actor ?? DEFAULT_NAME);
   return message(viewer, {
-    ...{ status: 409, code: "stage_changed", orderId },
+    status: 409,
+    code: "stage_changed",
     title: `№ ${orderId}: ${texts.changedTitle}`,
     text: texts.changed(what, who, clockTime(last?.at ?? viewer.now)),
+    orderId,
   });
 }

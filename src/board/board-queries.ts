@@ -1,5 +1,5 @@
 import { and, asc, desc, eq, getTableColumns, sql } from "drizzle-orm";
-import type { Tables } from "../store/schema.ts";
+import { STAGES, type Tables } from "../store/schema.ts";
 import { prepared, type ReadTx } from "../store/store.ts";
 import { userText } from "./html.ts";
 
@@ -9,7 +9,7 @@ const SEARCHED_ORDERS = 5000;
 const value = sql.placeholder;
 
 /** All stages by name: each is a range of the index, whose first column is the stage. */
-const ANY_STAGE = sql.raw("('new', 'accepted', 'in_progress', 'completed', 'cancelled')");
+const ANY_STAGE = sql.raw(`(${STAGES.map((stage) => `'${stage}'`).join(", ")})`);
 
 // Qualified names: both tables of the subquery have an id.
 const actor = sql`(
@@ -19,29 +19,29 @@ const actor = sql`(
 )`.mapWith(userText);
 
 /**
- * A card: order, customer, tariff and dispatcher. User text is already escaped and isolated (see
- * `userText`).
+ * Selects cards: order, customer, tariff and dispatcher. User text is already escaped and isolated
+ * (see `userText`).
  */
-function card({ orders, users, tariffs }: Tables) {
-  return {
-    ...getTableColumns(orders),
-    address: sql`${orders.address}`.mapWith(userText),
-    rawAddress: orders.address,
-    comment: sql`${orders.comment}`.mapWith(userText),
-    phoneNumber: users.phoneNumber,
-    fullName: sql`${users.fullName}`.mapWith(userText),
-    tariffTitle: sql`${tariffs.title}`.mapWith(userText),
-    actor,
-  };
+function selectCards(tx: ReadTx, { orders, users, tariffs }: Tables) {
+  return tx
+    .select({
+      ...getTableColumns(orders),
+      address: sql`${orders.address}`.mapWith(userText),
+      rawAddress: orders.address,
+      comment: sql`${orders.comment}`.mapWith(userText),
+      phoneNumber: users.phoneNumber,
+      fullName: sql`${users.fullName}`.mapWith(userText),
+      tariffTitle: sql`${tariffs.title}`.mapWith(userText),
+      actor,
+    })
+    .from(orders)
+    .innerJoin(users, eq(users.id, orders.userId))
+    .innerJoin(tariffs, eq(tariffs.code, orders.tariffCode));
 }
 
 /** Selects the orders of one stage, oldest payment first. */
 export const cardsOfStage = prepared((tx: ReadTx, tables) =>
-  tx
-    .select(card(tables))
-    .from(tables.orders)
-    .innerJoin(tables.users, eq(tables.users.id, tables.orders.userId))
-    .innerJoin(tables.tariffs, eq(tables.tariffs.code, tables.orders.tariffCode))
+  selectCards(tx, tables)
     .where(eq(tables.orders.stage, value("stage")))
     .orderBy(asc(tables.orders.settledAt))
     .limit(value("limit")),
@@ -51,12 +51,9 @@ export type Card = Awaited<ReturnType<typeof cardsOfStage>>[number];
 
 /** Selects a paid order. */
 export const cardById = prepared((tx: ReadTx, tables) =>
-  tx
-    .select(card(tables))
-    .from(tables.orders)
-    .innerJoin(tables.users, eq(tables.users.id, tables.orders.userId))
-    .innerJoin(tables.tariffs, eq(tables.tariffs.code, tables.orders.tariffCode))
-    .where(and(eq(tables.orders.id, value("orderId")), eq(tables.orders.status, "paid"))),
+  selectCards(tx, tables).where(
+    and(eq(tables.orders.id, value("orderId")), eq(tables.orders.status, "paid")),
+  ),
 );
 
 /** Maximum count per stage, so that a count stays cheap. */
@@ -111,11 +108,7 @@ export const figuresByStage = prepared((tx: ReadTx, { orders }) =>
  * Selects orders paid in [`from`, `to`), newest first; only of one stage unless `stage` is empty.
  */
 export const cardsOfDay = prepared((tx: ReadTx, tables) =>
-  tx
-    .select(card(tables))
-    .from(tables.orders)
-    .innerJoin(tables.users, eq(tables.users.id, tables.orders.userId))
-    .innerJoin(tables.tariffs, eq(tables.tariffs.code, tables.orders.tariffCode))
+  selectCards(tx, tables)
     // The subquery is answered from the index, without reading other rows.
     .where(
       sql`${tables.orders.id} IN (
@@ -132,11 +125,7 @@ export const cardsOfDay = prepared((tx: ReadTx, tables) =>
 
 /** Selects the newest paid orders of the customer with this number. */
 export const cardsOfPhone = prepared((tx: ReadTx, tables) =>
-  tx
-    .select(card(tables))
-    .from(tables.users)
-    .innerJoin(tables.orders, eq(tables.orders.userId, tables.users.id))
-    .innerJoin(tables.tariffs, eq(tables.tariffs.code, tables.orders.tariffCode))
+  selectCards(tx, tables)
     .where(
       and(
         eq(tables.users.phoneNumber, value("phoneNumber")),
@@ -149,11 +138,7 @@ export const cardsOfPhone = prepared((tx: ReadTx, tables) =>
 
 /** Selects recent orders whose phone number matches the pattern, newest first. */
 export const cardsOfLastDigits = prepared((tx: ReadTx, tables) =>
-  tx
-    .select(card(tables))
-    .from(tables.orders)
-    .innerJoin(tables.users, eq(tables.users.id, tables.orders.userId))
-    .innerJoin(tables.tariffs, eq(tables.tariffs.code, tables.orders.tariffCode))
+  selectCards(tx, tables)
     .where(
       sql`${tables.orders.id} > (SELECT coalesce(max(newest.id), 0) - ${sql.raw(String(SEARCHED_ORDERS))} FROM orders AS newest)
         AND ${tables.orders.stage} IS NOT NULL

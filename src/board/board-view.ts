@@ -6,10 +6,11 @@ import {
   spacedPhone,
   withoutBidiControls,
 } from "../lib/format.ts";
-import { isRecent } from "../orders/change-stage.ts";
+import { isRecent } from "../lib/is-recent.ts";
+import type { OpenStage } from "../store/schema.ts";
 import { type Card, MAX_COUNTED } from "./board-queries.ts";
 import { type Figures, figuresView } from "./days-view.ts";
-import { cancelOnCard, cancelTemplate, NEXT, type OpenStage, stepForm } from "./forms.ts";
+import { cancelOnCard, cancelTemplate, NEXT, stepForm } from "./forms.ts";
 import { html, type Html, PHONE, PIN } from "./html.ts";
 import type { Viewer } from "./layout.ts";
 import type { Translations } from "./translations.ts";
@@ -120,7 +121,7 @@ function countText(count: number): string {
 }
 
 /** Renders an order as a card of the board. */
-export function cardView(card: Card, stage: OpenStage, viewer: Viewer): Html {
+function cardView(card: Card, stage: OpenStage, viewer: Viewer): Html {
   const { texts, now } = viewer;
   const since = card.stageAt ?? now;
   const isShown = stage !== "new";

@@ -99,7 +99,7 @@ function chartView({ days, chosen, weekAgo }: DaysOptions, viewer: Viewer): Html
 /** Maximum number of a day's orders per page. */
 export const MAX_LISTED = 500;
 
-export interface DaysOptions {
+interface DaysOptions {
   readonly days: readonly DayFigures[];
   /** The figures of a week ago, up to the same time of day. */
   readonly weekAgo: Figures;

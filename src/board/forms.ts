@@ -1,24 +1,22 @@
 import { money } from "../lib/format.ts";
-import { CANCEL_REASONS, type Stage } from "../store/schema.ts";
+import { CANCEL_REASONS, OPEN_STAGES, type OpenStage, type Stage } from "../store/schema.ts";
 import type { Card } from "./board-queries.ts";
 import { html, type Html } from "./html.ts";
 import type { Viewer } from "./layout.ts";
 import { MAX_NOTE } from "./responses.ts";
-
-export type OpenStage = "new" | "accepted" | "in_progress";
 
 /** The next step after each open stage. */
 export const NEXT = { new: "accept", accepted: "start", in_progress: "complete" } as const;
 
 /** Returns whether an order in this stage is still open. */
 export function isOpen(stage: Stage | null): stage is OpenStage {
-  return stage === "new" || stage === "accepted" || stage === "in_progress";
+  return OPEN_STAGES.some((open) => open === stage);
 }
 
 /** The stage that the dispatcher saw, and when the order entered it. */
 interface Seen {
-  readonly stage: Stage;
-  readonly at: number | null;
+  readonly stage: string;
+  readonly at: number | string | null;
 }
 
 /** Says whose page the form is on: another dispatcher may have signed in since, in another tab. */
@@ -27,7 +25,7 @@ export function viewerField({ name }: Viewer): Html {
 }
 
 /** Renders the viewer, the stage that they saw, and the page to return to. */
-function contextFields(seen: Seen | SeenInTemplate, viewer: Viewer): Html {
+function contextFields(seen: Seen, viewer: Viewer): Html {
   const { here } = viewer;
   return html`${viewerField(viewer)}<input type="hidden" name="seen" value="${seen.stage}" /><input
       type="hidden"
@@ -67,13 +65,10 @@ export function cancelOnCard({ id }: Card, viewer: Viewer): Html {
   return cancelDetails(id, viewer, link);
 }
 
-const SEEN_IN_TEMPLATE = { stage: "{seen}", at: "{seen_at}" } as const;
-
-type SeenInTemplate = typeof SEEN_IN_TEMPLATE;
-
 /** Renders the template of the cancel forms: complete ones would be two thirds of the page. */
 export function cancelTemplate(viewer: Viewer): Html {
-  const form = cancelFields("{id}", SEEN_IN_TEMPLATE, "{amount}", viewer);
+  const seen = { stage: "{seen}", at: "{seen_at}" };
+  const form = cancelFields("{id}", seen, "{amount}", viewer);
   return html`<template id="cancel-form">${form}</template>`;
 }
 
@@ -87,12 +82,7 @@ function cancelDetails(id: number, { texts }: Viewer, content: Html): Html {
   </details>`;
 }
 
-function cancelFields(
-  id: number | "{id}",
-  seen: Seen | SeenInTemplate,
-  amount: string,
-  viewer: Viewer,
-): Html {
+function cancelFields(id: number | string, seen: Seen, amount: string, viewer: Viewer): Html {
   const { texts } = viewer;
   return html`<form method="post" action="/board/orders/${id}/cancel">
     ${contextFields(seen, viewer)}

@@ -136,15 +136,16 @@ function header(viewer: Viewer, path: string, query: string): Html {
       <summary class="tool" aria-label="${texts.menu}">${MENU}</summary>
       <div class="panel">
         <div class="links">${links}</div>
-        ${languageLinks(viewer, texts)}
+        ${languageLinks(viewer.here, viewer.language)}
         ${canSignOut && html`<form method="post" action="/board/sign-out"><button class="plain">${texts.signOut}</button></form>`}
       </div>
     </details>
   </header>`;
 }
 
-function languageLinks({ language, here }: Viewer, texts: Translations): Html {
-  return html`<div class="languages" role="group" aria-label="${texts.languages}">
+/** Renders the links that change the language and return to this page. */
+export function languageLinks(here: string, language: Language): Html {
+  return html`<div class="languages" role="group" aria-label="${TRANSLATIONS[language].languages}">
     ${LANGUAGES.map(
       (one) =>
         html`<a

@@ -15,7 +15,7 @@ export interface Version {
   readonly lastEvent: number;
 }
 
-export interface LiveUpdates {
+interface LiveUpdates {
   /**
    * Opens a stream of server-sent events (WHATWG HTML, section 9.2): `change` after a change,
    * `heartbeat` after the first successful poll and then every 15 s. Both carry the number of new

@@ -1,5 +1,5 @@
 import { dayAndTime, money } from "../lib/format.ts";
-import { isRecent } from "../orders/change-stage.ts";
+import { isRecent } from "../lib/is-recent.ts";
 import type { OrderEvent } from "../store/schema.ts";
 import type { Card } from "./board-queries.ts";
 import { addressView, callButton, formatAge, phoneView, urgencyOf } from "./board-view.ts";

@@ -1,8 +1,9 @@
 import { parseInteger } from "../http/schemas.ts";
 import { dayOf, parseDay, startOfDay } from "../lib/format.ts";
 import { eventsOfOrder, lastTransition } from "../orders/event-queries.ts";
-import { canUndo, isRecent } from "../orders/change-stage.ts";
-import { type Stage, STAGES } from "../store/schema.ts";
+import { isRecent } from "../lib/is-recent.ts";
+import { canUndo } from "../orders/change-stage.ts";
+import { OPEN_STAGES, type Stage, STAGES } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
 import { parsePhoneNumber } from "../users/phone-number.ts";
 import { answer, notFound, seeOther } from "./responses.ts";
@@ -36,8 +37,6 @@ const MIN_DIGITS = 4;
 /** How long the confirmation of a step is shown. The order's page offers undo for longer. */
 const NOTICE_MS = 60_000;
 
-const OPEN_STAGES = ["new", "accepted", "in_progress"] as const;
-
 /**
  * Puts the order of the last step first, if it is in this stage: it is the next to be worked on.
  */
@@ -64,7 +63,10 @@ export function createPages(store: Store) {
     ]);
     const counts = open[0] ?? { new: 0, accepted: 0, in_progress: 0 };
     return answer({
-      ...{ title: texts.board, path: "/board", viewer, newOrders: counts.new },
+      title: texts.board,
+      path: "/board",
+      viewer,
+      newOrders: counts.new,
       content: boardView(
         OPEN_STAGES.map((stage, at) => {
           const cards = moveToTop(notice?.card, stage, columns[at] ?? []);
@@ -73,7 +75,9 @@ export function createPages(store: Store) {
           return { stage, cards, count, isCurrent: stage === current };
         }),
         {
-          ...{ limit, figures, notice: notice?.view },
+          limit,
+          figures,
+          notice: notice?.view,
           owed: owed.slice(0, MAX_REFUNDS),
           hasMoreOwed: owed.length > MAX_REFUNDS,
         },
@@ -119,13 +123,18 @@ export function createPages(store: Store) {
       readDay(day),
       store.read((tx) =>
         cardsOfDay(tx, {
-          ...{ from: startOfDay(day), to: startOfDay(day + 1), stage, limit: limit + 1 },
+          from: startOfDay(day),
+          to: startOfDay(day + 1),
+          stage,
+          limit: limit + 1,
         }),
       ),
     ]);
     const hasMore = cards.length > limit;
     return answer({
-      ...{ title: viewer.texts.days, path: "/board/days", viewer },
+      title: viewer.texts.days,
+      path: "/board/days",
+      viewer,
       content: daysView(
         { days, weekAgo, chosen, stage, cards: cards.slice(0, limit), limit, hasMore },
         viewer,
@@ -141,7 +150,9 @@ export function createPages(store: Store) {
     const last = events.findLast(({ fromStage }) => fromStage !== null);
     const canBeUndone = last !== undefined && canUndo(card, last, viewer.now);
     return answer({
-      ...{ title: `№ ${card.id}`, path: `/board/orders/${card.id}`, viewer },
+      title: `№ ${card.id}`,
+      path: `/board/orders/${card.id}`,
+      viewer,
       content: orderView(card, events, canBeUndone, viewer),
     });
   }
@@ -166,7 +177,10 @@ export function createPages(store: Store) {
     const [only] = found;
     if (only !== undefined && found.length === 1) return seeOther(`/board/orders/${only.id}`);
     return answer({
-      ...{ title: viewer.texts.find, path: "/board/search", viewer, query },
+      title: viewer.texts.find,
+      path: "/board/search",
+      viewer,
+      query,
       content: html`<h1>${userText(query) ?? viewer.texts.find}</h1>
         ${text !== null && tableView(found, viewer, true)}
         ${byPhone.length === MAX_CARDS && html`<p class="more">${viewer.texts.shown(MAX_CARDS, `${MAX_CARDS}+`)}</p>`}`,

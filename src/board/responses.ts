@@ -1,5 +1,5 @@
-import type { ErrorCode } from "../errors.ts";
-import { PROBLEMS } from "../http/problems.ts";
+import { type ErrorCode, PROBLEMS } from "../http/problems.ts";
+import { FORMAT } from "../http/schemas.ts";
 import { acceptsGzip, compress } from "../http/static-file.ts";
 import { type Content, html, type Html } from "./html.ts";
 import { page, type PageOptions, type Viewer } from "./layout.ts";
@@ -39,7 +39,7 @@ export function notFound(viewer: Viewer): Response {
   return message(viewer, { status: 404, code: "order_not_found", title, text });
 }
 
-export interface Message {
+interface Message {
   readonly status: number;
   /** Machine-readable reason. */
   readonly code: string;
@@ -75,9 +75,8 @@ export function message(
 /** Returns a page for a signed-in dispatcher. */
 export function answer(
   options: Omit<PageOptions, "language" | "viewer"> & { readonly viewer: Viewer },
-  status = 200,
 ): Response {
-  return respond(page({ ...options, language: options.viewer.language }), status);
+  return respond(page({ ...options, language: options.viewer.language }), 200);
 }
 
 /** Returns a page that is not cached and loads nothing from other hosts. */
@@ -113,8 +112,7 @@ export function seeOther(location: string, cookie?: string): Response {
 /** Maximum length of a note or reference. */
 export const MAX_NOTE = 300;
 
-/** The directional marks, embeddings and isolates, and the deprecated and annotation controls. */
-const FORMAT_CONTROLS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f\ufff9-\ufffb]/g;
+const FORMAT_CONTROLS = new RegExp(`[${FORMAT}]`, "g");
 
 /** Refusals after which the same request may succeed. */
 const CAN_BE_RETRIED: readonly RefusalCode[] = ["internal_error", "unavailable", "invalid_text"];
@@ -163,22 +161,19 @@ function retryForm(action: string, form: URLSearchParams, texts: Translations): 
   </form>`;
 }
 
-/** Removes forbidden characters that are invisible, so a dispatcher could not delete them. */
-function withoutFormatControls(text: string): string {
-  return text.replace(FORMAT_CONTROLS, "");
-}
-
 function fieldView(name: string, value: string, texts: Translations): Html {
   // The dispatcher typed only these fields.
   if (name !== "note" && name !== "reference") {
     return html`<input type="hidden" name="${name}" value="${value}" />`;
   }
+  // Without forbidden characters that are invisible, so the dispatcher could not delete them.
+  const visible = value.replace(FORMAT_CONTROLS, "");
   return html`<label class="field"
     >${texts[name]}<input
       name="${name}"
       dir="auto"
       maxlength="${MAX_NOTE}"
-      value="${withoutFormatControls(value)}"
+      value="${visible}"
       autocomplete="off"
   /></label>`;
 }

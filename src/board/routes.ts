@@ -1,12 +1,9 @@
 import { Elysia } from "elysia";
-import type { Config } from "../config.ts";
+import type { Needs } from "../dependencies.ts";
 import { routeOptions } from "../http/access.ts";
 import type { ErrorPages } from "../http/guard.ts";
 import { readForm } from "../http/request-body.ts";
-import type { Log } from "../log.ts";
 import type { ChangeStage } from "../orders/change-stage.ts";
-import type { Clock } from "../ports.ts";
-import type { Store } from "../store/store.ts";
 import { compressed, message, seeOther, createRefusals } from "./responses.ts";
 import { boardVersion } from "./board-queries.ts";
 import { createLiveUpdates } from "./live-updates.ts";
@@ -16,7 +13,7 @@ import { createActions } from "./actions.ts";
 import { createPages } from "./pages.ts";
 import { hereOf, isBoardPath, isOwnForm, languageOf, ownPage, queryOf } from "./request.ts";
 import { createSessions, type SessionConfig } from "./sessions.ts";
-import { createSignIn, createSignInLinks } from "./sign-in.ts";
+import { createSignIn } from "./sign-in.ts";
 import { createStaticFiles } from "./static-files.ts";
 import { LANGUAGES, TRANSLATIONS } from "./translations.ts";
 
@@ -27,26 +24,21 @@ const access = routeOptions({
   detail: { hide: true },
 });
 
-export interface BoardDependencies {
-  readonly store: Store;
+interface BoardDependencies extends Needs<
+  "store" | "log" | "now" | "randomId",
+  "apiKeys" | keyof SessionConfig
+> {
   readonly changeStage: ChangeStage;
-  readonly log: Log;
-  readonly now: Clock;
-  readonly randomId: () => string;
-  readonly config: SessionConfig & Pick<Config, "apiKeys">;
 }
 
 /** Creates `/board`; without any routes if `API_KEY` is set but no dispatchers are. */
 export function createBoard(dependencies: BoardDependencies) {
-  const { store, changeStage, log, now, randomId, config } = dependencies;
-  const { dispatchers, publicUrl } = config;
+  const { store, log, now, config } = dependencies;
+  const { dispatchers } = config;
   const hasBoard = config.apiKeys.length === 0 || dispatchers.length > 0;
   const sessions = createSessions(config);
   const refusals = createRefusals(viewerOf);
-  const { showSignIn, signIn } = createSignIn({
-    ...{ sessions, refusals, log, now, randomId, publicUrl },
-    links: createSignInLinks(dispatchers, store, now),
-  });
+  const { showSignIn, signIn } = createSignIn({ ...dependencies, sessions, refusals });
   const changes = createLiveUpdates(async () => {
     const [version] = await store.read((tx) => boardVersion(tx));
     if (version === undefined) throw new Error("the board version query returned no row");
@@ -58,8 +50,12 @@ export function createBoard(dependencies: BoardDependencies) {
     if (name === undefined) return undefined;
     const language = languageOf(request);
     return {
-      ...{ name, language, texts: TRANSLATIONS[language], now: now(), here: hereOf(request) },
+      name,
+      language,
+      texts: TRANSLATIONS[language],
       canSignOut: dispatchers.length > 0,
+      now: now(),
+      here: hereOf(request),
     };
   }
 
@@ -90,7 +86,7 @@ export function createBoard(dependencies: BoardDependencies) {
   }
 
   const { showBoard, showDays, showOrder, showFound } = createPages(store);
-  const { work, showPhone } = createActions({ store, changeStage, refusals, now });
+  const { changeOrder, showPhone } = createActions({ ...dependencies, refusals });
 
   const http = new Elysia({ normalize: false });
   for (const [path, send] of Object.entries(createStaticFiles())) {
@@ -165,7 +161,7 @@ export function createBoard(dependencies: BoardDependencies) {
     .post(
       "/board/orders/:order_id/:verb",
       ({ request, params }) =>
-        forForm(request, (viewer, form) => work(request, viewer, form, params)),
+        forForm(request, (viewer, form) => changeOrder(request, viewer, form, params)),
       access,
     );
 
@@ -184,8 +180,10 @@ export function createBoard(dependencies: BoardDependencies) {
 
 /** Refuses a form of a page that was shown to another dispatcher in the same browser. */
 function otherViewer(viewer: Viewer): Response {
-  const { notDone, otherViewer: text } = viewer.texts;
   return message(viewer, {
-    ...{ status: 409, code: "other_viewer", title: notDone, text: text(userText(viewer.name)) },
+    status: 409,
+    code: "other_viewer",
+    title: viewer.texts.notDone,
+    text: viewer.texts.otherViewer(userText(viewer.name)),
   });
 }

@@ -1,8 +1,8 @@
-import { digest, hmac, isSameDigest } from "../lib/digest.ts";
+import { digest, hmac } from "../lib/digest.ts";
 import { resolve } from "node:path";
 import type { Config } from "../config.ts";
 import type { Dispatcher } from "../settings.ts";
-import { isRecent } from "../orders/change-stage.ts";
+import { isRecent } from "../lib/is-recent.ts";
 
 const SESSION_MS = 12 * 3_600_000;
 
@@ -88,5 +88,5 @@ export function cookieOf(cookies: string | null, name: string): string | undefin
 
 /** Compares two texts in constant time. */
 export function isSame(a: string, b: string): boolean {
-  return isSameDigest(digest(a), digest(b));
+  return crypto.timingSafeEqual(digest(a), digest(b));
 }

@@ -1,23 +1,21 @@
 import { eq, sql } from "drizzle-orm";
+import type { Needs } from "../dependencies.ts";
 import { readForm } from "../http/request-body.ts";
 import { digest, hmac } from "../lib/digest.ts";
+import { secondsUntil } from "../lib/format.ts";
 import { createRateLimit } from "../lib/rate-limit.ts";
-import type { Log } from "../log.ts";
 import type { Clock } from "../ports.ts";
-import type { Dispatcher } from "../settings.ts";
+import { type Dispatcher, LOOPBACK } from "../settings.ts";
 import { prepared, type ReadTx, type Store } from "../store/store.ts";
 import { type Content, html, type Html, userText } from "./html.ts";
-import { page } from "./layout.ts";
+import { languageLinks, page } from "./layout.ts";
 import { isOwnForm, languageOf, pageAfterSignIn, queryOf } from "./request.ts";
 import { type Refusals, respond, seeOther } from "./responses.ts";
 import { cookieOf, isSame, type Sessions } from "./sessions.ts";
-import { LANGUAGES, TRANSLATIONS } from "./translations.ts";
+import { TRANSLATIONS } from "./translations.ts";
 
 const MINUTE_MS = 60_000;
 const WRONG_KEYS_PER_MINUTE = 10;
-
-/** Hosts on which browsers accept `Secure` cookies without TLS. */
-const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 /** The cookie with a random value that identifies the browser in which a link was opened. */
 const NONCE = "nmservis-link";
@@ -31,19 +29,19 @@ export const LINK_MS = 15 * 60_000;
 /** The clocks of the owner's machine and of the database server may differ by this. */
 const CLOCK_SKEW_MS = 60_000;
 
-export interface SignInDependencies {
+interface SignInDependencies extends Needs<
+  "store" | "log" | "now" | "randomId",
+  "dispatchers" | "publicUrl"
+> {
   readonly sessions: Sessions;
-  readonly links: SignInLinks;
   readonly refusals: Refusals;
-  readonly log: Log;
-  readonly now: Clock;
-  readonly randomId: () => string;
-  readonly publicUrl: string | null;
 }
 
 /** Creates the page for signing in with a key or a link, and its form handler. */
 export function createSignIn(dependencies: SignInDependencies) {
-  const { sessions, links, refusals, log, now, randomId, publicUrl } = dependencies;
+  const { store, log, now, randomId, config, sessions, refusals } = dependencies;
+  const { dispatchers, publicUrl } = config;
+  const links = createSignInLinks(dispatchers, store, now);
   const wrongKeys = createRateLimit({ limit: WRONG_KEYS_PER_MINUTE, windowMs: MINUTE_MS, now });
   const secureUrl = publicUrl?.startsWith("https:") ? new URL(publicUrl) : undefined;
   const nonceAttributes = `Path=/board/sign-in; HttpOnly; SameSite=Lax${secureUrl ? "; Secure" : ""}`;
@@ -54,7 +52,7 @@ export function createSignIn(dependencies: SignInDependencies) {
     const link = query.get("link");
     if (link !== null) return showLink(request, link);
     const isElsewhere = secureUrl && request.headers.get("host") !== secureUrl.host;
-    return show(request, to, 200, isElsewhere && signInAt(request, to));
+    return showKeyForm(request, to, 200, isElsewhere && signInAt(request, to));
   }
 
   /**
@@ -66,7 +64,7 @@ export function createSignIn(dependencies: SignInDependencies) {
     const owner = await links.ownerOf(link);
     const nonce = nonceOf(request);
     if (owner === undefined || (await links.isUsedElsewhere(link, nonce))) {
-      return show(request, "/board", 403, texts.deadLink);
+      return showKeyForm(request, "/board", 403, texts.deadLink);
     }
     const content = html`<input type="hidden" name="link" value="${link}" />
       <button class="primary">${texts.signInAs(userText(owner.name))}</button>
@@ -83,7 +81,7 @@ export function createSignIn(dependencies: SignInDependencies) {
     const form = await readForm(request);
     if (form === undefined) return refusals.refuse(request, "invalid_form", 400);
     const to = pageAfterSignIn(form.get("to"));
-    if (dropsCookies(request)) return show(request, to, 403, signInAt(request, to));
+    if (dropsCookies(request)) return showKeyForm(request, to, 403, signInAt(request, to));
     const link = form.get("link");
     const dispatcher =
       link === null ? sessions.ownerOf(form.get("key")?.trim() ?? "") : await links.ownerOf(link);
@@ -94,22 +92,22 @@ export function createSignIn(dependencies: SignInDependencies) {
     if (isAccepted) return seeOther(to, sessions.begin(dispatcher, now()));
     const texts = TRANSLATIONS[languageOf(request)];
     // A genuine link that is used again is no attempt to guess.
-    if (dispatcher !== undefined) return show(request, to, 403, texts.deadLink);
+    if (dispatcher !== undefined) return showKeyForm(request, to, 403, texts.deadLink);
     if (!wrongKeys.take("all")) {
-      const leftS = Math.max(1, Math.ceil((wrongKeys.renewsAt("all") - now()) / 1000));
-      return show(request, to, 429, texts.tooManyKeys, { "retry-after": String(leftS) });
+      const retryAfter = secondsUntil(wrongKeys.renewsAt("all"), now());
+      return showKeyForm(request, to, 429, texts.tooManyKeys, { "retry-after": retryAfter });
     }
     const what = link === null ? "key" : "link";
     log.warn(`Refused a sign-in to the board: wrong ${what} (request ${requestId}).`);
-    return show(request, to, 403, link === null ? texts.wrongKey : texts.deadLink);
+    return showKeyForm(request, to, 403, link === null ? texts.wrongKey : texts.deadLink);
   }
 
   /** Returns whether the browser would drop the `Secure` session cookie, which prevents sign-in. */
   function dropsCookies({ headers }: Request): boolean {
     const origin = URL.parse(headers.get("origin") ?? "");
-    return (
-      secureUrl !== undefined && origin?.protocol === "http:" && !LOOPBACK.test(origin.hostname)
-    );
+    if (secureUrl === undefined || origin?.protocol !== "http:") return false;
+    // On these hosts, browsers accept `Secure` cookies without TLS.
+    return !LOOPBACK.test(origin.hostname) && !origin.hostname.endsWith(".localhost");
   }
 
   function signInAt(request: Request, to: string): Content {
@@ -126,7 +124,7 @@ function nonceOf({ headers }: Request): string | undefined {
 }
 
 /** Returns the page that asks for the key. */
-function show(
+function showKeyForm(
   request: Request,
   to: string,
   status: number,
@@ -164,10 +162,7 @@ function signInPage(request: Request, here: string, content: Html): string {
   const texts = TRANSLATIONS[language];
   const form = html`<form method="post" action="/board/sign-in" class="panel sign-in">
     <h1><img src="/board/icon.svg" alt="" width="64" height="64" />NoMus</h1>
-    ${content}
-    <div class="languages" role="group" aria-label="${texts.languages}">
-      ${LANGUAGES.map((one) => html`<a href="/board/language/${one}?to=${encodeURIComponent(here)}" hreflang="${one}" ${one === language && html`aria-current="true"`}>${one.toUpperCase()}</a> `)}
-    </div>
+    ${content} ${languageLinks(here, language)}
   </form>`;
   const options = { title: texts.signIn, path: "/board/sign-in", viewer: undefined, language };
   return page({ ...options, content: form });
@@ -179,7 +174,7 @@ export async function createSignInLink(dispatcher: Dispatcher, now: number): Pro
   return `/board/sign-in?link=${claim}.${hmac(await signingKeyOf(dispatcher), claim, "base64url")}`;
 }
 
-export interface SignInLinks {
+interface SignInLinks {
   /** Returns the dispatcher whom a valid, possibly used, link signs in. */
   ownerOf(link: string): Promise<Dispatcher | undefined>;
   /**

@@ -25,7 +25,9 @@ const MANIFEST = {
     { src: "/board/icon-192.png", type: "image/png", sizes: "192x192" },
     { src: "/board/icon-512.png", type: "image/png", sizes: "512x512" },
     {
-      ...{ src: "/board/icon-maskable.png", type: "image/png", sizes: "512x512" },
+      src: "/board/icon-maskable.png",
+      type: "image/png",
+      sizes: "512x512",
       purpose: "maskable",
     },
   ],
@@ -34,40 +36,27 @@ const MANIFEST = {
 /** Creates the handlers of the board's scripts, style, icons and manifest, by path. */
 export function createStaticFiles() {
   return {
-    "/board/board.js": createStaticFile("text/javascript", boardScript),
-    "/board/sign-in.js": createStaticFile("text/javascript", () => script([signInPath])),
-    "/board/idiomorph.js": createStaticFile("text/javascript", file(idiomorphPath)),
-    "/board/board.css": createStaticFile("text/css", file(stylePath)),
-    "/board/icon.svg": createStaticFile("image/svg+xml", text(ICON)),
-    "/board/icon-192.png": createStaticFile("image/png", file(icon192Path)),
-    "/board/icon-512.png": createStaticFile("image/png", file(icon512Path)),
-    "/board/icon-maskable.png": createStaticFile("image/png", file(maskableIconPath)),
-    "/board/manifest.json": createStaticFile(
-      "application/manifest+json",
-      text(JSON.stringify(MANIFEST)),
+    "/board/board.js": createStaticFile("text/javascript", () =>
+      script([pagesPath, livePath, alertsPath]),
     ),
+    "/board/sign-in.js": createStaticFile("text/javascript", () => script([signInPath])),
+    "/board/idiomorph.js": createStaticFile("text/javascript", Bun.file(idiomorphPath)),
+    "/board/board.css": createStaticFile("text/css", Bun.file(stylePath)),
+    "/board/icon.svg": createStaticFile("image/svg+xml", ICON),
+    "/board/icon-192.png": createStaticFile("image/png", Bun.file(icon192Path)),
+    "/board/icon-512.png": createStaticFile("image/png", Bun.file(icon512Path)),
+    "/board/icon-maskable.png": createStaticFile("image/png", Bun.file(maskableIconPath)),
+    "/board/manifest.json": createStaticFile("application/manifest+json", JSON.stringify(MANIFEST)),
   };
-}
-
-function file(path: string) {
-  return () => Bun.file(path).bytes();
-}
-
-function text(content: string) {
-  return async () => new TextEncoder().encode(content);
 }
 
 // bun-types 1.4.5 lacks the option, so it is not written in the literal itself.
 const MINIFY = { minify: true };
 const minifier = new Bun.Transpiler({ loader: "js", ...MINIFY });
 
-function boardScript(): Promise<Uint8Array> {
-  return script([pagesPath, livePath, alertsPath]);
-}
-
 /** Joins and minifies the parts of a script. */
-async function script(paths: readonly string[]): Promise<Uint8Array> {
+async function script(paths: readonly string[]): Promise<string> {
   const parts = await Promise.all(paths.map((path) => Bun.file(path).text()));
   // The transpiler drops the directive.
-  return Buffer.from(`"use strict";${minifier.transformSync(parts.join(""))}`);
+  return `"use strict";${minifier.transformSync(parts.join(""))}`;
 }

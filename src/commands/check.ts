@@ -1,10 +1,11 @@
 import { readdirSync, realpathSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { readSettings } from "../config.ts";
-import { type DatabaseConfig } from "../settings.ts";
+import type { DatabaseConfig } from "../settings.ts";
 import type { Clock } from "../ports.ts";
 import { lastBackupAt } from "./scheduled-backups.ts";
-import { countOrders, waitingOrders } from "../orders/order-queries.ts";
+import { countOrders } from "../orders/order-queries.ts";
+import { readWaitingOrders } from "../health/waiting-orders.ts";
 import { DatabaseUnusable, describeFileError, systemCode } from "../store/errors.ts";
 import { requireDatabase } from "../store/sqlite/database-files.ts";
 import { verifyDatabase } from "../store/sqlite/integrity.ts";
@@ -45,13 +46,12 @@ function verify(path: string, print: Print): boolean {
 }
 
 async function printUnfinished(database: DatabaseConfig, print: Print, now: Clock): Promise<void> {
-  const [[count], [waiting]] = await withReader(database, (reader) =>
+  const [[count = { orders: 0 }], waiting] = await withReader(database, (reader) =>
     reader.read(async (tx) => [
       await countOrders(tx),
-      await waitingOrders(tx, { madeBy: Number.MAX_SAFE_INTEGER }),
+      await readWaitingOrders(tx, Number.MAX_SAFE_INTEGER),
     ]),
   );
-  if (count === undefined || waiting === undefined) throw new Error("a count returned no row");
   const { pending, pendingSince, unnotified, unnotifiedSince } = waiting;
   print(`Orders: ${count.orders}.`);
   print(`Pending, being paid or in doubt: ${pending}${age(pendingSince, now())}.`);

@@ -20,7 +20,7 @@ export interface Context {
   readonly command: readonly string[];
 }
 
-export type Options = Readonly<Record<string, string | boolean | undefined>>;
+type Options = Readonly<Record<string, string | boolean | undefined>>;
 
 /**
  * Runs a command; resolves when it has finished. Rejects with `UsageError` if the arguments are
@@ -50,7 +50,7 @@ export class UsageError extends Error {
 }
 
 /** A parsed command line. */
-export type Request =
+type CommandLine =
   | { readonly kind: "help" }
   | { readonly kind: "version" }
   | {
@@ -65,7 +65,7 @@ export function parseCommandLine(
   args: readonly string[],
   commands: Readonly<Record<string, Command>>,
   defaultCommand: string,
-): Request {
+): CommandLine {
   const [first = defaultCommand, ...rest] = args;
   if (args.includes("--help") || args.includes("-h")) return { kind: "help" };
   if (first === "--version") return { kind: "version" };

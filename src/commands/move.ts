@@ -17,13 +17,13 @@ export const move: RunCommand = async ({ environment, print, now, elapsed }, { t
   }
   const write = (line: string) => void process.stderr.write(`${line}\n`);
   const log = createLog({ level: "warn", json: false, write, now });
-  const progress = createProgress("rows", elapsed);
+  const showProgress = createProgress("rows", elapsed);
   const moved = await moveDatabase(database.path, target.url, {
     log,
     elapsed,
     onProgress(done, total) {
-      if (done === undefined) progress.end("All rows are copied; creating the indexes.");
-      else progress.show(done, total);
+      showProgress(done, total);
+      if (done === total) write("All rows are copied; creating the indexes.");
     },
   });
   if (moved === null) return print("Already moved: both databases have the same rows.");

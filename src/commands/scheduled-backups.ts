@@ -13,16 +13,13 @@ const POLL_MS = 60_000;
 /** Pause after a failed backup. */
 const RETRY_MS = 3_600_000;
 
-export interface BackupOptions {
+interface BackupOptions {
   readonly folder: string;
   readonly everyMs: number;
   /** How many backups to keep. */
   readonly keep: number;
-  /**
-   * Makes a backup in a separate process, so that orders do not wait. Resolves to the error, if
-   * any.
-   */
-  readonly makeBackup: (file: string) => Promise<string | undefined>;
+  /** Makes a backup in a separate process, so that orders do not wait. */
+  readonly makeBackup: (file: string) => Promise<void>;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly now: Clock;
@@ -36,7 +33,7 @@ export interface BackupOptions {
  * Resolves when the signal aborts.
  */
 export async function runBackups(options: BackupOptions, signal: AbortSignal): Promise<void> {
-  const { folder, everyMs, log, metrics, now, pause = realPause } = options;
+  const { folder, everyMs, makeBackup, log, metrics, now, pause = realPause } = options;
   let failedAt: number | undefined;
   while (!signal.aborted) {
     try {
@@ -46,8 +43,9 @@ export async function runBackups(options: BackupOptions, signal: AbortSignal): P
       metrics.setLastBackup(last ?? 0);
       if (isPast(last, everyMs, now()) && isPast(failedAt, RETRY_MS, now())) {
         const name = backupName(now());
-        const failure = await backUp(options, name);
-        if (failure !== undefined) throw new Error(failure);
+        const file = join(folder, name);
+        await makeBackup(file);
+        log.info(`Backed up to ${file}.`);
         failedAt = undefined;
         metrics.countBackup("success");
         metrics.setLastBackup(backupTime(name) ?? 0);
@@ -71,13 +69,6 @@ function isPast(at: number | undefined, ms: number, now: number): boolean {
   return at === undefined || now < at || now >= at + ms;
 }
 
-async function backUp({ folder, makeBackup, log }: BackupOptions, name: string) {
-  const file = join(folder, name);
-  const failure = await makeBackup(file);
-  if (failure === undefined) log.info(`Backed up to ${file}.`);
-  return failure;
-}
-
 function removeOldest({ folder, keep, now }: BackupOptions, madeLast: string) {
   const names = expiredBackups(readdirSync(folder), keep, now(), madeLast);
   for (const name of names) rmSync(join(folder, name), { force: true });
@@ -90,7 +81,7 @@ export function backupName(now: number): string {
 }
 
 /** Returns the time in a backup's name, in ms since 1970; undefined for any other name. */
-export function backupTime(name: string): number | undefined {
+function backupTime(name: string): number | undefined {
   const [, day, hours, minutes, seconds] = NAME.exec(name) ?? [];
   return day === undefined ? undefined : Date.parse(`${day}${hours}:${minutes}:${seconds}Z`);
 }

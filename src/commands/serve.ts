@@ -4,7 +4,7 @@ import { createDispatcherStub, createPaymentStub, createSmsStub } from "../adapt
 import { createTelegramDispatcher } from "../adapters/telegram-dispatcher.ts";
 import { createWebhook } from "../adapters/webhook.ts";
 import { type Config, describeConfig, readConfig } from "../config.ts";
-import { type DatabaseConfig } from "../settings.ts";
+import type { DatabaseConfig } from "../settings.ts";
 import { createLineWriter } from "../lib/line-writer.ts";
 import { createLog, type Log } from "../log.ts";
 import { createMetrics, type Metrics } from "../metrics.ts";
@@ -48,7 +48,7 @@ async function serveUntilSignal(
   print: (line: string) => void,
   context: Context,
 ): Promise<void> {
-  describe(config, log);
+  logSettings(config, log);
   const metrics = createMetrics(version, context.elapsed);
   const service = await startServer({
     ...(await openStore(config.database, log, metrics, context)),
@@ -101,14 +101,14 @@ async function startBackups(
           signal,
         });
         const errors = await child.stderr.text();
-        return (await child.exited) === 0 ? undefined : errors.trim();
+        if ((await child.exited) !== 0) throw new Error(errors.trim());
       },
     },
     signal,
   );
 }
 
-function describe(config: Config, log: Log) {
+function logSettings(config: Config, log: Log) {
   const settings = describeConfig(config);
   const pairs = Object.entries(settings).map(([name, value]) => `${name}=${value}`);
   log.info(`Settings: ${pairs.join(" ")}`, settings);
@@ -117,14 +117,13 @@ function describe(config: Config, log: Log) {
       `A key in API_KEY or ADMIN_API_KEY is shorter than ${MIN_KEY_LENGTH} characters, so it could be guessed.`,
     );
   }
-  // A key suggests a real deployment.
   if (config.apiKeys.length > 0) {
+    // A key suggests a real deployment.
     log.warn("Payments are simulated by the payment stub: every order is marked as paid.");
     if (config.dispatchers.length === 0) {
       log.info("There is no board: DISPATCHERS is not set.");
     }
-  }
-  if (config.apiKeys.length === 0) {
+  } else {
     log.warn(
       "API_KEY is not set: anyone on this machine can do everything, including changing prices.",
     );

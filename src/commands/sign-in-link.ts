@@ -1,5 +1,5 @@
 import { createSignInLink, LINK_MS } from "../board/sign-in.ts";
-import { InvalidConfig, readSettings } from "../config.ts";
+import { authority, InvalidConfig, readSettings } from "../config.ts";
 import { LOOPBACK } from "../settings.ts";
 import { type RunCommand, UsageError } from "./command.ts";
 
@@ -30,8 +30,7 @@ export const signInLink: RunCommand = async (context, _options, [wanted]) => {
     throw new InvalidConfig("PORT is 0, so the address is unknown: set PUBLIC_URL.");
   }
   const isEverywhere = /^[0.:]+$/.test(host);
-  const name = isEverywhere ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host;
-  const origin = publicUrl ?? `http://${name}:${port}`;
+  const origin = publicUrl ?? `http://${isEverywhere ? "127.0.0.1" : authority(host)}:${port}`;
   const link = origin + (await createSignInLink(dispatcher, now()));
   // Loaded here: other commands do not need it.
   const { renderUnicodeCompact } = await import("uqr");

@@ -10,12 +10,8 @@ export function describeLastOrder(order: LastOrder | undefined): string {
   return `its last order is ${order.id}, created ${new Date(order.createdAt).toISOString()}`;
 }
 
-/** An amount, shown in sum. */
-export interface Amount {
-  readonly tiyin: number;
-}
-
-type Cell = string | number | Amount;
+/** Amounts are shown in sum. */
+type Cell = string | number | { readonly tiyin: number };
 
 function textOf(cell: Cell | undefined): string {
   return typeof cell === "object" ? inSum(cell.tiyin) : String(cell);
@@ -41,47 +37,30 @@ export function formatTable(
   return [line(headings), ...rows.map(line)];
 }
 
-/** Update intervals: for the bar on a terminal, and for lines elsewhere. */
-const TERMINAL_MS = 200;
-const LINES_MS = 5000;
-
-const WIDTH = 30;
+const FIRST_PROGRESS_MS = 1000;
+const PROGRESS_MS = 5000;
 
 /**
- * Shows progress on stderr, with rate and remaining time: as a bar on a terminal, otherwise as
- * occasional lines. Prints nothing in the first second.
+ * Returns a function that prints progress on stderr, with rate and remaining time: after a second,
+ * then every 5 s.
  */
 export function createProgress(unit: string, elapsed: Clock) {
-  const { isTTY } = process.stderr;
-  const intervalMs = isTTY ? TERMINAL_MS : LINES_MS;
-  // Set by the first `show`: preparations before it must not lower the rate.
+  // Set by the first call: preparations before it must not lower the rate.
   let startedAt: number | undefined;
-  let printedAt = 0;
-  let hasBar = false;
-  return {
-    show(done: number, total: number) {
-      const at = elapsed();
-      if (startedAt === undefined) {
-        startedAt = at;
-        printedAt = at + 1000 - intervalMs;
-      }
-      if (at - printedAt < intervalMs) return;
-      printedAt = at;
-      const rate = done / ((at - startedAt) / 1000);
-      const leftS = Math.ceil((total - done) / Math.max(rate, 1));
-      const percent = Math.floor((done / Math.max(total, 1)) * 100);
-      const text = `${percent} %, ${done} of ${total} ${unit}, ${Math.round(rate)}/s, ${leftS} s left`;
-      if (!isTTY) return void process.stderr.write(`${text}\n`);
-      hasBar = true;
-      const bar = "#".repeat(Math.floor((percent / 100) * WIDTH)).padEnd(WIDTH, ".");
-      process.stderr.write(`\r[${bar}] ${text}\u001b[K`);
-    },
-    /** Removes the bar. If the work took over a second, prints `next`, the step that follows. */
-    end(next?: string) {
-      if (hasBar) process.stderr.write("\r\u001b[K");
-      const isLong = startedAt !== undefined && elapsed() - startedAt > 1000;
-      if (isLong && next !== undefined) process.stderr.write(`${next}\n`);
-    },
+  let nextAt = 0;
+  return (done: number, total: number) => {
+    const at = elapsed();
+    if (startedAt === undefined) {
+      startedAt = at;
+      nextAt = at + FIRST_PROGRESS_MS;
+    }
+    if (at < nextAt) return;
+    nextAt = at + PROGRESS_MS;
+    const rate = done / ((at - startedAt) / 1000);
+    const leftS = Math.ceil((total - done) / Math.max(rate, 1));
+    const percent = Math.floor((done / total) * 100);
+    const speed = `${Math.round(rate)}/s, ${leftS} s left`;
+    process.stderr.write(`${percent} %, ${done} of ${total} ${unit}, ${speed}\n`);
   };
 }
 
@@ -96,12 +75,14 @@ export async function runUntilSignal<Result>(work: Checkpointed<Result>): Promis
   const onSignal = (signal: NodeJS.Signals) => (received ??= signal);
   for (const signal of SIGNALS) process.on(signal, onSignal);
   try {
-    for (;;) {
+    let next = work.next();
+    while (!next.done) {
       // The event loop delivers signals, and the work blocks it.
       await new Promise((resolve) => setTimeout(resolve, 0));
-      const next = received === undefined ? work.next() : work.throw(interruption(received));
-      if (next.done) return next.value;
+      const { canStop } = next.value;
+      next = received && canStop ? work.throw(interruption(received)) : work.next();
     }
+    return next.value;
   } finally {
     for (const signal of SIGNALS) process.off(signal, onSignal);
   }

@@ -7,25 +7,12 @@ import { namedObject } from "../http/schemas.ts";
 import { type Gauges, METRICS_MEDIA_TYPE } from "../metrics.ts";
 import type { Clock } from "../ports.ts";
 import type { Store } from "../store/store.ts";
+import { readWaitingOrders } from "./waiting-orders.ts";
 
 /** Minimum interval between writes, regardless of the number of requests. */
 const PING_EVERY_MS = 1000;
 
-/** Numbers of waiting orders, and when the oldest of each kind began to wait, in ms. */
-interface Waiting {
-  readonly pending: number;
-  readonly pendingSince: number | null;
-  readonly unnotified: number;
-  readonly unnotifiedSince: number | null;
-}
-
-interface HealthDependencies extends Needs<
-  "store" | "log" | "now" | "metrics",
-  "paymentTimeoutMs"
-> {
-  /** Counts waiting orders; pending ones only if created at or before `createdUntil`, in ms. */
-  readonly readWaiting: (createdUntil: number) => Promise<Waiting>;
-}
+type HealthDependencies = Needs<"store" | "log" | "now" | "metrics", "paymentTimeoutMs">;
 
 /**
  * Serves `GET /` (the process is running), `GET /health` (the database accepts writes) and
@@ -101,14 +88,14 @@ export function healthRoutes(dependencies: HealthDependencies) {
 
 /** Reads all gauges. Never rejects: leaves out values that it can't read, and logs the reason. */
 async function readGauges(
-  { store, log, now, readWaiting, config }: HealthDependencies,
+  { store, log, now, config }: HealthDependencies,
   ping: () => Promise<void>,
 ): Promise<Gauges> {
   const at = now();
   const [sizes, waiting, isWritable] = await Promise.all([
     store.measure().catch(logFailure),
     // The provider may still answer for younger orders: they are not in doubt yet.
-    readWaiting(at - config.paymentTimeoutMs).catch(logFailure),
+    store.read((tx) => readWaitingOrders(tx, at - config.paymentTimeoutMs)).catch(logFailure),
     ping().then(
       () => true,
       () => false,

@@ -1,13 +1,14 @@
 import type { TObject } from "@sinclair/typebox";
 import type { DocumentDecoration } from "elysia";
+import type { Config } from "../config.ts";
 import { describeQuery, type Example } from "./schemas.ts";
-import { digest, isSameDigest } from "../lib/digest.ts";
+import { digest } from "../lib/digest.ts";
 
 /**
  * Required access: none, a client key, the owner's key, or a dispatcher's session, which the board
  * checks itself. Dispatcher routes take forms, all others JSON.
  */
-export type Access = "open" | "client" | "owner" | "dispatcher";
+type Access = "open" | "client" | "owner" | "dispatcher";
 
 /** Names of the security schemes in the OpenAPI document. */
 export const CLIENT_KEY = "ClientKey";
@@ -41,19 +42,17 @@ export function routeOptions<
   return { ...options, detail: { ...detail, parameters, security: SECURITY[access] } };
 }
 
-export interface Route {
+interface Route {
   readonly access: Access;
   /** Accepts any or no `Host`: health probes send an address or a container name. */
   readonly anyHost: boolean;
 }
 
 /** The result of `AccessControl.identify`, which does not read the request body. */
-export interface RequestInfo {
+interface RequestInfo {
   readonly caller: Caller;
-  /** Routes at the request's path, by method; undefined if the path is unknown. */
-  readonly routes: ReadonlyMap<string, Route> | undefined;
-  /** The declared path of these routes, such as `/orders/:order_id`. */
-  readonly path: string | undefined;
+  /** Undefined if the path is unknown. */
+  readonly routes: RoutesAtPath | undefined;
 }
 
 /** The relevant part of the framework's route. */
@@ -86,9 +85,7 @@ export function createAccess(keys: ApiKeys): AccessControl {
   return {
     identify(request, path, app) {
       routesAt ??= createRouteMap(app.routes);
-      const found = routesAt(path);
-      const caller = callerOf(request.headers);
-      const info = { caller, routes: found?.methods, path: found?.path };
+      const info = { caller: callerOf(request.headers), routes: routesAt(path) };
       infos.set(request, info);
       return info;
     },
@@ -110,12 +107,15 @@ export function isAllowed(access: Access, caller: Caller): boolean {
 }
 
 /** Returns the `Allow` header for these routes (RFC 9110, section 10.2.1). */
-export function allowHeader(routes: ReadonlyMap<string, Route>): string {
-  const methods = Array.from(routes.keys(), (method) => (method === "GET" ? "GET, HEAD" : method));
+export function allowHeader(routes: RoutesAtPath): string {
+  const methods = Array.from(routes.methods.keys(), (method) =>
+    method === "GET" ? "GET, HEAD" : method,
+  );
   return [...methods, "OPTIONS"].join(", ");
 }
 
 interface RoutesAtPath {
+  /** As declared, such as `/orders/:order_id`. */
   readonly path: string;
   readonly methods: Map<string, Route>;
 }
@@ -144,19 +144,16 @@ function createRouteMap(declared: readonly DeclaredRoute[]) {
 }
 
 /** The sender of a request, identified by its key. */
-export type Caller = "owner" | "client" | "anonymous" | "invalid key";
+type Caller = "owner" | "client" | "anonymous" | "invalid key";
 
-export interface ApiKeys {
-  readonly apiKeys: readonly string[];
-  readonly adminApiKeys: readonly string[];
-}
+type ApiKeys = Pick<Config, "apiKeys" | "adminApiKeys">;
 
 /**
  * Returns a function that identifies callers by `X-API-Key` or, if it is missing, by
  * `Authorization: Bearer`. Runs in constant time: compares digests of equal length, with every key.
  * If no keys are configured, every caller is the owner.
  */
-export function createCallerCheck({ apiKeys, adminApiKeys }: ApiKeys) {
+function createCallerCheck({ apiKeys, adminApiKeys }: ApiKeys) {
   const clients = apiKeys.map(digest);
   const owners = adminApiKeys.map(digest);
 
@@ -179,7 +176,7 @@ function bearerOf(headers: Headers): string | undefined {
 
 function includes(digests: Uint8Array[], digested: Uint8Array): boolean {
   let found = false;
-  for (const candidate of digests) found = isSameDigest(candidate, digested) || found;
+  for (const candidate of digests) found = crypto.timingSafeEqual(candidate, digested) || found;
   return found;
 }
 

@@ -2,7 +2,8 @@ import type { TSchema } from "@sinclair/typebox";
 import type { TypeCheck } from "@sinclair/typebox/compiler";
 import { ValueErrorType } from "@sinclair/typebox/errors";
 import { type Context, type Elysia, ValidationError } from "elysia";
-import { type ErrorCode, Unavailable } from "../errors.ts";
+import type { Config } from "../config.ts";
+import { Unavailable } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Clock } from "../ports.ts";
 import { createRateLimit } from "../lib/rate-limit.ts";
@@ -16,7 +17,7 @@ import {
   BodyTooLarge,
 } from "./request-body.ts";
 import { createCors } from "./cors.ts";
-import { problem } from "./problems.ts";
+import { type ErrorCode, problem } from "./problems.ts";
 import { requestIdOf } from "./request-log.ts";
 import { expectation } from "./schemas.ts";
 
@@ -24,16 +25,13 @@ import { expectation } from "./schemas.ts";
 const HOST_WARNINGS_PER_MINUTE = 10;
 const MAX_LOGGED_HOST = 100;
 
-export interface GuardDependencies {
+interface GuardDependencies {
   readonly log: Log;
   readonly now: Clock;
   readonly randomId: () => string;
   readonly access: AccessControl;
   readonly errorPages?: ErrorPages;
-  readonly config: {
-    readonly allowedHosts: readonly string[] | null;
-    readonly corsOrigins: readonly string[];
-  };
+  readonly config: Pick<Config, "allowedHosts" | "corsOrigins">;
 }
 
 /**
@@ -57,7 +55,7 @@ export function guard({ log, now, randomId, access, errorPages, config }: GuardD
     function rejection(request: Request, path: string, set: Context["set"]): ErrorCode | undefined {
       const { method, headers } = request;
       const { caller, routes } = access.identify(request, path, app);
-      const route = routes?.get(method === "HEAD" ? "GET" : method);
+      const route = routes?.methods.get(method === "HEAD" ? "GET" : method);
       const host = headers.get("host");
       if (!route?.anyHost && !isAllowedHost(host)) {
         logRefusedHost(host);

@@ -84,8 +84,8 @@ function replayed(outcome: string) {
   };
 }
 
-/** Parameters of every operation, by name in `components.parameters`. */
-const COMMON_PARAMETERS = {
+/** `components.parameters`: the parameter of every operation. */
+const PARAMETERS = {
   RequestId: {
     name: "X-Request-Id",
     in: "header",
@@ -95,10 +95,6 @@ const COMMON_PARAMETERS = {
     schema: { type: "string", pattern: REQUEST_ID.source },
   },
 };
-
-const COMMON_PARAMETER_REFS = Object.keys(COMMON_PARAMETERS).map((name) => ({
-  $ref: `#/components/parameters/${name}`,
-}));
 
 /**
  * Completes the plugin's OpenAPI document: one media type per body, `application/problem+json` for
@@ -113,7 +109,7 @@ export function tidyDocument(raw: Document, { webhooks, examples }: Additions): 
     ...document,
     openapi: "3.1.0",
     ...refer({ paths, webhooks }, schemas, examples),
-    components: { ...components, parameters: COMMON_PARAMETERS, schemas },
+    components: { ...components, parameters: PARAMETERS, schemas },
   };
 }
 
@@ -150,7 +146,8 @@ function tidyOperation({ examples, ...operation }: Operation): Operation {
       content: { "application/problem+json": { schema, examples: problems } },
     };
   });
-  const parameters = [...(operation.parameters ?? []), ...COMMON_PARAMETER_REFS];
+  const requestId = { $ref: "#/components/parameters/RequestId" };
+  const parameters = [...(operation.parameters ?? []), requestId];
   const body = operation.requestBody?.content["application/json"];
   if (body === undefined) return { ...operation, parameters, responses };
   const content = { "application/json": { ...body, example: exampleOf(body.schema) } };

@@ -1,9 +1,8 @@
 import { type SchemaOptions, type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type Context, type ElysiaCustomStatusResponse, status as answerWith } from "elysia";
-import type { ErrorCode } from "../errors.ts";
 import { type Example, named, namedObject } from "./schemas.ts";
 
-/** Status and detail of each error code. */
+/** Status and detail of each error code of the API. Clients rely on the codes. */
 export const PROBLEMS = {
   invalid_json: { status: 400, detail: "The request body is not valid JSON in UTF-8." },
   invalid_idempotency_key: {
@@ -34,7 +33,12 @@ export const PROBLEMS = {
   too_many_orders: { status: 429, detail: "This user has reached the hourly order limit." },
   internal_error: { status: 500, detail: "Internal error; it has been logged." },
   unavailable: { status: 503, detail: "The database is unavailable; nothing was saved." },
-} as const satisfies Record<ErrorCode, { status: number; detail: string }>;
+} as const satisfies Record<string, { status: number; detail: string }>;
+
+export type ErrorCode = keyof typeof PROBLEMS;
+
+// `as`: the keys of `PROBLEMS` are error codes.
+const ERROR_CODES = Object.keys(PROBLEMS) as ErrorCode[];
 
 /** Reason phrases from RFC 9110, and from RFC 6585 for 429. */
 export const REASON_PHRASES = {
@@ -104,20 +108,22 @@ export function problem<Code extends ErrorCode>(
   code: Code,
   extension: Extension = {},
 ): ProblemAnswer<Code> {
-  const { status, detail } = PROBLEMS[code];
+  const { status } = PROBLEMS[code];
   set.headers["content-type"] = "application/problem+json";
   if (status === 401) set.headers["www-authenticate"] = CHALLENGE;
-  const body: Problem<Code> = {
-    type: "about:blank",
-    title: REASON_PHRASES[status],
-    status,
-    detail,
-    code,
-    request_id: String(set.headers["x-request-id"]),
-    ...extension,
-  };
+  const body = bodyOf(code, String(set.headers["x-request-id"]), extension);
   // `as`: the compiler does not relate a code to its status.
   return answerWith(status, body) as unknown as ProblemAnswer<Code>;
+}
+
+function bodyOf<Code extends ErrorCode>(
+  code: Code,
+  request_id: string,
+  extension: Extension = {},
+): Problem<Code> {
+  const { status, detail } = PROBLEMS[code];
+  const title = REASON_PHRASES[status];
+  return { type: "about:blank", title, status, detail, code, request_id, ...extension };
 }
 
 type ProblemAnswer<Code> = Code extends ErrorCode
@@ -139,17 +145,14 @@ interface Problem<Code extends ErrorCode> extends Extension {
  */
 export function examplesOf(codes: readonly string[], fieldError: FieldError | undefined) {
   const examples: Record<string, Example> = {};
-  const extensions: Readonly<Record<string, Extension>> = {
+  const extensions: Partial<Record<ErrorCode, Extension>> = {
     payment_declined: { order_id: 7 },
     validation_failed: fieldError === undefined ? {} : { errors: [fieldError] },
   };
-  for (const [code, { status, detail }] of Object.entries(PROBLEMS)) {
-    if (!codes.includes(code)) continue;
-    const title = REASON_PHRASES[status];
-    const request_id = "0b9dd5f0-6a4c-4f62-9d3e-5c1c1a0f7e21";
+  for (const code of ERROR_CODES.filter((one) => codes.includes(one))) {
     examples[code] = {
-      summary: detail,
-      value: { type: "about:blank", title, status, detail, code, request_id, ...extensions[code] },
+      summary: PROBLEMS[code].detail,
+      value: bodyOf(code, "0b9dd5f0-6a4c-4f62-9d3e-5c1c1a0f7e21", extensions[code]),
     };
   }
   return examples;
@@ -212,8 +215,7 @@ const NAME_OF_STATUS: Readonly<Record<number, string>> = {
  */
 export function documentedProblem(status: number): TSchema {
   const name = NAME_OF_STATUS[status];
-  // `as`: the keys of `PROBLEMS` are error codes.
-  const codes = (Object.keys(PROBLEMS) as ErrorCode[]).filter((code) =>
+  const codes = ERROR_CODES.filter((code) =>
     name === undefined
       ? !(PROBLEMS[code].status in NAME_OF_STATUS)
       : PROBLEMS[code].status === status,

@@ -4,7 +4,7 @@ import type { Metrics } from "../metrics.ts";
 import type { Clock } from "../ports.ts";
 import type { AccessControl } from "./access.ts";
 
-export interface ObserverDependencies {
+interface ObserverDependencies {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly now: Clock;
@@ -25,7 +25,7 @@ export function logRequests({ log, metrics, now, access }: ObserverDependencies)
       function observe(response: Response): Response {
         const { method } = request;
         const { status } = response;
-        const route = access.infoOf(request)?.path;
+        const route = access.infoOf(request)?.routes?.path;
         metrics.endRequest(startedOn, method, route, status);
         if (isLogged) logRequest(method, route ?? "-", response, now() - startedAt);
         return response;

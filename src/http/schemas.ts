@@ -19,7 +19,7 @@ import { hasVisibleCharacter } from "../lib/format.ts";
  * Bidirectional controls, which reorder adjacent text such as a phone number, and the deprecated
  * and annotation controls.
  */
-const FORMAT = "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u206f\\ufff9-\\ufffb";
+export const FORMAT = "\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u206f\\ufff9-\\ufffb";
 
 const LINE_SEPARATORS = "\\u2028\\u2029";
 

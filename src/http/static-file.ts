@@ -15,13 +15,14 @@ interface Representation {
  */
 export function createStaticFile(
   mediaType: string,
-  read: () => Promise<Uint8Array>,
+  content: string | Blob | (() => Promise<string>),
   extraHeaders: Readonly<Record<string, string>> = {},
 ): (request: Request) => Promise<Response> {
   let loaded: Promise<Record<"plain" | "gzip", Representation>> | undefined;
 
   async function load() {
-    const bytes = new Uint8Array(await read());
+    const found = typeof content === "function" ? await content() : content;
+    const bytes = new Uint8Array(await new Response(found).arrayBuffer());
     const compressed = await compress(bytes);
     const tag = new Bun.CryptoHasher("sha256").update(bytes).digest("base64url");
     const common = {

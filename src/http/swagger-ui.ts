@@ -29,7 +29,7 @@ const PAGE_SCRIPT = `SwaggerUIBundle({
   url: "/swagger/json",
   dom_id: "#swagger-ui",
   tryItOutEnabled: true,
-    persistAuthorization: true,
+  persistAuthorization: true,
   defaultModelsExpandDepth: 0,
 
   validatorUrl: null,
@@ -108,14 +108,14 @@ const hidden = routeOptions({ access: "open", detail: { hide: true } });
 export function swaggerUi(additions: Additions, routes: () => readonly InternalRoute[]) {
   const ui = new Elysia({ normalize: false });
   const files = {
-    "/swagger": createStaticFile("text/html", text(PAGE), PAGE_HEADERS),
+    "/swagger": createStaticFile("text/html", PAGE, PAGE_HEADERS),
     "/swagger/json": createStaticFile("application/json", async () =>
-      encoder.encode(JSON.stringify(tidyDocument(await generateDocument(routes()), additions))),
+      JSON.stringify(tidyDocument(await generateDocument(routes()), additions)),
     ),
-    "/swagger/page.js": createStaticFile("text/javascript", text(PAGE_SCRIPT)),
-    "/swagger/page.css": createStaticFile("text/css", text(PAGE_STYLE)),
-    "/swagger/swagger-ui-bundle.js": createStaticFile("text/javascript", file(bundlePath)),
-    "/swagger/swagger-ui.css": createStaticFile("text/css", file(cssPath)),
+    "/swagger/page.js": createStaticFile("text/javascript", PAGE_SCRIPT),
+    "/swagger/page.css": createStaticFile("text/css", PAGE_STYLE),
+    "/swagger/swagger-ui-bundle.js": createStaticFile("text/javascript", Bun.file(bundlePath)),
+    "/swagger/swagger-ui.css": createStaticFile("text/css", Bun.file(cssPath)),
   };
   for (const [path, answer] of Object.entries(files)) {
     ui.get(path, ({ request }) => answer(request), hidden);
@@ -133,14 +133,4 @@ async function generateDocument(routes: readonly InternalRoute[]): Promise<Docum
   const response = await plugin.handle(new Request("http://localhost/swagger/json"));
   // `as`: the plugin returns an OpenAPI document here.
   return (await response.json()) as Document;
-}
-
-const encoder = new TextEncoder();
-
-function text(content: string) {
-  return async () => encoder.encode(content);
-}
-
-function file(path: string) {
-  return () => Bun.file(path).bytes();
 }

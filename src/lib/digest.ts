@@ -9,8 +9,3 @@ export function digest(text: string): Uint8Array {
 export function hmac(key: string | Uint8Array, text: string, encoding: "base64" | "base64url") {
   return new Bun.CryptoHasher("sha256", key).update(text).digest(encoding);
 }
-
-/** Compares two digests in constant time. */
-export function isSameDigest(a: Uint8Array, b: Uint8Array): boolean {
-  return crypto.timingSafeEqual(a, b);
-}

@@ -25,6 +25,11 @@ export function money(tiyin: number): string {
   return fraction === undefined ? grouped : `${grouped},${fraction}`;
 }
 
+/** Formats the time until an instant for `Retry-After`: in whole seconds, at least 1. */
+export function secondsUntil(instant: number, now: number): string {
+  return String(Math.max(1, Math.ceil((instant - now) / 1000)));
+}
+
 /** Formats a time in ms as `04:35`, in Tashkent. */
 export function clockTime(instant: number): string {
   return new Date(instant + ZONE_MS).toISOString().slice(11, 16);
@@ -49,7 +54,7 @@ export function isoDay(day: number): string {
 export function parseDay(text: string): number | undefined {
   if (!/^\d{4}-\d\d-\d\d$/.test(text)) return undefined;
   const day = Date.parse(text) / DAY_MS;
-  // Some engines turn 30 February into 2 March.
+  // `Date.parse` turns 30 February into 2 March.
   return Number.isInteger(day) && isoDay(day) === text ? day : undefined;
 }
 

@@ -1,5 +1,5 @@
 /** A writer for an output that may be slow or unread. Callers never wait for it. */
-export interface LineWriter {
+interface LineWriter {
   write(line: string): void;
   /** Resolves when all lines are written, or after `withinMs` if given. */
   end(withinMs?: number): Promise<void>;

@@ -1,5 +1,5 @@
 /** Limits uses per key and time window. A key's first use starts a window. */
-export interface RateLimit<Key> {
+interface RateLimit<Key> {
   /** Counts one use. Returns false, without counting it, if the key has reached the limit. */
   take(key: Key): boolean;
   /** Undoes one `take`. */
@@ -8,7 +8,7 @@ export interface RateLimit<Key> {
   renewsAt(key: Key): number;
 }
 
-export interface RateLimitOptions {
+interface RateLimitOptions {
   /** Uses per window; 0 for no limit. */
   readonly limit: number;
   readonly windowMs: number;

@@ -1,5 +1,5 @@
 /** Background tasks with limited concurrency, each running at most once at a time. */
-export interface TaskQueue<Task> {
+interface TaskQueue<Task> {
   /**
    * Adds the task unless one with the same key is waiting or running. Returns false if the queue is
    * full.
@@ -11,7 +11,7 @@ export interface TaskQueue<Task> {
   idle(): Promise<void>;
 }
 
-export interface TaskQueueOptions<Task> {
+interface TaskQueueOptions<Task> {
   readonly concurrency: number;
   readonly keyOf: (task: Task) => unknown;
   /** Runs one task and handles expected errors. */

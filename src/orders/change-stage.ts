@@ -1,39 +1,29 @@
 import type { Needs } from "../dependencies.ts";
-import type { CancelReason, Order, OrderEvent, Stage } from "../store/schema.ts";
+import {
+  type CancelReason,
+  OPEN_STAGES,
+  type Order,
+  type OrderEvent,
+  type Stage,
+} from "../store/schema.ts";
 import type { Tx } from "../store/store.ts";
+import { isRecent } from "../lib/is-recent.ts";
 import { markRefunded, insertEvent, lastTransition, setStage } from "./event-queries.ts";
 import { orderById } from "./order-queries.ts";
 
 /** How long a dispatcher can undo a transition. */
-export const UNDO_MS = 10 * 60_000;
+const UNDO_MS = 10 * 60_000;
 
 /** The same transition by the same person within this time is a double tap, or a retry. */
 const DOUBLE_TAP_MS = 60_000;
-
-/**
- * Maximum clock skew between instances. Each reads the database server's clock within its query
- * timeout, so the real skew is smaller.
- */
-const CLOCK_SKEW_MS = 5000;
-
-/**
- * Returns whether `at` was less than `windowMs` before `now`. A time in the future is not recent:
- * it was recorded while the clock was ahead, and would stay recent for too long.
- */
-export function isRecent(at: number, now: number, windowMs: number): boolean {
-  const ageMs = now - at;
-  return ageMs >= -CLOCK_SKEW_MS && ageMs < windowMs;
-}
 
 /** Allowed transitions. */
 const TRANSITIONS = {
   accept: { from: ["new"], to: "accepted" },
   start: { from: ["accepted"], to: "in_progress" },
   complete: { from: ["accepted", "in_progress"], to: "completed" },
-  cancel: { from: ["new", "accepted", "in_progress"], to: "cancelled" },
+  cancel: { from: OPEN_STAGES, to: "cancelled" },
 } as const satisfies Record<string, { from: readonly Stage[]; to: Stage }>;
-
-export type Verb = StageChange["verb"];
 
 /** A dispatcher's change to an order. */
 export type StageChange =
@@ -58,14 +48,14 @@ export interface StageChangeRequest {
    * Undefined: not checked.
    */
   readonly seenAt?: number | undefined;
-  readonly work: StageChange;
+  readonly change: StageChange;
 }
 
-export type StageChangeOutcome =
+type StageChangeOutcome =
   /** The change is on disk, perhaps from an earlier tap by the same person. */
   | { readonly kind: "done" }
   /** Another change came first; `last` is the latest. Nothing was written. */
-  | { readonly kind: "stage_changed"; readonly stage: Stage; readonly last: OrderEvent | undefined }
+  | { readonly kind: "stage_changed"; readonly last: OrderEvent | undefined }
   /** The order's state does not allow the change. Nothing was written. */
   | { readonly kind: "no_such_transition" }
   /** The order does not exist or is not paid. */
@@ -80,7 +70,7 @@ export function createChangeStage({
   now,
 }: Needs<"store" | "webhook" | "now">): ChangeStage {
   async function changeStage(tx: Tx, request: StageChangeRequest): Promise<StageChangeOutcome> {
-    const { orderId, actor, seen, seenAt, work } = request;
+    const { orderId, actor, seen, seenAt, change } = request;
     const at = now();
     const [order] = await orderById(tx, { orderId });
     if (order === undefined || order.stage === null || order.stageAt === null) {
@@ -88,27 +78,33 @@ export function createChangeStage({
     }
     const { stageAt } = order;
     const [last] = await lastTransition(tx, { orderId });
-    const changed = { kind: "stage_changed" as const, stage: order.stage, last };
+    const changed = { kind: "stage_changed" as const, last };
     const isDoubleTap =
       last?.actor === actor &&
-      last.kind === work.verb &&
+      last.kind === change.verb &&
       last.fromStage === seen &&
       isRecent(last.at, at, DOUBLE_TAP_MS);
     // A corrected repeat must not report success: the first input was saved.
-    if (isDoubleTap) return hasSameInput(work, last, order) ? { kind: "done" } : changed;
+    if (isDoubleTap) return hasSameInput(change, last, order) ? { kind: "done" } : changed;
     if (order.stage !== seen || stageAt !== (seenAt ?? stageAt)) return changed;
-    const next = nextOf(order, seen, work, last, at);
+    const next = nextOf(order, seen, change, last, at);
     if (next === undefined) return { kind: "no_such_transition" };
     const moved =
-      work.verb === "refund"
+      change.verb === "refund"
         ? await markRefunded(tx, { orderId, fromAt: stageAt })
         : await setStage(tx, { orderId, at, from: seen, fromAt: stageAt, ...next });
     // On PostgreSQL, another instance may have changed the order since it was read.
     if (moved.length === 0) return changed;
     await insertEvent(tx, {
-      ...{ orderId, at, actor, kind: work.verb, fromStage: seen, toStage: next.to },
-      reason: work.verb === "cancel" ? work.reason : null,
-      note: work.verb === "cancel" ? work.note : work.verb === "refund" ? work.reference : null,
+      orderId,
+      at,
+      actor,
+      kind: change.verb,
+      fromStage: seen,
+      toStage: next.to,
+      reason: next.reason,
+      note:
+        change.verb === "cancel" ? change.note : change.verb === "refund" ? change.reference : null,
       dueAt: webhook && at,
     });
     return { kind: "done" };
@@ -118,16 +114,16 @@ export function createChangeStage({
 }
 
 /** Returns whether the last transition recorded the same reason, note, refund and reference. */
-function hasSameInput(work: StageChange, last: OrderEvent, { refund }: Order): boolean {
-  switch (work.verb) {
+function hasSameInput(change: StageChange, last: OrderEvent, { refund }: Order): boolean {
+  switch (change.verb) {
     case "cancel":
       return (
-        last.reason === work.reason &&
-        last.note === work.note &&
-        (refund !== null) === work.isMoneyOwed
+        last.reason === change.reason &&
+        last.note === change.note &&
+        (refund !== null) === change.isMoneyOwed
       );
     case "refund":
-      return last.note === work.reference;
+      return last.note === change.reference;
     default:
       return true;
   }
@@ -151,28 +147,19 @@ export function canUndo(
 function nextOf(
   order: Order,
   seen: Stage,
-  work: StageChange,
+  change: StageChange,
   last: OrderEvent | undefined,
   now: number,
 ): { to: Stage; refund: Order["refund"]; reason: CancelReason | null } | undefined {
-  switch (work.verb) {
-    case "accept":
-    case "start":
-    case "complete": {
-      const { from, to } = TRANSITIONS[work.verb];
-      const isAllowed = from.some((stage) => stage === seen);
-      return isAllowed ? { to, refund: null, reason: null } : undefined;
-    }
-    case "cancel": {
-      const isAllowed = TRANSITIONS.cancel.from.some((stage) => stage === seen);
-      const refund = work.isMoneyOwed ? "owed" : null;
-      return isAllowed ? { to: TRANSITIONS.cancel.to, refund, reason: work.reason } : undefined;
-    }
-    case "undo":
-      return last && canUndo(order, last, now)
-        ? { to: last.fromStage, refund: null, reason: null }
-        : undefined;
-    case "refund":
-      return order.refund === "owed" ? { to: seen, refund: "given", reason: null } : undefined;
+  if (change.verb === "refund") {
+    return order.refund === "owed" ? { to: seen, refund: "given", reason: null } : undefined;
   }
+  if (change.verb === "undo") {
+    const isAllowed = last && canUndo(order, last, now);
+    return isAllowed ? { to: last.fromStage, refund: null, reason: null } : undefined;
+  }
+  const { from, to } = TRANSITIONS[change.verb];
+  if (!from.some((stage) => stage === seen)) return undefined;
+  if (change.verb !== "cancel") return { to, refund: null, reason: null };
+  return { to, refund: change.isMoneyOwed ? "owed" : null, reason: change.reason };
 }

@@ -1,5 +1,4 @@
 import type { Needs } from "../dependencies.ts";
-import { isError } from "../errors.ts";
 import { type Log, reasonOf } from "../log.ts";
 import type { ChargeOutcome, Clock } from "../ports.ts";
 import type { Order } from "../store/schema.ts";
@@ -23,18 +22,17 @@ interface ChargeDependencies extends Needs<
   readonly cutoff: AbortSignal;
 }
 
-/**
- * Charges the order and records the provider's answer. Resolves once the answer is on disk. Rejects
- * if the payment is in doubt or the answer could not be recorded; the order then stays pending.
- */
-export type ChargeOrder = (order: Attempt) => Promise<{ readonly status: ChargeOutcome }>;
-
 /** The provider's answer could not be recorded. The message gives the reason and is logged. */
 class NotRecorded extends Error {
   override readonly name = "NotRecorded";
 }
 
-export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder {
+/**
+ * Returns a function that charges an order and records the provider's answer. It resolves once the
+ * answer is on disk. It rejects if the payment is in doubt or the answer could not be recorded; the
+ * order then stays pending.
+ */
+export function createChargeOrder(dependencies: ChargeDependencies) {
   const { store, payment, webhook, metrics, now, config, notify, cutoff } = dependencies;
 
   const settle = {
@@ -127,7 +125,7 @@ export function createChargeOrder(dependencies: ChargeDependencies): ChargeOrder
  */
 export function logFailedCharge(log: Log, now: Clock) {
   return ({ orderId, statusAt }: Attempt, error: unknown) => {
-    if (isError(error, NotRecorded)) return log.error(error.message, error.cause);
+    if (error instanceof NotRecorded) return log.error(error.message, error.cause);
     const message = `The payment of order ${orderId} is in doubt`;
     if (now() - statusAt >= LONG_IN_DOUBT_MS) log.warn(`${message}.`, error);
     else log.info(`${message}: ${reasonOf(error)}`);

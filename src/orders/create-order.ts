@@ -7,7 +7,13 @@ import type { ChargeOutcome } from "../ports.ts";
 import type { Order } from "../store/schema.ts";
 import type { Attempt } from "./order-jobs.ts";
 import { orderById } from "./order-queries.ts";
-import { createInsertOrder, hasDetails, type NewOrder, type Rejection } from "./insert-order.ts";
+import {
+  createInsertOrder,
+  hasDetails,
+  type NewOrder,
+  type OrderRequest,
+  type Rejection,
+} from "./insert-order.ts";
 import { leaseEndsAt } from "./retry-schedule.ts";
 import type { Rescheduled } from "./worker.ts";
 
@@ -29,7 +35,7 @@ interface CreateOrderDependencies extends Needs<
 }
 
 /** The result on disk: `pending` if the payment is in doubt; the next attempt is due at `dueAt`. */
-export type Outcome =
+type Outcome =
   | Rejection
   | (({ readonly status: ChargeOutcome } | Rescheduled) & {
       readonly orderId: number;
@@ -45,7 +51,7 @@ export interface CreateOrder {
    * the first one and gets its outcome. Only new orders count toward the user's hourly limit.
    * Resolves once the result is on disk. Rejects like `Store.batch`.
    */
-  createOrder(request: Omit<NewOrder, "paymentKey" | "withinLimit">): Promise<Outcome>;
+  createOrder(request: OrderRequest): Promise<Outcome>;
   /** Resolves when all running calls of `createOrder` have settled. */
   idle(): Promise<unknown>;
 }
@@ -64,10 +70,7 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
    */
   const inFlight = new Map<string, Promise<Outcome>>();
 
-  function createOrder(
-    request: Omit<NewOrder, "paymentKey" | "withinLimit">,
-    isSecondTry = false,
-  ): Promise<Outcome> {
+  function createOrder(request: OrderRequest, isSecondTry = false): Promise<Outcome> {
     const paymentKey = randomId();
     const withinLimit = newOrders.take(request.userId);
     const result = process({ ...request, paymentKey, withinLimit }, isSecondTry);

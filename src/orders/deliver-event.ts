@@ -3,10 +3,9 @@ import { type Log, reasonOf } from "../log.ts";
 import type { Clock, WebhookEvent, WebhookSender } from "../ports.ts";
 import type { OrderEvent } from "../store/schema.ts";
 import { withTimeout } from "../lib/with-timeout.ts";
-import { markDelivered } from "./event-queries.ts";
+import { type Delivery, markDelivered } from "./event-queries.ts";
 import { toOrderJson } from "./order-json.ts";
 import { orderById } from "./order-queries.ts";
-import type { Leased } from "./worker.ts";
 
 export const WEBHOOK_TIMEOUT_MS = 5000;
 
@@ -25,16 +24,11 @@ interface DeliverDependencies extends Needs<"store" | "log"> {
   readonly cutoff: AbortSignal;
 }
 
-/** One attempt to deliver an event to the webhook. */
-export type Delivery = OrderEvent & Leased;
-
 /**
- * Delivers an event and records the delivery, or gives up after the last attempt. Rejects if
- * another attempt is needed.
+ * Returns a function that delivers an event and records the delivery, or gives up after the last
+ * attempt. It rejects if another attempt is needed.
  */
-export type DeliverEvent = (delivery: Delivery) => Promise<void>;
-
-export function createDeliverEvent(dependencies: DeliverDependencies): DeliverEvent {
+export function createDeliverEvent(dependencies: DeliverDependencies) {
   const { store, webhook, log, cutoff } = dependencies;
 
   async function send(event: Delivery): Promise<void> {
@@ -45,7 +39,7 @@ export function createDeliverEvent(dependencies: DeliverDependencies): DeliverEv
     await withTimeout(WEBHOOK_TIMEOUT_MS, (options) => webhook.send(sent, options), cutoff);
   }
 
-  return async (event) => {
+  return async (event: Delivery): Promise<void> => {
     const { id, orderId, attempt } = event;
     try {
       await send(event);

@@ -3,6 +3,9 @@ import type { OrderEvent } from "../store/schema.ts";
 import { prepared, type ReadTx, type Tx } from "../store/store.ts";
 import type { Jobs, Leased } from "./worker.ts";
 
+/** One attempt to deliver an event to the webhook. */
+export type Delivery = OrderEvent & Leased;
+
 const value = sql.placeholder;
 
 /** Selects the last transition of an order. */
@@ -23,9 +26,6 @@ export const eventsOfOrder = prepared((tx: ReadTx, { orderEvents }) =>
     .where(eq(orderEvents.orderId, value("orderId")))
     .orderBy(asc(orderEvents.id)),
 );
-
-/** An event to insert; the database assigns its id. */
-export type NewEvent = Omit<OrderEvent, "id" | "attempts">;
 
 export const insertEvent = prepared((tx, { orderEvents }) =>
   tx.insert(orderEvents).values({
@@ -137,7 +137,7 @@ export function markDelivered(tx: Tx, { id, attempt }: { id: number; attempt: nu
 }
 
 /** Deliveries of events to the webhook. */
-export const webhookJobs: Jobs<OrderEvent & Leased> = {
+export const webhookJobs: Jobs<Delivery> = {
   name: "webhook event",
   idOf: ({ id }) => id,
   async claim(tx, values) {

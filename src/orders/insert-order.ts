@@ -21,14 +21,18 @@ import { leaseEndsAt } from "./retry-schedule.ts";
 /** Attempts to insert: the conflicting row may disappear between INSERT and SELECT. */
 const MAX_INSERTS = 5;
 
-/** An order to insert. */
-export interface NewOrder {
+/** A client's request to order. */
+export interface OrderRequest {
   readonly userId: number;
   readonly tariffCode: string;
   readonly idempotencyKey: string | null;
-  readonly paymentKey: string;
   readonly address: string | null;
   readonly comment: string | null;
+}
+
+/** An order to insert. */
+export interface NewOrder extends OrderRequest {
+  readonly paymentKey: string;
   /** If false, the user's hourly limit allows only a repeat. */
   readonly withinLimit: boolean;
 }
@@ -48,13 +52,11 @@ interface InsertDependencies extends Needs<
 }
 
 /**
- * Inserts a pending order at the current price, leased to its first charge attempt. Returns that
- * attempt, or the order that the new one repeats, with the new address and comment unless a
- * dispatcher has already accepted or cancelled it.
+ * Returns a function that inserts a pending order at the current price, leased to its first charge
+ * attempt. It resolves to that attempt, or to the order that the new one repeats, with the new
+ * address and comment unless a dispatcher has already accepted or cancelled it.
  */
-export type InsertOrder = (order: NewOrder) => Promise<Attempt | Order | Rejection>;
-
-export function createInsertOrder(dependencies: InsertDependencies): InsertOrder {
+export function createInsertOrder(dependencies: InsertDependencies) {
   const { store, now, retryAt } = dependencies;
   const { paymentTimeoutMs, orderRepeatWindowMs } = dependencies.config;
 

@@ -7,19 +7,17 @@ import { NOTIFY_TIMEOUT_MS } from "./retry-schedule.ts";
 /** With less time left on the lease, an attempt could time out after the message was sent. */
 const SHORTEST_ATTEMPT_MS = NOTIFY_TIMEOUT_MS / 2;
 
-/**
- * Notifies the dispatcher of a paid order and records it. Rejects if the dispatcher does. Rejects
- * with `Postponed` if the notification has waited in the queue for too long, or if the service is
- * stopping.
- */
-export type NotifyDispatcher = (order: Attempt) => Promise<unknown>;
-
 interface NotifyDependencies extends Needs<"store" | "dispatcher" | "now"> {
   /** No call begins after it aborts. A running one continues, because it may take effect. */
   readonly cutoff: AbortSignal;
 }
 
-export function createNotifyDispatcher(dependencies: NotifyDependencies): NotifyDispatcher {
+/**
+ * Returns a function that notifies the dispatcher of a paid order and records it. It rejects if the
+ * dispatcher does, and with `Postponed` if the notification has waited in the queue for too long or
+ * the service is stopping.
+ */
+export function createNotifyDispatcher(dependencies: NotifyDependencies) {
   const { store, dispatcher, now, cutoff } = dependencies;
 
   // Nobody waits for it, and its own commit would delay the next order: 11 to 17 % fewer orders/s
@@ -51,5 +49,5 @@ export function createNotifyDispatcher(dependencies: NotifyDependencies): Notify
     return last;
   }
 
-  return (order) => callInTurn(order).then(() => record(order.orderId));
+  return (order: Attempt) => callInTurn(order).then(() => record(order.orderId));
 }

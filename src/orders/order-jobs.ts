@@ -42,7 +42,7 @@ const claimDueOrders = prepared((tx, { orders }, { skipLocked }) =>
  * Sets the due time of orders in `status` that are due later than `after` to `now`. Returns their
  * ids.
  */
-export const makeOrdersDue = prepared((tx, { orders }, { skipLocked }) =>
+const makeOrdersDue = prepared((tx, { orders }, { skipLocked }) =>
   tx
     .update(orders)
     .set({ dueAt: sql`${value("now")}` })

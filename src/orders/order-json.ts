@@ -1,19 +1,12 @@
-import { type Static, Type } from "@sinclair/typebox";
+import { type SchemaOptions, type Static, Type } from "@sinclair/typebox";
 import { Id, namedObject, nullable, named } from "../http/schemas.ts";
-import {
-  CANCEL_REASONS,
-  type CancelReason,
-  type Order,
-  REFUNDS,
-  type Stage,
-  STAGES,
-} from "../store/schema.ts";
+import { CANCEL_REASONS, type Order, ORDER_STATUSES, REFUNDS, STAGES } from "../store/schema.ts";
 import type { WebhookEvent } from "../ports.ts";
 
 const INSTANT = { format: "date-time", examples: ["2026-11-23T09:30:00.000Z"] };
 
-function oneOf<Value extends string>(values: readonly Value[]) {
-  return Type.Unsafe<Value>(Type.String({ enum: [...values] }));
+function oneOf<Value extends string>(values: readonly Value[], options: SchemaOptions = {}) {
+  return Type.Unsafe<Value>(Type.String({ ...options, enum: [...values] }));
 }
 
 /** The schema of an order in responses and webhooks. */
@@ -30,18 +23,15 @@ export const ORDER = namedObject("Order", {
     examples: [30_000],
   }),
   currency: Type.Literal("UZS", { description: "Always UZS, the Uzbek sum." }),
-  status: Type.Unsafe<Order["status"]>(
-    Type.String({
-      description: "The payment's status. Pending means in progress or in doubt.",
-      enum: ["pending", "paid", "declined"],
-    }),
-  ),
+  status: oneOf(ORDER_STATUSES, {
+    description: "The payment's status. Pending means in progress or in doubt.",
+  }),
   created_at: Type.String({ ...INSTANT, description: "When the order was created." }),
   settled_at: nullable(
     Type.String(INSTANT),
     "When the payment was settled as paid or declined; null while it is pending.",
   ),
-  stage: nullable(oneOf<Stage>(STAGES), "The stage of the visit; null unless the order is paid."),
+  stage: nullable(oneOf(STAGES), "The stage of the visit; null unless the order is paid."),
   stage_at: nullable(
     Type.String(INSTANT),
     "When the stage last changed; null unless the order is paid.",
@@ -51,7 +41,7 @@ export const ORDER = namedObject("Order", {
     "The refund of a cancelled order, owed or given; null if no refund is due.",
   ),
   cancel_reason: nullable(
-    oneOf<CancelReason>(CANCEL_REASONS),
+    oneOf(CANCEL_REASONS),
     "Why a dispatcher cancelled the order; null unless it is cancelled.",
   ),
   address: nullable(
@@ -173,7 +163,10 @@ const HEADERS = [
 
 function header(name: string, description: string, options: object) {
   return {
-    ...{ name, in: "header", required: true, description },
+    name,
+    in: "header",
+    required: true,
+    description,
     schema: Type.String(options),
   };
 }

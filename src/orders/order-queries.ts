@@ -1,16 +1,5 @@
-import {
-  and,
-  desc,
-  eq,
-  getTableColumns,
-  gt,
-  inArray,
-  isNotNull,
-  isNull,
-  lt,
-  type SQL,
-  sql,
-} from "drizzle-orm";
+import { and, desc, eq, getTableColumns, gt, inArray, isNull, lt, sql } from "drizzle-orm";
+import { OPEN_STAGES } from "../store/schema.ts";
 import { prepared, type ReadTx } from "../store/store.ts";
 
 const value = sql.placeholder;
@@ -57,26 +46,6 @@ export const countOrders = prepared((tx: ReadTx, { orders }) =>
   tx.select({ orders: sql`count(*)`.mapWith(Number) }).from(orders),
 );
 
-/**
- * Counts pending orders created at or before `madeBy`, and paid orders the dispatcher has not been
- * notified of. Also returns since when the oldest of each has been waiting, in ms. Reads only the
- * partial index of due orders.
- */
-export const waitingOrders = prepared((tx: ReadTx, { orders }) => {
-  const instant = (value: SQL) => sql<number | null>`min(${value})`.mapWith(Number);
-  const isPending = sql`${orders.status} = 'pending' AND ${orders.createdAt} <= ${value("madeBy")}`;
-  const isPaid = sql`${orders.status} = 'paid'`;
-  return tx
-    .select({
-      pending: sql`count(CASE WHEN ${isPending} THEN 1 END)`.mapWith(Number),
-      pendingSince: instant(sql`CASE WHEN ${isPending} THEN ${orders.createdAt} END`),
-      unnotified: sql`count(CASE WHEN ${isPaid} THEN 1 END)`.mapWith(Number),
-      unnotifiedSince: instant(sql`CASE WHEN ${isPaid} THEN ${orders.settledAt} END`),
-    })
-    .from(orders)
-    .where(isNotNull(orders.dueAt));
-});
-
 /** Selects a user's id if the user exists. */
 export const userIdIfKnown = prepared((tx: ReadTx, { users }) =>
   tx
@@ -98,7 +67,7 @@ export const orderByKey = prepared((tx, { orders }) =>
 );
 
 /** Selects the user's order of the tariff that a request without a key may repeat. */
-export const repeatableOrder = prepared((tx, { orders }, { set }) =>
+export const repeatableOrder = prepared((tx, { orders }, { trueLiteral }) =>
   tx
     .select()
     .from(orders)
@@ -107,7 +76,7 @@ export const repeatableOrder = prepared((tx, { orders }, { set }) =>
         eq(orders.userId, value("userId")),
         eq(orders.tariffCode, value("tariffCode")),
         // A literal, because a parameter would not match the partial index.
-        sql`${orders.repeatable} = ${set}`,
+        sql`${orders.repeatable} = ${trueLiteral}`,
       ),
     ),
 );
@@ -127,7 +96,7 @@ export const openOrders = prepared((tx, { orders }) =>
         isNull(orders.idempotencyKey),
         eq(orders.tariffCode, value("tariffCode")),
         gt(orders.createdAt, value("after")),
-        inArray(orders.stage, ["new", "accepted", "in_progress"]),
+        inArray(orders.stage, OPEN_STAGES),
       ),
     )
     .orderBy(desc(orders.id)),

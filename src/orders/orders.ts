@@ -19,7 +19,7 @@ const WEBHOOK_CONCURRENCY = 16;
  * `cutoff` aborts, unanswered charges are in doubt, running deliveries fail, and no notification
  * begins.
  */
-export function createOrders(
+export function createOrderProcessing(
   dependencies: Needs<
     "store" | "payment" | "dispatcher" | "webhook" | "log" | "metrics" | "now" | "randomId",
     "paymentTimeoutMs" | "orderRepeatWindowMs" | "ordersPerUserPerHour"

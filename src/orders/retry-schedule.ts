@@ -34,7 +34,7 @@ export function nextAttemptAt(now: number, attempt: number): number {
 }
 
 /** Decides which jobs become due early. */
-export interface Waker {
+interface Waker {
   /** Records that the process has just started: all jobs become due if the store is not shared. */
   start(): void;
   /** Records a successful attempt: jobs that failed before may succeed now. */

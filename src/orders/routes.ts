@@ -18,6 +18,7 @@ import type { CreateOrder } from "./create-order.ts";
 import { orderById, ordersOfUser, userIdIfKnown } from "./order-queries.ts";
 import { ORDER_EXAMPLES, ORDER_LIST_EXAMPLES, ORDER, toOrderJson } from "./order-json.ts";
 import { POLL_MS } from "./worker.ts";
+import { secondsUntil } from "../lib/format.ts";
 import { leaseEndsAt } from "./retry-schedule.ts";
 
 /** Maximum number of orders per list. */
@@ -263,8 +264,4 @@ function readIdempotencyKey(headers: Headers): string | null | undefined {
   if (value === null) return null;
   const [, quoted, bare] = KEY.exec(value) ?? [];
   return quoted ?? bare;
-}
-
-function secondsUntil(instant: number, now: number): string {
-  return String(Math.max(1, Math.ceil((instant - now) / 1000)));
 }

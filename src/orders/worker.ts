@@ -1,4 +1,3 @@
-import { isError } from "../errors.ts";
 import { createOutageLog, type Log } from "../log.ts";
 import { pause } from "../lib/pause.ts";
 import { type Clock, Postponed } from "../ports.ts";
@@ -28,7 +27,7 @@ export interface Rescheduled {
 }
 
 /** The end of a lease: the job's next due time and its attempt count. */
-export interface Reschedule<Job> {
+interface Reschedule<Job> {
   readonly job: Job;
   readonly dueAt: number;
   readonly attempts: number;
@@ -59,7 +58,7 @@ export interface Jobs<Job> {
   reschedule(tx: Tx, reschedules: readonly Reschedule<Job>[]): Promise<unknown>;
 }
 
-export interface WorkerOptions<Job, Result> {
+interface WorkerOptions<Job, Result> {
   readonly store: Store;
   readonly log: Log;
   readonly now: Clock;
@@ -123,7 +122,7 @@ export function createWorker<Job extends Leased, Result>(
   }
 
   async function endLease(job: Job, error: unknown): Promise<Rescheduled> {
-    const pauseMs = isError(error, Postponed) ? error.pauseMs : undefined;
+    const pauseMs = error instanceof Postponed ? error.pauseMs : undefined;
     if (pauseMs === undefined) onFailure(job, error);
     else if (pauseMs > 0) waker.postponed();
     const dueAt = pauseMs === undefined ? nextAttemptAt(now(), job.attempt) : now() + pauseMs;

@@ -30,14 +30,11 @@ const TOTALS: Record<Table, string> = {
     "count(*), coalesce(max(id), 0), coalesce(max(at), 0), coalesce(sum(order_id), 0), coalesce(sum(length(note)), 0)",
 };
 
-/**
- * Receives the number of copied rows and the total. `done` is undefined once only the indexes
- * remain.
- */
-export type OnProgress = (done: number | undefined, total: number) => void;
+/** Receives the number of copied rows and the total. At the end, only the indexes remain. */
+type OnProgress = (done: number, total: number) => void;
 
-/** Moved rows per table; null if the target already had all of them. */
-export type Moved = { readonly [Name in Table]: number } | null;
+/** The numbers of moved rows; null if the target already had all of them. */
+type Moved = Readonly<Record<"tariffs" | "users" | "orders", number>> | null;
 
 /**
  * Copies the SQLite database at `from` into the empty PostgreSQL database at `to`, in one
@@ -84,18 +81,20 @@ async function copyAll(database: Database, tx: SQL, onProgress: OnProgress): Pro
   await tx`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`;
   // A service that already runs on the target must wait, not write in between.
   await tx.unsafe(`LOCK TABLE ${TABLES.join(", ")}`);
-  const source = totalsOf(database);
+  const source = await readTotals((query) => database.query(query).values());
+  const readTarget = () => readTotals((query) => tx.unsafe(query).values());
+  const count = (table: Table) => Number(source.get(table)?.[0]);
   const [{ isUsed }] = await tx`
     SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM orders) AS "isUsed"`;
   if (isUsed) {
-    if (isSame(source, await totalsIn(tx))) return null;
+    if (Bun.deepEquals(source, await readTarget())) return null;
     throw new DatabaseUnusable(
       "The PostgreSQL database already has other users or orders: use an empty one.",
     );
   }
   await tx`DELETE FROM tariffs`;
   const restore = await dropIndexes(tx);
-  const total = TABLES.reduce((sum, table) => sum + Number(source[table][0]), 0);
+  const total = TABLES.reduce((sum, table) => sum + count(table), 0);
   let done = 0;
   for (const table of TABLES) {
     for await (const count of copyTable(database, tx, table)) {
@@ -103,7 +102,6 @@ async function copyAll(database: Database, tx: SQL, onProgress: OnProgress): Pro
       onProgress(done, total);
     }
   }
-  onProgress(undefined, total);
   await restore();
   await tx.unsafe(`ANALYZE ${TABLES.join(", ")}`);
   const sequences = database
@@ -112,16 +110,10 @@ async function copyAll(database: Database, tx: SQL, onProgress: OnProgress): Pro
     )
     .all();
   for (const { name, seq } of sequences) await tx`SELECT setval(${`${name}_id_seq`}, ${seq})`;
-  if (!isSame(source, await totalsIn(tx))) {
+  if (!Bun.deepEquals(source, await readTarget())) {
     throw new DatabaseUnusable("Nothing was moved: the totals of the two databases differ.");
   }
-  const count = (table: Table) => Number(source[table][0]);
-  return {
-    tariffs: count("tariffs"),
-    users: count("users"),
-    orders: count("orders"),
-    order_events: count("order_events"),
-  };
+  return { tariffs: count("tariffs"), users: count("users"), orders: count("orders") };
 }
 
 /**
@@ -173,32 +165,14 @@ async function* copyTable(database: Database, tx: SQL, table: Table): AsyncGener
   }
 }
 
-type Totals = Record<Table, readonly string[]>;
-
-function totalsOf(database: Database): Totals {
-  const of = (table: Table) =>
-    (database.query(`SELECT ${TOTALS[table]} FROM ${table}`).values()[0] ?? []).map(String);
-  return {
-    tariffs: of("tariffs"),
-    users: of("users"),
-    orders: of("orders"),
-    order_events: of("order_events"),
-  };
-}
-
-async function totalsIn(tx: SQL): Promise<Totals> {
-  const of = async (table: Table) => {
-    const [row] = await tx.unsafe(`SELECT ${TOTALS[table]} FROM ${table}`).values();
-    return row.map(String);
-  };
-  return {
-    tariffs: await of("tariffs"),
-    users: await of("users"),
-    orders: await of("orders"),
-    order_events: await of("order_events"),
-  };
-}
-
-function isSame(a: Totals, b: Totals): boolean {
-  return Bun.deepEquals(a, b);
+/** Reads the totals of each table. `run` returns the rows of a query. */
+async function readTotals(
+  run: (query: string) => unknown[][] | Promise<unknown[][]>,
+): Promise<ReadonlyMap<Table, readonly string[]>> {
+  const totals = new Map<Table, readonly string[]>();
+  for (const table of TABLES) {
+    const [row = []] = await run(`SELECT ${TOTALS[table]} FROM ${table}`);
+    totals.set(table, row.map(String));
+  }
+  return totals;
 }

@@ -7,6 +7,9 @@ export const ORDER_STATUSES = ["pending", "paid", "declined"] as const;
 /** The dispatcher's progress on a paid order. */
 export const STAGES = ["new", "accepted", "in_progress", "completed", "cancelled"] as const;
 
+/** The stages of a visit that is still to be made; a dispatcher can cancel these orders. */
+export const OPEN_STAGES = ["new", "accepted", "in_progress"] as const;
+
 /**
  * The refund of a cancelled order. Dispatchers mark it as given after they have refunded it at the
  * provider.
@@ -17,7 +20,7 @@ export const REFUNDS = ["owed", "given"] as const;
  * Dispatchers' actions on a paid order, their lookups of the phone number, and the settlement of a
  * payment in doubt.
  */
-export const EVENT_KINDS = [
+const EVENT_KINDS = [
   "accept",
   "start",
   "complete",
@@ -39,6 +42,7 @@ export const CANCEL_REASONS = [
 ] as const;
 
 export type Stage = (typeof STAGES)[number];
+export type OpenStage = (typeof OPEN_STAGES)[number];
 export type CancelReason = (typeof CANCEL_REASONS)[number];
 export type Tables = ReturnType<typeof createTables>;
 export type User = Tables["users"]["$inferSelect"];
@@ -160,7 +164,7 @@ export function createTables(columns: Columns) {
       // done.
       uniqueIndex("orders_repeat")
         .on(order.userId, order.tariffCode)
-        .where(sql`${order.repeatable} = ${columns.dialect.set}`),
+        .where(sql`${order.repeatable} = ${columns.dialect.trueLiteral}`),
       // Status first: many due orders of one status must not slow down lookups of the other.
       index("orders_due")
         .on(order.status, order.dueAt)
@@ -229,7 +233,7 @@ export interface Dialect {
   /** The id of a table's next row. */
   readonly nextId: (table: "users" | "orders") => SQL;
   /** The boolean true. */
-  readonly set: SQL;
+  readonly trueLiteral: SQL;
   /** Skips rows that another transaction has locked. */
   readonly skipLocked: SQL;
 }

@@ -23,7 +23,7 @@ export type BatchWork<Item, Result> = (
   items: readonly Item[],
 ) => Promise<readonly Result[]>;
 
-export interface StoreSizes {
+interface StoreSizes {
   readonly queuedTransactions: number;
   readonly databaseBytes: number;
   /** Undefined if the server manages the write-ahead log. */

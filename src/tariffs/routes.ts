@@ -33,8 +33,11 @@ const TARIFF = namedObject("Tariff", {
 });
 
 const EXPRESS = {
-  ...{ code: "express_500", title: "Express", price_tiyin: 50_000 },
-  ...{ currency: "UZS", active: false },
+  code: "express_500",
+  title: "Express",
+  price_tiyin: 50_000,
+  currency: "UZS",
+  active: false,
 };
 
 interface TariffRoutesDependencies extends Needs<"store"> {
@@ -78,7 +81,7 @@ export function tariffRoutes({ store, access }: TariffRoutesDependencies) {
           priceTiyin: body.price_tiyin,
           active: body.active ?? true,
         };
-        await store.run((tx) => putTariff(tx, { ...tariff }));
+        await store.run((tx) => putTariff(tx, tariff));
         return toJson(tariff);
       },
       routeOptions({

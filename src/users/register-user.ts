@@ -2,7 +2,7 @@ import type { Needs } from "../dependencies.ts";
 import { createRateLimit } from "../lib/rate-limit.ts";
 import { createTaskQueue } from "../lib/task-queue.ts";
 import { withTimeout } from "../lib/with-timeout.ts";
-import { type PhoneNumber, parsePhoneNumber } from "./phone-number.ts";
+import type { PhoneNumber } from "./phone-number.ts";
 import { type UserDraft, upsertUsers } from "./user-queries.ts";
 
 /** If the gateway takes longer, it probably did not receive the message. */
@@ -17,40 +17,28 @@ const HOUR_MS = 60 * MINUTE_MS;
 /** Key of rate limits that all users share. */
 const ALL_USERS = "all users";
 
-export interface Registration {
-  readonly phoneNumber: string;
-  readonly chatId: number | null;
-  readonly fullName: string | null;
-}
-
-export type RegistrationOutcome =
-  | { readonly kind: "registered"; readonly userId: number }
-  | { readonly kind: "rejected"; readonly code: "invalid_phone_number" };
-
-export interface UserService {
+export interface RegisterUser {
   /**
    * Creates or updates the user with this phone number. Sends an SMS unless one was attempted
-   * within the cooldown or the hourly limit is reached. Resolves once the user is on disk, without
-   * waiting for the SMS, which may fail.
+   * within the cooldown or the hourly limit is reached. Resolves to the user's id once the user is
+   * on disk, without waiting for the SMS, which may fail.
    */
-  registerUser(registration: Registration): Promise<RegistrationOutcome>;
+  registerUser(draft: UserDraft): Promise<number>;
   /** Resolves when no SMS is queued or being sent. */
   idle(): Promise<void>;
 }
 
-export function createUserService(
+export function createRegisterUser(
   dependencies: Needs<"store" | "sms" | "log" | "now", "smsCooldownMs" | "smsPerHour">,
-): UserService {
+): RegisterUser {
   const { store, sms, log, now, config } = dependencies;
   const hourlyLimit = createRateLimit({ limit: config.smsPerHour, windowMs: HOUR_MS, now });
   const warnings = createRateLimit({ limit: 1, windowMs: MINUTE_MS, now });
 
-  async function registerUser(registration: Registration): Promise<RegistrationOutcome> {
-    const phoneNumber = parsePhoneNumber(registration.phoneNumber);
-    if (phoneNumber === undefined) return { kind: "rejected", code: "invalid_phone_number" };
-    const { userId, smsDue } = await upsert({ ...registration, phoneNumber });
-    if (smsDue) sendCode(phoneNumber);
-    return { kind: "registered", userId };
+  async function registerUser(draft: UserDraft): Promise<number> {
+    const { userId, smsDue } = await upsert(draft);
+    if (smsDue) sendCode(draft.phoneNumber);
+    return userId;
   }
 
   function sendCode(phoneNumber: PhoneNumber) {

@@ -17,7 +17,7 @@ import {
 import { BODY_ERRORS, KEYED_ERRORS, problem, problemSchemas } from "../http/problems.ts";
 import type { User } from "../store/schema.ts";
 import { parsePhoneNumber } from "./phone-number.ts";
-import type { UserService } from "./register-user.ts";
+import type { RegisterUser } from "./register-user.ts";
 import { userByChatId, userByPhoneNumber } from "./user-queries.ts";
 
 const USER = namedObject("User", {
@@ -68,30 +68,27 @@ export const REGISTER = routeOptions({
 });
 
 interface UserRoutesDependencies extends Needs<"store"> {
-  readonly userService: UserService;
+  readonly registerUser: RegisterUser["registerUser"];
 }
 
 /** Serves `POST /register` and `GET /users`. */
-export function userRoutes({ store, userService }: UserRoutesDependencies) {
+export function userRoutes({ store, registerUser }: UserRoutesDependencies) {
   return new Elysia({ normalize: false })
     .post(
       "/register",
       async ({ body, set }) => {
-        const outcome = await userService.registerUser({
-          phoneNumber: body.phone_number,
+        const phoneNumber = parsePhoneNumber(body.phone_number);
+        if (phoneNumber === undefined) return problem(set, "invalid_phone_number");
+        const userId = await registerUser({
+          phoneNumber,
           chatId: body.chat_id ?? null,
           fullName: body.full_name ?? null,
         });
-        switch (outcome.kind) {
-          case "rejected":
-            return problem(set, outcome.code);
-          case "registered":
-            return {
-              status: "ok" as const,
-              message: "User registered successfully" as const,
-              user_id: outcome.userId,
-            };
-        }
+        return {
+          status: "ok" as const,
+          message: "User registered successfully" as const,
+          user_id: userId,
+        };
       },
       REGISTER,
     )

@@ -9,7 +9,7 @@ export interface UserDraft {
   readonly fullName: string | null;
 }
 
-export interface UpsertedUser {
+interface UpsertedUser {
   readonly userId: number;
   /** Whether to send an SMS: true for exactly one registration per cooldown. */
   readonly smsDue: boolean;
@@ -18,9 +18,11 @@ export interface UpsertedUser {
 /** Tolerated clock skew between instances, which is normally a few milliseconds. */
 const CLOCK_SKEW_MS = 1000;
 
+const value = sql.placeholder;
+
 // One statement per batch. `drafts` is a JSON array of arrays. Skips users within their cooldown.
 const upsertForSms = prepared((tx, { users }, { jsonEach, nextId }) => {
-  const now = sql`CAST(${sql.placeholder("now")} AS bigint)`;
+  const now = sql`CAST(${value("now")} AS bigint)`;
   const columns = selectList(users, {
     id: nextId("users"),
     phoneNumber: sql`draft.value->>0`,
@@ -31,13 +33,7 @@ const upsertForSms = prepared((tx, { users }, { jsonEach, nextId }) => {
   });
   return tx
     .insert(users)
-    .select(
-      sql`
-        SELECT ${columns}
-        FROM ${jsonEach(sql.placeholder("drafts"))} AS draft
-        WHERE true
-      `,
-    )
+    .select(sql`SELECT ${columns} FROM ${jsonEach(value("drafts"))} AS draft WHERE true`)
     .onConflictDoUpdate({
       target: users.phoneNumber,
       set: {
@@ -46,8 +42,8 @@ const upsertForSms = prepared((tx, { users }, { jsonEach, nextId }) => {
         smsTriedAt: sql`excluded.sms_tried_at`,
       },
       setWhere: sql`
-        ${users.smsTriedAt} <= ${sql.placeholder("smsTriedBefore")}
-        OR ${users.smsTriedAt} > ${sql.placeholder("smsTriedByLatest")}
+        ${users.smsTriedAt} <= ${value("smsTriedBefore")}
+        OR ${users.smsTriedAt} > ${value("smsTriedByLatest")}
       `,
     })
     .returning({ userId: users.id, phoneNumber: users.phoneNumber });
@@ -57,10 +53,10 @@ const update = prepared((tx, { users }) =>
   tx
     .update(users)
     .set({
-      chatId: sql`coalesce(CAST(${sql.placeholder("chatId")} AS bigint), ${users.chatId})`,
-      fullName: sql`coalesce(CAST(${sql.placeholder("fullName")} AS text), ${users.fullName})`,
+      chatId: sql`coalesce(CAST(${value("chatId")} AS bigint), ${users.chatId})`,
+      fullName: sql`coalesce(CAST(${value("fullName")} AS text), ${users.fullName})`,
     })
-    .where(eq(users.phoneNumber, sql.placeholder("phoneNumber")))
+    .where(eq(users.phoneNumber, value("phoneNumber")))
     .returning({ userId: users.id }),
 );
 
@@ -115,7 +111,7 @@ export const userByPhoneNumber = prepared((tx: ReadTx, { users }) =>
   tx
     .select()
     .from(users)
-    .where(eq(users.phoneNumber, sql.placeholder("phoneNumber"))),
+    .where(eq(users.phoneNumber, value("phoneNumber"))),
 );
 
 /** Selects the newest user of this chat. */
@@ -123,7 +119,7 @@ export const userByChatId = prepared((tx: ReadTx, { users }) =>
   tx
     .select()
     .from(users)
-    .where(eq(users.chatId, sql.placeholder("chatId")))
+    .where(eq(users.chatId, value("chatId")))
     .orderBy(desc(users.id))
     .limit(1),
 );

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { Unavailable } from "../../src/errors.ts";
-import { API_KEY, createBoard, KEYS } from "../support/board.ts";
+import { createBoard } from "../support/board.ts";
+import { API_KEY, KEYS } from "../support/dispatchers.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { spawnService, temporaryFolder } from "../support/process.ts";
 import { say } from "../support/raw-socket.ts";

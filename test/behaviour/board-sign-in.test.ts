@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createSignInLink } from "../../src/board/sign-in.ts";
-import { createBoard, KEYS } from "../support/board.ts";
+import { createBoard } from "../support/board.ts";
+import { KEYS } from "../support/dispatchers.ts";
 import { createServiceOn } from "../support/service.ts";
 
 const MINUTE_MS = 60_000;

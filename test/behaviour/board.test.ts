@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { API_KEY, createBoard, KEYS } from "../support/board.ts";
+import { createBoard } from "../support/board.ts";
+import { API_KEY, KEYS } from "../support/dispatchers.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;

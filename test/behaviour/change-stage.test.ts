@@ -25,7 +25,7 @@ async function paidOrder() {
       orderId: 1,
       actor,
       ...{ seen, seenAt },
-      work: typeof verb === "string" ? { verb } : verb,
+      change: typeof verb === "string" ? { verb } : verb,
     });
   const readOrder = async () => (await get("/orders/1")).body;
   const events = async () => {
@@ -74,7 +74,6 @@ describe("stage of a paid order", () => {
     const second = await transition(CANCEL, "new", "B");
     expect(second).toMatchObject({
       kind: "stage_changed",
-      stage: "accepted",
       last: { actor: "A", kind: "accept", at: world.nowMs - MINUTE_MS },
     });
     expect((await readOrder())["stage"]).toBe("accepted");
@@ -91,7 +90,7 @@ describe("stage of a paid order", () => {
       const orderId = Number(body["order_id"]);
       const both = await Promise.all(
         ["A", "B"].map((actor) =>
-          changeStage({ orderId, actor, seen: "new", work: { verb: "accept" } }),
+          changeStage({ orderId, actor, seen: "new", change: { verb: "accept" } }),
         ),
       );
       expect(both.map(({ kind }) => kind).toSorted()).toEqual(["done", "stage_changed"]);
@@ -121,7 +120,6 @@ describe("stage of a paid order", () => {
       expect(await transition(CANCEL, "new")).toEqual({ kind: "done" });
       expect(await transition(corrected, "new")).toMatchObject({
         kind: "stage_changed",
-        stage: "cancelled",
         last: { actor: "A", kind: "cancel", reason: "area", note: "too far" },
       });
       expect(await readOrder()).toMatchObject({ refund: "owed", cancel_reason: "area" });
@@ -252,7 +250,7 @@ test("changing the stage of an unpaid or unknown order returns order_not_found",
       orderId,
       actor: "A",
       seen: "new",
-      work: { verb: "accept" },
+      change: { verb: "accept" },
     });
     expect(outcome).toEqual({ kind: "order_not_found" });
   }
@@ -279,9 +277,9 @@ describe("address and comment", () => {
     };
     const changeStage = createChangeStage(service.dependencies);
     const accept = () =>
-      changeStage({ orderId: 1, actor: "A", seen: "new", work: { verb: "accept" } as const });
+      changeStage({ orderId: 1, actor: "A", seen: "new", change: { verb: "accept" } as const });
     const undo = () =>
-      changeStage({ orderId: 1, actor: "A", seen: "accepted", work: { verb: "undo" } as const });
+      changeStage({ orderId: 1, actor: "A", seen: "accepted", change: { verb: "undo" } as const });
     return { ...service, send, details, accept, undo };
   }
 
@@ -325,8 +323,8 @@ describe("address and comment", () => {
   test("can't be changed after a dispatcher has cancelled the new order", async () => {
     const { send, details, dependencies, app } = await serviceWithKey();
     await send({ address });
-    const work = { verb: "cancel", reason: "customer", note: null, isMoneyOwed: true } as const;
-    await createChangeStage(dependencies)({ orderId: 1, actor: "A", seen: "new", work });
+    const change = { verb: "cancel", reason: "customer", note: null, isMoneyOwed: true } as const;
+    await createChangeStage(dependencies)({ orderId: 1, actor: "A", seen: "new", change });
     const { status, body } = await send({ address: "Nukus 3" });
     expect([status, body["details_ignored"]]).toEqual([200, true]);
     expect(await details()).toEqual([address, null]);

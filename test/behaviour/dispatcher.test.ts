@@ -1,9 +1,9 @@
 import { describe, expect, jest, test } from "bun:test";
 import { createNotifyDispatcher } from "../../src/orders/notify-dispatcher.ts";
 import { type PaidOrder, Postponed } from "../../src/ports.ts";
-import { openSqliteStore } from "../../src/store/sqlite/store.ts";
 import type { Store } from "../../src/store/store.ts";
 import { createService, createServiceOn } from "../support/service.ts";
+import { openMemoryStore } from "../support/store.ts";
 import { createDependencies, createWorld } from "../support/world.ts";
 
 const MINUTE_MS = 60_000;
@@ -163,7 +163,7 @@ describe("dispatcher notification", () => {
     const world = createWorld();
     const commits = { count: 0 };
     const given = createDependencies(world);
-    const store = openSqliteStore(":memory:", given.log, () => performance.now(), {
+    const store = openMemoryStore({
       startCommit: () => () => void (commits.count += 1),
       countBatch: () => {},
     });

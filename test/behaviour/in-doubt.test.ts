@@ -15,7 +15,6 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 /** An error that throws while it is printed. */
 const UNPRINTABLE = new Proxy(new Error(), {
   get: () => raise(new Error("no member")),
-  getPrototypeOf: () => raise(new Error("no prototype")),
   ownKeys: () => raise(new Error("no keys")),
 });
 

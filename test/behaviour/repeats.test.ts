@@ -22,14 +22,14 @@ function createSlowProvider() {
   };
 }
 
-type Transition = Pick<StageChangeRequest, "seen" | "work">;
+type Transition = Pick<StageChangeRequest, "seen" | "change">;
 
 function transition(verb: "accept" | "start" | "complete" | "undo", seen: Stage): Transition {
-  return { seen, work: { verb } };
+  return { seen, change: { verb } };
 }
 
 function cancel(seen: Stage): Transition {
-  return { seen, work: { verb: "cancel", reason: "customer", note: null, isMoneyOwed: true } };
+  return { seen, change: { verb: "cancel", reason: "customer", note: null, isMoneyOwed: true } };
 }
 
 /** Creates a service with a paid order of the default user that has made these transitions. */

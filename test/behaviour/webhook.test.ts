@@ -46,7 +46,7 @@ function createServiceWithBot(store?: Store) {
   );
   const changeStage = createChangeStage(service.dependencies);
   const accept = (orderId = 1) =>
-    changeStage({ orderId, actor: "Aziza", seen: "new", work: { verb: "accept" } });
+    changeStage({ orderId, actor: "Aziza", seen: "new", change: { verb: "accept" } });
   /** Creates paid orders and accepts them, so that each has an event. */
   const makeEvents = async (count: number) => {
     const user = await service.userId();
@@ -96,10 +96,10 @@ describe("webhook delivery", () => {
     await accept();
     await events.runOnce();
     const cancel = { verb: "cancel", reason: "area", note: null, isMoneyOwed: true } as const;
-    await changeStage({ orderId: 1, actor: "Aziza", seen: "accepted", work: cancel });
+    await changeStage({ orderId: 1, actor: "Aziza", seen: "accepted", change: cancel });
     await events.runOnce();
     const refund = { verb: "refund", reference: "r-1" } as const;
-    await changeStage({ orderId: 1, actor: "Aziza", seen: "cancelled", work: refund });
+    await changeStage({ orderId: 1, actor: "Aziza", seen: "cancelled", change: refund });
     await events.runOnce();
     await events.runOnce();
     expect(sent).toMatchObject([
@@ -487,8 +487,10 @@ test("webhook events match the OpenAPI document", async () => {
     ["new", { verb: "cancel", reason: "area", note: null, isMoneyOwed: true }],
     ["cancelled", { verb: "refund", reference: "r-1" }],
   ] as const;
-  for (const [seen, work] of transitions) {
-    expect(await changeStage({ orderId: 1, actor: "Aziza", seen, work })).toEqual({ kind: "done" });
+  for (const [seen, change] of transitions) {
+    expect(await changeStage({ orderId: 1, actor: "Aziza", seen, change })).toEqual({
+      kind: "done",
+    });
     await app.workers.events.runOnce();
     await app.idle();
   }

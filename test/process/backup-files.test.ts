@@ -18,7 +18,8 @@ import {
   removeAbandonedParts,
 } from "../../src/store/sqlite/backup.ts";
 import { verifyDatabase } from "../../src/store/sqlite/integrity.ts";
-import { checkpointedRestore, restoreDatabase } from "../../src/store/sqlite/restore.ts";
+import { checkpointedRestore } from "../../src/store/sqlite/restore.ts";
+import { observe, restoreDatabase, runToEnd } from "../support/checkpoints.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { addUser, databaseRefusal } from "../support/rows.ts";
@@ -55,7 +56,7 @@ describe("backup on a file system without hard links", () => {
   test.each(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])("succeeds after %s", async (code) => {
     using made = await makeDatabase();
     const file = join(made.folder, "backup");
-    backupDatabase(made.path, file, () => {}, failToLink(code));
+    runToEnd(checkpointedBackup(made.path, file, failToLink(code)));
     expect(verifyDatabase(file).findings).toEqual([]);
     expect(readdirSync(made.folder).filter((name) => name.includes("part"))).toEqual([]);
   });
@@ -65,14 +66,11 @@ describe("backup on a file system without hard links", () => {
     const file = join(made.folder, "backup");
     const fail = failToLink("EPERM");
     const message = await databaseRefusal(() =>
-      backupDatabase(
-        made.path,
-        file,
-        () => {},
-        () => {
+      runToEnd(
+        checkpointedBackup(made.path, file, () => {
           writeFileSync(file, "precious");
           fail();
-        },
+        }),
       ),
     );
     expect(message).toContain("already exists");
@@ -91,7 +89,7 @@ describe("backup on a file system without hard links", () => {
           copyFileSync(join(made.folder, name), join(killed, nameOfDead));
         }
       };
-      backupDatabase(made.path, file, copy, failToLink("EPERM"));
+      runToEnd(checkpointedBackup(made.path, file, failToLink("EPERM")), copy);
       backupDatabase(made.path, join(killed, "backup"));
       expect([checkpoint, readdirSync(killed)]).toEqual([checkpoint, ["backup"]]);
       expect(countUsers(join(killed, "backup"))).toBe(1);
@@ -102,14 +100,9 @@ describe("backup on a file system without hard links", () => {
     using made = await makeDatabase();
     const file = join(made.folder, "backup");
     const message = await databaseRefusal(() =>
-      backupDatabase(
-        made.path,
-        file,
-        (checkpoint) => {
-          if (checkpoint === "reserved") throw new Error("no room");
-        },
-        failToLink("EPERM"),
-      ),
+      runToEnd(checkpointedBackup(made.path, file, failToLink("EPERM")), (checkpoint) => {
+        if (checkpoint === "reserved") throw new Error("no room");
+      }),
     );
     expect(message).toContain("no room");
     expect(readdirSync(made.folder).filter((name) => name.startsWith("backup"))).toEqual([]);
@@ -232,7 +225,7 @@ describe.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("%s", (signal) => {
       using made = await makeDatabase();
       const file = join(made.folder, "backup");
       const message = await databaseRefusal(() =>
-        runUntilSignal(checkpointedBackup(made.path, file, raise(checkpoint))),
+        runUntilSignal(observe(checkpointedBackup(made.path, file), raise(checkpoint))),
       );
       const isDone = checkpoint === "linked";
       expect([checkpoint, message]).toEqual([
@@ -253,7 +246,7 @@ describe.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("%s", (signal) => {
       await store.run(addUser("+998901234567"));
       await store.close();
       const message = await databaseRefusal(() =>
-        runUntilSignal(checkpointedRestore(file, made.path, "then", raise(checkpoint))),
+        runUntilSignal(observe(checkpointedRestore(file, made.path, "then"), raise(checkpoint))),
       );
       const isDone = ["kept", "renamed"].includes(checkpoint);
       expect([checkpoint, message]).toEqual([

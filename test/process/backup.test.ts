@@ -22,7 +22,7 @@ import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
 import { DatabaseUnusable } from "../../src/store/errors.ts";
-import { restoreDatabase } from "../../src/store/sqlite/restore.ts";
+import { restoreDatabase } from "../support/checkpoints.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { mountDisk } from "../support/disk.ts";
 import { runCommand, spawnService, temporaryFolder } from "../support/process.ts";
@@ -206,7 +206,7 @@ describe("restore", () => {
     await store.close();
   });
 
-  test("holds the database lock from the first checkpoint on, even if there was no database", async () => {
+  test("holds the database lock once the backup is verified, even if there was no database", async () => {
     using folder = temporaryFolder();
     const [path, file] = [join(folder.path, "x.db"), join(folder.path, "backup")];
     await makeDatabase(path, 1);
@@ -214,6 +214,7 @@ describe("restore", () => {
     const fresh = join(folder.path, "fresh.db");
     const seen: string[] = [];
     restoreDatabase(file, fresh, "then", (checkpoint) => {
+      if (checkpoint === "verified") return;
       seen.push(`${checkpoint}: ${refusal(() => openStore(fresh)).replace(/.* is /, "")}`);
     });
     const checkpoints = ["locked", "copied", "raised", "kept", "renamed"];
@@ -387,11 +388,14 @@ describe("scheduled backups", () => {
           now: () => now,
           async makeBackup(file) {
             made.push(file);
-            if (fault === undefined) writeFileSync(file, "");
             // The service is stopped at this moment.
-            if (fault === undefined) ending.abort();
-            else setImmediate(() => ending.abort());
-            return fault;
+            if (fault === undefined) {
+              writeFileSync(file, "");
+              ending.abort();
+            } else {
+              setImmediate(() => ending.abort());
+              throw new Error(fault);
+            }
           },
         },
         ending.signal,

@@ -139,11 +139,11 @@ test("createProgress estimates the remaining time without the preparations", () 
   const write = spyOn(process.stderr, "write").mockImplementation(() => true);
   try {
     let ms = 0;
-    const progress = createProgress("rows", () => ms);
+    const showProgress = createProgress("rows", () => ms);
     ms = 60_000;
-    progress.show(0, 100_000);
+    showProgress(0, 100_000);
     ms = 62_000;
-    progress.show(20_000, 100_000);
+    showProgress(20_000, 100_000);
     expect(write.mock.calls.join()).toContain("20 %, 20000 of 100000 rows, 10000/s, 8 s left");
     expect(write).toHaveBeenCalledTimes(1);
   } finally {

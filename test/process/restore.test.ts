@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
-import { restoreDatabase } from "../../src/store/sqlite/restore.ts";
+import { restoreDatabase } from "../support/checkpoints.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { mountDisk } from "../support/disk.ts";
 import { runCommand, temporaryFolder } from "../support/process.ts";

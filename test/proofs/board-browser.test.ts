@@ -6,14 +6,12 @@ import type { BrowserContext, Page } from "playwright-core";
 import { createSignInLink } from "../../src/board/sign-in.ts";
 import { closeBrowser, openBrowser } from "../support/browser.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+import { API_KEY, DISPATCHERS, KEYS } from "../support/dispatchers.ts";
 import { freePort } from "../support/free-port.ts";
 import { spawnService, temporaryFolder } from "../support/process.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 afterAll(closeBrowser);
-
-const API_KEY = "a-client-s-key-of-it";
-const KEYS = { Aziza: "aziza-s-key-for-this", Bekzod: "bekzod-s-key-for-thi" };
 
 const AZIZA = { name: "Aziza", key: KEYS.Aziza };
 
@@ -38,7 +36,7 @@ async function openBoard(folder: string) {
     ORDERS_PER_USER_PER_HOUR: "0",
     LOG_LEVEL: "warn",
     API_KEY,
-    DISPATCHERS: `Aziza:${KEYS.Aziza},Bekzod:${KEYS.Bekzod}`,
+    DISPATCHERS,
   };
   let service = await spawnService(settings);
   const { url } = service;

@@ -2,14 +2,8 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Page } from "playwright-core";
 import { createSignInLink } from "../../src/board/sign-in.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
-import {
-  badGateway,
-  KEYS,
-  openLiveBoard,
-  shows,
-  nextStageButton,
-  until,
-} from "../support/live-board.ts";
+import { KEYS } from "../support/dispatchers.ts";
+import { badGateway, openLiveBoard, shows, nextStageButton, until } from "../support/live-board.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 

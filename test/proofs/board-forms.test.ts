@@ -3,10 +3,10 @@ import type { Page } from "playwright-core";
 import { createSignInLink } from "../../src/board/sign-in.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import type { Verdict } from "../support/http-proxy.ts";
+import { KEYS } from "../support/dispatchers.ts";
 import {
   badGateway,
   FAILURES,
-  KEYS,
   openLiveBoard,
   shows,
   nextStageButton,

@@ -1,13 +1,12 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+import { API_KEY, DISPATCHERS, KEYS } from "../support/dispatchers.ts";
 import { createDatabase, execute, startPostgres } from "../support/postgres.ts";
 import { spawnService } from "../support/process.ts";
 import { skip } from "../support/skip.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-const API_KEY = "a-client-s-key-of-it";
-const KEYS = { Aziza: "aziza-s-key-for-this", Bekzod: "bekzod-s-key-for-thi" };
 const ORDERS = 40;
 
 test("two instances: one of two simultaneous accepts wins; sessions and live updates work across both", async () => {
@@ -20,7 +19,7 @@ test("two instances: one of two simultaneous accepts wins; sessions and live upd
     ORDERS_PER_USER_PER_HOUR: "0",
     LOG_LEVEL: "error",
     API_KEY,
-    DISPATCHERS: `Aziza:${KEYS.Aziza},Bekzod:${KEYS.Bekzod}`,
+    DISPATCHERS,
   };
   await using one = await spawnService(settings);
   await using other = await spawnService(settings);

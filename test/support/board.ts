@@ -1,11 +1,6 @@
 import { expect } from "bun:test";
+import { API_KEY, DISPATCHERS, KEYS } from "./dispatchers.ts";
 import { createService } from "./service.ts";
-
-export const API_KEY = "a-client-s-key-of-it";
-export const KEYS = { Aziza: "aziza-s-key-for-this", Bekzod: "bekzod-s-key-for-thi" };
-const DISPATCHERS = Object.entries(KEYS)
-  .map(([name, key]) => `${name}:${key}`)
-  .join(",");
 
 type Dispatcher = keyof typeof KEYS;
 

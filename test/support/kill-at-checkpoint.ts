@@ -1,5 +1,5 @@
-import { backupDatabase } from "../../src/store/sqlite/backup.ts";
-import { restoreDatabase } from "../../src/store/sqlite/restore.ts";
+import { checkpointedBackup } from "../../src/store/sqlite/backup.ts";
+import { restoreDatabase, runToEnd } from "./checkpoints.ts";
 
 // Backs up or restores a database and kills itself with SIGKILL at a checkpoint. Arguments: backup
 // or restore, from, to, the checkpoint.
@@ -10,5 +10,5 @@ const onCheckpoint = (checkpoint: string) => {
   if (checkpoint === fatal) process.kill(process.pid, "SIGKILL");
 };
 
-if (action === "backup") backupDatabase(from, to, onCheckpoint);
+if (action === "backup") runToEnd(checkpointedBackup(from, to), onCheckpoint);
 else restoreDatabase(from, to, "then", onCheckpoint);

@@ -1,11 +1,9 @@
 import { join } from "node:path";
 import type { BrowserContextOptions, Page, Request as PageRequest } from "playwright-core";
 import { closeBrowser, openBrowser } from "./browser.ts";
+import { API_KEY, DISPATCHERS, KEYS } from "./dispatchers.ts";
 import { startHttpProxy } from "./http-proxy.ts";
 import { spawnService, temporaryFolder } from "./process.ts";
-
-const API_KEY = "a-client-s-key-of-it";
-export const KEYS = { Aziza: "aziza-s-key-for-this", Bekzod: "bekzod-s-key-for-thi" };
 
 /** Without HTTPS, Web Locks are only available on loopback names. */
 export const HOSTNAMES = ["127.0.0.1", "board.test"] as const;
@@ -20,7 +18,7 @@ export async function openLiveBoard(wantedFor: string) {
     ORDERS_PER_USER_PER_HOUR: "0",
     LOG_LEVEL: "warn",
     API_KEY,
-    DISPATCHERS: `Aziza:${KEYS.Aziza},Bekzod:${KEYS.Bekzod}`,
+    DISPATCHERS,
   });
   const headers = { "x-api-key": API_KEY };
   let phones = 901_000_000;

@@ -53,14 +53,8 @@ export async function spawnService(
 
 /** Runs a service that is expected to fail to start. Resolves to its exit status and output. */
 export async function failToStart(environment: Record<string, string>, args: string[] = []) {
-  const child = Bun.spawn([...(await serviceCommand()), ...args], {
-    cwd: ROOT,
-    env: { ...process.env, ...WITHOUT_JIT, PORT: "0", ...environment },
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
-  return { status: await child.exited, printed: stdout + stderr };
+  const { status, printed, complaints } = await runCommand(args, { PORT: "0", ...environment });
+  return { status, printed: printed + complaints };
 }
 
 /** Runs a command of the program in the folder `cwd`. Resolves to its exit status and output. */

@@ -1,6 +1,6 @@
 import { createApp } from "../../src/app.ts";
 import type { Dependencies } from "../../src/dependencies.ts";
-import { makeOrdersDue } from "../../src/orders/order-jobs.ts";
+import { chargeJobs, notificationJobs } from "../../src/orders/order-jobs.ts";
 import { readConfig } from "../../src/config.ts";
 import { createClient } from "./client.ts";
 import { createDependencies, createWorld } from "./world.ts";
@@ -21,8 +21,8 @@ export function createServiceOn(given: Dependencies, environment: Record<string,
   const resume = () => {
     const now = dependencies.now();
     return dependencies.store.run(async (tx) => {
-      for (const status of ["pending", "paid"])
-        await makeOrdersDue(tx, { status, now, after: now });
+      for (const jobs of [chargeJobs, notificationJobs])
+        await jobs.makeDue(tx, { now, after: now });
     });
   };
   return { ...client, dependencies, app, resume };

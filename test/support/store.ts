@@ -1,15 +1,39 @@
 import { Unavailable } from "../../src/errors.ts";
 import { createLog } from "../../src/log.ts";
+import { NO_COMMIT_METRICS } from "../../src/metrics.ts";
+import { createBatch } from "../../src/store/batch.ts";
 import { openPostgresStore } from "../../src/store/postgres/store.ts";
-import { openSqliteStore } from "../../src/store/sqlite/store.ts";
+import { createGroupCommit } from "../../src/store/sqlite/group-commit.ts";
+import { drizzleOn, openConnection, openSqliteStore } from "../../src/store/sqlite/store.ts";
 import type { Store } from "../../src/store/store.ts";
 import { createDatabase, execute } from "./postgres.ts";
 
 const log = createLog({ level: "error", json: false, write: () => {}, now: () => 0 });
 
-/** Opens the real SQLite store with a silent log. */
-export function openStore(path = ":memory:") {
+/** Opens the real SQLite store with a silent log; in memory unless it has a path. */
+export function openStore(path?: string): Store {
+  if (path === undefined) return openMemoryStore();
   return openSqliteStore(path, log, () => performance.now());
+}
+
+/** Opens a SQLite store in memory, which writes no files. */
+export function openMemoryStore(metrics = NO_COMMIT_METRICS): Store {
+  const database = openConnection(":memory:");
+  const commits = createGroupCommit(database, drizzleOn(database), () => {}, metrics);
+  const { run, later, ping, close, countQueued } = commits;
+  return {
+    isShared: false,
+    run,
+    // No other connection can see the data.
+    read: run,
+    batch: createBatch({ run, later, metrics }),
+    measure: async () => ({ queuedTransactions: countQueued(), databaseBytes: 0, walBytes: 0 }),
+    ping,
+    async close() {
+      await close();
+      database.close();
+    },
+  };
 }
 
 /** The PostgreSQL server to run the behaviour tests on; undefined for SQLite. */

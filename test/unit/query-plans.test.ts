@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { readMigrationFiles } from "drizzle-orm/migrator";
 import { boardVersion } from "../../src/board/board-queries.ts";
 import { createSignInLinks } from "../../src/board/sign-in.ts";
-import { createOrders } from "../../src/orders/orders.ts";
+import { createOrderProcessing } from "../../src/orders/orders.ts";
 import { createService } from "../support/service.ts";
 
 const MIGRATIONS = join(import.meta.dir, "../../drizzle/sqlite");
@@ -63,7 +63,10 @@ test("no query of a request or a worker scans a table", async () => {
     await links.isUsedElsewhere("QXppemE.1.x", "nonce");
     await dependencies.store.read((tx) => boardVersion(tx));
     const webhook = { send: async () => {} };
-    const withWebhook = createOrders({ ...dependencies, webhook }, new AbortController().signal);
+    const withWebhook = createOrderProcessing(
+      { ...dependencies, webhook },
+      new AbortController().signal,
+    );
     await withWebhook.workers.events.runOnce();
     await withWebhook.workers.events.idle();
     world.nowMs += 60 * MINUTE_MS;

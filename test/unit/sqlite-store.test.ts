@@ -3,7 +3,7 @@ import { describe, expect, jest, setDefaultTimeout, test } from "bun:test";
 import { cpSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { addUser, allUsers, PENDING, refusal } from "../support/rows.ts";
-import { openStore } from "../support/store.ts";
+import { openMemoryStore, openStore } from "../support/store.ts";
 import { createLog } from "../../src/log.ts";
 import { openSqliteStore } from "../../src/store/sqlite/store.ts";
 import type { Tx } from "../../src/store/store.ts";
@@ -147,8 +147,7 @@ describe("batch that can wait", () => {
   /** Opens a store that counts its commits, with a batch that can wait. */
   function countingStore() {
     const commits = { count: 0 };
-    const log = createLog({ level: "error", json: true, write: console.log, now: Date.now });
-    const store = openSqliteStore(":memory:", log, () => performance.now(), {
+    const store = openMemoryStore({
       startCommit: () => () => void (commits.count += 1),
       countBatch: () => {},
     });

@@ -4,6 +4,7 @@ import { DrizzleQueryError } from "drizzle-orm/errors";
 import { Unavailable } from "../../errors.ts";
 import { TimeoutExceeded, withTimeout } from "../../lib/with-timeout.ts";
 import { reasonOf } from "../../log.ts";
+import { LOOPBACK } from "../../settings.ts";
 import type { Tx } from "../store.ts";
 import { postgresDialect, tables } from "./schema.ts";
 
@@ -19,10 +20,8 @@ const LOST = /^(08|57P0)/;
 /** Insufficient resources, operator intervention (such as a statement timeout), system error. */
 const UNAVAILABLE = /^(53|57|58)/;
 
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\]|)$/;
-
 /** A server session that never reconnects: once it is closed, every query rejects. */
-export interface Session extends Disposable {
+interface Session extends Disposable {
   readonly sql: SQL;
   isOpen(): boolean;
 }
@@ -148,7 +147,7 @@ export class Unreachable extends Error {
 }
 
 /** A classified error of a transaction or query. */
-export interface StoreError {
+interface StoreError {
   /**
    * `lost`: the connection failed, or the answer was late. `unreachable`: there was no connection,
    * or only one to a read-only server. `conflict`: another transaction conflicts. `refused`: the

@@ -7,7 +7,7 @@ export const postgresDialect: Dialect = {
   // As text first: the driver would encode a JSON parameter twice.
   jsonEach: (json) => sql`jsonb_array_elements(CAST(CAST(${json} AS text) AS jsonb))`,
   nextId: (table) => sql`nextval(${sql.raw(`'${table}_id_seq'`)})`,
-  set: sql`true`,
+  trueLiteral: sql`true`,
   skipLocked: sql`FOR UPDATE SKIP LOCKED`,
 };
 

@@ -2,7 +2,7 @@ import { postgresDialect } from "./schema.ts";
 import type { SQL } from "bun";
 import { Unavailable } from "../../errors.ts";
 import type { Log } from "../../log.ts";
-import { type CommitMetrics, NO_COMMIT_METRICS } from "../../metrics.ts";
+import { NO_COMMIT_METRICS } from "../../metrics.ts";
 import type { Clock } from "../../ports.ts";
 import { withTimeout } from "../../lib/with-timeout.ts";
 import { createBatch } from "../batch.ts";
@@ -38,51 +38,15 @@ export async function openPostgresStore(
   metrics = NO_COMMIT_METRICS,
   timeoutMs = OPERATION_TIMEOUT_MS,
 ): Promise<PostgresStore> {
-  const name = nameOf(url);
+  let offsetMs: number;
   try {
-    return await open(url, log, elapsed, metrics, timeoutMs);
+    offsetMs = await withCheckedConnection(url, async (sql) => {
+      await migrate(sql);
+      return await readOffset(sql, elapsed);
+    });
   } catch (error) {
-    const reason = reasonFor(error);
-    throw new DatabaseUnusable(`The database ${name} can't be opened: ${reason}.`);
+    throw unusable(url, error);
   }
-}
-
-/**
- * Opens the PostgreSQL database at `url` for reading. Rejects with `DatabaseUnusable`; the message
- * contains no password.
- */
-export async function openPostgresReader(url: string): Promise<Reader> {
-  try {
-    await withCheckedConnection(url, assertUpToDate);
-    const { tx, end } = await openConnection(url, OPENING_TIMEOUT_MS, OPENING_TIMEOUT_MS);
-    return { read: (query) => query(tx), close: async () => end() };
-  } catch (error) {
-    throw new DatabaseUnusable(`The database ${nameOf(url)} can't be opened: ${reasonFor(error)}.`);
-  }
-}
-
-/** Checks that the service can use the server, then runs `work` on a connection to it. */
-async function withCheckedConnection<T>(url: string, work: (sql: SQL) => Promise<T>): Promise<T> {
-  using first = await connect(url, OPENING_TIMEOUT_MS);
-  using second = await connect(url, OPENING_TIMEOUT_MS);
-  await withTimeout(OPENING_TIMEOUT_MS, async () => {
-    await checkSessions(first.sql, second.sql);
-    await checkServer(first.sql);
-  });
-  return await work(first.sql);
-}
-
-async function open(
-  url: string,
-  log: Log,
-  elapsed: Clock,
-  metrics: CommitMetrics,
-  timeoutMs: number,
-): Promise<PostgresStore> {
-  let offsetMs = await withCheckedConnection(url, async (sql) => {
-    await migrate(sql);
-    return await readOffset(sql, elapsed);
-  });
 
   const operations = createOperationQueue(url, elapsed, metrics, timeoutMs);
   const { enqueue } = operations;
@@ -139,6 +103,31 @@ async function open(
   };
 }
 
+/**
+ * Opens the PostgreSQL database at `url` for reading. Rejects with `DatabaseUnusable`; the message
+ * contains no password.
+ */
+export async function openPostgresReader(url: string): Promise<Reader> {
+  try {
+    await withCheckedConnection(url, assertUpToDate);
+    const { tx, end } = await openConnection(url, OPENING_TIMEOUT_MS, OPENING_TIMEOUT_MS);
+    return { read: (query) => query(tx), close: async () => end() };
+  } catch (error) {
+    throw unusable(url, error);
+  }
+}
+
+/** Checks that the service can use the server, then runs `work` on a connection to it. */
+async function withCheckedConnection<T>(url: string, work: (sql: SQL) => Promise<T>): Promise<T> {
+  using first = await connect(url, OPENING_TIMEOUT_MS);
+  using second = await connect(url, OPENING_TIMEOUT_MS);
+  await withTimeout(OPENING_TIMEOUT_MS, async () => {
+    await checkSessions(first.sql, second.sql);
+    await checkServer(first.sql);
+  });
+  return await work(first.sql);
+}
+
 /** Returns the server's time minus `elapsed`, in ms, accurate to half the round trip. */
 async function readOffset(sql: SQL, elapsed: Clock): Promise<number> {
   const askedAt = elapsed();
@@ -146,8 +135,11 @@ async function readOffset(sql: SQL, elapsed: Clock): Promise<number> {
   return ms - (askedAt + elapsed()) / 2;
 }
 
-/** Describes the database without its password. */
-function nameOf(url: string): string {
+/** Names the database without its password. */
+function unusable(url: string, error: unknown): DatabaseUnusable {
   const { host, pathname } = new URL(url);
-  return `${pathname.slice(1)} on ${host}`;
+  const reason = reasonFor(error);
+  return new DatabaseUnusable(
+    `The database ${pathname.slice(1)} on ${host} can't be opened: ${reason}.`,
+  );
 }

@@ -2,30 +2,32 @@ import { Database } from "bun:sqlite";
 import {
   closeSync,
   existsSync,
-  fsyncSync,
   linkSync,
   openSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseUnusable, describeFileError, systemCode } from "../errors.ts";
 import { isSideFile, requireDatabase } from "./database-files.ts";
+import { sizeOf, sync } from "./file-system.ts";
 import { type LastOrder, verifyOrThrow, rollBackJournal } from "./integrity.ts";
 
-/**
- * Work that yields at checkpoints and can be interrupted there: an error thrown into one ends the
- * work, which then deletes its temporary files. There are no checkpoints after the point of no
- * return.
- */
-export type Checkpointed<Result> = Generator<void, Result, void>;
+/** Work that yields at each checkpoint. */
+export type Checkpointed<Result> = Generator<Checkpoint, Result, void>;
 
-/** Test hook, called at named points. Tests kill the process there. */
-export type OnCheckpoint = (checkpoint: string) => void;
+interface Checkpoint {
+  /** For tests, which kill the process at each checkpoint. */
+  readonly name: string;
+  /**
+   * Whether the work can be interrupted: an error thrown into this checkpoint ends the work, which
+   * then deletes its temporary files. False after the point of no return.
+   */
+  readonly canStop: boolean;
+}
 
 /** Creates a hard link. Throws if the file system does not support hard links. */
 type Link = (existing: string, name: string) => void;
@@ -45,17 +47,8 @@ const SYNC_INTERVAL_MS = 20;
  * overwrites a file. Returns the last order in the copy. Throws `DatabaseUnusable`. Blocks the
  * event loop.
  */
-export function backupDatabase(
-  from: string,
-  to: string,
-  onCheckpoint: OnCheckpoint = () => {},
-  link: Link = linkSync,
-): LastOrder | undefined {
-  return runCheckpointed(checkpointedBackup(from, to, onCheckpoint, link));
-}
-
-/** Runs the work to its end, without interruption. */
-export function runCheckpointed<Result>(work: Checkpointed<Result>): Result {
+export function backupDatabase(from: string, to: string): LastOrder | undefined {
+  const work = checkpointedBackup(from, to);
   for (;;) {
     const next = work.next();
     if (next.done) return next.value;
@@ -66,7 +59,6 @@ export function runCheckpointed<Result>(work: Checkpointed<Result>): Result {
 export function* checkpointedBackup(
   from: string,
   to: string,
-  onCheckpoint: OnCheckpoint = () => {},
   link: Link = linkSync,
 ): Checkpointed<LastOrder | undefined> {
   requireDatabase(from);
@@ -89,15 +81,13 @@ export function* checkpointedBackup(
     closeSync(openSync(part, "wx", 0o600));
     try {
       copyDatabase(from, part);
-      onCheckpoint("copied");
-      yield;
+      yield { name: "copied", canStop: true };
       const lastOrder = verifyOrThrow(part, `The copy of ${from}`);
-      yield;
+      yield { name: "verified", canStop: true };
       sync(part);
-      onCheckpoint("synced");
-      yield;
-      publish(part, to, link, onCheckpoint);
-      onCheckpoint("linked");
+      yield { name: "synced", canStop: true };
+      yield* publish(part, to, link);
+      yield { name: "linked", canStop: false };
       removePart(part);
       sync(folder);
       return lastOrder;
@@ -157,7 +147,7 @@ function requireShortName(to: string, part: string) {
 }
 
 /** Moves the part to its final name. Throws EEXIST if another process has created that file. */
-function publish(part: string, to: string, link: Link, onCheckpoint: OnCheckpoint) {
+function* publish(part: string, to: string, link: Link): Checkpointed<void> {
   try {
     // A rename would overwrite a file that another process has just created.
     return link(part, to);
@@ -168,7 +158,7 @@ function publish(part: string, to: string, link: Link, onCheckpoint: OnCheckpoin
   closeSync(openSync(to, "wx", 0o600));
   try {
     writeFileSync(to, PLACEHOLDER);
-    onCheckpoint("reserved");
+    yield { name: "reserved", canStop: true };
     renameSync(part, to);
   } catch (error) {
     rmSync(to);
@@ -183,16 +173,6 @@ export function copyDatabase(from: string, to: string) {
   database.query("VACUUM INTO ?").run(to);
 }
 
-/** Syncs a file or folder to disk. */
-export function sync(path: string) {
-  const file = openSync(path, "r");
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-}
-
 /** Deletes the leftovers of interrupted backups whose file name satisfies `isOurs`. */
 export function removeAbandonedParts(folder: string, isOurs: (name: string) => boolean): void {
   for (const part of readdirSync(folder)) {
@@ -204,7 +184,7 @@ export function removeAbandonedParts(folder: string, isOurs: (name: string) => b
 }
 
 function removePlaceholder(file: string) {
-  if (statSync(file, { throwIfNoEntry: false })?.size !== PLACEHOLDER.length) return;
+  if (sizeOf(file) !== PLACEHOLDER.length) return;
   if (readFileSync(file, "utf8") === PLACEHOLDER) rmSync(file, { force: true });
 }
 
@@ -218,6 +198,6 @@ function isRunning(pid: number): boolean {
     return true;
   } catch (error) {
     // EPERM: it runs, but as another user.
-    return error instanceof Error && "code" in error && error.code === "EPERM";
+    return systemCode(error) === "EPERM";
   }
 }

@@ -6,7 +6,6 @@ import {
   readFileSync,
   readlinkSync,
   realpathSync,
-  statSync,
   chmodSync,
   type Stats,
 } from "node:fs";
@@ -14,6 +13,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { Unavailable } from "../../errors.ts";
 import type { Clock } from "../../ports.ts";
 import { DatabaseUnusable, describeFileError } from "../errors.ts";
+import { fileAt } from "./file-system.ts";
 import { requireDatabaseOfWal, targetOf } from "./orphaned-wal.ts";
 
 /**
@@ -62,10 +62,15 @@ export function createDatabaseFile(path: string): void {
  */
 export function refuseUnsafePlace(path: string): boolean {
   const refuse = (reason: string) => new DatabaseUnusable(`The database ${path} ${reason}.`);
-  const file = statOf(path, refuse);
+  let file: Stats | undefined;
+  try {
+    file = fileAt(path);
+  } catch (error) {
+    throw refuse(`can't be opened: ${describeFileError(error)}`);
+  }
   if (file === undefined) return false;
   if (!file.isFile()) throw refuse(`can't be opened: ${kindOf(file)}`);
-  refuseRoot(path);
+  refuseRoot("database", path);
   if (file.nlink > 1) {
     throw refuse(
       `has ${file.nlink} names (hard links), each with its own log, so orders could be lost: remove all names but one`,
@@ -88,14 +93,6 @@ export function isSideFile(file: string, path: string): boolean {
 /** Describes a file that is not a regular file. */
 export function kindOf(file: { isDirectory(): boolean }): string {
   return file.isDirectory() ? "it is a folder" : "it is not a regular file";
-}
-
-function statOf(path: string, refuse: (reason: string) => DatabaseUnusable) {
-  try {
-    return statSync(path, { throwIfNoEntry: false });
-  } catch (error) {
-    throw refuse(`can't be opened: ${describeFileError(error)}`);
-  }
 }
 
 /** Compares mount ids, because a bind mount within one file system has the same device number. */
@@ -121,33 +118,28 @@ function mountOf(path: string): string | undefined {
 /** Makes the files accessible to their owner only. Skips missing files and files of other users. */
 export function keepPrivate(paths: readonly string[]): void {
   for (const path of paths) {
-    const file = statSync(path, { throwIfNoEntry: false });
+    const file = fileAt(path);
     if (file === undefined || file.uid !== process.geteuid?.()) continue;
     if ((file.mode & OTHERS) !== 0) chmodSync(path, 0o600);
   }
 }
 
 /**
- * Throws `DatabaseUnusable` if root is about to open another user's database. The files that SQLite
- * creates next to it would belong to root, and stop the service later.
- */
-export function refuseRoot(databasePath: string): void {
-  refuseRootOn("database", databasePath);
-}
-
-/**
  * Throws `DatabaseUnusable` if root is about to create a file or folders in another user's folder.
  * If `folder` is missing, its nearest existing parent counts.
  */
-export function refuseRootInFolder(folder: string): void {
+function refuseRootInFolder(folder: string): void {
   const parent = dirname(folder);
-  const exists = statSync(folder, { throwIfNoEntry: false }) !== undefined;
-  if (exists || parent === folder) return refuseRootOn("folder", folder);
+  if (fileAt(folder) !== undefined || parent === folder) return refuseRoot("folder", folder);
   refuseRootInFolder(parent);
 }
 
-function refuseRootOn(kind: "database" | "folder", path: string): void {
-  const uid = statSync(path, { throwIfNoEntry: false })?.uid;
+/**
+ * Throws `DatabaseUnusable` if root is about to use another user's database or folder. The files
+ * that SQLite creates in it would belong to root, and stop the service later.
+ */
+function refuseRoot(kind: "database" | "folder", path: string): void {
+  const uid = fileAt(path)?.uid;
   if (process.geteuid?.() !== 0 || uid === undefined || uid === 0) return;
   const owner = nameOf(uid);
   throw new DatabaseUnusable(
@@ -164,7 +156,7 @@ function nameOf(uid: number): string {
  * The files of a database. `sharedMemory` is SQLite's index of the write-ahead log, shared by all
  * processes that use the database.
  */
-export interface DatabasePaths {
+interface DatabasePaths {
   readonly database: string;
   readonly wal: string;
   readonly sharedMemory: string;
@@ -243,8 +235,4 @@ function foldersOf(path: string): string[] {
 
 function isSame(a: Stats | undefined, b: Stats | undefined): boolean {
   return a?.ino === b?.ino && a?.dev === b?.dev;
-}
-
-function fileAt(path: string): Stats | undefined {
-  return statSync(path, { throwIfNoEntry: false });
 }

@@ -1,14 +1,7 @@
-import {
-  closeSync,
-  lstatSync,
-  openSync,
-  readlinkSync,
-  readSync,
-  realpathSync,
-  statSync,
-} from "node:fs";
+import { lstatSync, readlinkSync, realpathSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { DatabaseUnusable } from "../errors.ts";
+import { fileAt, readAt, sizeOf } from "./file-system.ts";
 
 /** Offset of the rollback journal's field with the database's original size in pages. */
 const FORMER_PAGES_OFFSET = 16;
@@ -31,7 +24,7 @@ export function walPath(path: string): string {
 export function requireDatabaseOfWal(path: string): void {
   const log = orphanedWal(path);
   if (log === undefined) return;
-  const state = sizeOf(path) === undefined ? "missing" : "empty";
+  const state = fileAt(path) === undefined ? "missing" : "empty";
   throw new DatabaseUnusable(
     `The database ${path} is ${state}, but its log ${log} is not: put the database file back, or restore a backup with nmservis restore.`,
   );
@@ -45,37 +38,25 @@ export function requireDatabaseOfWal(path: string): void {
 export function orphanedWal(path: string): string | undefined {
   const [log, journal] = [walPath(path), journalPath(path)];
   // Check the log first: a concurrent start writes the database before its log.
-  const logBytes = sizeOf(log);
-  const databaseBytes = sizeOf(path);
-  if (logBytes !== undefined && databaseBytes === undefined) return log;
-  if ((databaseBytes ?? 0) > 0) return undefined;
-  if ((logBytes ?? 0) > 0) return log;
+  const logFile = fileAt(log);
+  const database = fileAt(path);
+  if (logFile !== undefined && database === undefined) return log;
+  if (database !== undefined && database.size > 0) return undefined;
+  if (logFile !== undefined && logFile.size > 0) return log;
   return hasFormerPages(journal) ? journal : undefined;
 }
 
 /** Returns whether the journal's database had pages. A first start's had none. */
 function hasFormerPages(journal: string): boolean {
-  if ((sizeOf(journal) ?? 0) === 0) return false;
-  const pages = Buffer.alloc(FORMER_PAGES_BYTES);
-  const descriptor = openSync(journal, "r");
-  try {
-    readSync(descriptor, pages, 0, FORMER_PAGES_BYTES, FORMER_PAGES_OFFSET);
-  } finally {
-    closeSync(descriptor);
-  }
-  return pages.readUInt32BE() > 0;
+  if (sizeOf(journal) === 0) return false;
+  return readAt(journal, FORMER_PAGES_OFFSET, FORMER_PAGES_BYTES).readUInt32BE() > 0;
 }
 
 /** Follows symbolic links, even to a missing file. */
 export function targetOf(path: string): string {
   const link = lstatSync(path, { throwIfNoEntry: false });
-  if (!link?.isSymbolicLink() || statSync(path, { throwIfNoEntry: false }) !== undefined) {
+  if (!link?.isSymbolicLink() || fileAt(path) !== undefined) {
     return link === undefined ? path : realpathSync(path);
   }
   return targetOf(resolve(dirname(path), readlinkSync(path)));
-}
-
-/** Returns the file's size; undefined if there is no file. */
-function sizeOf(path: string): number | undefined {
-  return statSync(path, { throwIfNoEntry: false })?.size;
 }

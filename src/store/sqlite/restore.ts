@@ -1,23 +1,9 @@
 import { Database } from "bun:sqlite";
-import {
-  closeSync,
-  copyFileSync,
-  openSync,
-  readSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { copyFileSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import {
-  copyDatabase,
-  sync,
-  type Checkpointed,
-  type OnCheckpoint,
-  runCheckpointed,
-} from "./backup.ts";
+import { type Checkpointed, copyDatabase } from "./backup.ts";
 import { DatabaseUnusable, describeFileError } from "../errors.ts";
+import { fileAt, readAt, sizeOf, sync } from "./file-system.ts";
 import { lockDatabase } from "./lock.ts";
 import { journalPath, walPath, orphanedWal } from "./orphaned-wal.ts";
 import {
@@ -36,7 +22,7 @@ const SKIPPED_IDS = 1_000_000;
 const TABLES_WITH_IDS = ["users", "orders", "order_events"];
 
 /** Result of a restore. */
-export interface Restoration {
+interface Restoration {
   /** The newest order in the restored database. */
   readonly restored: LastOrder | undefined;
   /** Whether the backup is a database file in WAL mode that was copied without its log. */
@@ -53,37 +39,26 @@ export interface Restoration {
  * Replaces the SQLite database at `path` with the backup at `from`. Keeps the old database next
  * to it, under a name that contains `time`. At any moment, `path` is the complete old or the
  * complete new database. Ids of the old database are not reused. Throws `DatabaseUnusable`, also
- * if a service is using the database.
+ * if a service is using the database. Blocks the event loop between checkpoints.
  */
-export function restoreDatabase(
-  from: string,
-  path: string,
-  time: string,
-  onCheckpoint: OnCheckpoint = () => {},
-): Restoration {
-  return runCheckpointed(checkpointedRestore(from, path, time, onCheckpoint));
-}
-
-/** Works like `restoreDatabase`, with checkpoints. */
 export function* checkpointedRestore(
   from: string,
   path: string,
   time: string,
-  onCheckpoint: OnCheckpoint = () => {},
 ): Checkpointed<Restoration> {
   try {
     const isRawCopy = inspectBackup(from);
     refuseOwnFile(from, path);
     const restored = verifyOrThrow(from, `The backup ${from}`);
-    yield;
+    yield { name: "verified", canStop: true };
     const isLost = orphanedWal(path) !== undefined;
     // The lock needs the file to exist, and prevents a service from starting meanwhile.
     createDatabaseFile(path);
     const unlock = lockDatabase(path);
     try {
-      onCheckpoint("locked");
+      yield { name: "locked", canStop: true };
       // A rename to a symbolic link would replace the link, not the database.
-      const replaced = yield* replaceDatabase(from, realpathSync(path), isLost, time, onCheckpoint);
+      const replaced = yield* replaceDatabase(from, realpathSync(path), isLost, time);
       return { restored, isRawCopy, ...replaced };
     } finally {
       unlock();
@@ -103,7 +78,6 @@ function* replaceDatabase(
   path: string,
   isLost: boolean,
   time: string,
-  onCheckpoint: OnCheckpoint,
 ): Checkpointed<Pick<Restoration, "old" | "isOldReadable" | "kept">> {
   const next = `${path}.restoring`;
   try {
@@ -111,20 +85,18 @@ function* replaceDatabase(
     const old = exists || isLost ? readOld(path) : NOTHING;
     rmSync(next, { force: true });
     copyDatabase(from, next);
-    onCheckpoint("copied");
-    yield;
+    yield { name: "copied", canStop: true };
     raiseSequences(next, old.sequences);
     sync(next);
-    onCheckpoint("raised");
-    yield;
+    yield { name: "raised", canStop: true };
     const kept = exists ? `${path}.before-${time}` : undefined;
     if (kept !== undefined) keepOld(path, kept);
     // SQLite would apply the old database's logs to the new one.
     for (const file of [walPath(path), journalPath(path)]) rmSync(file, { force: true });
-    onCheckpoint("kept");
+    yield { name: "kept", canStop: false };
     renameSync(next, path);
     sync(dirname(path));
-    onCheckpoint("renamed");
+    yield { name: "renamed", canStop: false };
     const isOldReadable = old.sequences !== undefined;
     return { old: old.lastOrder, isOldReadable, kept };
   } finally {
@@ -143,7 +115,7 @@ const FORMAT_OFFSET = 18;
  * a file.
  */
 function inspectBackup(path: string): boolean {
-  const file = statSync(path, { throwIfNoEntry: false });
+  const file = fileAt(path);
   if (file === undefined) throw new DatabaseUnusable(`There is no backup ${path}.`);
   if (!file.isFile()) throw new DatabaseUnusable(`${path} is not a backup: ${kindOf(file)}.`);
   // Opening an empty database would delete its log.
@@ -151,14 +123,7 @@ function inspectBackup(path: string): boolean {
   if (log !== undefined) {
     throw new DatabaseUnusable(`The backup ${path} is empty, but its log ${log} is not.`);
   }
-  const header = Buffer.alloc(FORMAT_OFFSET + 2);
-  const descriptor = openSync(path, "r");
-  try {
-    readSync(descriptor, header, 0, header.length, 0);
-  } finally {
-    closeSync(descriptor);
-  }
-  const hadLog = header.subarray(FORMAT_OFFSET).every((byte) => byte === WAL_FORMAT);
+  const hadLog = readAt(path, FORMAT_OFFSET, 2).every((byte) => byte === WAL_FORMAT);
   return hadLog && sizeOf(walPath(path)) === 0;
 }
 
@@ -168,17 +133,13 @@ function inspectBackup(path: string): boolean {
  */
 function refuseOwnFile(from: string, path: string): void {
   refuseUnsafePlace(path);
-  const [backup, database] = [statSync(from), statSync(path, { throwIfNoEntry: false })];
+  const [backup, database] = [statSync(from), fileAt(path)];
   if (backup.ino === database?.ino && backup.dev === database.dev) {
     throw new DatabaseUnusable(`${from} is the database ${path} itself: name a backup.`);
   }
   if (isSideFile(from, path)) {
     throw new DatabaseUnusable(`${from} is a file of the database ${path}: name a backup.`);
   }
-}
-
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 /** A row of SQLite's `sqlite_sequence`: `seq` is the highest id that the table has used. */

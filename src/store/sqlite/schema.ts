@@ -6,7 +6,7 @@ export const sqliteDialect: Dialect = {
   isShared: false,
   jsonEach: (json) => sql`json_each(${json})`,
   nextId: () => sql`NULL`,
-  set: sql`1`,
+  trueLiteral: sql`1`,
   // SQLite runs one writing transaction at a time.
   skipLocked: sql``,
 };

@@ -1,5 +1,5 @@
 import { Database, SQLiteError } from "bun:sqlite";
-import { realpathSync, rmSync, statSync } from "node:fs";
+import { realpathSync, rmSync } from "node:fs";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import type { Log } from "../../log.ts";
 import { type CommitMetrics, NO_COMMIT_METRICS } from "../../metrics.ts";
@@ -11,6 +11,7 @@ import {
   watchDatabaseFiles,
 } from "./database-files.ts";
 import { describeFileError, DatabaseUnusable } from "../errors.ts";
+import { sizeOf } from "./file-system.ts";
 import { lockDatabase, lockPath } from "./lock.ts";
 import { walPath, requireDatabaseOfWal } from "./orphaned-wal.ts";
 import { sqliteDialect, tables } from "./schema.ts";
@@ -45,9 +46,9 @@ const CHECKPOINT_PAGES = 2000;
 const LOG_SIZE_LIMIT_BYTES = 16 * 1024 * 1024;
 
 /**
- * Opens the SQLite database at `path`, or one in memory if it is `:memory:`. Creates or migrates it
- * first. Throws `DatabaseUnusable`, and leaves the database unchanged, if another process is using
- * it or it can't be used. `elapsed` is a monotonic clock in ms.
+ * Opens the SQLite database at `path`. Creates or migrates it first. Throws `DatabaseUnusable`, and
+ * leaves the database unchanged, if another process is using it or it can't be used. `elapsed` is a
+ * monotonic clock in ms.
  */
 export function openSqliteStore(
   path: string,
@@ -56,7 +57,18 @@ export function openSqliteStore(
   metrics = NO_COMMIT_METRICS,
 ): Store {
   try {
-    return path === ":memory:" ? openInMemory(metrics) : openFile(path, log, elapsed, metrics);
+    requireDatabaseOfWal(path);
+    // The lock is named after the file's real path, which a dangling link does not have.
+    createDatabaseFile(path);
+    const unlock = lockDatabase(path);
+    try {
+      checkOnOpen(path, log);
+      keepOldVersion(path, log);
+      return openLocked(path, log, elapsed, metrics, unlock);
+    } catch (error) {
+      unlock();
+      throw error;
+    }
   } catch (error) {
     throw unusable(path, error);
   }
@@ -66,9 +78,7 @@ function unusable(path: string, cause: unknown): DatabaseUnusable {
   if (cause instanceof DatabaseUnusable) return cause;
   return new DatabaseUnusable(
     `The database ${path} can't be opened: ${describeFileError(cause)}.`,
-    {
-      cause,
-    },
+    { cause },
   );
 }
 
@@ -103,47 +113,9 @@ export function openSqliteReader(path: string): Reader {
   }
 }
 
-function openInMemory(metrics: CommitMetrics): Store {
-  const database = openConnection(":memory:");
-  const commits = createGroupCommit(database, drizzleOn(database), () => {}, metrics);
-  const { run, later, ping, close, countQueued } = commits;
-  return {
-    isShared: sqliteDialect.isShared,
-    run,
-    // No other connection can see the data.
-    read: run,
-    batch: createBatch({ run, later, metrics }),
-    measure: async () => ({
-      queuedTransactions: countQueued(),
-      databaseBytes: 0,
-      walBytes: 0,
-    }),
-    ping,
-    async close() {
-      await close();
-      database.close();
-    },
-  };
-}
-
-function openFile(path: string, log: Log, elapsed: Clock, metrics: CommitMetrics): Store {
-  requireDatabaseOfWal(path);
-  // The lock is named after the file's real path, which a dangling link does not have.
-  createDatabaseFile(path);
-  const unlock = lockDatabase(path);
-  try {
-    checkOnOpen(path, log);
-    keepOldVersion(path, log);
-    return openLocked(path, log, elapsed, metrics, unlock);
-  } catch (error) {
-    unlock();
-    throw error;
-  }
-}
-
 /** Keeps a copy of an older version's database before it is migrated. */
 function keepOldVersion(path: string, log: Log): void {
-  const migrations = statSync(path).size === 0 ? undefined : appliedIfOld(path);
+  const migrations = sizeOf(path) === 0 ? undefined : appliedIfOld(path);
   if (migrations === undefined) return;
   const kept = `${realpathSync(path)}.before-schema-${migrations + 1}`;
   // Left by an interrupted start, or by an upgrade that was undone: later orders are missing.
@@ -227,7 +199,7 @@ function openLocked(
 }
 
 /** Opens a connection for writing, in WAL mode, and migrates the database. */
-function openConnection(path: string): Database {
+export function openConnection(path: string): Database {
   const database = new Database(path, { create: true, readwrite: true, strict: true });
   try {
     // First, because every later line may have to wait for a reader.
@@ -256,14 +228,11 @@ function openConnection(path: string): Database {
   }
 }
 
-function drizzleOn(database: Database): Tx {
+/** Returns the query builders on a connection. */
+export function drizzleOn(database: Database): Tx {
   const builders = drizzle({ client: database, casing: "snake_case" });
   // `as`: SQLite's builders are compatible as far as the queries use them.
   return Object.assign(builders, { tables, sqlDialect: sqliteDialect }) as unknown as Tx;
-}
-
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 function checkForeignKeys(database: Database): void {
