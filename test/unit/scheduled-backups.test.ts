@@ -132,6 +132,7 @@ test("`check` ignores backups with a future date and shows no negative age", asy
       {
         environment: { DATABASE_URL: `file:${path}`, BACKUP_DIR: backups },
         print: (line) => void lines.push(line),
+        written: async () => {},
         writeBytes: async (bytes) => bytes.length,
         isTerminal: false,
         now: () => NOW,
