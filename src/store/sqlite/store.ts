@@ -1,9 +1,10 @@
 import { Database, SQLiteError } from "bun:sqlite";
-import { realpathSync, rmSync, statSync } from "node:fs";
+import { realpathSync, renameSync, rmSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import type { Log } from "../../log.ts";
 import { type CommitMetrics, NO_COMMIT_METRICS } from "../../metrics.ts";
-import { backupDatabase } from "./backup.ts";
+import { backupDatabase, sync } from "./backup.ts";
 import {
   keepPrivate,
   createDatabaseFile,
@@ -146,9 +147,13 @@ function keepOldVersion(path: string, log: Log): void {
   const migrations = statSync(path).size === 0 ? undefined : appliedIfOld(path);
   if (migrations === undefined) return;
   const kept = `${realpathSync(path)}.before-schema-${migrations + 1}`;
-  // Left by an interrupted start, or by an upgrade that was undone: later orders are missing.
-  rmSync(kept, { force: true });
-  backupDatabase(path, kept);
+  const next = `${kept}.new`;
+  // Left by an interrupted start.
+  rmSync(next, { force: true });
+  backupDatabase(path, next);
+  // Replaces the copy of an upgrade that was undone: later orders are missing from it.
+  renameSync(next, kept);
+  sync(dirname(kept));
   log.info(`Migrating the database ${path}; the old version is kept in ${kept}.`);
 }
 
