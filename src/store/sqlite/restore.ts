@@ -1,14 +1,5 @@
 import { Database } from "bun:sqlite";
-import {
-  closeSync,
-  copyFileSync,
-  openSync,
-  readSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { copyFileSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import {
   copyDatabase,
@@ -19,6 +10,7 @@ import {
 } from "./backup.ts";
 import { DatabaseUnusable, describeFileError } from "../errors.ts";
 import { lockDatabase } from "./lock.ts";
+import { readHeader } from "./file-header.ts";
 import { journalPath, walPath, orphanedWal } from "./orphaned-wal.ts";
 import {
   createDatabaseFile,
@@ -133,12 +125,6 @@ function* replaceDatabase(
 }
 
 /**
- * SQLite's read and write versions in the file header: both are 2 in WAL mode, and 1 in a backup.
- */
-const WAL_FORMAT = 2;
-const FORMAT_OFFSET = 18;
-
-/**
  * Returns whether the backup is a raw copy without its log. Throws `DatabaseUnusable` if it is not
  * a file.
  */
@@ -151,15 +137,7 @@ function inspectBackup(path: string): boolean {
   if (log !== undefined) {
     throw new DatabaseUnusable(`The backup ${path} is empty, but its log ${log} is not.`);
   }
-  const header = Buffer.alloc(FORMAT_OFFSET + 2);
-  const descriptor = openSync(path, "r");
-  try {
-    readSync(descriptor, header, 0, header.length, 0);
-  } finally {
-    closeSync(descriptor);
-  }
-  const hadLog = header.subarray(FORMAT_OFFSET).every((byte) => byte === WAL_FORMAT);
-  return hadLog && sizeOf(walPath(path)) === 0;
+  return readHeader(path).isInWalMode && sizeOf(walPath(path)) === 0;
 }
 
 /**

@@ -12,6 +12,7 @@ import {
   watchDatabaseFiles,
 } from "./database-files.ts";
 import { describeFileError, DatabaseUnusable } from "../errors.ts";
+import { watchHeader } from "./file-header.ts";
 import { lockDatabase, lockPath } from "./lock.ts";
 import { walPath, requireDatabaseOfWal } from "./orphaned-wal.ts";
 import { sqliteDialect, tables } from "./schema.ts";
@@ -180,7 +181,8 @@ function openLocked(
       lock: lockPath(path),
     };
     keepPrivate(Object.values(paths));
-    const checkFiles = watchDatabaseFiles(paths, elapsed, (bytes) => {
+    const header = watchHeader(path);
+    const checkFiles = watchDatabaseFiles(paths, elapsed, header.check, (bytes) => {
       const mebibytes = Math.round(bytes / 1024 ** 2);
       log.warn(
         `${paths.wal} has grown to ${mebibytes} MiB: a reader has kept ${path} open for too long.`,
@@ -189,6 +191,8 @@ function openLocked(
     const commits = createGroupCommit(database, drizzleOn(database), checkFiles, metrics);
     const { run, later, ping, close, countQueued } = commits;
     const reader = new Database(path, { readonly: true, strict: true });
+    // From its first read on, it holds a lock, which `close` needs.
+    reader.run("PRAGMA schema_version");
     const readerTx = drizzleOn(reader);
     return {
       isShared: sqliteDialect.isShared,
@@ -210,17 +214,22 @@ function openLocked(
       ping,
       async close() {
         await close();
-        reader.close();
         try {
           // The checkpoint would truncate a log that others need: copies of a replaced database, or
           // readers with a different -shm, which it does not see.
           checkFiles(true);
+          reader.close(true);
           // Moves all data into the database file; a remaining log is empty.
           database.run("PRAGMA wal_checkpoint(TRUNCATE)");
         } catch {
           // The data then stays in two files, which is just as safe.
         } finally {
-          database.close();
+          // `true`: otherwise a statement keeps the connection open, and Bun checkpoints on exit.
+          database.close(true);
+          // If the reader is still open, SQLite did not checkpoint the log either: the reader holds
+          // a lock on the database, and can't checkpoint itself.
+          reader.close(true);
+          header.close();
           unlock();
         }
       },
