@@ -18,7 +18,7 @@ import { createLog } from "../../src/log.ts";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
 import { moveDatabase } from "../../src/store/move.ts";
 import { watchDatabaseFiles } from "../../src/store/sqlite/database-files.ts";
-import { readHeader, watchHeader } from "../../src/store/sqlite/file-header.ts";
+import { readHeader, watchHeaders } from "../../src/store/sqlite/file-headers.ts";
 import { restoreDatabase } from "../../src/store/sqlite/restore.ts";
 import { openSqliteReader } from "../../src/store/sqlite/store.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
@@ -311,17 +311,33 @@ describe("database overwritten while in use", () => {
     await makeDatabase(path);
     const older = readFileSync(path);
     await openStore(path).close();
-    const watch = watchHeader(path);
+    const wal = `${path}-wal`;
+    writeFileSync(wal, "");
+    const watch = watchHeaders({ database: path, wal });
     try {
       watch.check();
       overwrite(path, older);
-      expect(watch.check).toThrow("was overwritten while in use");
+      expect(watch.check).toThrow("x.db was overwritten while in use");
       overwrite(path, new Uint8Array());
-      expect(watch.check).toThrow("was overwritten while in use");
+      expect(watch.check).toThrow("x.db was overwritten while in use");
     } finally {
       watch.close();
     }
   });
+});
+
+test("log emptied while in use: the service answers 503 after the next write", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  await using service = await spawnService({ DATABASE_URL: `file:${path}` });
+  const user = await service.userId();
+  truncateSync(`${path}-wal`);
+  const order = (key: string) => service.order(user, { "idempotency-key": key });
+  for (let count = 0; (await order(`${count}`)).status === 200; count++) await Bun.sleep(10);
+  expect((await service.get("/health")).status).toBe(503);
+  expect((await order("late")).status).toBe(503);
+  expect(await service.end("SIGTERM")).toBe(0);
+  expect(service.printed()).toContain(`the file ${path}-wal was overwritten while in use`);
 });
 
 test("process keeps its log if the database is replaced by a copy before SIGTERM", async () => {

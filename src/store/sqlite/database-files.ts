@@ -183,13 +183,13 @@ const COMPLETE_AFTER_CHANGE_MS = 2500;
 /**
  * Returns a check that throws `Unavailable` if one of the files was deleted or replaced since this
  * call. SQLite would keep writing to a deleted file or, without the shared memory, overwrite the
- * WAL while another process reads it. Complete checks include `checkHeader`. The check calls
+ * WAL while another process reads it. Complete checks include `checkHeaders`. The check calls
  * `onLargeWal` with the WAL's size when it has become large. `elapsed` is a monotonic clock in ms.
  */
 export function watchDatabaseFiles(
   paths: DatabasePaths,
   elapsed: Clock,
-  checkHeader: () => void,
+  checkHeaders: () => void,
   onLargeWal: (bytes: number) => void,
 ): (isComplete?: boolean) => void {
   const opened = Object.values(paths).map((path) => ({ path, file: fileAt(path) }));
@@ -234,7 +234,7 @@ export function watchDatabaseFiles(
       if (isLarge && !wasLarge) onLargeWal(found.size);
       wasLarge = isLarge;
     }
-    checkHeader();
+    checkHeaders();
   }
 }
 

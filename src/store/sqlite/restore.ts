@@ -10,7 +10,7 @@ import {
 } from "./backup.ts";
 import { DatabaseUnusable, describeFileError } from "../errors.ts";
 import { lockDatabase } from "./lock.ts";
-import { readHeader } from "./file-header.ts";
+import { readHeader } from "./file-headers.ts";
 import { journalPath, walPath, orphanedWal } from "./orphaned-wal.ts";
 import {
   createDatabaseFile,

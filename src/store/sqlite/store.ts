@@ -12,7 +12,7 @@ import {
   watchDatabaseFiles,
 } from "./database-files.ts";
 import { describeFileError, DatabaseUnusable } from "../errors.ts";
-import { watchHeader } from "./file-header.ts";
+import { watchHeaders } from "./file-headers.ts";
 import { lockDatabase, lockPath } from "./lock.ts";
 import { walPath, requireDatabaseOfWal } from "./orphaned-wal.ts";
 import { sqliteDialect, tables } from "./schema.ts";
@@ -181,8 +181,8 @@ function openLocked(
       lock: lockPath(path),
     };
     keepPrivate(Object.values(paths));
-    const header = watchHeader(path);
-    const checkFiles = watchDatabaseFiles(paths, elapsed, header.check, (bytes) => {
+    const headers = watchHeaders(paths);
+    const checkFiles = watchDatabaseFiles(paths, elapsed, headers.check, (bytes) => {
       const mebibytes = Math.round(bytes / 1024 ** 2);
       log.warn(
         `${paths.wal} has grown to ${mebibytes} MiB: a reader has kept ${path} open for too long.`,
@@ -229,7 +229,7 @@ function openLocked(
           // If the reader is still open, SQLite did not checkpoint the log either: the reader holds
           // a lock on the database, and can't checkpoint itself.
           reader.close(true);
-          header.close();
+          headers.close();
           unlock();
         }
       },
