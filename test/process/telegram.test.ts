@@ -326,7 +326,7 @@ test("service notifies the chat of each paid order, retries after a 502, and nev
   expect(service.printed()).not.toContain("a-secret-of-the-bot");
 });
 
-test("service that can't listen notifies nobody, so restarts in a loop repeat no message", async () => {
+test("service that can't listen sends no notification, so restarts in a loop repeat no message", async () => {
   using folder = temporaryFolder();
   let calls = 0;
   using api = Bun.serve({

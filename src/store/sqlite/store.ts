@@ -226,8 +226,8 @@ function openLocked(
         } finally {
           // `true`: otherwise a statement keeps the connection open, and Bun checkpoints on exit.
           database.close(true);
-          // If the reader is still open, SQLite did not checkpoint the log either: the reader holds
-          // a lock on the database, and can't checkpoint itself.
+          // Last, if it is still open: because of its lock on the database, SQLite did not checkpoint
+          // when the other connection closed, and a read-only connection can't.
           reader.close(true);
           headers.close();
           unlock();
