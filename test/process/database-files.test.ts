@@ -340,7 +340,11 @@ test("log emptied while in use: the service answers 503 after the next write", a
   expect(service.printed()).toContain(`the file ${path}-wal was overwritten while in use`);
 });
 
-test("process keeps its log if the database is replaced by a copy before SIGTERM", async () => {
+test.each([
+  ["replaced by a copy, with its log", (path: string) => renameSync(`${path}.new`, path)],
+  ["left without its -wal", (path: string) => rmSync(`${path}-wal`)],
+  ["left without its -shm", (path: string) => rmSync(`${path}-shm`)],
+])("database %s before SIGTERM has all orders at the next start", async (_how, change) => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   {
@@ -348,7 +352,7 @@ test("process keeps its log if the database is replaced by a copy before SIGTERM
     const user = await service.userId();
     copyFileSync(path, `${path}.new`);
     await service.order(user);
-    renameSync(`${path}.new`, path);
+    change(path);
     expect(await service.end("SIGTERM")).toBe(0);
   }
   await using next = await spawnService({ DATABASE_URL: `file:${path}` });

@@ -215,10 +215,13 @@ function openLocked(
       async close() {
         await close();
         try {
-          // The checkpoint would truncate a log that others need: copies of a replaced database, or
+          headers.check();
+          // SQLite checkpoints when the last connection closes, unless the database was moved. That
+          // even saves the content of a deleted log.
+          reader.close(true);
+          // This checkpoint would truncate a log that others need: copies of a replaced database, or
           // readers with a different -shm, which it does not see.
           checkFiles(true);
-          reader.close(true);
           // Moves all data into the database file; a remaining log is empty.
           database.run("PRAGMA wal_checkpoint(TRUNCATE)");
         } catch {
@@ -226,8 +229,8 @@ function openLocked(
         } finally {
           // `true`: otherwise a statement keeps the connection open, and Bun checkpoints on exit.
           database.close(true);
-          // Last, if it is still open: because of its lock on the database, SQLite did not checkpoint
-          // when the other connection closed, and a read-only connection can't.
+          // Last, if a file was overwritten: because of this connection's lock on the database,
+          // SQLite did not checkpoint, and a read-only connection can't.
           reader.close(true);
           headers.close();
           unlock();
