@@ -111,6 +111,7 @@ async function run(): Promise<void> {
         {
           environment: process.env,
           print: output.write,
+          written: output.end,
           writeBytes,
           isTerminal: process.stdout.isTTY,
           now: Date.now,

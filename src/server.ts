@@ -23,9 +23,10 @@ export async function startServer(dependencies: Dependencies): Promise<Server> {
   const { host, port, paymentTimeoutMs } = dependencies.config;
   const app = createApp(dependencies);
   const stopping = new AbortController();
-  // Started before listening, so that earlier processes' unfinished work comes first.
-  const workers = app.run(stopping.signal);
   const server = listen(app.http, host, port, paymentTimeoutMs);
+  // Not before: a process that can't listen would repeat a notification on each restart. In the same
+  // turn of the event loop, so that earlier processes' unfinished work comes before any request.
+  const workers = app.run(stopping.signal);
 
   return {
     url: server.url.origin,

@@ -7,6 +7,8 @@ export interface Context {
   readonly environment: Environment;
   /** Prints a line of the command's output, however slow the reader is. */
   readonly print: (line: string) => void;
+  /** Resolves when all printed lines are written, or lost because the reader is gone. */
+  readonly written: () => Promise<void>;
   /** Writes some or all of the bytes to stdout; resolves to the number written. */
   readonly writeBytes: (bytes: Uint8Array) => Promise<number>;
   /** Whether stdout is a terminal. */

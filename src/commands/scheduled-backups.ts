@@ -35,29 +35,35 @@ interface BackupOptions {
 export async function runBackups(options: BackupOptions, signal: AbortSignal): Promise<void> {
   const { folder, everyMs, makeBackup, log, metrics, now, pause = realPause } = options;
   let failedAt: number | undefined;
+  // Until the folder can be read: without a value, the alert about missing backups would not fire.
+  metrics.setLastBackup(0);
   while (!signal.aborted) {
+    if (isPast(failedAt, RETRY_MS, now())) failedAt = await backUpIfDue();
+    await pause(POLL_MS, signal);
+  }
+
+  /** Returns the time of a failure. */
+  async function backUpIfDue(): Promise<number | undefined> {
     try {
       mkdirSync(folder, { recursive: true });
       removeAbandonedParts(folder, (name) => backupTime(name) !== undefined);
       const last = lastBackupAt(readdirSync(folder), now());
       metrics.setLastBackup(last ?? 0);
-      if (isPast(last, everyMs, now()) && isPast(failedAt, RETRY_MS, now())) {
-        const name = backupName(now());
-        const file = join(folder, name);
-        await makeBackup(file);
-        log.info(`Backed up to ${file}.`);
-        failedAt = undefined;
-        metrics.countBackup("success");
-        metrics.setLastBackup(backupTime(name) ?? 0);
-        removeOldest(options, name);
-      }
+      if (!isPast(last, everyMs, now())) return undefined;
+      const name = backupName(now());
+      const file = join(folder, name);
+      await makeBackup(file);
+      log.info(`Backed up to ${file}.`);
+      metrics.countBackup("success");
+      metrics.setLastBackup(backupTime(name) ?? 0);
+      removeOldest(options, name);
+      return undefined;
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted) return undefined;
       metrics.countBackup("failure");
       log.error("The backup failed; it will be retried in an hour.", error);
-      failedAt = now();
+      return now();
     }
-    await pause(POLL_MS, signal);
   }
 }
 

@@ -14,6 +14,7 @@ import { openSqliteStore } from "../store/sqlite/store.ts";
 import type { Store } from "../store/store.ts";
 import type { Context, RunCommand } from "./command.ts";
 import { runBackups } from "./scheduled-backups.ts";
+import { stopSignals } from "./terminal.ts";
 
 /** Shorter keys can be brute-forced, at a few thousand requests per second. */
 const MIN_KEY_LENGTH = 16;
@@ -163,7 +164,7 @@ function createWebhookOf({ webhookUrl: url, webhookSecret: secret }: Config, con
 /** Resolves with the first signal that asks the process to stop. */
 function nextSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    // A closing terminal sends SIGHUP. Under npx, Ctrl-C arrives twice; the second is ignored.
-    process.on("SIGTERM", resolve).on("SIGINT", resolve).on("SIGHUP", resolve);
+    // Under npx, Ctrl-C arrives twice; the second is ignored.
+    for (const signal of stopSignals()) process.on(signal, resolve);
   });
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { LastOrder } from "../store/sqlite/integrity.ts";
 import { inSum } from "../lib/format.ts";
 import type { Clock } from "../ports.ts";
@@ -64,7 +65,25 @@ export function createProgress(unit: string, elapsed: Clock) {
   };
 }
 
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/**
+ * Returns the signals that ask the process to stop. A closing terminal sends SIGHUP. `nohup` has the
+ * process ignore it, and a handler would undo that.
+ */
+export function stopSignals(): NodeJS.Signals[] {
+  return isHangupIgnored() ? ["SIGINT", "SIGTERM"] : ["SIGINT", "SIGTERM", "SIGHUP"];
+}
+
+function isHangupIgnored(): boolean {
+  try {
+    const status = readFileSync("/proc/self/status", "utf8");
+    const [, lastDigit = "0"] = /^SigIgn:.*([0-9a-f])$/m.exec(status) ?? [];
+    // SIGHUP is signal 1, the lowest bit.
+    return Number.parseInt(lastDigit, 16) % 2 === 1;
+  } catch {
+    // Only Linux has this file.
+    return false;
+  }
+}
 
 /**
  * Runs the work. A signal interrupts it at its next checkpoint: the work cleans up, and the promise
@@ -73,7 +92,8 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 export async function runUntilSignal<Result>(work: Checkpointed<Result>): Promise<Result> {
   let received: NodeJS.Signals | undefined;
   const onSignal = (signal: NodeJS.Signals) => (received ??= signal);
-  for (const signal of SIGNALS) process.on(signal, onSignal);
+  const signals = stopSignals();
+  for (const signal of signals) process.on(signal, onSignal);
   try {
     let next = work.next();
     while (!next.done) {
@@ -84,7 +104,7 @@ export async function runUntilSignal<Result>(work: Checkpointed<Result>): Promis
     }
     return next.value;
   } finally {
-    for (const signal of SIGNALS) process.off(signal, onSignal);
+    for (const signal of signals) process.off(signal, onSignal);
   }
 }
 

@@ -89,10 +89,13 @@ export function createChangeStage({
     if (order.stage !== seen || stageAt !== (seenAt ?? stageAt)) return changed;
     const next = nextOf(order, seen, change, last, at);
     if (next === undefined) return { kind: "no_such_transition" };
+    // Later than the last one, even if the clock was set back: receivers of webhooks ignore events
+    // with an older time.
+    const enteredAt = Math.max(at, stageAt + 1);
     const moved =
       change.verb === "refund"
         ? await markRefunded(tx, { orderId, fromAt: stageAt })
-        : await setStage(tx, { orderId, at, from: seen, fromAt: stageAt, ...next });
+        : await setStage(tx, { orderId, at: enteredAt, from: seen, fromAt: stageAt, ...next });
     // On PostgreSQL, another instance may have changed the order since it was read.
     if (moved.length === 0) return changed;
     await insertEvent(tx, {

@@ -13,23 +13,29 @@ export const WEBHOOK_TIMEOUT_MS = 5000;
 const LONG_UNDELIVERED_MS = 3_600_000;
 
 /**
- * Attempts before giving up on an event: their pauses add up to 72 h 18 min. The event's age does
- * not count, because the clock may have been wrong when it was written.
+ * Attempts before giving up on an event: their pauses add up to 72 h 18 min. The age alone does not
+ * count, because the clock may have been wrong when the event was written.
  */
-const MAX_ATTEMPTS = 79;
+const MIN_ATTEMPTS = 79;
 
-interface DeliverDependencies extends Needs<"store" | "log"> {
+/**
+ * The age before giving up on an event. Each successful delivery of another event causes an early
+ * attempt, so that 79 attempts can take just a day.
+ */
+const MIN_AGE_MS = 72 * 3_600_000;
+
+interface DeliverDependencies extends Needs<"store" | "log" | "now"> {
   readonly webhook: WebhookSender;
   /** Aborts running deliveries, which then fail. */
   readonly cutoff: AbortSignal;
 }
 
 /**
- * Returns a function that delivers an event and records the delivery, or gives up after the last
- * attempt. It rejects if another attempt is needed.
+ * Returns a function that delivers an event and records the delivery, or gives up after three days
+ * of failures. It rejects if another attempt is needed.
  */
 export function createDeliverEvent(dependencies: DeliverDependencies) {
-  const { store, webhook, log, cutoff } = dependencies;
+  const { store, webhook, log, now, cutoff } = dependencies;
 
   async function send(event: Delivery): Promise<void> {
     const { id, orderId, at } = event;
@@ -40,11 +46,11 @@ export function createDeliverEvent(dependencies: DeliverDependencies) {
   }
 
   return async (event: Delivery): Promise<void> => {
-    const { id, orderId, attempt } = event;
+    const { id, orderId, attempt, at } = event;
     try {
       await send(event);
     } catch (error) {
-      if (attempt < MAX_ATTEMPTS) throw error;
+      if (attempt < MIN_ATTEMPTS || Math.abs(now() - at) < MIN_AGE_MS) throw error;
       log.error(
         `Webhook event ${id} of order ${orderId} was given up after ${attempt} attempts: ${reasonOf(error)}`,
       );

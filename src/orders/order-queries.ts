@@ -29,13 +29,19 @@ export const ordersOfUser = prepared((tx: ReadTx, { orders }) =>
     .limit(value("limit")),
 );
 
-/** Selects the newest `limit` orders, newest first; only those in `status` unless it is null. */
+/**
+ * Selects up to `limit` orders with ids below `before`, newest first; only those in `status` unless
+ * it is null.
+ */
 export const latestOrders = prepared((tx: ReadTx, { orders }) =>
   tx
     .select()
     .from(orders)
     .where(
-      sql`(CAST(${value("status")} AS text) IS NULL OR ${orders.status} = CAST(${value("status")} AS text))`,
+      and(
+        lt(orders.id, value("before")),
+        sql`(CAST(${value("status")} AS text) IS NULL OR ${orders.status} = CAST(${value("status")} AS text))`,
+      ),
     )
     .orderBy(desc(orders.id))
     .limit(value("limit")),

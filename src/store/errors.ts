@@ -9,7 +9,7 @@ export class DatabaseUnusable extends Error {
 /** Matches "EACCES: permission denied, open '/x'". Our messages name the file already. */
 const SYSTEM_MESSAGE = /^(E[A-Z0-9]+): (.+?), \w+/;
 
-/** SQLite's errors if the folder does not permit new files, such as the -wal and -shm. */
+/** SQLite's errors if the folder or the disk permits no new files, such as the -wal and -shm. */
 const NO_SIDE_FILES = /^SQLITE_(CANTOPEN|READONLY_DIRECTORY)$/;
 
 /** Describes a file error without a full stop, such as `permission denied (EACCES)`. */
@@ -20,7 +20,7 @@ export function describeFileError(error: unknown): string {
   const [, code, reason] = SYSTEM_MESSAGE.exec(error.message) ?? [];
   if (reason !== undefined) return `${reason} (${code})`;
   if (error instanceof SQLiteError && NO_SIDE_FILES.test(error.code ?? "")) {
-    return "SQLite can't open it, or can't create its -wal and -shm: check the permissions of its folder";
+    return "SQLite can't open it, or can't create its -wal and -shm: check the permissions of its folder, and its disk's free inodes with df -i";
   }
   if (error instanceof SQLiteError && error.code === "SQLITE_IOERR_SHMSIZE") {
     return "the disk is full: there is no space for SQLite's -shm";

@@ -28,11 +28,12 @@ async function paidOrder() {
       change: typeof verb === "string" ? { verb } : verb,
     });
   const readOrder = async () => (await get("/orders/1")).body;
+  const enteredAt = async () => Date.parse(String((await readOrder())["stage_at"]));
   const events = async () => {
     const rows = await dependencies.store.read((tx) => eventsOfOrder(tx, { orderId: 1 }));
     return rows.map(({ actor, kind, fromStage, toStage }) => [actor, kind, fromStage, toStage]);
   };
-  return { ...service, transition, readOrder, events, world };
+  return { ...service, transition, readOrder, enteredAt, events, world };
 }
 
 describe("stage of a paid order", () => {
@@ -140,9 +141,9 @@ describe("stage of a paid order", () => {
   });
 
   test("is not changed by a late repeat after others left and re-entered the stage", async () => {
-    const { transition, readOrder, world } = await paidOrder();
+    const { transition, readOrder, enteredAt, world } = await paidOrder();
     await transition("accept", "new");
-    const seenAt = world.nowMs;
+    const seenAt = await enteredAt();
     world.nowMs += 1000;
     expect(await transition("undo", "accepted", "A", seenAt)).toEqual({ kind: "done" });
     world.nowMs += 1000;
@@ -150,20 +151,20 @@ describe("stage of a paid order", () => {
     const repeat = await transition("undo", "accepted", "A", seenAt);
     expect(repeat).toMatchObject({ kind: "stage_changed", last: { actor: "B", kind: "accept" } });
     expect((await readOrder())["stage"]).toBe("accepted");
-    expect(await transition("undo", "accepted", "B", world.nowMs)).toEqual({ kind: "done" });
+    expect(await transition("undo", "accepted", "B", await enteredAt())).toEqual({ kind: "done" });
   });
 
   test("is not refunded by a form of an earlier cancellation", async () => {
-    const { transition, readOrder, world } = await paidOrder();
+    const { transition, readOrder, enteredAt, world } = await paidOrder();
     await transition(CANCEL, "new");
-    const seenAt = world.nowMs;
+    const seenAt = await enteredAt();
     world.nowMs += MINUTE_MS;
     await transition("undo", "cancelled", "B");
     await transition(CANCEL, "new", "B");
     const refund: StageChange = { verb: "refund", reference: "r-1" };
     expect((await transition(refund, "cancelled", "A", seenAt)).kind).toBe("stage_changed");
     expect((await readOrder())["refund"]).toBe("owed");
-    expect(await transition(refund, "cancelled", "A", world.nowMs)).toEqual({ kind: "done" });
+    expect(await transition(refund, "cancelled", "A", await enteredAt())).toEqual({ kind: "done" });
   });
 
   test("can be cancelled with a reason; the refund is owed, then given", async () => {
@@ -214,6 +215,26 @@ describe("stage of a paid order", () => {
 });
 
 describe("transition recorded while the clock was ahead", () => {
+  test("has an older stage_at than each later one, so that webhook receivers accept them", async () => {
+    const { transition, readOrder, world } = await paidOrder();
+    const times: unknown[] = [];
+    const read = async () => times.push((await readOrder())["stage_at"]);
+    await read();
+    for (const [verb, seen] of [
+      ["accept", "new"],
+      ["start", "accepted"],
+      ["undo", "in_progress"],
+      ["complete", "accepted"],
+    ] as const) {
+      // The clock is set back before the second transition, and stands still before the others.
+      if (verb === "start") world.nowMs -= 60 * MINUTE_MS;
+      expect(await transition(verb, seen)).toEqual({ kind: "done" });
+      await read();
+    }
+    expect(times).toEqual(times.toSorted());
+    expect(new Set(times).size).toBe(5);
+  });
+
   test("can't be undone until the clock has caught up", async () => {
     const { transition, world } = await paidOrder();
     await transition("accept", "new");

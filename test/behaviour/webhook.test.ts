@@ -311,6 +311,26 @@ describe("webhook delivery", () => {
     expect(await events.runOnce()).toBe(0);
   });
 
+  test("gives up after three days, even if other events are delivered every ten minutes", async () => {
+    const { world, sent, bot, makeEvents, accept, order, app, events } = createServiceWithBot();
+    await makeEvents(1);
+    const { nowMs: startedAt } = world;
+    bot.answer = async ({ eventId }) => {
+      if (eventId === 1) throw new Error("502");
+    };
+    const isGivenUp = () => world.lines.some((line) => line.includes("was given up after"));
+    while (!isGivenUp()) {
+      world.nowMs += 10 * 60_000;
+      const { body } = await order(1, { "idempotency-key": String(world.nowMs) });
+      await accept(Number(body["order_id"]));
+      await app.idle();
+      await events.runOnce();
+    }
+    expect(world.nowMs - startedAt).toBeGreaterThanOrEqual(3 * DAY_MS);
+    expect(world.nowMs - startedAt).toBeLessThan(3 * DAY_MS + 2 * HOUR_MS);
+    expect(sent.filter(({ eventId }) => eventId === 1).length).toBeGreaterThan(79);
+  });
+
   test.each([
     ["four days behind", 4],
     ["four days ahead", -4],

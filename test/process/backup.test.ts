@@ -445,6 +445,11 @@ function makeOldDatabase(path: string, schema: number) {
   database.run(readFileSync(join(import.meta.dir, `../fixtures/schema-${schema}.sql`), "utf8"));
 }
 
+function changeOrders(path: string, statement: string) {
+  using database = new Database(path);
+  database.run(statement);
+}
+
 test("migration keeps one copy of the old database", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
@@ -464,12 +469,28 @@ test("migration replaces the copy of an earlier migration that was undone", asyn
   const kept = `${path}.before-schema-5`;
   expect(countOrders(kept)).toBe(4);
   restoreDatabase(kept, path, "undone");
-  {
-    using database = new Database(path);
-    database.run("DELETE FROM orders WHERE id = 7");
-  }
+  changeOrders(path, "DELETE FROM orders WHERE id = 7");
   await openStore(path).close();
   expect(countOrders(kept)).toBe(3);
+});
+
+test("migration keeps the copy of an undone migration until it has made a new one", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  const kept = `${path}.before-schema-5`;
+  makeOldDatabase(path, 4);
+  await openStore(path).close();
+  restoreDatabase(kept, path, "undone");
+  changeOrders(path, "UPDATE orders SET user_id = user_id + 1000");
+  expect(() => openStore(path)).toThrow("is damaged: 4 rows refer to missing rows.");
+  expect(countOrders(kept)).toBe(4);
+  changeOrders(path, "UPDATE orders SET user_id = user_id - 1000");
+  changeOrders(path, "DELETE FROM orders WHERE id = 7");
+  // As an interrupted start leaves it.
+  writeFileSync(`${kept}.new`, "half a copy");
+  await openStore(path).close();
+  expect(countOrders(kept)).toBe(3);
+  expect(existsSync(`${kept}.new`)).toBe(false);
 });
 
 test("migration keeps the copy beside the database, not beside a symbolic link to it", async () => {

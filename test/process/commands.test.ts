@@ -14,6 +14,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { version } from "../../package.json";
+import type { Context } from "../../src/commands/command.ts";
+import { orders } from "../../src/commands/orders.ts";
 import { createProgress, formatTable } from "../../src/commands/terminal.ts";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
@@ -32,6 +34,19 @@ beforeAll(async () => {
   server = await startPostgres();
 });
 afterAll(async () => server?.[Symbol.asyncDispose]());
+
+const CONTEXT: Context = {
+  environment: {},
+  print: () => {},
+  written: async () => {},
+  writeBytes: async (bytes) => bytes.length,
+  isTerminal: false,
+  now: Date.now,
+  elapsed: () => 0,
+  fetch,
+  randomId: () => "id",
+  command: [],
+};
 
 describe("command line", () => {
   test("prints help and version", async () => {
@@ -151,19 +166,55 @@ test("createProgress estimates the remaining time without the preparations", () 
   }
 });
 
+/** Inserts paid orders of user 1. */
+function addOrders(path: string, count: number) {
+  using database = new Database(path);
+  database.run(
+    `WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+      INSERT INTO orders (user_id, tariff_code, amount_tiyin, status, idempotency_key, payment_key, created_at,
+        settled_at, notified_at, attempts, repeatable, stage, stage_at)
+      SELECT 1, 'standard_300', 1, 'paid', 'k' || i, 'p' || i, 0, 0, 0, 1, 0, 'new', 0 FROM n`,
+    [count],
+  );
+}
+
+test.each([
+  { json: true, heading: 0, idIn: /^\{"order_id":(\d+),/ },
+  { json: false, heading: 1, idIn: /^ *(\d+) / },
+])(
+  "`orders` reads a page only when the one before is written: json $json",
+  async ({ json, heading, idIn }) => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    const store = openStore(path);
+    await store.run(addUser("+998901234567"));
+    await store.close();
+    addOrders(path, 25_000);
+    const lines: string[] = [];
+    const waits: number[] = [];
+    await orders(
+      {
+        ...CONTEXT,
+        environment: { DATABASE_URL: `file:${path}` },
+        print: (line) => void lines.push(line),
+        written: async () => void waits.push(lines.length - heading),
+      },
+      { last: "24000", json },
+      [],
+    );
+    expect(waits).toEqual([10_000, 20_000, 24_000]);
+    const ids = lines.slice(heading).map((line) => Number(idIn.exec(line)?.[1]));
+    expect(ids).toEqual(Array.from({ length: 24_000 }, (_, at) => 25_000 - at));
+  },
+);
+
 test("`orders` prints a long list completely to a slow reader, and fails on a full disk", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
   const store = openStore(path);
   await store.run(addUser("+998901234567"));
   await store.close();
-  {
-    using database = new Database(path);
-    database.run(`WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
-      INSERT INTO orders (user_id, tariff_code, amount_tiyin, status, idempotency_key, payment_key, created_at,
-        settled_at, notified_at, attempts, repeatable, stage, stage_at)
-      SELECT 1, 'standard_300', 1, 'paid', 'k' || i, 'p' || i, 0, 0, 0, 1, 0, 'new', 0 FROM n`);
-  }
+  addOrders(path, 20_000);
   const words = ["orders", "--json", "--last", "20000"];
   const child = Bun.spawn(
     ["sh", "-c", '"$@" | { sleep 0.2; cat; }', "sh", ...(await serviceCommand()), ...words],

@@ -4,8 +4,10 @@ import {
   existsSync,
   linkSync,
   mkdirSync,
+  readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   utimesSync,
@@ -16,11 +18,12 @@ import { createLog } from "../../src/log.ts";
 import { backupDatabase } from "../../src/store/sqlite/backup.ts";
 import { moveDatabase } from "../../src/store/move.ts";
 import { watchDatabaseFiles } from "../../src/store/sqlite/database-files.ts";
+import { readHeader, watchHeaders } from "../../src/store/sqlite/file-headers.ts";
 import { openSqliteReader } from "../../src/store/sqlite/store.ts";
 import { restoreDatabase } from "../support/checkpoints.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import { mountDisk, mountFile } from "../support/disk.ts";
-import { runCommand, temporaryFolder } from "../support/process.ts";
+import { runCommand, spawnService, temporaryFolder } from "../support/process.ts";
 import { addUser, allUsers, databaseRefusal } from "../support/rows.ts";
 import { skip } from "../support/skip.ts";
 import { openStore } from "../support/store.ts";
@@ -128,14 +131,16 @@ describe("the check of the files in use", () => {
     utimesSync(folder, 1, 1);
     const clock = { ms: 0 };
     const sizes: number[] = [];
+    const header = { check: () => {} };
     const check = watchDatabaseFiles(
       paths,
       () => clock.ms,
+      () => header.check(),
       (bytes) => sizes.push(bytes),
     );
     clock.ms = 60_000;
     check();
-    return { paths, clock, check, sizes };
+    return { paths, clock, check, sizes, header };
   }
 
   describe.each(["database", "wal", "sharedMemory", "lock"] as const)("of the %s", (name) => {
@@ -210,6 +215,22 @@ describe("the check of the files in use", () => {
     expect(check).toThrow("was deleted or replaced");
   });
 
+  test("is complete after a failed one", () => {
+    using folder = temporaryFolder();
+    const { check, clock, header } = watch(folder.path);
+    writeFileSync(join(folder.path, "backup"), "");
+    check();
+    clock.ms += 2400;
+    check();
+    header.check = () => {
+      throw new Error("overwritten");
+    };
+    for (let count = 0; count < 5; count++) {
+      expect(check).toThrow("overwritten");
+      clock.ms += 100;
+    }
+  });
+
   test("is complete if asked for", () => {
     using folder = temporaryFolder();
     const { check, changeLink } = watchLinked(folder.path, "wal");
@@ -245,4 +266,95 @@ test.each([
   const next = openStore(path);
   expect(await next.run(allUsers)).toHaveLength(1);
   await next.close();
+});
+
+describe("database overwritten while in use", () => {
+  /** Copies the content, like `cp`, so that the path keeps its file. */
+  const overwrite = (path: string, content: Uint8Array) => writeFileSync(path, content);
+
+  test("with a backup: every request gets 503, and the log with the latest orders is kept", async () => {
+    using folder = temporaryFolder();
+    const [path, backup] = [join(folder.path, "x.db"), join(folder.path, "backup")];
+    {
+      await using service = await spawnService({ DATABASE_URL: `file:${path}` });
+      const user = await service.userId();
+      await service.order(user, { "idempotency-key": "before" });
+      backupDatabase(path, backup);
+      await service.order(user, { "idempotency-key": "after" });
+      overwrite(path, readFileSync(backup));
+      while ((await service.get("/health")).status === 200) await Bun.sleep(10);
+      for (let count = 0; count < 3; count++) {
+        const { status, body } = await service.order(user, { "idempotency-key": "late" });
+        expect([status, body["code"]]).toEqual([503, "unavailable"]);
+      }
+      expect(await service.end("SIGTERM")).toBe(0);
+      expect(service.printed()).toContain(`the file ${path} was overwritten while in use`);
+      expect(statSync(`${path}-wal`).size).toBeGreaterThan(0);
+    }
+    {
+      // The log of this new database has not been checkpointed yet, so it contains every page.
+      await using service = await spawnService({ DATABASE_URL: `file:${path}` });
+      expect((await service.get("/orders/2")).body["status"]).toBe("paid");
+      expect((await service.get("/health")).status).toBe(200);
+      expect(await service.end("SIGTERM")).toBe(0);
+    }
+    expect(readHeader(path).isInWalMode).toBe(true);
+    restoreDatabase(backup, path, "then");
+    await using restored = await spawnService({ DATABASE_URL: `file:${path}` });
+    expect((await restored.get("/orders/1")).body["status"]).toBe("paid");
+    expect((await restored.get("/orders/2")).status).toBe(404);
+  });
+
+  test("with an older copy of itself: the check fails", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    await makeDatabase(path);
+    const older = readFileSync(path);
+    await openStore(path).close();
+    const wal = `${path}-wal`;
+    writeFileSync(wal, "");
+    const watch = watchHeaders({ database: path, wal });
+    try {
+      watch.check();
+      overwrite(path, older);
+      expect(watch.check).toThrow("x.db was overwritten while in use");
+      overwrite(path, new Uint8Array());
+      expect(watch.check).toThrow("x.db was overwritten while in use");
+    } finally {
+      watch.close();
+    }
+  });
+});
+
+test("log emptied while in use: the service answers 503 after the next write", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  await using service = await spawnService({ DATABASE_URL: `file:${path}` });
+  const user = await service.userId();
+  truncateSync(`${path}-wal`);
+  const order = (key: string) => service.order(user, { "idempotency-key": key });
+  for (let count = 0; (await order(`${count}`)).status === 200; count++) await Bun.sleep(10);
+  expect((await service.get("/health")).status).toBe(503);
+  expect((await order("late")).status).toBe(503);
+  expect(await service.end("SIGTERM")).toBe(0);
+  expect(service.printed()).toContain(`the file ${path}-wal was overwritten while in use`);
+});
+
+test.each([
+  ["replaced by a copy, with its log", (path: string) => renameSync(`${path}.new`, path)],
+  ["left without its -wal", (path: string) => rmSync(`${path}-wal`)],
+  ["left without its -shm", (path: string) => rmSync(`${path}-shm`)],
+])("database %s before SIGTERM has all orders at the next start", async (_how, change) => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "x.db");
+  {
+    await using service = await spawnService({ DATABASE_URL: `file:${path}` });
+    const user = await service.userId();
+    copyFileSync(path, `${path}.new`);
+    await service.order(user);
+    change(path);
+    expect(await service.end("SIGTERM")).toBe(0);
+  }
+  await using next = await spawnService({ DATABASE_URL: `file:${path}` });
+  expect((await next.get("/orders/1")).body["status"]).toBe("paid");
 });

@@ -321,7 +321,7 @@ describe("openStore", () => {
     using _writable = { [Symbol.dispose]: () => chmodSync(folder.path, 0o700) };
     using _nobody = becomeNobody();
     const reason =
-      /: SQLite can't open it, or can't create .*: check the permissions of its folder\.$/;
+      /: SQLite can't open it, or can't create .*: check the permissions of its folder, and its disk's free inodes with df -i\.$/;
     expect(() => openStore(path)).toThrow(reason);
     expect(() => openSqliteReader(path)).toThrow(reason);
     expect(() => verifyDatabase(path)).toThrow(reason);

@@ -6,6 +6,7 @@ import { createClient } from "../support/client.ts";
 import { failToStart, spawnService, temporaryFolder } from "../support/process.ts";
 import { serviceCommand, SOURCE_COMMAND } from "../support/service-command.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
+import { skip } from "../support/skip.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
@@ -59,6 +60,18 @@ describe("process", () => {
       expect(Bun.file(join(folder.path, "x.db-wal")).size).toBe(0);
     },
   );
+
+  test("started with nohup keeps running when its terminal closes", async () => {
+    if (process.platform !== "linux") return skip("nohup, which needs Linux's /proc");
+    using folder = temporaryFolder();
+    const environment = { DATABASE_URL: `file:${join(folder.path, "x.db")}` };
+    const command = ["nohup", ...(await serviceCommand())];
+    await using service = await spawnService(environment, command);
+    service.signal("SIGHUP");
+    service.signal("SIGTERM");
+    expect(await service.end()).toBe(0);
+    expect(service.printed()).toContain("SIGTERM: finishing");
+  });
 
   test("does not start on a database or port in use, and names it", async () => {
     using folder = temporaryFolder();

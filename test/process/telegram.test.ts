@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { createTelegramDispatcher } from "../../src/adapters/telegram-dispatcher.ts";
 import { createLog } from "../../src/log.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
-import { spawnService, temporaryFolder } from "../support/process.ts";
+import { failToStart, spawnService, temporaryFolder } from "../support/process.ts";
 import { createServiceOn } from "../support/service.ts";
 import { createDependencies, createWorld } from "../support/world.ts";
 
@@ -324,4 +324,37 @@ test("service notifies the chat of each paid order, retries after a 502, and nev
   await service.end();
   expect(service.printed()).toContain("Telegram answered 502");
   expect(service.printed()).not.toContain("a-secret-of-the-bot");
+});
+
+test("service that can't listen sends no notification, so restarts in a loop repeat no message", async () => {
+  using folder = temporaryFolder();
+  let calls = 0;
+  using api = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch() {
+      calls++;
+      return new Response("<html>", { status: 502 });
+    },
+  });
+  const environment = {
+    DATABASE_URL: `file:${join(folder.path, "x.db")}`,
+    TELEGRAM_BOT_TOKEN: TOKEN,
+    TELEGRAM_DISPATCH_CHAT_ID: "-100",
+    TELEGRAM_API_URL: api.url.origin,
+  };
+  {
+    await using service = await spawnService(environment);
+    await service.order(await service.userId());
+    while (calls === 0) await Bun.sleep(5);
+    await service.end("SIGKILL");
+  }
+  calls = 0;
+  // The fake API's own port is taken.
+  const { status, printed } = await failToStart({ ...environment, PORT: api.url.port });
+  expect([status, printed]).toEqual([1, expect.stringContaining("Can't listen on 127.0.0.1")]);
+  expect(calls).toBe(0);
+  await using service = await spawnService(environment);
+  while (calls === 0) await Bun.sleep(5);
+  expect(await service.end()).toBe(0);
 });

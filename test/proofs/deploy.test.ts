@@ -39,6 +39,12 @@ describe("systemd unit", () => {
     );
     expect(Number(exposure?.[1])).toBeLessThanOrEqual(MAX_EXPOSURE);
   });
+
+  test("restarts the service without a limit, so that it comes back after a full disk", () => {
+    const [unit = ""] = read("nmservis.service").split("[Service]");
+    expect(unit).toContain("\nStartLimitIntervalSec=0\n");
+    expect(read("nmservis.service")).toContain("\nRestart=always\n");
+  });
 });
 
 /** A reverse proxy from Debian, and how to run it with a config file from deploy/. */

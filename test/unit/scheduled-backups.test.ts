@@ -9,7 +9,8 @@ import { temporaryFolder } from "../support/process.ts";
 import { addUser, PENDING } from "../support/rows.ts";
 import { openStore } from "../support/store.ts";
 
-const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 const NOW = Date.UTC(2026, 10, 25, 3, 4, 5);
 const AHEAD = NOW + 400 * DAY_MS;
@@ -108,6 +109,33 @@ test("a failed backup is retried after an hour, or when the clock is set back", 
   expect(results.map(({ names }) => names.length)).toEqual([0, 0, 0, 0, 1]);
 });
 
+test("a folder that can't be used is reported once an hour, and in the metrics as no backup", async () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, "file");
+  writeFileSync(file, "");
+  const lines: string[] = [];
+  const metrics = createMetrics("test", () => 0);
+  const ending = new AbortController();
+  let minutes = 0;
+  const now = () => NOW + minutes * MINUTE_MS;
+  await runBackups(
+    {
+      ...{ folder: file, everyMs: DAY_MS, keep: KEEP, metrics, now },
+      log: createLog({ level: "error", json: false, write: (line) => void lines.push(line), now }),
+      makeBackup: async () => undefined,
+      async pause() {
+        minutes += 1;
+        if (minutes === 90) ending.abort();
+      },
+    },
+    ending.signal,
+  );
+  expect(lines.map((line) => line.split("\n")[0])).toEqual(
+    Array(2).fill("Error: The backup failed; it will be retried in an hour."),
+  );
+  expect(await lastBackupOf(metrics)).toBe(0);
+});
+
 test("`check` ignores backups with a future date and shows no negative age", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "x.db");
@@ -122,6 +150,7 @@ test("`check` ignores backups with a future date and shows no negative age", asy
       {
         environment: { DATABASE_URL: `file:${path}`, BACKUP_DIR: backups },
         print: (line) => void lines.push(line),
+        written: async () => {},
         writeBytes: async (bytes) => bytes.length,
         isTerminal: false,
         now: () => NOW,

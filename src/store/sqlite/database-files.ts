@@ -175,12 +175,13 @@ const COMPLETE_AFTER_CHANGE_MS = 2500;
 /**
  * Returns a check that throws `Unavailable` if one of the files was deleted or replaced since this
  * call. SQLite would keep writing to a deleted file or, without the shared memory, overwrite the
- * WAL while another process reads it. The check calls `onLargeWal` with the WAL's size when it has
- * become large. `elapsed` is a monotonic clock in ms.
+ * WAL while another process reads it. Complete checks include `checkHeaders`. The check calls
+ * `onLargeWal` with the WAL's size when it has become large. `elapsed` is a monotonic clock in ms.
  */
 export function watchDatabaseFiles(
   paths: DatabasePaths,
   elapsed: Clock,
+  checkHeaders: () => void,
   onLargeWal: (bytes: number) => void,
 ): (isComplete?: boolean) => void {
   const opened = Object.values(paths).map((path) => ({ path, file: fileAt(path) }));
@@ -199,6 +200,8 @@ export function watchDatabaseFiles(
     const now = elapsed();
     if (haveChanged()) completeUntil = now + COMPLETE_AFTER_CHANGE_MS;
     if (!isComplete && now >= completeUntil && now < nextCompleteAt) return;
+    // If it throws, the next check is complete too.
+    nextCompleteAt = 0;
     checkEach();
     nextCompleteAt = now + COMPLETE_EVERY_MS;
   };
@@ -223,6 +226,7 @@ export function watchDatabaseFiles(
       if (isLarge && !wasLarge) onLargeWal(found.size);
       wasLarge = isLarge;
     }
+    checkHeaders();
   }
 }
 

@@ -12,13 +12,18 @@ export function sizeOf(path: string): number {
 
 /** Reads `length` bytes at `offset`; those beyond the end of the file are 0. */
 export function readAt(path: string, offset: number, length: number): Buffer {
-  const bytes = Buffer.alloc(length);
   const file = openSync(path, "r");
   try {
-    readSync(file, bytes, 0, length, offset);
+    return readFrom(file, offset, length);
   } finally {
     closeSync(file);
   }
+}
+
+/** Works like `readAt`, for an open file. */
+export function readFrom(file: number, offset: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  readSync(file, bytes, 0, length, offset);
   return bytes;
 }
 

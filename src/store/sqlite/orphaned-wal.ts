@@ -32,8 +32,8 @@ export function requireDatabaseOfWal(path: string): void {
 
 /**
  * Returns the path of the log or journal of a missing or empty database; undefined if there is
- * none. An empty log counts only if the database is missing: on shutdown, Bun checkpoints the log
- * into the deleted file.
+ * none. An empty log counts only if the database is missing: if the store was not closed, Bun has
+ * checkpointed the log into the deleted file on exit.
  */
 export function orphanedWal(path: string): string | undefined {
   const [log, journal] = [walPath(path), journalPath(path)];

@@ -3,8 +3,9 @@ import { copyFileSync, realpathSync, renameSync, rmSync, statSync } from "node:f
 import { dirname } from "node:path";
 import { type Checkpointed, copyDatabase } from "./backup.ts";
 import { DatabaseUnusable, describeFileError } from "../errors.ts";
-import { fileAt, readAt, sizeOf, sync } from "./file-system.ts";
+import { fileAt, sizeOf, sync } from "./file-system.ts";
 import { lockDatabase } from "./lock.ts";
+import { readHeader } from "./file-headers.ts";
 import { journalPath, walPath, orphanedWal } from "./orphaned-wal.ts";
 import {
   createDatabaseFile,
@@ -105,12 +106,6 @@ function* replaceDatabase(
 }
 
 /**
- * SQLite's read and write versions in the file header: both are 2 in WAL mode, and 1 in a backup.
- */
-const WAL_FORMAT = 2;
-const FORMAT_OFFSET = 18;
-
-/**
  * Returns whether the backup is a raw copy without its log. Throws `DatabaseUnusable` if it is not
  * a file.
  */
@@ -123,8 +118,7 @@ function inspectBackup(path: string): boolean {
   if (log !== undefined) {
     throw new DatabaseUnusable(`The backup ${path} is empty, but its log ${log} is not.`);
   }
-  const hadLog = readAt(path, FORMAT_OFFSET, 2).every((byte) => byte === WAL_FORMAT);
-  return hadLog && sizeOf(walPath(path)) === 0;
+  return readHeader(path).isInWalMode && sizeOf(walPath(path)) === 0;
 }
 
 /**

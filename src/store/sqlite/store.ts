@@ -1,5 +1,6 @@
 import { Database, SQLiteError } from "bun:sqlite";
-import { realpathSync, rmSync } from "node:fs";
+import { realpathSync, renameSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import type { Log } from "../../log.ts";
 import { type CommitMetrics, NO_COMMIT_METRICS } from "../../metrics.ts";
@@ -11,7 +12,8 @@ import {
   watchDatabaseFiles,
 } from "./database-files.ts";
 import { describeFileError, DatabaseUnusable } from "../errors.ts";
-import { sizeOf } from "./file-system.ts";
+import { watchHeaders } from "./file-headers.ts";
+import { sizeOf, sync } from "./file-system.ts";
 import { lockDatabase, lockPath } from "./lock.ts";
 import { walPath, requireDatabaseOfWal } from "./orphaned-wal.ts";
 import { sqliteDialect, tables } from "./schema.ts";
@@ -118,9 +120,13 @@ function keepOldVersion(path: string, log: Log): void {
   const migrations = sizeOf(path) === 0 ? undefined : appliedIfOld(path);
   if (migrations === undefined) return;
   const kept = `${realpathSync(path)}.before-schema-${migrations + 1}`;
-  // Left by an interrupted start, or by an upgrade that was undone: later orders are missing.
-  rmSync(kept, { force: true });
-  backupDatabase(path, kept);
+  const next = `${kept}.new`;
+  // Left by an interrupted start.
+  rmSync(next, { force: true });
+  backupDatabase(path, next);
+  // Replaces the copy of an upgrade that was undone: later orders are missing from it.
+  renameSync(next, kept);
+  sync(dirname(kept));
   log.info(`Migrating the database ${path}; the old version is kept in ${kept}.`);
 }
 
@@ -147,7 +153,8 @@ function openLocked(
       lock: lockPath(path),
     };
     keepPrivate(Object.values(paths));
-    const checkFiles = watchDatabaseFiles(paths, elapsed, (bytes) => {
+    const headers = watchHeaders(paths);
+    const checkFiles = watchDatabaseFiles(paths, elapsed, headers.check, (bytes) => {
       const mebibytes = Math.round(bytes / 1024 ** 2);
       log.warn(
         `${paths.wal} has grown to ${mebibytes} MiB: a reader has kept ${path} open for too long.`,
@@ -156,6 +163,8 @@ function openLocked(
     const commits = createGroupCommit(database, drizzleOn(database), checkFiles, metrics);
     const { run, later, ping, close, countQueued } = commits;
     const reader = new Database(path, { readonly: true, strict: true });
+    // From its first read on, it holds a lock, which `close` needs.
+    reader.run("PRAGMA schema_version");
     const readerTx = drizzleOn(reader);
     return {
       isShared: sqliteDialect.isShared,
@@ -177,9 +186,12 @@ function openLocked(
       ping,
       async close() {
         await close();
-        reader.close();
         try {
-          // The checkpoint would truncate a log that others need: copies of a replaced database, or
+          headers.check();
+          // SQLite checkpoints when the last connection closes, unless the database was moved. That
+          // even saves the content of a deleted log.
+          reader.close(true);
+          // This checkpoint would truncate a log that others need: copies of a replaced database, or
           // readers with a different -shm, which it does not see.
           checkFiles(true);
           // Moves all data into the database file; a remaining log is empty.
@@ -187,7 +199,12 @@ function openLocked(
         } catch {
           // The data then stays in two files, which is just as safe.
         } finally {
-          database.close();
+          // `true`: otherwise a statement keeps the connection open, and Bun checkpoints on exit.
+          database.close(true);
+          // Last, if a file was overwritten: because of this connection's lock on the database,
+          // SQLite did not checkpoint, and a read-only connection can't.
+          reader.close(true);
+          headers.close();
           unlock();
         }
       },
