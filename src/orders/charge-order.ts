@@ -111,7 +111,8 @@ export function createChargeOrder(dependencies: ChargeDependencies) {
     const settled = new Set(rows.map(({ orderId }) => orderId));
     const results: (number | Order | undefined)[] = [];
     for (const { orderId } of orders) {
-      results.push(settled.has(orderId) ? settledAt : (await orderById(tx, { orderId }))[0]);
+      // Of two attempts at one order, one has settled it.
+      results.push(settled.delete(orderId) ? settledAt : (await orderById(tx, { orderId }))[0]);
     }
     return results;
   }

@@ -58,6 +58,24 @@ test("metrics count every request and every order by outcome", async () => {
   expect(requests('method="GET",route="/orders/:order_id",status="200"')).toBe(2);
 });
 
+test("metrics count an order once if two attempts settle it at the same time", async () => {
+  const service = createService();
+  const { userId, order, world, app } = service;
+  const user = await userId();
+  const answer = Promise.withResolvers<"paid">();
+  world.charge = () => answer.promise;
+  const first = order(user);
+  while (world.charges.length < 1) await Bun.sleep(0);
+  // The lease of the first attempt expires.
+  world.nowMs += MINUTE_MS;
+  expect(await app.workers.charge.runOnce()).toBe(1);
+  while (world.charges.length < 2) await Bun.sleep(0);
+  answer.resolve("paid");
+  expect((await first).status).toBe(200);
+  await app.idle();
+  expect((await scrape(service)).get('orders_total{outcome="paid"}')).toBe(1);
+});
+
 test("request duration buckets are cumulative and include their upper bound", () => {
   const durations = createRequestDurations();
   for (const seconds of [0.001, 0.0011, 3, 20]) durations.observe("GET", "/", 200, seconds);
