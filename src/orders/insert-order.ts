@@ -70,19 +70,24 @@ export function createInsertOrder(dependencies: InsertDependencies) {
     attempt: number,
   ): Promise<(Attempt | Order | Rejection)[]> {
     const createdAt = now();
-    const allowed = requests.filter(({ withinLimit }) => withinLimit);
-    const inserted = await insertPendingOrders(tx, allowed, {
-      createdAt,
-      // The lease of the first charge attempt: after a crash the order becomes due.
-      dueAt: leaseEndsAt(createdAt, paymentTimeoutMs),
-      isRepeatable: orderRepeatWindowMs > 0,
-    });
+    const inserted = await insertNew(tx, requests, createdAt);
     const results: (Attempt | Order | Rejection)[] = [];
     for (const request of requests) {
       const own = inserted.get(request.paymentKey);
       results.push(own ?? (await resolveConflict(tx, request, createdAt, attempt)));
     }
     return results;
+  }
+
+  /** Inserts the orders that conflict with no other. Returns their first charge attempts. */
+  function insertNew(tx: Tx, requests: readonly NewOrder[], createdAt: number) {
+    const allowed = requests.filter(({ withinLimit }) => withinLimit);
+    return insertPendingOrders(tx, allowed, {
+      createdAt,
+      // The lease of the first charge attempt: after a crash the order becomes due.
+      dueAt: leaseEndsAt(createdAt, paymentTimeoutMs),
+      isRepeatable: orderRepeatWindowMs > 0,
+    });
   }
 
   /**
@@ -159,7 +164,20 @@ export function createInsertOrder(dependencies: InsertDependencies) {
     return result;
   }
 
-  return store.batch((tx, requests: readonly NewOrder[]) => insertAll(tx, requests, 1));
+  if (!store.isShared) {
+    return store.batch((tx, requests: readonly NewOrder[]) => insertAll(tx, requests, 1));
+  }
+
+  // Batched statements commit one by one: if a conflict can't be resolved, the other orders of the
+  // batch must not fail with it.
+  const insertBatch = store.batch(async (tx, requests: readonly NewOrder[]) => {
+    const inserted = await insertNew(tx, requests, now());
+    return requests.map(({ paymentKey }) => inserted.get(paymentKey));
+  });
+  return async (request) => {
+    const own = request.withinLimit ? await insertBatch(request) : undefined;
+    return own ?? (await store.run((tx) => resolveConflict(tx, request, now(), 1)));
+  };
 }
 
 /**

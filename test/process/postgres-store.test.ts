@@ -247,6 +247,26 @@ describe("server that stalls during a charge", () => {
   });
 });
 
+describe("order in one batch with a repeat that can't be saved", () => {
+  onServer("is accepted and charged, and the repeat fails with 503", async (_server, url) => {
+    const { post, userId, world } = serve(await open(url, HANGING_MS));
+    const users = [await userId("+998900000001"), await userId("+998900000004")];
+    const order = (user: number | undefined, address: string) =>
+      post("/create_order", { user_id: user, tariff_code: "standard_300", address });
+    await order(users[0], "Chilonzor 5");
+    await using blocker = new SQL({ url, max: 1 });
+    await blocker.begin(async (tx) => {
+      await tx`SELECT FROM orders WHERE id = 1 FOR UPDATE`;
+      const answers = await Promise.all([
+        order(users[0], "Chilonzor 7"),
+        order(users[1], "Chilonzor 9"),
+      ]);
+      expect(answers.map(({ status }) => status)).toEqual([503, 200]);
+    });
+    expect(world.charges).toHaveLength(2);
+  });
+});
+
 describe("transaction", () => {
   onServer("is retried on a new connection if its connection is cut", async (_server, url) => {
     const store = await open(url);
