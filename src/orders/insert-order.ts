@@ -103,8 +103,8 @@ export function createInsertOrder(dependencies: InsertDependencies) {
     const { userId, tariffCode, idempotencyKey, paymentKey } = request;
     if (store.isShared) {
       // An earlier run of this transaction may have committed without acknowledgement.
-      const [own] = await orderByPaymentKey(tx, { paymentKey });
-      if (own !== undefined) return ownInsert(own);
+      const own = await findOwn(tx, paymentKey);
+      if (own !== undefined) return own;
     }
     const mayRepeat = idempotencyKey !== null || orderRepeatWindowMs > 0;
     const conflicting = mayRepeat ? await findConflictingOrder(tx, request) : undefined;
@@ -172,9 +172,14 @@ export function createInsertOrder(dependencies: InsertDependencies) {
   // batch must not fail with it.
   const insertBatch = store.batch(async (tx, requests: readonly NewOrder[]) => {
     const inserted = await insertNew(tx, requests, now());
-    return requests.map(({ paymentKey }) => inserted.get(paymentKey));
+    const results: (Attempt | Order | undefined)[] = [];
+    for (const { paymentKey } of requests) {
+      // Looked up here: if that fails, it is unknown whether an earlier run has committed.
+      results.push(inserted.get(paymentKey) ?? (await findOwn(tx, paymentKey)));
+    }
+    return results;
   });
-  return async (request) => {
+  return async (request: NewOrder) => {
     const own = request.withinLimit ? await insertBatch(request) : undefined;
     return own ?? (await store.run((tx) => resolveConflict(tx, request, now(), 1)));
   };
@@ -203,13 +208,15 @@ export function hasDetails(order: Order, { address, comment }: NewOrder): boolea
 }
 
 /**
- * Handles our own insert whose acknowledgement was lost. Returns its first charge attempt, or the
- * order if another attempt has started.
+ * Returns the order of an insert whose acknowledgement may have been lost: its first charge
+ * attempt, or the order itself if another attempt has started; undefined if nothing was inserted.
  */
-function ownInsert(order: Order & Pick<Attempt, "payer" | "tariffTitle">): Attempt | Order {
+async function findOwn(tx: Tx, paymentKey: string): Promise<Attempt | Order | undefined> {
+  const [order] = await orderByPaymentKey(tx, { paymentKey });
+  if (order === undefined) return undefined;
   const { id: orderId, attempts: attempt, status, dueAt, createdAt: statusAt } = order;
   if (status !== "pending" || attempt !== 1 || dueAt === null) return order;
-  const { paymentKey, amountTiyin, payer, tariffTitle } = order;
+  const { amountTiyin, payer, tariffTitle } = order;
   return { orderId, paymentKey, amountTiyin, payer, tariffTitle, statusAt, attempt, dueAt };
 }
 

@@ -228,6 +228,30 @@ describe("server unreachable after it has committed an order", () => {
   });
 });
 
+describe("server unreachable while an unacknowledged insert is looked up", () => {
+  onServer("causes a 500 instead of a 503", async (server, url) => {
+    const inserts: string[] = [];
+    const judge = (data: string): Fate => {
+      const [insert] = /INSERT 0 [01]\0/.exec(data) ?? [];
+      if (inserts.length < 2) {
+        if (insert === undefined) return "pass";
+        inserts.push(insert);
+        // The second one finds the row of the first.
+        return inserts.length === 1 ? "cut" : "pass";
+      }
+      clock.hurry();
+      proxy[Symbol.dispose]();
+      return "cut";
+    };
+    const user = await serve(await open(url)).userId();
+    using proxy = startProxy(server.port, { judge });
+    const clock = await openOnClock(url.replace(/:\d+\//, `:${proxy.port}/`));
+    const { status, body } = await serve(clock.store).order(user);
+    expect([status, body["code"]]).toEqual([500, "internal_error"]);
+    expect(inserts).toEqual(["INSERT 0 1\0", "INSERT 0 0\0"]);
+  });
+});
+
 describe("server that stalls during a charge", () => {
   onServer("delays the response only until the lease ends", async (server, url) => {
     let isStalled = false;
