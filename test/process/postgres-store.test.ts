@@ -326,6 +326,37 @@ describe("transaction", () => {
     },
   );
 
+  onServer(
+    "is retried if the server ends it because the process was suspended",
+    async (_server, url) => {
+      const name = new URL(url).pathname.slice(1);
+      await execute(url, `ALTER DATABASE ${name} SET idle_in_transaction_session_timeout = 50`);
+      const store = await open(url);
+      let attempts = 0;
+      await store.run(async (tx) => {
+        attempts += 1;
+        await addUser("+998900000001")(tx);
+        const open = "SELECT 1 FROM pg_stat_activity WHERE state = 'idle in transaction'";
+        while (attempts === 1 && (await execute(url, open)).length > 0) await Bun.sleep(1);
+      });
+      expect(attempts).toBe(2);
+      expect(await store.run(allUsers)).toHaveLength(1);
+    },
+  );
+
+  onServer("fails with 503 if it waits for longer than lock_timeout", async (_server, url) => {
+    const name = new URL(url).pathname.slice(1);
+    const user = await serve(await open(url)).userId();
+    await execute(url, `ALTER DATABASE ${name} SET lock_timeout = 1`);
+    const { order } = serve(await open(url));
+    await using blocker = new SQL({ url, max: 1 });
+    await blocker.begin(async (tx) => {
+      await tx`LOCK TABLE orders`;
+      const { status, body } = await order(user);
+      expect([status, body["code"]]).toEqual([503, "unavailable"]);
+    });
+  });
+
   onServer("is tried up to five times on deadlocks", async (_server, url) => {
     const store = await open(url);
     // Sequences are not rolled back, so this one counts the attempts.

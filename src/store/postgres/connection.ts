@@ -14,11 +14,14 @@ const READ_ONLY = "25006";
 /** Deadlock and serialization failure. */
 const CONFLICT = /^(40P01|40001)$/;
 
-/** Connection failure and server shutdown. */
-const LOST = /^(08|57P0)/;
+/** Connection failure, server shutdown, and a transaction that was idle for too long. */
+const LOST = /^(08|57P0|25P0[34])/;
 
-/** Insufficient resources, operator intervention (such as a statement timeout), system error. */
-const UNAVAILABLE = /^(53|57|58)/;
+/**
+ * Insufficient resources, a lock timeout, operator intervention (such as a statement timeout), and
+ * system errors.
+ */
+const UNAVAILABLE = /^(53|55P03|57|58)/;
 
 /** A server session that never reconnects: once it is closed, every query rejects. */
 interface Session extends Disposable {
