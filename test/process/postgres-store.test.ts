@@ -7,6 +7,7 @@ import {
   describe,
   expect,
   setDefaultTimeout,
+  spyOn,
   test,
 } from "bun:test";
 import { createLog } from "../../src/log.ts";
@@ -528,6 +529,23 @@ describe("several instances", () => {
     const ahead = await openPostgresStore(url, log, () => Date.now() + 86_400_000);
     opened.push(ahead);
     expect(Math.abs(ahead.now() - Date.now())).toBeLessThan(BUSY_MACHINE_MS);
+  });
+
+  onServer("ignore a reading of the server's clock that took too long", async (_server, url) => {
+    using timers = spyOn(globalThis, "setInterval");
+    let [stalledMs, advanceMs] = [0, 0];
+    const elapsed = () => performance.now() + (stalledMs += advanceMs);
+    const store = await openPostgresStore(url, log, elapsed, undefined, 1000 * BUSY_MACHINE_MS);
+    opened.push(store);
+    const readClock = timers.mock.calls.map(([call]) => call).at(-1);
+    const offsetMs = store.now() - elapsed();
+    advanceMs = 4000;
+    if (typeof readClock === "function") readClock();
+    // Waits for it.
+    await Promise.all([1, 2].map(() => store.run(allUsers)));
+    advanceMs = 0;
+    expect(stalledMs).toBeGreaterThan(0);
+    expect(Math.abs(store.now() - elapsed() - offsetMs)).toBeLessThan(500);
   });
 
   onServer("make a repeat wait for the instance that charges the order", async (_server, url) => {

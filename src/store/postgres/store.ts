@@ -21,6 +21,9 @@ const OPENING_TIMEOUT_MS = 5000;
 /** Interval between readings of the server's clock. Ours may drift. */
 const CLOCK_EVERY_MS = 5000;
 
+/** A slower reading is ignored: half of its round trip is more than instances' clocks may differ. */
+const MAX_ROUND_TRIP_MS = 500;
+
 export interface PostgresStore extends Store {
   /** The server's clock, which all instances share. */
   readonly now: Clock;
@@ -61,7 +64,7 @@ export async function openPostgresStore(
 
   const clock = setInterval(() => {
     enqueue(false, async ({ sql }) => {
-      offsetMs = await readOffset(sql, elapsed);
+      offsetMs = await readOffset(sql, elapsed, offsetMs);
     }).catch((error) => log.warn("Could not read PostgreSQL's clock.", error));
   }, CLOCK_EVERY_MS);
   clock.unref();
@@ -128,11 +131,16 @@ async function withCheckedConnection<T>(url: string, work: (sql: SQL) => Promise
   return await work(first.sql);
 }
 
-/** Returns the server's time minus `elapsed`, in ms, accurate to half the round trip. */
-async function readOffset(sql: SQL, elapsed: Clock): Promise<number> {
+/**
+ * Returns the server's time minus `elapsed`, in ms, accurate to half the round trip; `known` if the
+ * round trip was too slow, for example because the server stalled.
+ */
+async function readOffset(sql: SQL, elapsed: Clock, known?: number): Promise<number> {
   const askedAt = elapsed();
   const [{ ms }] = await sql`SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS ms`;
-  return ms - (askedAt + elapsed()) / 2;
+  const answeredAt = elapsed();
+  if (known !== undefined && answeredAt - askedAt > MAX_ROUND_TRIP_MS) return known;
+  return ms - (askedAt + answeredAt) / 2;
 }
 
 /** Names the database without its password. */
