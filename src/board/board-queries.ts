@@ -148,9 +148,7 @@ export const cardsOfLastDigits = prepared((tx: ReadTx, tables) =>
     .limit(value("limit")),
 );
 
-/**
- * Reads the values that change with every visible change: new orders, newest payment, last event.
- */
+/** Reads the values that change with every payment and every event. */
 export const boardVersion = prepared((tx: ReadTx) =>
   tx
     .select({
@@ -158,6 +156,11 @@ export const boardVersion = prepared((tx: ReadTx) =>
       lastPaidAt:
         sql`(SELECT coalesce(max(settled_at), 0) FROM orders WHERE stage = 'new')`.mapWith(Number),
       lastEvent: sql`(SELECT coalesce(max(id), 0) FROM order_events)`.mapWith(Number),
+      // On PostgreSQL, an event may be committed after one with a higher id.
+      recentEvents:
+        sql`(SELECT count(*) FROM order_events WHERE id > (SELECT max(id) - 100 FROM order_events))`.mapWith(
+          Number,
+        ),
     })
     .from(sql`(SELECT 1) AS one`),
 );

@@ -8,11 +8,13 @@ const TIMINGS = {
   heartbeatMs: 15_000,
 };
 
-/** The state of the board. It changes with every visible change. */
+/** The state of the board. It changes with every payment and every event. */
 export interface Version {
   readonly newOrders: number;
   readonly lastPaidAt: number;
   readonly lastEvent: number;
+  /** How many of the last 100 event ids exist. */
+  readonly recentEvents: number;
 }
 
 interface LiveUpdates {
@@ -63,9 +65,9 @@ export function createLiveUpdates(
     let quietMs = 0;
     while (streams.size > 0 && !ending.signal.aborted) {
       try {
-        const { newOrders, lastPaidAt, lastEvent } = await readVersion();
+        const { newOrders, lastPaidAt, lastEvent, recentEvents } = await readVersion();
         outages.succeeded();
-        const id = `${newOrders}.${lastPaidAt}.${lastEvent}`;
+        const id = `${newOrders}.${lastPaidAt}.${lastEvent}.${recentEvents}`;
         const hasChanged = known !== "" && id !== known;
         const isDue = quietMs >= heartbeatMs;
         if (hasChanged || isDue) {

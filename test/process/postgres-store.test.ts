@@ -10,6 +10,7 @@ import {
   spyOn,
   test,
 } from "bun:test";
+import { boardVersion } from "../../src/board/board-queries.ts";
 import { createLog } from "../../src/log.ts";
 import { webhookJobs } from "../../src/orders/event-queries.ts";
 import { chargeJobs } from "../../src/orders/order-jobs.ts";
@@ -657,6 +658,28 @@ describe("several instances", () => {
       }
     });
   });
+
+  onServer(
+    "show an event on the board that is committed after a newer one",
+    async (_server, url) => {
+      const store = await open(url);
+      await store.run(async (tx) => {
+        await addUser("+998900000001")(tx);
+        await tx.insert(tx.tables.orders).values(PENDING);
+      });
+      const insert = "INSERT INTO order_events (order_id, at, actor, kind, attempts)";
+      const version = async () => JSON.stringify(await store.read((tx) => boardVersion(tx)));
+      const versions = [await version()];
+      await using other = new SQL({ url, max: 1 });
+      await other.begin(async (tx) => {
+        await tx.unsafe(`${insert} VALUES (1, 0, 'Aziza', 'start', 0)`);
+        await execute(url, `${insert} VALUES (1, 0, 'Bekzod', 'start', 0)`);
+        versions.push(await version());
+      });
+      versions.push(await version());
+      expect(new Set(versions).size).toBe(3);
+    },
+  );
 
   onServer("claim each due order once", async (_server, url) => {
     const instances = await Promise.all([1, 2, 3].map(async () => serve(await open(url))));
