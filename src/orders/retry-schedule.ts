@@ -60,8 +60,9 @@ export function createWaker(timeoutMs: number, isShared: boolean): Waker {
   /** The success count that the current poll handles; undefined if it wakes nothing. */
   let waking: number | undefined;
   /**
-   * Consecutive wake-ups that found jobs. Each one lengthens the backoff, because some jobs may
-   * never succeed.
+   * Wake-ups that found jobs, without a quiet hour in between. Each one lengthens the backoff,
+   * because some jobs may never succeed. A wake-up that finds none proves nothing: such a job may
+   * be leased at that moment.
    */
   let wakes = 0;
   let backoffEndsAt = Number.NEGATIVE_INFINITY;
@@ -89,7 +90,10 @@ export function createWaker(timeoutMs: number, isShared: boolean): Waker {
       isStarting = false;
       if (waking === undefined) return;
       handled = Math.max(handled, waking);
-      wakes = count === 0 ? 0 : wakes + 1;
+      if (count === 0) return;
+      // Absolute, because the clock may be set back.
+      const wasQuiet = Math.abs(polledAt - backoffEndsAt) > LONGEST_PAUSE_MS;
+      wakes = wasQuiet ? 1 : wakes + 1;
       backoffEndsAt = nextAttemptAt(polledAt, wakes);
     },
   };

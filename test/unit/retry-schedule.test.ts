@@ -26,7 +26,7 @@ describe("waker", () => {
     expect(waker.dueBeyond(0)).toBe(none(0));
   });
 
-  test("makes unleased jobs due after each success, with pauses that grow while it finds some", () => {
+  test("makes unleased jobs due after each success, with pauses that grow while it often finds some", () => {
     const waker = createWaker(TIMEOUT_MS, true);
     /** Polls at `now` after another success. */
     const poll = (now: number, found: number) => {
@@ -39,10 +39,16 @@ describe("waker", () => {
     expect(poll(999, 0)).toBe(none(999));
     expect(poll(1000, 1)).toBe(allUnleased(1000));
     expect(poll(16_999, 0)).toBe(none(16_999));
+    // A job that never succeeds may be leased during a poll.
     expect(poll(17_000, 0)).toBe(allUnleased(17_000));
-    expect(poll(17_000, 1)).toBe(allUnleased(17_000));
-    expect(poll(17_999, 0)).toBe(none(17_999));
     expect(poll(18_000, 1)).toBe(allUnleased(18_000));
+    expect(poll(98_999, 0)).toBe(none(98_999));
+    expect(poll(99_000, 0)).toBe(allUnleased(99_000));
+    // After a quiet hour, the pauses start again.
+    const later = 99_000 + LONGEST_PAUSE_MS + 1;
+    expect(poll(later, 1)).toBe(allUnleased(later));
+    expect(poll(later + 999, 0)).toBe(none(later + 999));
+    expect(poll(later + 1000, 1)).toBe(allUnleased(later + 1000));
     // Without another success:
     expect(waker.dueBeyond(DAY_MS)).toBe(none(DAY_MS));
   });
