@@ -1,5 +1,5 @@
 import { SQL } from "bun";
-import { eq } from "drizzle-orm";
+import { eq, sql as raw } from "drizzle-orm";
 import {
   afterAll,
   afterEach,
@@ -16,7 +16,7 @@ import { webhookJobs } from "../../src/orders/event-queries.ts";
 import { chargeJobs } from "../../src/orders/order-jobs.ts";
 import { openPostgresStore, type PostgresStore } from "../../src/store/postgres/store.ts";
 import { readMigrations } from "../../src/store/migrations.ts";
-import type { Store } from "../../src/store/store.ts";
+import type { ReadTx, Store } from "../../src/store/store.ts";
 import { BUSY_MACHINE_MS } from "../support/busy-machine.ts";
 import {
   createDatabase,
@@ -519,11 +519,23 @@ onServer("migration from the first PostgreSQL schema keeps the orders", async (_
 
 describe("several instances", () => {
   onServer("migrate an empty database concurrently, each migration once", async (_server, url) => {
+    const name = new URL(url).pathname.slice(1);
+    await execute(url, `ALTER DATABASE ${name} SET default_transaction_isolation = serializable`);
     const stores = await Promise.all(Array.from({ length: 10 }, () => open(url)));
     await Promise.all(stores.map((store, i) => store.run(addUser(`+9989000000${10 + i}`))));
     expect(await stores[0]?.run(allUsers)).toHaveLength(10);
     await using sql = new SQL({ url, max: 1 });
     expect(await sql`SELECT number::text FROM nmservis_migrations`).toHaveLength(3);
+  });
+
+  onServer("use read committed, whatever the database's default is", async (_server, url) => {
+    const name = new URL(url).pathname.slice(1);
+    await execute(url, `ALTER DATABASE ${name} SET default_transaction_isolation = serializable`);
+    const store = await open(url);
+    const level = (tx: ReadTx) =>
+      tx.select({ level: raw`current_setting('transaction_isolation')` }).from(tx.tables.tariffs);
+    const expected = [{ level: "read committed" }];
+    expect([await store.run(level), await store.read(level)]).toEqual([expected, expected]);
   });
 
   onServer("use the server's clock", async (_server, url) => {

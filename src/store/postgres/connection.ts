@@ -104,9 +104,11 @@ function checkTransport(url: string): void {
 
 async function createConnection(session: Session, statementTimeoutMs: number): Promise<Connection> {
   const { sql } = session;
-  // Not as a startup parameter, which PgBouncer refuses.
+  // Not as startup parameters, which PgBouncer refuses. In stricter levels, transactions that only
+  // wait for each other would fail.
   const [{ isReadOnly }] = await sql`
     SELECT set_config('statement_timeout', ${String(Math.round(statementTimeoutMs))}, false),
+      set_config('default_transaction_isolation', 'read committed', false),
       current_setting('transaction_read_only')::bool AS "isReadOnly"`;
   let current: Pick<SQL, "unsafe"> = sql;
   // One set of builders per connection: Drizzle's `transaction` creates new ones each time, and

@@ -58,7 +58,8 @@ export async function checkServer(sql: SQL): Promise<void> {
 
 /** Applies missing migrations. Simultaneous callers take turns. */
 export async function migrate(sql: SQL): Promise<void> {
-  await sql.begin(async (tx) => {
+  // In stricter levels, the snapshot would be older than the lock.
+  await sql.begin("ISOLATION LEVEL READ COMMITTED", async (tx) => {
     await tx`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`;
     const { known, hashes, hasTables } = await readApplied(tx);
     checkApplied(hashes, migrations, hasTables);
