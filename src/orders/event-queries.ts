@@ -1,6 +1,7 @@
 import { and, asc, desc, eq, isNotNull, sql } from "drizzle-orm";
 import type { OrderEvent } from "../store/schema.ts";
 import { prepared, type ReadTx, type Tx } from "../store/store.ts";
+import { MAX_WOKEN } from "./retry-schedule.ts";
 import type { Jobs, Leased } from "./worker.ts";
 
 /** One attempt to deliver an event to the webhook. */
@@ -86,14 +87,18 @@ export const markRefunded = prepared((tx, { orders }) =>
 
 // Deliveries to the webhook
 
-/** Sets the due time of events that are due later than `after` to `now`. Returns their ids. */
+/**
+ * Sets the due time of events that are due later than `after` to `now`, at most `MAX_WOKEN` of
+ * them, the earliest first. Returns their ids.
+ */
 const makeEventsDue = prepared((tx, { orderEvents }, { skipLocked }) =>
   tx
     .update(orderEvents)
     .set({ dueAt: sql`${value("now")}` })
     .where(
       sql`${orderEvents.id} IN (
-        SELECT id FROM order_events WHERE due_at > ${value("after")} ${skipLocked}
+        SELECT id FROM order_events WHERE due_at > ${value("after")}
+        ORDER BY due_at LIMIT ${sql.raw(String(MAX_WOKEN))} ${skipLocked}
       )`,
     )
     .returning({ eventId: orderEvents.id }),

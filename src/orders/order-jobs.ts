@@ -3,6 +3,7 @@ import type { Charge } from "../ports.ts";
 import type { Dialect, Tables } from "../store/schema.ts";
 import { prepared } from "../store/store.ts";
 import { payer, tariffTitle } from "./order-queries.ts";
+import { MAX_WOKEN } from "./retry-schedule.ts";
 import type { Jobs, Leased } from "./worker.ts";
 
 // Queries on orders that are due: pending ones to charge, paid ones to notify the dispatcher of.
@@ -39,8 +40,8 @@ const claimDueOrders = prepared((tx, { orders }, { skipLocked }) =>
 );
 
 /**
- * Sets the due time of orders in `status` that are due later than `after` to `now`. Returns their
- * ids.
+ * Sets the due time of orders in `status` that are due later than `after` to `now`, at most
+ * `MAX_WOKEN` of them, the earliest first. Returns their ids.
  */
 const makeOrdersDue = prepared((tx, { orders }, { skipLocked }) =>
   tx
@@ -48,7 +49,8 @@ const makeOrdersDue = prepared((tx, { orders }, { skipLocked }) =>
     .set({ dueAt: sql`${value("now")}` })
     .where(
       sql`${orders.id} IN (
-        SELECT id FROM orders WHERE status = ${value("status")} AND due_at > ${value("after")} ${skipLocked}
+        SELECT id FROM orders WHERE status = ${value("status")} AND due_at > ${value("after")}
+        ORDER BY due_at LIMIT ${sql.raw(String(MAX_WOKEN))} ${skipLocked}
       )`,
     )
     .returning({ orderId: orders.id }),

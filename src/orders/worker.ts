@@ -48,7 +48,8 @@ export interface Jobs<Job> {
     values: { readonly now: number; readonly dueAt: number; readonly limit: number },
   ): Promise<readonly Job[]>;
   /**
-   * Sets the due time of jobs that are due later than `after` to `now`. Returns one item per job.
+   * Sets the due time of jobs that are due later than `after` to `now`, at most `MAX_WOKEN` of them,
+   * the earliest first. Returns one item per job.
    */
   makeDue(
     tx: Tx,

@@ -645,6 +645,29 @@ describe("several instances", () => {
     },
   );
 
+  onServer("make at most 10,000 waiting jobs due at once", async (_server, url) => {
+    const store = await open(url);
+    await store.run(addUser("+998900000001"));
+    await execute(
+      url,
+      `INSERT INTO orders (user_id, tariff_code, amount_tiyin, status, payment_key, created_at,
+           due_at, attempts, repeatable)
+         SELECT 1, 'standard_300', 1, 'pending', n, 0, n, 1, false FROM generate_series(3, 10003) n;
+       INSERT INTO order_events (order_id, at, actor, kind, due_at, attempts)
+         SELECT 1, 0, '', 'settled', n, 1 FROM generate_series(3, 10003) n`,
+    );
+    for (const [table, jobs] of [
+      ["orders", chargeJobs],
+      ["order_events", webhookJobs],
+    ] as const) {
+      const woken = await store.run((tx) => jobs.makeDue(tx, { now: 1, after: 2 }));
+      expect(woken).toHaveLength(10_000);
+      expect(
+        await execute(url, `SELECT due_at::int AS left FROM ${table} WHERE due_at > 1`),
+      ).toEqual([{ left: 10_003 }]);
+    }
+  });
+
   onServer("skip orders and events that another one has locked", async (_server, url) => {
     const store = await open(url);
     await store.run(async (tx) => {
