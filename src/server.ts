@@ -8,6 +8,9 @@ const MAX_REQUEST_BYTES = 1024 * 1024;
 /** Margin of the idle timeout over the longest response time. */
 const IDLE_MARGIN_S = 5;
 
+/** If PostgreSQL stalls, a repeat can take 10 s: 5 s in each of two transactions. */
+const MIN_IDLE_S = 12;
+
 interface Server {
   /** Such as `http://127.0.0.1:8000`, with the actual port if the configured one is 0. */
   readonly url: string;
@@ -52,7 +55,7 @@ function listen(http: App, hostname: string, port: number, paymentTimeoutMs: num
       // Otherwise a second instance would start and silently receive half of the requests.
       reusePort: false,
       development: false,
-      idleTimeout: Math.ceil(paymentTimeoutMs / 1000) + IDLE_MARGIN_S,
+      idleTimeout: Math.max(MIN_IDLE_S, Math.ceil(paymentTimeoutMs / 1000) + IDLE_MARGIN_S),
       maxRequestBodySize: MAX_REQUEST_BYTES,
     });
   } catch (cause) {
