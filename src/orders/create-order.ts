@@ -14,7 +14,7 @@ import {
   type OrderRequest,
   type Rejection,
 } from "./insert-order.ts";
-import { leaseEndsAt } from "./retry-schedule.ts";
+import { latestDueAt, leaseEndsAt } from "./retry-schedule.ts";
 import type { Rescheduled } from "./worker.ts";
 
 const HOUR_MS = 3_600_000;
@@ -161,10 +161,13 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     }
   }
 
+  /** Returns whether the first attempt's lease has not ended. */
   function isFirstAttempt({ status, attempts, createdAt, dueAt }: Order): boolean {
     // A rescheduled order has a different due time.
     const endsAt = leaseEndsAt(createdAt, paymentTimeoutMs);
-    return status === "pending" && attempts === 1 && dueAt === endsAt && now() < endsAt;
+    if (status !== "pending" || attempts !== 1 || dueAt !== endsAt) return false;
+    // A later end means that the clock was set back.
+    return now() < endsAt && endsAt <= latestDueAt(now(), paymentTimeoutMs);
   }
 
   return { createOrder, idle: () => Promise.allSettled(inFlight.values()) };

@@ -580,7 +580,7 @@ describe("several instances", () => {
   });
 
   onServer(
-    "make a repeat wait until the order is in doubt or the lease expires",
+    "make a repeat wait until the order is in doubt, the lease expires, or the clock is set back",
     async (_server, url) => {
       const slow = { PAYMENT_TIMEOUT_MS: "120000" };
       const [first, second] = [serve(await open(url), slow), serve(await open(url), slow)];
@@ -599,6 +599,9 @@ describe("several instances", () => {
       const late = second.order(user, { "idempotency-key": "b" });
       second.world.nowMs += 121_000;
       expect((await late).status).toBe(202);
+      // The clock is set back.
+      second.world.nowMs -= 2 * 121_000;
+      expect((await second.order(user, { "idempotency-key": "b" })).status).toBe(202);
     },
   );
 
