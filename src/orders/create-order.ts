@@ -60,7 +60,13 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
   const { store, chargeOrder, cutoff, now, randomId } = dependencies;
   const { paymentTimeoutMs, ordersPerUserPerHour: limit } = dependencies.config;
   const newOrders = createRateLimit<number>({ limit, windowMs: HOUR_MS, now });
-  const insert = createInsertOrder({ ...dependencies, retryAt: newOrders.renewsAt });
+  const insertOrder = createInsertOrder({ ...dependencies, retryAt: newOrders.renewsAt });
+  const insert = store.isShared ? insertListed : insertOrder;
+  /**
+   * The user of each running insert that has taken a use of the limit. Only for a shared store:
+   * others run inserts in turn, and the list costs 1.5 µs per order.
+   */
+  const inserting = new Map<Promise<unknown>, number>();
   /**
    * Requests in progress in this process, by payment key. A repeat waits for the entry of its
    * order, which works even if the clock jumps or the store fails. Repeats of other processes'
@@ -78,9 +84,24 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
     return result;
   }
 
+  function insertListed(request: NewOrder) {
+    const running = insertOrder(request);
+    if (!request.withinLimit) return running;
+    inserting.set(running, request.userId);
+    const end = () => void inserting.delete(running);
+    running.then(end, end);
+    return running;
+  }
+
+  function insertsOf(userId: number) {
+    const running = Array.from(inserting).filter(([, user]) => user === userId);
+    return running.map(([insert]) => insert);
+  }
+
   // A single async function for a new order: each one costs 0.5 µs.
   async function process(request: NewOrder, isSecondTry: boolean): Promise<Outcome> {
     let isLimitUsed = request.withinLimit;
+    const others = isLimitUsed ? [] : insertsOf(request.userId);
     try {
       const result = await insert(request);
       if ("attempt" in result) {
@@ -97,10 +118,12 @@ export function createCreateOrder(dependencies: CreateOrderDependencies): Create
       if (isLimitUsed) newOrders.giveBack(request.userId);
       isLimitUsed = false;
       if (result.status !== "rejected") return await repeat(request, result);
-      // The last uses may have been taken by repeats, which have given them back by now, or by the
-      // order that this request repeats, which was not committed yet.
-      const mayTryAgain = result.code === "too_many_orders" && !isSecondTry;
-      return mayTryAgain ? await createOrder(request, true) : result;
+      // The last uses may have been taken by repeats, which give them back, or by the order that
+      // this request repeats, which was not committed yet.
+      const mayTryAgain = store.isShared ? others.length > 0 : !isSecondTry;
+      if (result.code !== "too_many_orders" || !mayTryAgain) return result;
+      await Promise.allSettled(others);
+      return await createOrder(request, true);
     } finally {
       // The insert has failed.
       if (isLimitUsed) newOrders.giveBack(request.userId);

@@ -293,6 +293,48 @@ describe("order in one batch with a repeat that can't be saved", () => {
   });
 });
 
+describe("order limit", () => {
+  const key = (name: string) => ({ "idempotency-key": name });
+
+  /** Calls `work` while no order can be inserted. Orders can still be read. */
+  async function whileInsertsWait(url: string, work: () => Promise<void>) {
+    await using blocker = new SQL({ url, max: 1 });
+    await blocker.begin(async (tx) => {
+      await tx`LOCK TABLE orders IN SHARE MODE`;
+      await work();
+    });
+  }
+
+  /** Waits until an insert waits for the lock, and the other connection has run what is queued. */
+  async function insertWaits(url: string, store: Store) {
+    const waiting = "SELECT 1 FROM pg_locks WHERE relation = 'orders'::regclass AND NOT granted";
+    while ((await execute(url, waiting)).length === 0) await Bun.sleep(1);
+    for (let n = 0; n < 5; n++) await store.read((tx) => tx.select().from(tx.tables.tariffs));
+  }
+
+  for (const [what, earlier, name] of [
+    ["a repeat of an order that is not committed yet", [], "a"],
+    ["an order while a repeat is holding the last use", ["a", "b"], "c"],
+  ] as const) {
+    onServer(`does not refuse ${what}`, async (_server, url) => {
+      const store = await open(url);
+      const limit = { ORDERS_PER_USER_PER_HOUR: String(earlier.length + 1) };
+      const { order, userId } = serve(store, limit);
+      const user = await userId();
+      for (const given of earlier) await order(user, key(given));
+      const answers: ReturnType<typeof order>[] = [];
+      await whileInsertsWait(url, async () => {
+        answers.push(order(user, key("a")));
+        await insertWaits(url, store);
+        // Of these two, one creates the order if it is new, and the other repeats it.
+        answers.push(order(user, key(name)), order(user, key(name)));
+        await insertWaits(url, store);
+      });
+      expect((await Promise.all(answers)).map(({ status }) => status)).toEqual([200, 200, 200]);
+    });
+  }
+});
+
 describe("transaction", () => {
   onServer("is retried on a new connection if its connection is cut", async (_server, url) => {
     const store = await open(url);
