@@ -1,3 +1,4 @@
+import { type DatabaseConfig, describeDatabase, parseDatabaseUrl } from "./lib/database-url.ts";
 import { hasVisibleCharacter } from "./lib/format.ts";
 import { LOG_LEVELS, type LogLevel } from "./log.ts";
 
@@ -52,8 +53,7 @@ export const SETTINGS = {
     parse: parseDatabaseUrl,
     expected:
       "file: and a path, such as file:data/nmservis.db, or postgres://user@host/database, with special characters percent-encoded",
-    show: (database) =>
-      database.kind === "sqlite" ? `file:${database.path}` : withoutPassword(database.url),
+    show: describeDatabase,
     // The URL may contain a password.
     isSecret: true,
   }),
@@ -168,11 +168,6 @@ export const SETTINGS = {
   }),
 };
 
-/** The database to use. A SQLite path may be relative to the working directory. */
-export type DatabaseConfig =
-  | { readonly kind: "sqlite"; readonly path: string }
-  | { readonly kind: "postgres"; readonly url: string };
-
 /** A user of the board. */
 export interface Dispatcher {
   readonly name: string;
@@ -275,34 +270,4 @@ function parseOrigins(text: string): string[] | undefined {
 function parseOrigin(text: string): string | undefined {
   const [origin, ...others] = parseOrigins(text) ?? [];
   return others.length === 0 ? origin : undefined;
-}
-
-/** Parses a `DATABASE_URL`. Returns undefined if it is invalid. */
-export function parseDatabaseUrl(text: string): DatabaseConfig | undefined {
-  if (/^postgres(ql)?:\/\//.test(text)) {
-    const url = URL.parse(text);
-    const isValid = url !== null && url.hostname !== "" && /^\/[^/]+$/.test(url.pathname);
-    return isValid && isDecodable(url.username + url.password + url.pathname)
-      ? { kind: "postgres", url: text }
-      : undefined;
-  }
-  // Rejects a host (file://host/path), `:memory:`, and leading or trailing spaces: bun:sqlite trims
-  // paths, so the lock would be on a different file.
-  const path = /^file:(?:\/\/(?=\/))?((?!\/\/|:memory:|\s).*[^/\s])$/.exec(text)?.[1];
-  return path === undefined ? undefined : { kind: "sqlite", path };
-}
-
-/** Returns whether each percent sign begins an encoded character; otherwise the driver throws. */
-function isDecodable(text: string): boolean {
-  try {
-    decodeURIComponent(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function withoutPassword(text: string): string {
-  const url = new URL(text);
-  return `postgres://${url.host}${url.pathname}`;
 }

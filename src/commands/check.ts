@@ -1,7 +1,7 @@
 import { readdirSync, realpathSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { readSettings } from "../config.ts";
-import type { DatabaseConfig } from "../settings.ts";
+import type { DatabaseConfig } from "../lib/database-url.ts";
 import type { Clock } from "../ports.ts";
 import { lastBackupAt } from "./scheduled-backups.ts";
 import { countOrders } from "../orders/order-queries.ts";

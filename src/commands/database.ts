@@ -1,4 +1,4 @@
-import type { DatabaseConfig } from "../settings.ts";
+import type { DatabaseConfig } from "../lib/database-url.ts";
 import { DatabaseUnusable } from "../store/errors.ts";
 import { openSqliteReader } from "../store/sqlite/store.ts";
 import type { Reader } from "../store/store.ts";

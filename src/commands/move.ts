@@ -1,5 +1,5 @@
 import { readSettings } from "../config.ts";
-import { parseDatabaseUrl } from "../settings.ts";
+import { parseDatabaseUrl } from "../lib/database-url.ts";
 import { createLog } from "../log.ts";
 import { moveDatabase } from "../store/move.ts";
 import { type RunCommand, UsageError } from "./command.ts";

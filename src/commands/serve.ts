@@ -4,7 +4,7 @@ import { createDispatcherStub, createPaymentStub, createSmsStub } from "../adapt
 import { createTelegramDispatcher } from "../adapters/telegram-dispatcher.ts";
 import { createWebhook } from "../adapters/webhook.ts";
 import { type Config, describeConfig, readConfig } from "../config.ts";
-import type { DatabaseConfig } from "../settings.ts";
+import type { DatabaseConfig } from "../lib/database-url.ts";
 import { createLineWriter } from "../lib/line-writer.ts";
 import { createLog, type Log } from "../log.ts";
 import { createMetrics, type Metrics } from "../metrics.ts";

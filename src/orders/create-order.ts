@@ -7,13 +7,8 @@ import type { ChargeOutcome } from "../ports.ts";
 import type { Order } from "../store/schema.ts";
 import type { Attempt } from "./order-jobs.ts";
 import { orderById } from "./order-queries.ts";
-import {
-  createInsertOrder,
-  hasDetails,
-  type NewOrder,
-  type OrderRequest,
-  type Rejection,
-} from "./insert-order.ts";
+import { createInsertOrder, hasDetails, type Rejection } from "./insert-order.ts";
+import type { NewOrder, OrderRequest } from "./pending-orders.ts";
 import { latestDueAt, leaseEndsAt } from "./retry-schedule.ts";
 import type { Rescheduled } from "./worker.ts";
 

@@ -108,6 +108,14 @@ function allowUnlessBell({ target }) {
 }
 
 on(document, "click", allowUnlessBell, true);
+// A sheet on a phone hides what is behind it: the focus must not go there (WCAG 2.2, 2.4.11).
+on(document, "focusin", ({ target }) => {
+  const sheet = find("details.cancel[open]");
+  if (sheet?.contains(target) === false && getComputedStyle(sheet).position === "fixed") {
+    sheet.open = false;
+  }
+});
+
 on(document, "keydown", allowUnlessBell, true);
 sound.hidden = !isLive;
 on(sound, "click", () => {

@@ -280,14 +280,6 @@ on(document, "click", async (event) => {
   show(answer.fresh);
 });
 
-// A sheet on a phone hides what is behind it: the focus must not go there (WCAG 2.2, 2.4.11).
-on(document, "focusin", ({ target }) => {
-  const sheet = find("details.cancel[open]");
-  if (sheet?.contains(target) === false && getComputedStyle(sheet).position === "fixed") {
-    sheet.open = false;
-  }
-});
-
 function openTab(stage) {
   showTab(stage);
   // A page that is being fetched has the former tab open.
