@@ -400,9 +400,10 @@ describe("transaction", () => {
   onServer(
     "is retried if the server ends it because the process was suspended",
     async (_server, url) => {
-      const name = new URL(url).pathname.slice(1);
-      await execute(url, `ALTER DATABASE ${name} SET idle_in_transaction_session_timeout = 50`);
       const store = await open(url);
+      const name = new URL(url).pathname.slice(1);
+      // For the connections that the store opens later. A migration could take longer.
+      await execute(url, `ALTER DATABASE ${name} SET idle_in_transaction_session_timeout = 300`);
       let attempts = 0;
       await store.run(async (tx) => {
         attempts += 1;
@@ -410,7 +411,8 @@ describe("transaction", () => {
         const open = "SELECT 1 FROM pg_stat_activity WHERE state = 'idle in transaction'";
         while (attempts === 1 && (await execute(url, open)).length > 0) await Bun.sleep(1);
       });
-      expect(attempts).toBe(2);
+      // More on a busy machine.
+      expect(attempts).toBeGreaterThan(1);
       expect(await store.run(allUsers)).toHaveLength(1);
     },
   );
