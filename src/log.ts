@@ -74,7 +74,7 @@ export function reasonOf(fault: unknown): string {
 }
 
 /** Logs an outage once, instead of each failed attempt, and its end. */
-export interface OutageLog {
+interface OutageLog {
   /** Logs the error, unless the last attempt failed for the same reason. */
   failed(error: unknown): void;
   /** Logs that attempts succeed again, if the last one failed. */

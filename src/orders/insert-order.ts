@@ -152,12 +152,18 @@ export function createInsertOrder(dependencies: InsertDependencies) {
 
   // Batched statements commit one by one: if a conflict can't be resolved, the other orders of the
   // batch must not fail with it.
+  /** Batches that have run. A retry gets the same array. */
+  const begun = new WeakSet<readonly NewOrder[]>();
   const insertBatch = store.batch(async (tx, requests: readonly NewOrder[]) => {
+    const isRetry = begun.has(requests);
+    begun.add(requests);
     const inserted = await insertNew(tx, requests, now());
     const results: (Attempt | Order | undefined)[] = [];
     for (const { paymentKey } of requests) {
-      // Looked up here: if that fails, it is unknown whether an earlier run has committed.
-      results.push(inserted.get(paymentKey) ?? (await findOwn(tx, paymentKey)));
+      const own = inserted.get(paymentKey);
+      // Only an earlier run may have committed it. In the first run, a failing lookup would have
+      // the inserted orders refused. In a retry, the store knows that the outcome is unknown.
+      results.push(own ?? (isRetry ? await findOwn(tx, paymentKey) : undefined));
     }
     return results;
   });

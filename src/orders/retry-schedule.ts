@@ -41,7 +41,10 @@ export function nextAttemptAt(now: number, attempt: number): number {
 
 /** Decides which jobs become due early. */
 interface Waker {
-  /** Records that the process has just started: all jobs become due if the store is not shared. */
+  /**
+   * Records that the process has just started: if the store is not shared, even leased jobs become
+   * due.
+   */
   start(): void;
   /** Records a successful attempt: jobs that failed before may succeed now. */
   succeeded(): void;

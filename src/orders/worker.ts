@@ -88,7 +88,8 @@ export interface Worker<Job, Result> {
   /** Claims due jobs and queues their attempts. Resolves to the number of claimed jobs. */
   runOnce(): Promise<number>;
   /**
-   * Polls until the signal aborts. If the store is not shared, all jobs are due on the first poll.
+   * Polls until the signal aborts. If the store is not shared, the first poll makes even leased jobs
+   * due.
    */
   run(signal: AbortSignal): Promise<void>;
   /** Resolves when the queue is empty and no queued attempt is running. */

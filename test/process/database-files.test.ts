@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   copyFileSync,
@@ -303,6 +304,30 @@ describe("database overwritten while in use", () => {
     await using restored = await spawnService({ DATABASE_URL: `file:${path}` });
     expect((await restored.get("/orders/1")).body["status"]).toBe("paid");
     expect((await restored.get("/orders/2")).status).toBe(404);
+  });
+
+  test("with a copy made while in use: the check fails if the database has grown since", () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "x.db");
+    using database = new Database(path, { strict: true });
+    database.run("PRAGMA journal_mode = WAL");
+    const grow = () => {
+      database.run("CREATE TABLE IF NOT EXISTS notes (note BLOB)");
+      database.run("INSERT INTO notes VALUES (zeroblob(10000))");
+      database.run("PRAGMA wal_checkpoint");
+    };
+    grow();
+    const watch = watchHeaders({ database: path, wal: `${path}-wal` });
+    try {
+      const [older, { changes }] = [readFileSync(path), readHeader(path)];
+      grow();
+      expect(readHeader(path).changes).toBe(changes);
+      watch.check();
+      overwrite(path, older);
+      expect(watch.check).toThrow("x.db was overwritten while in use");
+    } finally {
+      watch.close();
+    }
   });
 
   test("with an older copy of itself: the check fails", async () => {

@@ -293,6 +293,33 @@ describe("order in one batch with a repeat that can't be saved", () => {
   });
 });
 
+describe("order in one batch with a repeat that can't be looked up", () => {
+  onServer("is not refused, because it is saved", async (_server, url) => {
+    const { post, userId } = serve(await open(url));
+    const users = [await userId("+998900000001"), await userId("+998900000004")];
+    const order = (user: number | undefined) =>
+      post("/create_order", { user_id: user, tariff_code: "standard_300" });
+    await order(users[0]);
+    // The server cancels lookups by payment key on a connection that has inserted an order.
+    await execute(
+      url,
+      `CREATE SCHEMA slow;
+       CREATE FUNCTION slow.answers() RETURNS boolean STABLE LANGUAGE plpgsql AS $$ BEGIN
+         IF current_query() LIKE 'select%"payment_key" = $1%' THEN
+           RAISE 'canceling statement' USING ERRCODE = 'query_canceled';
+         END IF;
+         RETURN true;
+       END $$;
+       CREATE VIEW slow.orders AS SELECT * FROM public.orders WHERE slow.answers();
+       CREATE FUNCTION slow.begin() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN PERFORM set_config('search_path', 'slow, public', false); RETURN NULL; END $$;
+       CREATE TRIGGER slow AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION slow.begin()`,
+    );
+    const [, added] = await Promise.all([order(users[0]), order(users[1])]);
+    expect(added.status).toBe(200);
+  });
+});
+
 describe("order limit", () => {
   const key = (name: string) => ({ "idempotency-key": name });
 
@@ -373,9 +400,10 @@ describe("transaction", () => {
   onServer(
     "is retried if the server ends it because the process was suspended",
     async (_server, url) => {
-      const name = new URL(url).pathname.slice(1);
-      await execute(url, `ALTER DATABASE ${name} SET idle_in_transaction_session_timeout = 50`);
       const store = await open(url);
+      const name = new URL(url).pathname.slice(1);
+      // For the connections that the store opens later. A migration could take longer.
+      await execute(url, `ALTER DATABASE ${name} SET idle_in_transaction_session_timeout = 300`);
       let attempts = 0;
       await store.run(async (tx) => {
         attempts += 1;
@@ -383,7 +411,8 @@ describe("transaction", () => {
         const open = "SELECT 1 FROM pg_stat_activity WHERE state = 'idle in transaction'";
         while (attempts === 1 && (await execute(url, open)).length > 0) await Bun.sleep(1);
       });
-      expect(attempts).toBe(2);
+      // More on a busy machine.
+      expect(attempts).toBeGreaterThan(1);
       expect(await store.run(allUsers)).toHaveLength(1);
     },
   );

@@ -9,10 +9,16 @@ import { readAt, readFrom } from "./file-system.ts";
 const WAL_FORMAT = 2;
 const FORMAT_OFFSET = 18;
 
-/** Offset of a counter that SQLite only increases. */
+/**
+ * Offset of a counter that SQLite never decreases. While a single process writes, it stays the same
+ * after the first change.
+ */
 const CHANGES_OFFSET = 24;
 
-const HEADER_BYTES = CHANGES_OFFSET + 4;
+/** Offset of the database's size in pages. Only VACUUM decreases it, and increases the counter. */
+const PAGES_OFFSET = 28;
+
+const HEADER_BYTES = PAGES_OFFSET + 4;
 
 /** The first bytes of a write-ahead log. The lowest bit is the byte order of its checksums. */
 const WAL_MAGIC = 0x377f0682;
@@ -22,6 +28,7 @@ const MAGIC_BYTES = 4;
 interface Header {
   readonly isInWalMode: boolean;
   readonly changes: number;
+  readonly pages: number;
 }
 
 /** Reads the header of the database at `path`, which this process must not have open. */
@@ -34,11 +41,12 @@ function parseHeader(header: Buffer): Header {
   return {
     isInWalMode: format.every((byte) => byte === WAL_FORMAT),
     changes: header.readUInt32BE(CHANGES_OFFSET),
+    pages: header.readUInt32BE(PAGES_OFFSET),
   };
 }
 
 /** Watches the headers of a database in WAL mode and of its log. */
-export interface HeadersWatch {
+interface HeadersWatch {
   /** Throws `Unavailable` if one of the files was overwritten. */
   check(): void;
   /** Stops watching. Call it after the database is closed: it releases SQLite's locks on the file. */
@@ -74,7 +82,10 @@ export function watchHeaders({
     // If the file was overwritten before, its log may contain everything. Then the format changes
     // with the first checkpoint.
     const wasReset = last.isInWalMode && !header.isInWalMode;
-    if (wasReset || header.changes < last.changes) return database;
+    const isOlder =
+      header.changes < last.changes ||
+      (header.changes === last.changes && header.pages < last.pages);
+    if (wasReset || isOlder) return database;
     last = header;
     return undefined;
   }
