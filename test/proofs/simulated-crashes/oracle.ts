@@ -43,6 +43,13 @@ export interface Request {
   readonly windowExpired: (order: Row) => boolean;
 }
 
+/** A charge that the provider was asked for. */
+interface Call {
+  readonly options: CallOptions;
+  answer?: unknown;
+  inTime?: boolean;
+}
+
 /** Statuses that the contract allows for these requests. */
 const STATUSES = {
   register: [200, 503],
@@ -83,8 +90,11 @@ export function createOracle(parts: OracleParts) {
   /** By payment key. */
   const ledger = new Map<string, Charge & { readonly outcome: ChargeOutcome }>();
   const notifiedOrders = new Set<number>();
-  /** The first charge of each order by the current process. */
-  const charging = new Map<number, { options: CallOptions; answer?: unknown; inTime?: boolean }>();
+  /**
+   * The charges of each order by the current process. The first is usually that of the request, but
+   * if the clock is set back just after the order's insert, the worker may take the lease first.
+   */
+  const charging = new Map<number, Call[]>();
   /** Orders inserted by the current process. */
   const ownOrders = new Set<number>();
   /** Orders whose creating request has received a final answer. */
@@ -270,12 +280,12 @@ export function createOracle(parts: OracleParts) {
     );
     doubts.push({ orderId, sentAt });
     if (!ownOrders.has(orderId)) return;
-    const charge = charging.get(orderId);
-    const isRunning =
-      charge === undefined || (!("answer" in charge) && !charge.options.signal.aborted);
-    expect(!isRunning, () => `${what()}: the payment is in progress`);
-    const isKnown = charge?.answer === "paid" || charge?.answer === "declined";
-    if (!isKnown || charge?.inTime !== true || flips || falseDoubts.has(orderId)) return;
+    const ended = charging
+      .get(orderId)
+      ?.find((call) => "answer" in call || call.options.signal.aborted);
+    expect(ended !== undefined, () => `${what()}: the payment is in progress`);
+    const isKnown = ended?.answer === "paid" || ended?.answer === "declined";
+    if (!isKnown || ended?.inTime !== true || flips || falseDoubts.has(orderId)) return;
     falseDoubts.add(orderId);
     refused(what);
   }
@@ -302,8 +312,8 @@ export function createOracle(parts: OracleParts) {
     const isRight =
       row?.payment_key === charge.paymentKey && row.amount_tiyin === charge.amountTiyin;
     expect(isRight, () => `charge ${JSON.stringify(charge)} does not match ${text(row)}`);
-    const call: { options: CallOptions; answer?: unknown; inTime?: boolean } = { options };
-    if (!charging.has(charge.orderId)) charging.set(charge.orderId, call);
+    const call: Call = { options };
+    charging.set(charge.orderId, [...(charging.get(charge.orderId) ?? []), call]);
     return {
       answered(answer: unknown) {
         call.answer = answer;
