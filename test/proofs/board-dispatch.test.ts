@@ -154,8 +154,10 @@ suite("an open cancel form", () => {
     const [held, moved] = [await order(), await order()];
     const page = await profile.open();
     await page.locator(`#order-${held} .cancel summary`).click();
-    const amount = "Вернуть деньги клиенту: 300 сум";
-    expect(await page.locator(`#order-${held} .cancel`).innerText()).toContain(amount);
+    await page
+      .locator(`#order-${held} .cancel`)
+      .getByText("Вернуть деньги клиенту: 300 сум")
+      .waitFor();
     await page.locator(`#order-${held} input[name=note]`).fill("over the river");
     expect(await submit(moved, "accept", { seen: "new" })).toBe(303);
     expect(await submit(held, "accept", { seen: "new" })).toBe(303);
@@ -173,6 +175,7 @@ suite("an open cancel form", () => {
     const id = await order();
     const page = await profile.open(`/board/orders/${id}`);
     await page.locator(".cancel summary").tap();
+    await page.locator("input[name=reason]").first().waitFor();
     expect(await page.locator("input[name=reason]:checked").count()).toBe(0);
     await page.getByRole("button", { name: "Отменить заказ" }).tap();
     expect(await stageOf(id)).toBe("new");
