@@ -385,15 +385,20 @@ describe("repeat during the payment", () => {
   });
 
   test("gets 202 if the result of the payment can't be stored", async () => {
-    const { order, userId, world, dependencies } = createService({ PAYMENT_TIMEOUT_MS: "200" });
+    const { post, userId, world, dependencies } = createService({ PAYMENT_TIMEOUT_MS: "200" });
+    const { store } = dependencies;
     const user = await userId();
     const provider = createSlowProvider();
     world.charge = provider.charge;
-    const first = order(user);
+    const order = (address?: string) =>
+      post("/create_order", { user_id: user, tariff_code: "standard_300", address });
+    const first = order();
     await provider.called;
-    const second = order(user);
-    await order(user + 1, {});
-    await dependencies.store.close();
+    const second = order("Chilonzor 5");
+    // Once its address is stored, it waits for the first.
+    const orders = () => store.read((tx) => tx.select().from(tx.tables.orders));
+    while ((await orders())[0]?.address !== "Chilonzor 5");
+    await store.close();
     provider.answer("paid");
     const answers = await Promise.all([first, second]);
     // The order is on disk, so its id is more useful to the client than an error.
