@@ -20,7 +20,7 @@ export function readAt(path: string, offset: number, length: number): Buffer {
   }
 }
 
-/** Works like `readAt`, for an open file. */
+/** Works like `readAt` on an open file. */
 export function readFrom(file: number, offset: number, length: number): Buffer {
   const bytes = Buffer.alloc(length);
   readSync(file, bytes, 0, length, offset);
