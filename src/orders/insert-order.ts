@@ -150,10 +150,10 @@ export function createInsertOrder(dependencies: InsertDependencies) {
     return store.batch((tx, requests: readonly NewOrder[]) => insertAll(tx, requests, 1));
   }
 
-  // Batched statements commit one by one: if a conflict can't be resolved, the other orders of the
-  // batch must not fail with it.
   /** Batches that have run. A retry gets the same array. */
   const begun = new WeakSet<readonly NewOrder[]>();
+  // Batched statements commit one by one: if a conflict can't be resolved, the other orders of the
+  // batch must not fail with it.
   const insertBatch = store.batch(async (tx, requests: readonly NewOrder[]) => {
     const isRetry = begun.has(requests);
     begun.add(requests);
